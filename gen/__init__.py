@@ -1,0 +1,1 @@
+"""From network to files: plan, Verilog, manifest, synthesis, the command line."""

@@ -1,0 +1,1 @@
+"""Hand-off to the tools behind the Verilog."""

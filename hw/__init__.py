@@ -1,0 +1,1 @@
+"""Amaranth components: engines, requantizer, ROMs, streams and the AXI4-Stream shell."""

@@ -1,0 +1,13 @@
+"""What the numbers are: the integer network, its file, and the golden model that runs it.
+
+>>> from tercet.model import load
+>>> net = load("plain")
+>>> net.tensors[net.input].shape
+(28, 28, 1)
+"""
+
+from .layers import NetworkError
+from .netfile import load, save, shipped
+from .network import QNetwork
+
+__all__ = ["NetworkError", "QNetwork", "load", "save", "shipped"]

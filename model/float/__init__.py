@@ -1,0 +1,1 @@
+"""PyTorch's side: float networks, training, calibration and post-training quantization."""

@@ -1,0 +1,1 @@
+"""Readers of quantized networks from elsewhere, one file per source."""

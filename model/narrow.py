@@ -1,0 +1,228 @@
+"""The narrow search: the smallest M and n that equal a reference on every reachable accumulator.
+
+A float engine multiplies the accumulator by a float scale and rounds; a fixed-point one needs 31
+bits of M to come close for every int32. But a layer's accumulators reach only what its weights
+allow (``ranges.py``) and its outputs are clamped, so the reference is a staircase of at most a few
+hundred steps. Each step at accumulator t from k - 1 to k demands round(t * M / 2**n) >= k and
+round((t - 1) * M / 2**n) < k: linear inequalities in M, solved here in exact rationals. The
+smallest n for which every channel has an M gives the narrowest multipliers, about as many bits as the
+accumulator and the output have together. The equality is then checked by evaluating both sides on every reachable accumulator, not by
+trusting the algebra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from math import ceil, floor
+
+import numpy as np
+import numpy.typing as npt
+
+from .arith import Rounding, clamp, reaches
+from .requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, requantize
+
+__all__ = ["REFERENCES", "NoMultiplierError", "Target", "narrow", "reference_outputs"]
+
+CHUNK = 1 << 20  # accumulators evaluated at once
+
+
+class NoMultiplierError(ValueError):
+    """No fixed-point multiplier equals the reference on every reachable accumulator."""
+
+
+Acc = npt.NDArray[np.int64]
+
+
+@lru_cache(maxsize=64)
+def _thresholds(scale: Fraction, low: int, high: int) -> Acc:
+    """For each k in (low, high], the least integer t with round_half_even(t * scale) >= k."""
+    thresholds = []
+    for k in range(low + 1, high + 1):
+        bound, inclusive = reaches(k, Rounding.HALF_EVEN)
+        thresholds.append(ceil(bound / scale) if inclusive else floor(bound / scale) + 1)
+    limits = np.iinfo(np.int64)
+    return np.array([min(max(t, limits.min), limits.max) for t in thresholds], dtype=np.int64)
+
+
+def _exact_half_even(acc: Acc, scale: Fraction, low: int, high: int) -> Acc:
+    """clamp(round_half_even(acc * scale)) for a rational scale, in exact arithmetic."""
+    return low + np.searchsorted(_thresholds(scale, low, high), acc, side="right")
+
+
+def _float32_half_even(acc: Acc, scale: Fraction, low: int, high: int) -> Acc:
+    """clamp(nearbyint(float32(acc) * float32 scale)), as FBGEMM's requantize_ computes it."""
+    product = acc.astype(np.float32) * np.float32(float(scale))
+    return clamp(np.rint(product).astype(np.int64), low, high)
+
+
+# What a layer's M, n and rule can be proven equal to, by the name that network files carry.
+# half_even: the exact product of the scales, ties to even.
+# float32_half_even: the float32 quotient of the scales, multiplied in float32, ties to even.
+REFERENCES: dict[str, Callable[[Acc, Fraction, int, int], Acc]] = {
+    "half_even": _exact_half_even,
+    "float32_half_even": _float32_half_even,
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be equalled.
+
+    Parameters
+    ----------
+    reference : a name of ``REFERENCES``
+    scales : the real factor Sx * Sw / Sy per output channel, exact
+    lo, hi : the reachable accumulators per output channel, int64 (OC,)
+    zero_point, low, high : of the output, as in ``requant.py``
+    """
+
+    reference: str
+    scales: Sequence[Fraction]
+    lo: Acc
+    hi: Acc
+    zero_point: int
+    low: int
+    high: int
+
+
+def reference_outputs(target: Target, channel: int, acc: Acc) -> Acc:
+    """What the reference makes of accumulators of one channel, clamped; int64, acc's shape."""
+    low, high = target.low - target.zero_point, target.high - target.zero_point
+    return REFERENCES[target.reference](acc, target.scales[channel], low, high) + target.zero_point
+
+
+def _steps(target: Target, channel: int) -> list[tuple[int, int, int]]:
+    """The staircase: (t, a, b) where the output rises from a at accumulator t - 1 to b at t."""
+    found: list[tuple[int, int, int]] = []
+    last = int(target.hi[channel])
+    for start in range(int(target.lo[channel]), last + 1, CHUNK):
+        acc = np.arange(start, min(start + CHUNK, last) + 1, dtype=np.int64)
+        y = reference_outputs(target, channel, np.append(acc, acc[-1:] + 1)) - target.zero_point
+        for index in np.flatnonzero(np.diff(y)):
+            t = int(acc[index]) + 1
+            if t <= last:
+                found.append((t, int(y[index]), int(y[index + 1])))
+    return found
+
+
+def _constraints(
+    steps: list[tuple[int, int, int]], rule: Rounding
+) -> list[tuple[int, Fraction, bool, bool]]:
+    """Inequalities (acc, bound, inclusive, at_least) on acc * M / 2**n that make the staircase."""
+    constraints = []
+    for t, before, after in steps:
+        bound, inclusive = reaches(after, rule)
+        constraints.append((t, bound, inclusive, True))
+        bound, inclusive = reaches(before + 1, rule)
+        constraints.append((t - 1, bound, not inclusive, False))
+    return constraints
+
+
+@dataclass
+class _Interval:
+    """The real factors M / 2**n that meet a channel's constraints; None where unbounded above."""
+
+    low: Fraction = Fraction(0)
+    low_inclusive: bool = False
+    high: Fraction | None = None
+    high_inclusive: bool = False
+    empty: bool = False
+
+    def at_least(self, bound: Fraction, inclusive: bool) -> None:
+        if bound > self.low or (bound == self.low and not inclusive):
+            self.low, self.low_inclusive = bound, inclusive
+
+    def at_most(self, bound: Fraction, inclusive: bool) -> None:
+        if self.high is None or bound < self.high or (bound == self.high and not inclusive):
+            self.high, self.high_inclusive = bound, inclusive
+
+    def multipliers(self, shift: int) -> tuple[int, int] | None:
+        """The least and greatest M for ``shift``, or None where there is none."""
+        low, high = self.low * (1 << shift), Fraction(MAX_MULTIPLIER)
+        least = ceil(low) if self.low_inclusive else floor(low) + 1
+        greatest = MAX_MULTIPLIER
+        if self.high is not None:
+            high = self.high * (1 << shift)
+            greatest = min(greatest, floor(high) if self.high_inclusive else ceil(high) - 1)
+        return None if self.empty or least > greatest else (max(least, 1), greatest)
+
+
+def _interval(constraints: list[tuple[int, Fraction, bool, bool]]) -> _Interval:
+    """Solve acc * f {>=, >, <=, <} bound for the factor f > 0."""
+    interval = _Interval()
+    for acc, bound, inclusive, at_least in constraints:
+        if acc == 0:
+            holds = bound < 0 if at_least else bound > 0
+            interval.empty |= not (holds or (inclusive and bound == 0))
+        elif (acc > 0) == at_least:
+            interval.at_least(bound / acc, inclusive)
+        else:
+            interval.at_most(bound / acc, inclusive)
+    return interval
+
+
+def _nearest(span: tuple[int, int], scale: Fraction, shift: int) -> int:
+    """The M of ``span`` nearest to the real factor."""
+    return min(max(round(scale * (1 << shift)), span[0]), span[1])
+
+
+def narrow(target: Target, rule: Rounding = Rounding.HALF_UP) -> Requant:
+    """Find the narrowest requantization by ``rule`` that equals ``target`` everywhere it can reach.
+
+    Half-up is the default since it is the cheapest in hardware: one constant added before the
+    shift. Ties of the reference need no tie logic, because the search moves M off them.
+
+    Returns a Requant with one multiplier per channel (one in all where they agree) and the smallest
+    shift. Raises NoMultiplierError, naming the channel, where none exists.
+    """
+    channels = range(len(target.scales))
+    intervals = [_interval(_constraints(_steps(target, c), rule)) for c in channels]
+    for shift in range(MAX_SHIFT + 1):
+        spans = [interval.multipliers(shift) for interval in intervals]
+        if all(spans):
+            multipliers = tuple(
+                _nearest(span, scale, shift)
+                for span, scale in zip(spans, target.scales, strict=True)
+                if span is not None
+            )
+            requant = Requant(
+                multipliers=multipliers[:1] if len(set(multipliers)) == 1 else multipliers,
+                shift=shift,
+                rounding=rule,
+                low=target.low,
+                high=target.high,
+                reference=target.reference,
+            )
+            check(target, requant)
+            return requant
+    bad = next(c for c in channels if intervals[c].multipliers(MAX_SHIFT) is None)
+    raise NoMultiplierError(
+        f"channel {bad}: no multiplier and shift with {rule.value} rounding equal "
+        f"{target.reference} on every accumulator in [{target.lo[bad]}, {target.hi[bad]}]"
+    )
+
+
+def check(target: Target, requant: Requant) -> int:
+    """Compare ``requant`` with the reference on every reachable accumulator of every channel.
+
+    Returns the number of accumulators compared. Raises NoMultiplierError at the first difference.
+    """
+    compared = 0
+    for channel, multiplier in enumerate(requant.per_channel(len(target.scales))):
+        single = Requant((multiplier,), requant.shift, requant.rounding, requant.low, requant.high)
+        last = int(target.hi[channel])
+        for start in range(int(target.lo[channel]), last + 1, CHUNK):
+            acc = np.arange(start, min(start + CHUNK, last + 1), dtype=np.int64)
+            expected = reference_outputs(target, channel, acc)
+            got = requantize(acc, single, target.zero_point)
+            if not np.array_equal(expected, got):
+                at = int(np.flatnonzero(expected != got)[0])
+                raise NoMultiplierError(
+                    f"channel {channel}: accumulator {acc[at]} gives {got[at]}, "
+                    f"the reference {target.reference} {expected[at]}"
+                )
+            compared += len(acc)
+    return compared

@@ -1,0 +1,127 @@
+"""The integer network: layers over named tensors, validated when built, with no framework in it.
+
+Tensors have the shape (H, W, C); a batch adds N in front. A layer names the tensors it reads and
+the one it writes; layers stand in the order in which they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import golden
+from .layers import Argmax, Layer, Tensor, require
+
+__all__ = ["QNetwork"]
+
+
+@dataclass(frozen=True, eq=False)
+class QNetwork:
+    """A chain of integer layers.
+
+    Parameters
+    ----------
+    name : a Verilog identifier; names the top module
+    input : the tensor that images enter by
+    tensors : every tensor by name
+    layers : in the order in which they run
+
+    Raises NetworkError where a layer does not fit its tensors, or a sum could leave int32.
+    """
+
+    name: str
+    input: str
+    tensors: Mapping[str, Tensor]
+    layers: Sequence[Layer]
+    _producers: dict[str, Layer] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require(
+            self.name.isidentifier() and self.name.isascii(),
+            f"Network name must be letters, digits and underscores, not {self.name!r}",
+        )
+        require(bool(self.layers), f"Network {self.name!r}: layers must not be empty")
+        self._require_tensor("The network's input", self.input)
+        names = set()
+        for layer in self.layers:
+            where = f"Layer {layer.name!r}"
+            require(
+                layer.name.isidentifier() and layer.name.isascii(),
+                f"{where}: a name must be letters, digits and underscores",
+            )
+            require(layer.name not in names, f"{where}: the name is used twice")
+            names.add(layer.name)
+            self._require_tensor(f"{where}: input", layer.input)
+            self._require_tensor(f"{where}: output", layer.output)
+            require(
+                layer.input == self.input or layer.input in self._producers,
+                f"{where}: input {layer.input!r} is written by no earlier layer",
+            )
+            require(
+                layer.output != self.input and layer.output not in self._producers,
+                f"{where}: output {layer.output!r} is written already",
+            )
+            layer.validate(self)
+            self._producers[layer.output] = layer
+        unused = set(self.tensors) - set(self._producers) - {self.input}
+        require(not unused, f"Tensor {min(unused, default='')!r} is written by no layer")
+
+    def _require_tensor(self, where: str, name: str) -> None:
+        require(
+            name in self.tensors,
+            f"{where} {name!r} is no tensor; there are {', '.join(sorted(self.tensors))}",
+        )
+
+    def producer(self, tensor: str) -> Layer | None:
+        """The layer that writes ``tensor``; None for the network's input."""
+        return self._producers.get(tensor)
+
+    @property
+    def output(self) -> str:
+        """The tensor of class scores: the last one, or the one that a closing argmax reads."""
+        last = self.layers[-1]
+        return last.input if isinstance(last, Argmax) else last.output
+
+    def images(self, images: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Check images and give them as (N, H, W, C) in the input's numpy dtype.
+
+        Raises NetworkError where shape, dtype or values are not the input tensor's.
+        """
+        tensor = self.tensors[self.input]
+        array = np.asarray(images)
+        require(
+            np.issubdtype(array.dtype, np.integer),
+            f"Images must be integers quantized as {tensor.dtype}, not {array.dtype}",
+        )
+        if array.ndim == 3 and tensor.shape[2] == 1:
+            array = array[..., np.newaxis]
+        require(
+            array.ndim == 4 and array.shape[1:] == tensor.shape,
+            f"Images must have the shape (N, {', '.join(map(str, tensor.shape))}), "
+            f"not {np.asarray(images).shape}",
+        )
+        require(
+            tensor.dtype.contains(array),
+            f"Images must lie in [{tensor.dtype.qmin}, {tensor.dtype.qmax}] as {tensor.dtype} does",
+        )
+        return array.astype(tensor.dtype.numpy, copy=False)
+
+    def __call__(self, images: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Class scores of a batch.
+
+        Parameters
+        ----------
+        images : integers (N, H, W, C), or (N, H, W) where C is 1, in the input type's range
+
+        Returns integers (N, classes): the output tensor flattened, in its numpy dtype.
+        """
+        batch = self.images(images)
+        return golden.scores(self, batch).reshape(len(batch), -1)
+
+    def trace(self, images: npt.ArrayLike) -> dict[str, npt.NDArray[Any]]:
+        """Every tensor of a batch by name, (N, H, W, C), in its numpy dtype; the input included."""
+        return golden.trace(self, self.images(images))

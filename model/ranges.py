@@ -1,0 +1,57 @@
+"""Exact accumulator bounds: what a layer's sums can reach over all inputs their type allows.
+
+Interval arithmetic on the actual weights: each product (qx - Zx) * (qw - Zw) is linear in qx, so
+its extremes lie at the ends of qx's range, and different products use different activations, so the
+sum of the extremes is reached. The bounds hold for every partial sum in any order too (each
+product's interval is widened to contain 0, which changes nothing when the zero point lies in the
+input's range): they give the RTL its accumulator widths and the proof that int32 never overflows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from .network import Conv2d, QNetwork
+
+__all__ = ["accumulator_bounds", "accumulator_ranges", "value_range"]
+
+Bounds = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+def accumulator_bounds(conv: Conv2d, low: int, high: int, zero_point: int) -> Bounds:
+    """Bound each output channel's accumulator, bias included.
+
+    Parameters
+    ----------
+    low, high : the least and greatest input activation
+    zero_point : Zx
+
+    Returns (lo, hi), int64 (OC,): attained where ``low <= zero_point <= high`` and no padding or
+    tail interferes, and never exceeded.
+    """
+    weights = conv.weights.centered  # (OC, KH, KW, ICG)
+    ends = np.stack([weights * (low - zero_point), weights * (high - zero_point)])
+    axes = (1, 2, 3)
+    lo = np.minimum(ends.min(axis=0), 0).sum(axis=axes) + conv.bias
+    hi = np.maximum(ends.max(axis=0), 0).sum(axis=axes) + conv.bias
+    return lo, hi
+
+
+def value_range(network: QNetwork, tensor: str) -> tuple[int, int]:
+    """The least and greatest value ``tensor`` can hold: its producer's clamp, or its type's."""
+    producer = network.producer(tensor)
+    requant = getattr(producer, "requant", None)
+    if requant is not None:
+        return requant.low, requant.high
+    dtype = network.tensors[tensor].dtype
+    return dtype.qmin, dtype.qmax
+
+
+def accumulator_ranges(network: QNetwork, conv: Conv2d) -> Bounds:
+    """The bounds of ``conv`` as it stands in ``network``; see :func:`accumulator_bounds`."""
+    low, high = value_range(network, conv.input)
+    return accumulator_bounds(conv, low, high, network.tensors[conv.input].zero_point)

@@ -1,0 +1,1 @@
+"""cocotb benches for the emitted Verilog, and their runner."""
