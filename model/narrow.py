@@ -5,9 +5,9 @@ bits of M to come close for every int32. But a layer's accumulators reach only w
 allow (``ranges.py``) and its outputs are clamped, so the reference is a staircase of at most a few
 hundred steps. Each step at accumulator t from k - 1 to k demands round(t * M / 2**n) >= k and
 round((t - 1) * M / 2**n) < k: linear inequalities in M, solved here in exact rationals. The
-smallest n for which every channel has an M gives the narrowest multipliers, about as many bits as the
-accumulator and the output have together. The equality is then checked by evaluating both sides on every reachable accumulator, not by
-trusting the algebra.
+smallest n for which every channel has an M gives the narrowest multipliers, about as many bits as
+accumulator and output have together. The equality is then checked by evaluating both sides on every
+reachable accumulator, not by trusting the algebra.
 """
 
 from __future__ import annotations
