@@ -1,0 +1,292 @@
+"""Digits: MNIST's files, well and badly formed, and what stands in for them."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import re
+import struct
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tercet.model import data
+from tercet.model.data import (
+    DataError,
+    Digits,
+    MissingError,
+    cache_folder,
+    digits_for_simulation,
+    mnist,
+)
+
+IMAGES, LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
+
+
+def idx(array: np.ndarray, magic: int | None = None) -> bytes:
+    """The bytes of an IDX file of unsigned bytes."""
+    magic = 0x0800 + array.ndim if magic is None else magic
+    return struct.pack(f">{1 + array.ndim}I", magic, *array.shape) + array.tobytes()
+
+
+def write(folder: Path, name: str, content: bytes) -> Path:
+    (folder / name).write_bytes(gzip.compress(content, mtime=0))
+    return folder / name
+
+
+@pytest.fixture
+def digits() -> Digits:
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (7, 28, 28), dtype=np.uint8)
+    return Digits(images, rng.integers(0, 10, 7, dtype=np.uint8), "made up")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Digits) -> Path:
+    """A folder with seven digits as MNIST's test set; nothing cached, no network."""
+
+    def refuse(url: str) -> bytes:
+        raise OSError(f"no network for {url}")
+
+    named = tmp_path / "named"
+    named.mkdir()
+    write(named, IMAGES, idx(digits.images))
+    write(named, LABELS, idx(digits.labels))
+    monkeypatch.setenv("TERCET_DATA", str(named))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(data, "_fetch", refuse)
+    return named
+
+
+def test_reads_as_many_images_as_the_header_says(folder: Path, digits: Digits) -> None:
+    found = mnist("test")
+    assert np.array_equal(found.images, digits.images)
+    assert np.array_equal(found.labels, digits.labels)
+    assert found.images.dtype == found.labels.dtype == np.uint8
+    assert found.source == "MNIST test images"
+    assert len(found) == 7
+
+
+def test_reads_the_cache_where_the_named_folder_lacks_a_file(folder: Path, digits: Digits) -> None:
+    cache_folder().mkdir(parents=True)
+    for name in (IMAGES, LABELS):
+        (folder / name).rename(cache_folder() / name)
+    assert np.array_equal(mnist("test").images, digits.images)
+
+
+def test_cache_lies_in_the_home_folder_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder() == Path.home() / ".cache" / "tercet" / "mnist"
+
+
+def test_downloads_into_the_cache_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, digits: Digits
+) -> None:
+    files = {name: (folder / name).read_bytes() for name in (IMAGES, LABELS)}
+    fetched: list[str] = []
+
+    def fetch(url: str) -> bytes:
+        fetched.append(url)
+        return files[url.rsplit("/", 1)[1]]
+
+    monkeypatch.setattr(data, "_fetch", fetch)
+    sums = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
+    monkeypatch.setattr(data, "CHECKSUMS", sums)
+    monkeypatch.delenv("TERCET_DATA")
+    for _ in range(2):
+        assert np.array_equal(mnist("test").images, digits.images)
+    assert fetched == [data.MIRROR + IMAGES, data.MIRROR + LABELS]
+    assert sorted(path.name for path in cache_folder().iterdir()) == [IMAGES, LABELS]
+
+
+def test_refuses_a_download_with_a_wrong_checksum(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "_fetch", lambda url: b"something else")
+    monkeypatch.delenv("TERCET_DATA")
+    md5 = "6c7ba9c5a141421e1c03cb9807c97c74"
+    message = (
+        f"{IMAGES} and {LABELS} are neither in TERCET_DATA (not set) nor in {cache_folder()}, and "
+        f"downloading failed ({IMAGES} came with the MD5 {md5}, not {data.CHECKSUMS[IMAGES]}); "
+        "set TERCET_DATA to a folder with both"
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        mnist("test")
+    assert not cache_folder().exists()
+
+
+def test_says_where_it_looked(folder: Path, tmp_path: Path) -> None:
+    names = "train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz"
+    url = f"{data.MIRROR}train-images-idx3-ubyte.gz"
+    message = (
+        f"{names} are neither in TERCET_DATA ({folder}) nor in {tmp_path}/cache/tercet/mnist, and "
+        f"downloading failed (no network for {url}); set TERCET_DATA to a folder with both"
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        mnist("train")
+
+
+def test_refuses_an_unknown_split() -> None:
+    with pytest.raises(DataError, match=r"^split must be one of train, test, not 'validation'$"):
+        mnist("validation")  # type: ignore[arg-type]
+
+
+ZEROS = np.zeros((7, 28, 28), dtype=np.uint8)
+MALFORMED = {
+    "wrong magic": (
+        IMAGES,
+        idx(ZEROS, magic=0x0D03),
+        "must start with the IDX magic number 0x00000803, not 0x00000d03",
+    ),
+    "labels for images": (
+        IMAGES,
+        idx(ZEROS[0, 0]) + bytes(8),
+        "must start with the IDX magic number 0x00000803, not 0x00000801",
+    ),
+    "no header": (LABELS, b"\0\0\x08\x01\0\0", "is truncated: its header is incomplete"),
+    "empty": (LABELS, b"", "is truncated: its header is incomplete"),
+    "short": (
+        IMAGES,
+        idx(ZEROS)[:-1],
+        "is truncated: its header promises 5488 bytes, 5487 follow",
+    ),
+    "long": (
+        LABELS,
+        idx(ZEROS[0, 0, :7]) + b"\0",
+        "is too long: bytes follow the 7 that its header promises",
+    ),
+    "no images": (
+        IMAGES,
+        idx(ZEROS[:0]),
+        "has the sizes [0, 28, 28] in its header, which MNIST cannot have",
+    ),
+    "huge": (
+        IMAGES,
+        struct.pack(">4I", 0x0803, 0xFFFFFFFF, 28, 28),
+        "has the sizes [4294967295, 28, 28] in its header, which MNIST cannot have",
+    ),
+    "other size": (IMAGES, idx(ZEROS[:, :8, :8]), "must hold images of 28x28 pixels, not 8x8"),
+    "other count": (
+        LABELS,
+        idx(ZEROS[0, 0, :6]),
+        f"holds 6 labels for the 7 images of {IMAGES}; take both from one source",
+    ),
+    "no digit": (
+        LABELS,
+        idx(np.arange(4, 11, dtype=np.uint8)),
+        "must hold labels 0 to 9, not 10",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_refuses_a_malformed_file(folder: Path, case: str) -> None:
+    name, content, reason = MALFORMED[case]
+    path = write(folder, name, content)
+    with pytest.raises(DataError, match=f"^{re.escape(f'The MNIST file {path} {reason}')}$"):
+        mnist("test")
+    with pytest.raises(DataError, match=f"^{re.escape(f'The MNIST file {path} {reason}')}$"):
+        digits_for_simulation(1)  # a broken file is reported, not papered over
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda raw: raw[:-20],
+        lambda raw: raw[:-8] + bytes(8),  # the checksum
+        lambda raw: raw[:10] + bytes([raw[10] ^ 6]) + raw[11:],  # the kind of the first block
+        lambda raw: b"PK" + raw[2:],
+    ],
+    ids=["cut", "checksum", "block", "no gzip"],
+)
+def test_refuses_a_damaged_gzip(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = folder / IMAGES
+    path.write_bytes(damage(path.read_bytes()))
+    message = f"The MNIST file {path} is no whole gzip file; fetch it anew"
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        mnist("test")
+
+
+def test_refuses_a_file_it_may_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(path: Path, mode: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(gzip, "GzipFile", forbid)
+    message = f"The MNIST file {folder / IMAGES} cannot be read: Permission denied"
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        mnist("test")
+
+
+def test_simulation_takes_mnist_first(folder: Path, digits: Digits) -> None:
+    found = digits_for_simulation(3)
+    assert np.array_equal(found.images, digits.images[:3])
+    assert np.array_equal(found.labels, digits.labels[:3])
+    assert found.source == "MNIST test images"
+
+
+@pytest.mark.parametrize("count", [0, -1, 8])
+def test_simulation_refuses_a_count_that_there_is_not(folder: Path, count: int) -> None:
+    message = rf"^count must be 1 to the 7 images of MNIST test images, not {count}$"
+    with pytest.raises(DataError, match=message):
+        digits_for_simulation(count)
+
+
+def test_simulation_takes_bundled_digits_without_mnist(folder: Path) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    (folder / IMAGES).unlink()
+    found = digits_for_simulation(1797)
+    assert found.source == "scikit-learn's bundled digits, scaled to 28x28"
+    assert found.images.shape == (1797, 28, 28)
+    assert found.images.dtype == found.labels.dtype == np.uint8
+    assert found.labels[:10].tolist() == list(range(10))
+    assert found.images.max() == 255
+    digest = hashlib.sha256(found.images.tobytes()).hexdigest()
+    assert digest == "de77a57d67c2b949670a7cf0384f375dea4496a1381113ae82360db7fc84ce03"
+    message = f"count must be 1 to the 1797 images of {found.source}, not 1798"
+    with pytest.raises(DataError, match=f"^{message}$"):
+        digits_for_simulation(1798)
+
+
+def test_says_what_to_do_without_scikit_learn(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / IMAGES).unlink()
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(DataError) as caught:
+        digits_for_simulation(1)
+    assert str(caught.value).endswith(
+        "; set TERCET_DATA to a folder with both, "
+        "or install scikit-learn, whose bundled digits serve as well"
+    )
+
+
+def test_enlarging_interpolates_exactly() -> None:
+    counts = np.random.default_rng(2).integers(0, 17, (8, 8))
+    big = data._enlarge(counts[np.newaxis])[0]
+    assert not big[[0, 1, 2, 3, 24, 25, 26, 27]].any()
+    assert not big[:, [0, 1, 2, 3, 24, 25, 26, 27]].any()
+
+    def taps(out: int) -> list[tuple[int, Fraction]]:
+        """The inputs and weights of one of 20 outputs over 8 inputs."""
+        position = min(max(Fraction(2 * out + 1, 2) * 8 / 20 - Fraction(1, 2), 0), 7)
+        left = int(position)
+        return [(left, 1 - position + left), (min(left + 1, 7), position - left)]
+
+    for y, x in np.ndindex(20, 20):
+        exact = sum(wy * wx * int(counts[r, c]) for r, wy in taps(y) for c, wx in taps(x))
+        assert big[4 + y, 4 + x] == (exact * 255 / 16 + Fraction(1, 2)) // 1
+
+
+@pytest.mark.mnist
+def test_real_mnist_is_read() -> None:
+    try:
+        found = mnist("test")
+    except MissingError as error:
+        pytest.skip(str(error))
+    assert found.images.shape == (10_000, 28, 28)
+    assert found.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    assert int(found.images.sum(dtype=np.int64)) == 264_923_200
