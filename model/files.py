@@ -1,0 +1,23 @@
+"""Writing a file whole or not at all: nobody ever reads half of one."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+__all__ = ["write_whole"]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8 beside ``path``, then move it there in one step.
+
+    Raises OSError where that fails; ``path`` is then as it was, and nothing is left beside it.
+    """
+    partial = path.parent / f"{path.name}.partial"
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):  # where no file can be made, none can be removed
+            partial.unlink()
+        raise

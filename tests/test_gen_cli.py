@@ -1,0 +1,301 @@
+"""The command line: exit codes, messages, --json, and commands whose packages are missing."""
+
+import json
+import logging
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from tercet.gen import cli
+from tercet.model.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+
+
+class FakePoint:
+    """An entry point whose module is ``module``, or whose import raises ``error``."""
+
+    def __init__(self, name, module=None, error=None):
+        self.name, self.module, self.error = name, module, error
+        self.loads = 0
+
+    def load(self):
+        self.loads += 1
+        if self.error is not None:
+            raise self.error
+        return self.module
+
+
+def command(run, help_line="Count things."):
+    def add_arguments(parser):
+        parser.add_argument("--count", type=int, default=1, help="how many (default 1)")
+
+    return SimpleNamespace(HELP=help_line, add_arguments=add_arguments, run=run)
+
+
+def fail(error):
+    def run(args):
+        raise error
+
+    return run
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """A function that makes the given fake commands the only ones."""
+
+    def install(*points, **runs):
+        points = [*points, *(FakePoint(name, command(run)) for name, run in runs.items())]
+        monkeypatch.setattr(cli.metadata, "entry_points", lambda group: points)
+        return points
+
+    return install
+
+
+def test_runs_the_command_with_its_arguments(commands, capsys):
+    def run(args):
+        sys.stdout.write(f"counted {args.count}\n")
+        return {}, True
+
+    commands(count=run)
+    assert cli.main(["count", "--count", "3"]) == 0
+    assert capsys.readouterr() == ("counted 3\n", "")
+
+
+def test_a_command_that_says_not_ok_exits_1_without_a_message(commands, capsys):
+    commands(count=lambda args: ({}, False))
+    assert cli.main(["count"]) == 1
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_user_error_is_one_line_and_exits_1(commands, capsys):
+    commands(count=fail(UserError("There is nothing to count")))
+    assert cli.main(["count"]) == 1
+    assert capsys.readouterr() == ("", "tercet count: error: There is nothing to count\n")
+
+
+def test_network_errors_are_user_errors(commands, capsys):
+    from tercet.model import load
+
+    commands(show=lambda args: ({}, bool(load("nowhere/absent.json"))))
+    assert cli.main(["show"]) == 1
+    assert capsys.readouterr().err == (
+        "tercet show: error: The network file nowhere/absent.json cannot be read: "
+        "No such file or directory\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("bug"), OSError(2, "bug"), ModuleNotFoundError("x", name="x")]
+)
+def test_any_other_error_is_a_bug_and_propagates(commands, error):
+    commands(count=fail(error))
+    with pytest.raises(type(error)):
+        cli.main(["count"])
+
+
+def test_an_interrupt_exits_130_without_a_word(commands, capsys):
+    commands(count=fail(KeyboardInterrupt()))
+    assert cli.main(["count"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "tercet: error: the following arguments are required: COMMAND\n"),
+        (["count", "--count", "x"], "argument --count: invalid int value: 'x'\n"),
+        (["count", "--coun", "1"], "unrecognized arguments: --coun 1\n"),
+    ],
+)
+def test_wrong_usage_exits_2(commands, capsys, words, message):
+    commands(count=lambda args: ({}, True))
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err.endswith(message)
+
+
+def test_a_command_behind_two_dashes_is_wrong_usage(commands):
+    commands(count=fail(AssertionError("ran")))  # some Pythons would let it through
+    assert cli.main(["--", "count"]) == 2
+
+
+def test_an_unknown_command_names_those_there_are(commands, capsys):
+    commands(sim=lambda args: ({}, True), plan=lambda args: ({}, True))
+    assert cli.main(["count"]) == 2
+    error = capsys.readouterr().err
+    assert "'count'" in error
+    assert error.index("plan") < error.index("sim")
+
+
+def test_help_lists_every_command_in_a_fixed_order(commands, capsys):
+    commands(
+        FakePoint("zebra", command(None, "Last.")),
+        FakePoint("sim", command(None, "Simulate.")),
+        FakePoint("train", command(None, "Train.")),
+        FakePoint("alpha", command(None, "Early by name.")),
+    )
+    assert cli.main(["--help"]) == 0
+    listed = capsys.readouterr().out.split("COMMAND\n")[1].splitlines()
+    assert [line.split(maxsplit=1) for line in listed] == [
+        ["train", "Train."],
+        ["sim", "Simulate."],
+        ["alpha", "Early by name."],
+        ["zebra", "Last."],
+    ]
+
+
+def test_help_of_a_command_shows_its_own_and_the_common_options(commands, capsys):
+    commands(count=None)
+    assert cli.main(["count", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: tercet count ")
+    for expected in ("Count things.", "--count COUNT", "--json FILE", "-v, --verbose"):
+        assert expected in shown
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"tercet {metadata.version('tercet')}\n"
+
+
+def test_calling_a_command_imports_no_other(commands):
+    points = commands(count=lambda args: ({}, True), train=fail(AssertionError()))
+    assert cli.main(["count"]) == 0
+    assert [point.loads for point in points] == [1, 0]
+
+
+MISSING = ModuleNotFoundError("No module named 'cocotb.queue'", name="cocotb.queue")
+HINT = "needs the package 'cocotb', which is not installed; get it with: pip install 'tercet[sim]'"
+
+
+def test_a_missing_package_says_what_to_install(commands, capsys):
+    commands(FakePoint("sim", error=MISSING))
+    assert cli.main(["sim"]) == 1
+    assert capsys.readouterr() == ("", f"tercet sim: error: {HINT}\n")
+
+
+def test_a_package_missing_only_while_running_says_what_to_install(commands, capsys):
+    commands(sim=fail(MISSING))
+    assert cli.main(["sim"]) == 1
+    assert capsys.readouterr() == ("", f"tercet sim: error: {HINT}\n")
+
+
+def test_commands_that_cannot_be_imported_break_neither_help_nor_others(commands, capsys):
+    commands(
+        FakePoint("sim", error=MISSING),
+        FakePoint("plan", error=ImportError("cannot import name 'x'")),
+        show=lambda args: ({}, True),
+    )
+    assert cli.main(["show"]) == 0
+    assert cli.main(["--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"sim {HINT}" in shown
+    assert "plan cannot be imported: cannot import name 'x'" in shown
+    assert "show Count things." in shown
+
+
+def test_a_broken_import_of_our_own_is_a_bug(commands):
+    commands(FakePoint("sim", error=ModuleNotFoundError("...", name="tercet.sim.absent")))
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["sim"])
+
+
+def test_every_hint_names_an_extra_that_brings_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    distributions = {"cocotb_tools": "cocotb", "sklearn": "scikit-learn"}
+    for package, extra in cli.EXTRAS.items():
+        name = distributions.get(package, package)
+        listed = project["optional-dependencies"][extra]
+        assert any(line.startswith((f"{name}>", f"{name}=")) for line in listed), package
+
+
+def test_json_holds_the_facts_with_sorted_keys(commands, tmp_path):
+    target = tmp_path / "facts.json"
+    commands(count=lambda args: ({"b": [1, 2.5], "a": {"d": None, "c": "é"}}, False))
+    assert cli.main(["count", "--json", str(target)]) == 1  # facts of a failure count too
+    assert json.loads(target.read_text()) == {"b": [1, 2.5], "a": {"d": None, "c": "é"}}
+    assert target.read_text().startswith('{\n  "a": {\n    "c"')
+    assert target.read_text().endswith("}\n")
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("absent/x.json", "{dir}/absent is no folder open to writing"),
+        ("file/x.json", "{dir}/file is no folder open to writing"),
+        ("folder", "it is a folder"),
+        ("n" * 250 + ".json", "File name too long"),
+    ],
+)
+def test_json_that_cannot_be_written_is_one_sentence(commands, capsys, tmp_path, place, message):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    commands(count=lambda args: ({}, True))
+    path = tmp_path / place
+    assert cli.main(["count", "--json", str(path)]) == 1
+    assert capsys.readouterr().err == (
+        f"tercet count: error: The file {path} cannot be written: {message.format(dir=tmp_path)}\n"
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_json_without_a_place_is_refused_before_the_run(commands, tmp_path):
+    commands(count=fail(AssertionError("ran")))
+    assert cli.main(["count", "--json", str(tmp_path / "absent" / "x.json")]) == 1
+
+
+def test_facts_that_are_no_json_leave_the_old_file(commands, tmp_path):
+    target = tmp_path / "facts.json"
+    target.write_text("old")
+    commands(count=lambda args: ({"x": float("nan")}, True))
+    with pytest.raises(ValueError, match=r"^Out of range float values"):
+        cli.main(["count", "--json", str(target)])
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(("words", "shown"), [([], []), (["-v"], ["doing"])])
+def test_verbose_shows_what_is_logged(commands, caplog, words, shown):
+    def run(args):
+        logging.getLogger("tercet.count").info("doing")
+        return {}, True
+
+    commands(count=run)
+    assert cli.main(["count", *words]) == 0
+    assert caplog.messages == shown
+
+
+def test_a_closed_pipe_ends_quietly(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from types import SimpleNamespace as Name\n"
+        "from tercet.gen import cli\n"
+        "def run(args):\n"
+        "    for line in range(100_000):\n"
+        "        sys.stdout.write('a line of text\\n')\n"
+        "    return {}, True\n"
+        "module = Name(HELP='', add_arguments=lambda parser: None, run=run)\n"
+        "point = Name(name='count', load=lambda: module)\n"
+        "cli.metadata.entry_points = lambda group: [point]\n"
+        "sys.exit(cli.main(['count']))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(timeout=60), error) == (141, b"")
+
+
+def test_the_console_script_is_this_main():
+    (point,) = metadata.entry_points(group="console_scripts", name="tercet")
+    assert point.load() is cli.main
