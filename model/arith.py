@@ -59,9 +59,9 @@ def round_shift(value: npt.NDArray[np.int64], shift: int, rule: Rounding) -> npt
         return (value + half - (value < 0)) >> shift
     biased = value + half
     tie = (biased & np.int64((1 << shift) - 1)) == 0
-    return (biased >> shift) & ~tie.astype(
-        np.int64
-    )  # at a tie the odd candidate loses its last bit
+    # at a tie the odd candidate loses its last bit
+    rounded: npt.NDArray[np.int64] = (biased >> shift) & ~tie.astype(np.int64)
+    return rounded
 
 
 def reaches(k: int, rule: Rounding) -> tuple[Fraction, bool]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from .network import Conv2d
+    from .layers import Conv2d
 
 __all__ = ["accumulate", "accumulate_loop", "output_extent"]
 
@@ -72,8 +72,9 @@ def accumulate(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.NDArra
 
     Returns int64 (N, OH, OW, OC).
     """
-    dtype = np.float32 if _magnitude(x, conv, zero_point) < FLOAT32_EXACT else np.float64
-    centered = x.astype(dtype)
+    exact = _magnitude(x, conv, zero_point) < FLOAT32_EXACT
+    dtype: type[np.floating[Any]] = np.float32 if exact else np.float64
+    centered: npt.NDArray[Any] = x.astype(dtype)
     if zero_point:
         centered -= zero_point
     patches = _patches(centered, conv)
@@ -87,7 +88,8 @@ def accumulate(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.NDArra
         kernel = weights[group * ocg : (group + 1) * ocg].reshape(ocg, kh * kw * icg)
         product = columns @ kernel.T
         out[..., group * ocg : (group + 1) * ocg] = product.reshape(n, oh, ow, ocg)
-    return out.astype(np.int64) + conv.bias
+    acc: npt.NDArray[np.int64] = out.astype(np.int64) + conv.bias
+    return acc
 
 
 def _magnitude(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> int:

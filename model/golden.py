@@ -16,7 +16,8 @@ from .conv import accumulate, accumulate_loop
 from .requant import requantize
 
 if TYPE_CHECKING:
-    from .network import Argmax, Conv2d, QNetwork
+    from .layers import Argmax, Conv2d
+    from .network import QNetwork
 
 __all__ = ["scores", "trace", "trace_loop"]
 
@@ -37,7 +38,8 @@ def _conv2d_loop(network: QNetwork, layer: Conv2d, x: Array) -> Array:
 
 
 def _argmax(network: QNetwork, layer: Argmax, x: Array) -> Array:
-    return x.argmax(axis=3, keepdims=True)
+    index: Array = x.argmax(axis=3, keepdims=True)
+    return index
 
 
 Operator = Callable[["QNetwork", Any, Array], Array]

@@ -99,7 +99,9 @@ class Weights:
     @cached_property
     def centered(self) -> npt.NDArray[np.int64]:
         """Values minus their zero points, int64 (OC, KH, KW, IC / groups): what gets multiplied."""
-        return self.values - np.array(self.zero_points_per_channel)[:, None, None, None]
+        zero_points = np.array(self.zero_points_per_channel, dtype=np.int64)
+        centered: npt.NDArray[np.int64] = self.values - zero_points[:, None, None, None]
+        return centered
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from .network import Conv2d, QNetwork
+    from .layers import Conv2d
+    from .network import QNetwork
 
 __all__ = ["accumulator_bounds", "accumulator_ranges", "value_range"]
 

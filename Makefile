@@ -1,0 +1,106 @@
+#: make setup                             the set-up that every other target starts with: .venv, pinned
+#: make sim      NET=plain SIM=verilator N=20   Verilog against the golden model on N digits
+#: make test                              all tests (fetches PyTorch the first time)
+#: make verilog  NET=plain                build/NET/rtl/NET.v and build/NET/manifest.json
+#: make plan     NET=plain                cycles, multipliers and ROM bits before any simulation
+#: make synth    NET=plain TARGET=ecp5    what Yosys makes of it: ecp5, ice40, xilinx
+#: make bench                             a table of speeds
+#: make lint                              ruff and mypy
+#: make check                             lint and test
+#: make clean                             remove what was built; .venv stays
+#
+# Names for tercet's commands (`.venv/bin/tercet --help`), and the set-up before them. Nothing else.
+
+PYTHON ?= python3
+NET ?= plain
+SIM ?= verilator
+N ?= 20
+TARGET ?= ecp5
+
+BIN := .venv/bin
+OUT = build/$(basename $(notdir $(NET)))
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+INSTALL := $(PIP) install --no-compile --constraint constraints.txt
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
+
+.PHONY: help setup sim test verilog plan synth bench lint check clean icarus verilator
+help:
+	@sed -n 's/^#: //p' Makefile
+
+sim: .venv/.sim $(filter icarus verilator,$(SIM))
+	@$(BIN)/tercet sim $(NET) --simulator $(SIM) --images $(N) -o $(OUT)
+
+test: .venv/.test verilator
+	@$(get_icarus) || echo "$(no_icarus); without it the tests that need it are skipped."
+	@$(BIN)/python -m pytest -n 2 --durations 10
+
+verilog: .venv/.sim
+	@$(BIN)/tercet verilog $(NET) -o $(OUT)
+
+plan: .venv/.sim
+	@$(BIN)/tercet plan $(NET)
+
+synth: .venv/.sim
+	@$(BIN)/tercet synth $(NET) --target $(TARGET) -o $(OUT)
+
+bench: .venv/.test verilator
+	@$(BIN)/tercet bench
+
+lint: .venv/.lint
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@mkdir -p build/types && ln -sfn ../.. build/types/tercet
+	@MYPYPATH=build/types $(BIN)/mypy -p tercet.model -p tercet.gen -p tercet.sim
+
+check: lint test
+
+clean:
+	@rm -rf build .pytest_cache .hypothesis .mypy_cache .ruff_cache
+
+# Set-up: a virtual environment, and one stamp per set of packages, older than the pins it follows.
+
+setup: .venv/.sim ; @:
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	    "tercet needs Python 3.11 or newer; name one with make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(call apt,python3-venv) || { echo \
+	    "Python's venv module is missing; install it with: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv --clear .venv
+
+.venv/.sim: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "Setting up .venv: numpy, Amaranth, Yosys, cocotb and Verilator; half a minute, once."
+	@$(INSTALL) setuptools
+	@$(INSTALL) --no-build-isolation --editable '.[sim]'
+	@$(COMPILE)
+	@touch $@
+
+.venv/.test: .venv/.sim
+	@echo "Setting up .venv: PyTorch and pytest; a minute or two, once."
+	@$(INSTALL) --no-build-isolation --editable '.[sim,train,test]'
+	@$(COMPILE)
+	@touch $@
+
+.venv/.lint: .venv/.sim
+	@echo "Setting up .venv: ruff and mypy; seconds, once."
+	@$(INSTALL) --no-build-isolation --editable '.[sim,lint]'
+	@$(COMPILE)
+	@touch $@
+
+verilator:
+	@for tool in g++ perl; do command -v $$tool >/dev/null || { echo \
+	    "Verilator needs $$tool; install it with: apt install g++ perl"; exit 1; }; done
+
+icarus:
+	@$(get_icarus) || { echo "$(no_icarus)."; exit 1; }
+
+no_icarus := Icarus Verilog is missing; install it with: apt install iverilog
+get_icarus = command -v iverilog >/dev/null || $(call apt,iverilog)
+
+# A Debian package, where apt is there and root, or a sudo that asks for no password.
+define apt
+{ if [ "$$(id -u)" = 0 ]; then root=env; else root="sudo -n"; fi; \
+  command -v apt-get >/dev/null && $$root true 2>/dev/null && \
+  echo "Installing $(1) with apt." && { $$root apt-get update >/dev/null 2>&1; \
+  $$root apt-get install -y --no-install-recommends $(1) </dev/null >/dev/null 2>&1; }; }
+endef
