@@ -16,11 +16,14 @@ import tempfile
 import urllib.request
 import zlib
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from .errors import UserError
 
 __all__ = [
     "DataError",
@@ -30,12 +33,14 @@ __all__ = [
     "cache_folder",
     "digits_for_simulation",
     "mnist",
+    "training_digits",
 ]
 
 Split = Literal["train", "test"]
 Bytes = npt.NDArray[np.uint8]
 
 SIZE = 28  # rows and columns of an image, pixels
+TRAINING_COUNT = 15_000  # images
 MAX_COUNT = 1_000_000  # images; a header that claims more is not MNIST's
 TIMEOUT_SECONDS = 5.0
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -49,7 +54,7 @@ CHECKSUMS = {
 }
 
 
-class DataError(ValueError):
+class DataError(UserError, ValueError):
     """Images or labels cannot be had; the message is one sentence for the user."""
 
 
@@ -115,6 +120,14 @@ def mnist(split: Split) -> Digits:
     return Digits(images, labels, f"MNIST {split} images")
 
 
+def training_digits() -> Digits:
+    """The first 15,000 of MNIST's training images: what networks are trained and calibrated on.
+
+    Raises DataError as :func:`mnist` does, and where there are fewer.
+    """
+    return mnist("train").first(TRAINING_COUNT)
+
+
 def digits_for_simulation(count: int) -> Digits:
     """Give ``count`` digits: MNIST's first test images, or without MNIST scikit-learn's first ones.
 
@@ -140,7 +153,7 @@ def _find(prefix: str) -> tuple[Path, Path]:
         for name in names:
             if not (cache / name).is_file():
                 _download(name, cache)
-    except (OSError, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         cause = getattr(error, "reason", error)  # URLError wraps what the socket said
         reason = getattr(cause, "strerror", None) or cause
         raise MissingError(
