@@ -1,0 +1,152 @@
+"""Network and plan become one Amaranth component: the core."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth import Module, Shape, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from ..hw.argmax import Argmax
+from ..hw.axis import FrameIn, FrameOut, byte_width
+from ..hw.layer import ConvLayer
+from ..hw.stream import StreamFifo
+from ..model.dtypes import IntType
+from .plan import LayerPlan, Plan
+from .schedule import VERDICT_DEPTH
+
+__all__ = ["Core", "conv_layer"]
+
+
+def _shape(dtype: IntType) -> Shape:
+    return signed(dtype.bits) if dtype.signed else unsigned(dtype.bits)
+
+
+def conv_layer(plan: Plan, layer: LayerPlan) -> ConvLayer:
+    """The hardware of one convolution."""
+    tensors = plan.network.tensors
+    conv, x, y = layer.conv, tensors[layer.conv.input], tensors[layer.conv.output]
+    return ConvLayer(
+        engine={
+            "geometry": layer.geometry,
+            "activation": _shape(x.dtype),
+            "zero_point": x.zero_point,
+            "weights": conv.weights.centered,
+            "bias": conv.bias,
+            "accumulator_width": layer.accumulator_width,
+        },
+        requantizer={
+            "requant": conv.requant,
+            "zero_point": y.zero_point,
+            "activation": _shape(y.dtype),
+        },
+    )
+
+
+class Core(wiring.Component):
+    """A network behind AXI4-Stream.
+
+    Parameters
+    ----------
+    plan : of the network
+
+    Members
+    -------
+    s_axis_* : one input value a beat, raster order, channels last; TLAST with an image's last
+    m_axis_* : one result a beat; TLAST with an image's last, and where the network closes with an
+        argmax TUSER is the class then
+    frame_error : Out(1), sticky: an input frame had the wrong length; reset clears it
+
+    One clock domain, ``sync``: ports ``clk`` and synchronous ``rst``.
+    """
+
+    def __init__(self, *, plan: Plan):
+        self._plan = plan
+        network = plan.network
+        x, y = network.tensors[network.input], network.tensors[network.output]
+        self._x, self._y = _shape(x.dtype), _shape(y.dtype)
+        self._beats = x.shape[0] * x.shape[1] * x.shape[2]
+        self._results = y.shape[0] * y.shape[1] * y.shape[2]
+        ports = {
+            "s_axis_tdata": In(byte_width(self._x)),
+            "s_axis_tvalid": In(1),
+            "s_axis_tready": Out(1),
+            "s_axis_tlast": In(1),
+            "m_axis_tdata": Out(byte_width(self._y)),
+            "m_axis_tvalid": Out(1),
+            "m_axis_tready": In(1),
+            "m_axis_tlast": Out(1),
+            "frame_error": Out(1),
+        }
+        if plan.argmax is not None:
+            ports["m_axis_tuser"] = Out(range(self._results))
+        super().__init__(ports)
+        self._layers = {layer.conv.name: conv_layer(plan, layer) for layer in plan.layers}
+
+    @property
+    def layers(self) -> dict[str, ConvLayer]:
+        """The layers' components by name."""
+        return self._layers
+
+    @property
+    def ports(self) -> dict[str, dict[str, Any]]:
+        """Direction and width in bits of every port, clock and reset included."""
+        ports = {"clk": {"direction": "in", "width": 1}, "rst": {"direction": "in", "width": 1}}
+        for (name,), member, value in self.signature.flatten(self):
+            direction = "in" if member.flow is In else "out"
+            ports[str(name)] = {"direction": direction, "width": len(value)}
+        return ports
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.frame_in = frame_in = FrameIn(activation=self._x, beats=self._beats)
+        m.submodules.verdicts = verdicts = StreamFifo(shape=unsigned(1), depth=VERDICT_DEPTH)
+        connect(m, frame_in.verdict, verdicts.i)
+        stream = frame_in.o
+        for layer in self._plan.layers:
+            m.submodules[layer.conv.name] = component = self._layers[layer.conv.name]
+            connect(m, stream, component.i)
+            stream = component.o
+            if layer.fifo_depth:
+                queue = StreamFifo(shape=stream.payload.shape(), depth=layer.fifo_depth)
+                m.submodules[f"{layer.conv.name}_fifo"] = queue
+                connect(m, stream, queue.i)
+                stream = queue.o
+        m.submodules.frame_out = frame_out = self._frame_out(m, stream)
+        connect(m, verdicts.o, frame_out.verdict)
+        self._connect_ports(m, frame_in, frame_out)
+        return m
+
+    def _frame_out(self, m: Module, stream: wiring.PureInterface) -> FrameOut:
+        """The way out, through the argmax where there is one."""
+        if self._plan.argmax is None:
+            frame_out = FrameOut(value=self._y, beats=self._results)
+            m.d.comb += [
+                frame_out.i.valid.eq(stream.valid),
+                frame_out.i.payload.value.eq(stream.payload[0]),
+                stream.ready.eq(frame_out.i.ready),
+            ]
+            return frame_out
+        argmax = Argmax(activation=self._y, classes=self._results)
+        m.submodules[self._plan.argmax.name] = argmax
+        connect(m, stream, argmax.i)
+        frame_out = FrameOut(value=self._y, beats=self._results, classes=self._results)
+        connect(m, argmax.o, frame_out.i)
+        return frame_out
+
+    def _connect_ports(self, m: Module, frame_in: FrameIn, frame_out: FrameOut) -> None:
+        """The shell's streams under the names that AXI4-Stream tools look for."""
+        m.d.comb += [
+            frame_in.s_axis.tdata.eq(self.s_axis_tdata),
+            frame_in.s_axis.tvalid.eq(self.s_axis_tvalid),
+            frame_in.s_axis.tlast.eq(self.s_axis_tlast),
+            self.s_axis_tready.eq(frame_in.s_axis.tready),
+            self.m_axis_tdata.eq(frame_out.m_axis.tdata),
+            self.m_axis_tvalid.eq(frame_out.m_axis.tvalid),
+            self.m_axis_tlast.eq(frame_out.m_axis.tlast),
+            frame_out.m_axis.tready.eq(self.m_axis_tready),
+            self.frame_error.eq(frame_in.error),
+        ]
+        if self._plan.argmax is not None:
+            m.d.comb += self.m_axis_tuser.eq(frame_out.m_axis.tuser)

@@ -1,0 +1,44 @@
+"""Write a core: its Verilog and its manifest, both or neither."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..model.errors import UserError
+from ..model.files import write_whole
+from ..model.network import QNetwork
+from .assemble import Core
+from .emit import to_verilog
+from .manifest import header, manifest
+from .plan import make_plan
+
+__all__ = ["OutputError", "write_core"]
+
+
+class OutputError(UserError, OSError):
+    """An output folder cannot be written."""
+
+
+def write_core(network: QNetwork, directory: Path) -> dict[str, Any]:
+    """Write directory/rtl/NAME.v and directory/manifest.json; return the manifest.
+
+    The same network and the same tools give the same bytes. Raises NetworkError for a layer that
+    the hardware does not cover, before anything is written, and OutputError where the folder cannot
+    be written.
+    """
+    plan = make_plan(network)
+    core = Core(plan=plan)
+    facts = manifest(plan, core)
+    verilog = to_verilog(core, network.name, header(facts))
+    try:
+        (directory / "rtl").mkdir(parents=True, exist_ok=True)
+        write_whole(directory / "rtl" / f"{network.name}.v", verilog)
+        write_whole(directory / "manifest.json", json.dumps(facts, indent=2) + "\n")
+    except OSError as error:
+        raise OutputError(
+            f"The output folder {directory} cannot be written: {error.strerror}; "
+            "name another with -o"
+        ) from None
+    return facts

@@ -1,0 +1,48 @@
+"""Component to Verilog text, the same bytes every time.
+
+Amaranth's RTLIL goes through Yosys with processes lowered to assigns: the stock back end leaves
+``always @*`` blocks that may never fire at time 0, so that under Icarus a ``ready`` can stay X for
+ever (amaranth issue 594). Modules are named by their place in the hierarchy, joined by two
+underscores.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from amaranth.back import rtlil
+from amaranth.hdl import Fragment, Value
+from amaranth.lib import wiring
+
+from .flow.yosys import run_yosys
+from .names import own_ports_first, readable
+
+__all__ = ["to_verilog"]
+
+PASSES = (
+    "proc",  # multiplexers become assigns
+    "memory_collect",  # ports of a memory join it
+    "opt_clean",  # unused and doubled private wires go
+)
+
+
+def to_rtlil(component: wiring.Component, name: str) -> str:
+    """The RTLIL of ``component`` as top module ``name``, under readable names."""
+    fragment = Fragment.get(component, None)
+    own_ports_first(fragment)
+    ports = {
+        "__".join(map(str, path)): (Value.cast(value), None)
+        for path, _, value in component.signature.flatten(component)
+    }
+    return readable(rtlil.convert(fragment, name=name, ports=ports, emit_src=False))
+
+
+def to_verilog(component: wiring.Component, name: str, header: str) -> str:
+    """The Verilog of ``component`` as top module ``name``, under a comment of ``header`` lines."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "core.il", Path(folder) / "core.v"
+        source.write_text(to_rtlil(component, name), encoding="utf-8")
+        run_yosys([f"read_rtlil {source}", *PASSES, f"write_verilog {target}"])
+        _, body = target.read_text(encoding="utf-8").split("\n", 1)  # Yosys's own first line
+    return "".join(f"// {line}\n" for line in header.splitlines()) + body

@@ -1,0 +1,79 @@
+"""What a core is, in numbers: the manifest, and the first lines of the Verilog."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from .assemble import Core
+from .plan import LayerPlan, Plan
+
+__all__ = ["header", "manifest"]
+
+TOOLS = ("tercet", "amaranth", "pyosys")
+
+
+def _layer(plan: LayerPlan, rom_bits: int) -> dict[str, Any]:
+    g = plan.geometry
+    return {
+        "name": plan.conv.name,
+        "kind": plan.conv.kind,
+        "multipliers": plan.multipliers,
+        "requantizer_multipliers": 1,
+        "multiplies": plan.multiplies,
+        "cycles": g.busy_cycles,
+        "rom_bits": rom_bits,
+        "fifo_depth": plan.fifo_depth,
+        "partial_sum_bits": g.partial_sums * g.lanes * plan.accumulator_width,
+    }
+
+
+def _streams(plan: Plan) -> list[dict[str, str]]:
+    """Where each layer's output can be watched in the hierarchy."""
+    return [
+        {
+            "tensor": layer.conv.output,
+            "scope": layer.conv.name,
+            "valid": "o__valid",
+            "ready": "o__ready",
+            "payload": "o__payload",
+        }
+        for layer in plan.layers
+    ]
+
+
+def manifest(plan: Plan, core: Core) -> dict[str, Any]:
+    """Everything a user of the core asks; cycles are exact, bits those of the ROMs.
+
+    cycles_per_image : between images, when neither side pauses
+    latency_cycles : from the first value taken to the last result sent, in an idle core
+    """
+    bits = {name: layer.rom_bits for name, layer in core.layers.items()}
+    return {
+        "network": plan.network.name,
+        "cycles_per_image": plan.cycles_per_image,
+        "latency_cycles": plan.latency_cycles,
+        "multipliers": plan.multipliers,
+        "rom_bits": sum(bits.values()),
+        "accumulator_bits": {layer.conv.name: layer.accumulator_width for layer in plan.layers},
+        "layers": [_layer(layer, bits[layer.conv.name]) for layer in plan.layers],
+        "ports": core.ports,
+        "streams": _streams(plan),
+        "plan": {layer.conv.name: {"P": layer.multipliers, "S": 1} for layer in plan.layers},
+        "tools": {tool: version(tool) for tool in TOOLS},
+    }
+
+
+def header(facts: dict[str, Any]) -> str:
+    """What an engineer who opens the Verilog wants to know first."""
+    ports = ", ".join(f"{name}[{port['width']}]" for name, port in facts["ports"].items())
+    tools = ", ".join(f"{name} {number}" for name, number in facts["tools"].items())
+    return (
+        f"{facts['network']}: a quantized CNN as an AXI4-Stream core; generated, "
+        "so change the network and not this file.\n"
+        f"{facts['cycles_per_image']} cycles between images, {facts['latency_cycles']} cycles from "
+        f"first value in to last result out, {facts['multipliers']} multipliers in the layers.\n"
+        f"Ports: {ports}.\n"
+        "One clock; rst is synchronous and active high. frame_error is sticky until rst.\n"
+        f"Made by {tools}."
+    )

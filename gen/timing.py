@@ -1,0 +1,157 @@
+"""Exact cycles, before any simulation: the handshakes of a core as a timed process network.
+
+Each component is a process that knows only its own rule of time; channels between them carry, for
+each beat, the cycle from which it is offered and the cycle in which it is taken. A process runs
+until it needs a time that its neighbour has not worked out yet. That gives the same cycles as the
+RTL, stalls included, at the cost of one step per beat instead of one per clock and gate (Kahn
+process networks, 1974, with max-plus times).
+
+Time 0 is the first cycle in which the source offers; cycles are integers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+
+__all__ = ["Channel", "Fifo", "Process", "pipeline", "run", "serializer"]
+
+DONE = object()
+
+Wait = Generator[None, None, int]
+Process = Generator[None, None, None]
+
+
+class Channel:
+    """The beats between two processes: ``offers`` and ``takes`` are cycles, in order of beats."""
+
+    def __init__(self) -> None:
+        self.offers: list[int] = []
+        self.takes: list[int] = []
+
+    def put(self, cycle: int) -> Wait:
+        """Offer the next beat from ``cycle`` on; wait for the cycle of its transfer."""
+        self.offers.append(cycle)
+        index = len(self.offers) - 1
+        while len(self.takes) <= index:
+            yield
+        return self.takes[index]
+
+    def get(self) -> Wait:
+        """Wait for the next beat not yet taken; return the cycle from which it is offered."""
+        index = len(self.takes)
+        while len(self.offers) <= index:
+            yield
+        return self.offers[index]
+
+    def take(self, cycle: int) -> None:
+        """Take the beat that :meth:`get` returned."""
+        self.takes.append(cycle)
+
+
+def pipeline(i: Channel, o: Channel, latency: int, steps: Iterable[tuple[int, int]]) -> Process:
+    """A pipeline that stalls as one while its result waits.
+
+    Parameters
+    ----------
+    latency : cycles from a step to its result
+    steps : for each activation, (cycles it takes, results it makes in the last of them)
+    """
+    cycle, slot = -1, 0  # the last cycle in which the pipeline moved, and how often it has moved
+    results: deque[int] = deque()  # the moves at which results leave
+    for cycles, made in steps:
+        offered = yield from i.get()
+        for step in range(cycles):
+            while True:
+                slot += 1
+                if results and results[0] == slot:
+                    results.popleft()
+                    cycle = yield from o.put(cycle + 1)
+                else:
+                    cycle = cycle + 1 if results else max(cycle + 1, offered)
+                if cycle >= offered:
+                    break
+            if step >= cycles - made:
+                results.append(slot + latency)
+        i.take(cycle)
+    for _ in results:
+        cycle = yield from o.put(cycle + 1)
+
+
+def serializer(i: Channel, o: Channel, lanes: Iterable[int]) -> Process:
+    """Beats of several lanes become beats of one; ``lanes`` gives the lanes of each beat."""
+    cycle = -1
+    for count in lanes:
+        cycle = max(cycle, (yield from i.get()))
+        i.take(cycle)
+        for _ in range(count):
+            cycle = yield from o.put(cycle + 1)
+
+
+class Fifo:
+    """``amaranth.lib.fifo.SyncFIFOBuffered``: a memory of depth - 1 entries and an output register.
+
+    Parameters
+    ----------
+    i, o : its channels
+    beats : how many pass in all
+    depth : its entries; None never fills
+    """
+
+    LATENCY = 2
+
+    def __init__(self, i: Channel, o: Channel, beats: int, depth: int | None = None) -> None:
+        self._i, self._o, self._beats, self._depth = i, o, beats, depth
+        self._moves: list[int] = []  # cycles in which beats go from the memory to the register
+
+    def processes(self) -> list[Process]:
+        """The write side and the read side."""
+        return [self._write(), self._read()]
+
+    def _write(self) -> Process:
+        written = -1
+        for beat in range(self._beats):
+            written = max(written + 1, (yield from self._i.get()))
+            if self._depth is not None and (blocking := beat - self._depth + 1) >= 0:
+                while len(self._moves) <= blocking:
+                    yield
+                written = max(written, self._moves[blocking] + 1)
+            self._i.take(written)
+
+    def _read(self) -> Process:
+        moved = taken = -1
+        for beat in range(self._beats):
+            while len(self._i.takes) <= beat:
+                yield
+            moved = max(self._i.takes[beat] + 1, moved + 1, taken)
+            self._moves.append(moved)
+            taken = yield from self._o.put(moved + 1)
+
+    @property
+    def depth_used(self) -> int:
+        """After a run: the least depth with which no write would have waited longer."""
+        fullest = moved = 0
+        for beat, written in enumerate(self._i.takes):
+            while self._moves[moved] < written:
+                moved += 1
+            fullest = max(fullest, beat - moved)
+        return fullest + 2
+
+    @property
+    def queues(self) -> bool:
+        """After a run: whether a beat would have had to wait for the one ahead of it on a wire, where
+        the consumer has each beat ``LATENCY`` cycles sooner."""
+        ahead = zip(self._o.takes, self._i.takes[1:], strict=False)
+        return any(taken - self.LATENCY >= written for taken, written in ahead)
+
+
+def run(processes: Sequence[Process], channels: Sequence[Channel]) -> None:
+    """Run until all processes end. Raises RuntimeError where they wait for one another for ever."""
+    waiting = list(processes)
+    progress = -1
+    while waiting:
+        waiting = [process for process in waiting if next(process, DONE) is not DONE]
+        known = sum(len(channel.offers) + len(channel.takes) for channel in channels)
+        if waiting and known == progress:
+            raise RuntimeError("The timing model is stuck: its processes wait for one another")
+        progress = known

@@ -1,0 +1,140 @@
+"""The AXI4-Stream shell: frames in and out, and what happens to a frame of the wrong length.
+
+A frame ends at TLAST or at its last expected beat, whichever comes first; where the two do not
+coincide the frame is bad. A bad frame raises the sticky ``error``; a short one is filled up inside;
+its result is dropped whole; the next frame is right. Protocol: AMBA 4 AXI4-Stream, ARM IHI 0051A.
+"""
+
+from __future__ import annotations
+
+from amaranth import Module, Mux, Shape, Signal
+from amaranth.hdl import ShapeLike, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["FrameIn", "FrameOut", "axis_signature", "byte_width"]
+
+
+def byte_width(shape: ShapeLike) -> int:
+    """Bits of TDATA that carries one value: its width rounded up to whole bytes."""
+    return -(-Shape.cast(shape).width // 8) * 8
+
+
+def axis_signature(shape: ShapeLike, *, user: ShapeLike | None = None) -> wiring.Signature:
+    """An AXI4-Stream of one value a beat, sign-extended to whole bytes; TUSER where given."""
+    members = {
+        "tdata": Out(byte_width(shape)),
+        "tvalid": Out(1),
+        "tready": In(1),
+        "tlast": Out(1),
+    }
+    return wiring.Signature(members | ({} if user is None else {"tuser": Out(user)}))
+
+
+class FrameIn(wiring.Component):
+    """Turn AXI4-Stream frames into activations, always ``beats`` of them a frame.
+
+    Parameters
+    ----------
+    activation : shape of a value
+    beats : values of a frame
+
+    Members
+    -------
+    s_axis : AXI4-Stream of one value a beat, TLAST with a frame's last
+    o : stream of one activation a beat
+    verdict : stream of one bit a frame, whether it was good, with its last activation
+    error : Out(1), sticky: a frame was bad; reset clears it
+
+    Combinational from ``s_axis`` to ``o``. While a short frame is filled up, with zeros, ``tready``
+    is low.
+    """
+
+    def __init__(self, *, activation: Shape, beats: int):
+        self._beats = beats
+        super().__init__(
+            {
+                "s_axis": In(axis_signature(activation)),
+                "o": Out(stream.Signature(data.ArrayLayout(activation, 1))),
+                "verdict": Out(stream.Signature(1)),
+                "error": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        beat = Signal(range(self._beats))
+        filling = Signal()
+        at_end = beat == self._beats - 1
+        # The last activation and the verdict leave together: each waits until the other can.
+        present = self.s_axis.tvalid | filling
+        moves = Signal()
+        m.d.comb += [
+            self.o.valid.eq(present & (~at_end | self.verdict.ready)),
+            moves.eq(self.o.valid & self.o.ready),
+            self.verdict.valid.eq(present & at_end & self.o.ready),
+            self.verdict.payload.eq(self.s_axis.tlast & ~filling),
+            self.s_axis.tready.eq(self.o.ready & ~filling & (~at_end | self.verdict.ready)),
+            self.o.payload[0].eq(Mux(filling, 0, self.s_axis.tdata)),
+        ]
+        with m.If(moves):
+            m.d.sync += beat.eq(Mux(at_end, 0, beat + 1))
+            with m.If(at_end):
+                m.d.sync += filling.eq(0)
+            with m.Elif(self.s_axis.tlast):
+                m.d.sync += filling.eq(1)
+            with m.If(~filling & (self.s_axis.tlast != at_end)):
+                m.d.sync += self.error.eq(1)
+        return m
+
+
+class FrameOut(wiring.Component):
+    """Hold a frame's results until its verdict; send those of good frames, drop those of bad ones.
+
+    Parameters
+    ----------
+    value : shape of a result
+    beats : results of a frame
+    classes : where given, results carry ``best``, the class so far, which becomes TUSER
+
+    Members
+    -------
+    i : stream of {value}, or {value, best}
+    verdict : stream of one bit a frame
+    m_axis : AXI4-Stream of one result a beat, TLAST with a frame's last; TUSER is the class then
+
+    Combinational from ``i`` to ``m_axis``.
+    """
+
+    def __init__(self, *, value: Shape, beats: int, classes: int | None = None):
+        self._beats = beats
+        self._classes = classes
+        best = {} if classes is None else {"best": range(classes)}
+        super().__init__(
+            {
+                "i": In(stream.Signature(data.StructLayout({"value": value} | best))),
+                "verdict": In(stream.Signature(1)),
+                "m_axis": Out(
+                    axis_signature(value, user=None if classes is None else range(classes))
+                ),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        beat = Signal(range(self._beats))
+        at_end = beat == self._beats - 1
+        good: Value = self.verdict.valid & self.verdict.payload
+        bad: Value = self.verdict.valid & ~self.verdict.payload
+        m.d.comb += [
+            self.m_axis.tdata.eq(self.i.payload.value),
+            self.m_axis.tvalid.eq(self.i.valid & good),
+            self.m_axis.tlast.eq(at_end),
+            self.i.ready.eq(bad | (good & self.m_axis.tready)),
+            self.verdict.ready.eq(self.i.valid & self.i.ready & at_end),
+        ]
+        if self._classes is not None:
+            m.d.comb += self.m_axis.tuser.eq(self.i.payload.best)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += beat.eq(Mux(at_end, 0, beat + 1))
+        return m

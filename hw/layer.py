@@ -1,0 +1,68 @@
+"""A convolution layer: engine, serializer and requantizer in a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth import Module
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .patch import PatchEngine
+from .requant import Requantizer
+from .stream import Serializer
+
+__all__ = ["ConvLayer"]
+
+
+class ConvLayer(wiring.Component):
+    """Activations in, requantized activations out.
+
+    Parameters
+    ----------
+    engine : parameters of the PatchEngine, which makes the sums, P a beat
+    requantizer : parameters of the Requantizer, which makes them activations again, one a beat; its
+        channels and accumulator width are the engine's
+
+    Members
+    -------
+    i, o : streams of one activation a beat, raster order, channels last
+
+    Latency: that of the engine, of the serializer where P is above 1, and of the requantizer. The
+    throughput is the engine's, or one result a cycle where that is slower.
+    """
+
+    def __init__(self, *, engine: dict[str, Any], requantizer: dict[str, Any]):
+        activations = (engine["activation"], requantizer["activation"])
+        x, y = (stream.Signature(data.ArrayLayout(shape, 1)) for shape in activations)
+        super().__init__({"i": In(x), "o": Out(y)})
+        self._engine = PatchEngine(**engine)
+        self._requantizer = Requantizer(
+            channels=engine["geometry"].out_channels,
+            accumulator_width=engine["accumulator_width"],
+            **requantizer,
+        )
+
+    @property
+    def rom_bits(self) -> int:
+        """Bits of the weights, biases and multipliers held in ROMs."""
+        return self._engine.rom_bits + self._requantizer.rom_bits
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.engine = engine = self._engine
+        m.submodules.requantizer = requantizer = self._requantizer
+        connect(m, flipped(self.i), engine.i)
+        geometry = engine.geometry
+        if geometry.lanes == 1:
+            connect(m, engine.o, requantizer.i)
+        else:
+            m.submodules.serializer = serializer = Serializer(
+                layout=engine.o.payload.shape(),
+                slots=geometry.slots,
+                last_lanes=geometry.last_lanes,
+            )
+            connect(m, engine.o, serializer.i)
+            connect(m, serializer.o, requantizer.i)
+        connect(m, requantizer.o, flipped(self.o))
+        return m

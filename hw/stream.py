@@ -1,0 +1,122 @@
+"""Streams between components: a FIFO, and a serializer from P values a beat to one."""
+
+from __future__ import annotations
+
+from amaranth import Module, Shape, Signal
+from amaranth.hdl import ShapeLike, Value
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Serializer", "StreamFifo"]
+
+
+class StreamFifo(wiring.Component):
+    """A queue of beats, ``amaranth.lib.fifo.SyncFIFOBuffered`` behind stream ports.
+
+    Parameters
+    ----------
+    shape : of the payload
+    depth : beats it holds, at least 3 (fewer cannot move a beat every cycle)
+
+    Members
+    -------
+    i, o : streams
+    level : Out(range(depth + 1)), beats held
+
+    Latency: 2 cycles. Throughput: one beat a cycle.
+    """
+
+    LATENCY = 2
+    MIN_DEPTH = 3
+
+    def __init__(self, *, shape: ShapeLike, depth: int):
+        if depth < self.MIN_DEPTH:
+            raise ValueError(f"Depth must be at least {self.MIN_DEPTH}, not {depth}")
+        self._shape = shape
+        self._depth = depth
+        super().__init__(
+            {
+                "i": In(stream.Signature(shape)),
+                "o": Out(stream.Signature(shape)),
+                "level": Out(range(depth + 1)),
+            }
+        )
+
+    @property
+    def depth(self) -> int:
+        """The depth given."""
+        return self._depth
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(
+            width=Shape.cast(self._shape).width, depth=self._depth
+        )
+        m.d.comb += [
+            queue.w_data.eq(Value.cast(self.i.payload)),
+            queue.w_en.eq(self.i.valid),
+            self.i.ready.eq(queue.w_rdy),
+            Value.cast(self.o.payload).eq(queue.r_data),
+            self.o.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.o.ready),
+            self.level.eq(queue.level),
+        ]
+        return m
+
+
+class Serializer(wiring.Component):
+    """Send the lanes of a beat one after another, lane 0 first.
+
+    Parameters
+    ----------
+    layout : an array of P values
+    slots : beats of a period
+    last_lanes : lanes sent of a period's last beat; the others are padding. All other beats send P.
+
+    Members
+    -------
+    i : stream of P values a beat
+    o : stream of one value a beat
+
+    Throughput: one value a cycle, without a gap between beats. Latency: 1 cycle.
+    """
+
+    LATENCY = 1
+
+    def __init__(self, *, layout: data.ArrayLayout, slots: int, last_lanes: int):
+        if not 1 <= last_lanes <= layout.length:
+            raise ValueError(f"last_lanes must be 1 to {layout.length}, not {last_lanes}")
+        self._layout = layout
+        self._slots = slots
+        self._last_lanes = last_lanes
+        super().__init__(
+            {
+                "i": In(stream.Signature(layout)),
+                "o": Out(stream.Signature(data.ArrayLayout(layout.elem_shape, 1))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lanes = self._layout.length
+        left = Signal(range(lanes + 1))  # lanes still to send; lane 0 of the register is next
+        held = Signal(self._layout)
+        slot = Signal(range(self._slots))
+        sent = self.o.valid & self.o.ready
+        m.d.comb += [
+            self.o.valid.eq(left != 0),
+            self.o.payload[0].eq(held[0]),
+            self.i.ready.eq((left == 0) | ((left == 1) & self.o.ready)),
+        ]
+        with m.If(sent):
+            m.d.sync += left.eq(left - 1)
+            for lane in range(lanes - 1):
+                m.d.sync += held[lane].eq(held[lane + 1])
+        with m.If(self.i.valid & self.i.ready):
+            at_end = slot == self._slots - 1
+            m.d.sync += held.eq(self.i.payload)
+            with m.If(at_end):
+                m.d.sync += [slot.eq(0), left.eq(self._last_lanes)]
+            with m.Else():
+                m.d.sync += [slot.eq(slot + 1), left.eq(lanes)]
+        return m

@@ -1,0 +1,167 @@
+"""Position counters of the patch engine: which weight, which sum, first or last of a patch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amaranth import Module, Mux, Signal
+from amaranth.hdl import Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .geometry import PatchGeometry
+
+__all__ = ["PatchWalk"]
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """What a step ends. Each of the first four includes the ones before it; a segment is the part of
+    a patch that lies in one row of pixels."""
+
+    slot: Value
+    channel: Value
+    pixel: Value
+    segment: Value
+    last_column: Value
+    last_ky: Value
+
+
+class PatchWalk(wiring.Component):
+    """Walk an image in raster order, channels last, one step per slot of each activation.
+
+    An activation inside a patch takes ``slots`` steps, one right of or below the last patch takes
+    one (``drop`` is high). Addresses follow by increments alone: no multiplication.
+
+    Parameters
+    ----------
+    geometry : of the engine
+
+    Members
+    -------
+    step : In(1), go on to the next step
+    drop : Out(1), the activation belongs to no patch
+    take : Out(1), last step of this activation
+    weight : Out, address into the weight ROM, in the order of ``model.layout``
+    first, last : Out(1), first or last contribution to the partial sum at hand
+    fresh : Out(1), the partial sum is another one than in the step before
+    partial : Out, address of the partial sum: column * outputs + index
+    index : Out, group * slots + slot
+
+    All outputs are registers or gates on registers, valid in the cycle itself. Reset returns to the
+    first step of an image.
+    """
+
+    def __init__(self, *, geometry: PatchGeometry):
+        self._geometry = g = geometry
+        super().__init__(
+            {
+                "step": In(1),
+                "drop": Out(1),
+                "take": Out(1),
+                "weight": Out(range(g.weight_depth)),
+                "first": Out(1),
+                "last": Out(1),
+                "fresh": Out(1),
+                "partial": Out(range(g.partial_sums)),
+                "index": Out(range(g.outputs)),
+            }
+        )
+
+    @property
+    def geometry(self) -> PatchGeometry:
+        """The geometry given."""
+        return self._geometry
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self._geometry
+        column_tail, row_tail = Signal(), Signal()
+        m.d.comb += self.drop.eq(column_tail | row_tail)
+
+        _, slot_ends = self._level(m, "slot", g.slots, self.step, cut=(self.drop, 1))
+        m.d.comb += self.take.eq(slot_ends)
+        tick = self.step & slot_ends
+        channel, channel_ends = self._level(m, "channel", g.channels_per_group, tick)
+        tick &= channel_ends
+        _, group_ends = self._level(m, "group", g.groups, tick)
+        tick &= group_ends
+        kx, kx_ends = self._level(m, "kx", g.kernel[1], tick, cut=(column_tail, g.tail_columns))
+        tick &= kx_ends
+        column, column_ends = self._level(m, "column", g.columns + bool(g.tail_columns), tick)
+        tick &= column_ends
+        ky, ky_ends = self._level(m, "ky", g.kernel[0], tick, cut=(row_tail, g.tail_rows))
+        tick &= ky_ends
+        row, _ = self._level(m, "row", g.rows + bool(g.tail_rows), tick)
+
+        m.d.comb += [
+            column_tail.eq(column == g.columns if g.tail_columns else 0),
+            row_tail.eq(row == g.rows if g.tail_rows else 0),
+            self.first.eq((ky == 0) & (kx == 0) & (channel == 0)),
+            self.last.eq((ky == g.kernel[0] - 1) & (kx == g.kernel[1] - 1) & channel_ends),
+            self.fresh.eq(self._is_fresh(kx, channel)),
+        ]
+        channel_done = slot_ends & channel_ends
+        ends = _Ends(
+            slot=slot_ends,
+            channel=channel_done,
+            pixel=channel_done & group_ends,
+            segment=channel_done & group_ends & kx_ends,
+            last_column=column == g.columns - 1,
+            last_ky=ky == g.kernel[0] - 1,
+        )
+        self._advance_sums(m, ends)
+        self._advance_weight(m, ends)
+        return m
+
+    @staticmethod
+    def _level(
+        m: Module, name: str, limit: int, tick: Value, cut: tuple[Value, int] | None = None
+    ) -> tuple[Value, Value]:
+        """A counter of ``limit`` values, ``cut[1]`` of them while ``cut[0]``; (count, at its end)."""
+        count = Signal(range(limit), name=name)
+        ends = Signal(name=f"{name}_ends")
+        m.d.comb += ends.eq(count == limit - 1)
+        if cut is not None and cut[1]:
+            m.d.comb += ends.eq(count == Mux(cut[0], cut[1] - 1, limit - 1))
+        with m.If(tick):
+            m.d.sync += count.eq(Mux(ends, 0, count + 1))
+        return count, ends
+
+    def _is_fresh(self, kx: Value, channel: Value) -> Value:
+        """Whether this step's partial sum differs from the step's before."""
+        g = self._geometry
+        if g.partial_sums == 1:
+            return Value.cast(0)
+        if g.slots > 1 or (g.groups > 1 and g.channels_per_group == 1):
+            return Value.cast(1)
+        return (channel == 0) if g.groups > 1 else (channel == 0) & (kx == 0)
+
+    def _advance_sums(self, m: Module, ends: _Ends) -> None:
+        """Within a group the slots repeat for each channel, within a column the outputs for each
+        pixel; then on to the next column, and back to the first at the row's end."""
+        g = self._geometry
+        index, partial = self.index, self.partial
+        with m.If(self.step & ~self.drop):
+            m.d.sync += [index.eq(index + 1), partial.eq(partial + 1)]
+            with m.If(ends.segment):
+                m.d.sync += index.eq(0)
+                with m.If(ends.last_column):
+                    m.d.sync += partial.eq(0)
+            with m.Elif(ends.pixel):
+                m.d.sync += [index.eq(0), partial.eq(partial - (g.outputs - 1))]
+            with m.Elif(ends.slot & ~ends.channel):
+                m.d.sync += [
+                    index.eq(index - (g.slots - 1)),
+                    partial.eq(partial - (g.slots - 1)),
+                ]
+
+    def _advance_weight(self, m: Module, ends: _Ends) -> None:
+        """Straight through a kernel row; back to its start for the next patch, on at its end."""
+        g = self._geometry
+        with m.If(self.step & ~self.drop):
+            m.d.sync += self.weight.eq(self.weight + 1)
+            with m.If(ends.segment & ~ends.last_column):
+                m.d.sync += self.weight.eq(self.weight - (g.row_steps - 1))
+            with m.Elif(ends.segment & ends.last_ky):
+                m.d.sync += self.weight.eq(0)
