@@ -12,19 +12,27 @@ reachable accumulator, not by trusting the algebra.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from itertools import pairwise
 from math import ceil, floor
 
 import numpy as np
-import numpy.typing as npt
 
-from .arith import Rounding, clamp, reaches
+from .arith import Rounding, reaches
+from .reference import REFERENCES, Acc, Scale, exact
 from .requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, requantize
 
-__all__ = ["REFERENCES", "NoMultiplierError", "Target", "narrow", "reference_outputs"]
+__all__ = [
+    "NoMultiplierError",
+    "Target",
+    "check",
+    "closest",
+    "differences",
+    "narrow",
+    "reference_outputs",
+]
 
 CHUNK = 1 << 20  # accumulators evaluated at once
 
@@ -33,54 +41,20 @@ class NoMultiplierError(ValueError):
     """No fixed-point multiplier equals the reference on every reachable accumulator."""
 
 
-Acc = npt.NDArray[np.int64]
-
-
-@lru_cache(maxsize=64)
-def _thresholds(scale: Fraction, low: int, high: int) -> Acc:
-    """For each k in (low, high], the least integer t with round_half_even(t * scale) >= k."""
-    thresholds = []
-    for k in range(low + 1, high + 1):
-        bound, inclusive = reaches(k, Rounding.HALF_EVEN)
-        thresholds.append(ceil(bound / scale) if inclusive else floor(bound / scale) + 1)
-    limits = np.iinfo(np.int64)
-    return np.array([min(max(t, limits.min), limits.max) for t in thresholds], dtype=np.int64)
-
-
-def _exact_half_even(acc: Acc, scale: Fraction, low: int, high: int) -> Acc:
-    """clamp(round_half_even(acc * scale)) for a rational scale, in exact arithmetic."""
-    return low + np.searchsorted(_thresholds(scale, low, high), acc, side="right")
-
-
-def _float32_half_even(acc: Acc, scale: Fraction, low: int, high: int) -> Acc:
-    """clamp(nearbyint(float32(acc) * float32 scale)), as FBGEMM's requantize_ computes it."""
-    product = acc.astype(np.float32) * np.float32(float(scale))
-    return clamp(np.rint(product).astype(np.int64), low, high)
-
-
-# What a layer's M, n and rule can be proven equal to, by the name that network files carry.
-# half_even: the exact product of the scales, ties to even.
-# float32_half_even: the float32 quotient of the scales, multiplied in float32, ties to even.
-REFERENCES: dict[str, Callable[[Acc, Fraction, int, int], Acc]] = {
-    "half_even": _exact_half_even,
-    "float32_half_even": _float32_half_even,
-}
-
-
 @dataclass(frozen=True)
 class Target:
     """What is to be equalled.
 
     Parameters
     ----------
-    reference : a name of ``REFERENCES``
-    scales : the real factor Sx * Sw / Sy per output channel, exact
+    reference : a name of ``reference.REFERENCES``
+    scales : the real factor Sx * Sw / Sy per output channel, as the reference takes it
     lo, hi : the reachable accumulators per output channel, int64 (OC,)
     zero_point, low, high : of the output, as in ``requant.py``
     """
 
     reference: str
-    scales: Sequence[Fraction]
+    scales: Sequence[Scale]
     lo: Acc
     hi: Acc
     zero_point: int
@@ -90,8 +64,8 @@ class Target:
 
 def reference_outputs(target: Target, channel: int, acc: Acc) -> Acc:
     """What the reference makes of accumulators of one channel, clamped; int64, acc's shape."""
-    low, high = target.low - target.zero_point, target.high - target.zero_point
-    return REFERENCES[target.reference](acc, target.scales[channel], low, high) + target.zero_point
+    reference = REFERENCES[target.reference]
+    return reference(acc, target.scales[channel], target.zero_point, target.low, target.high)
 
 
 def _steps(target: Target, channel: int) -> list[tuple[int, int, int]]:
@@ -164,9 +138,9 @@ def _interval(constraints: list[tuple[int, Fraction, bool, bool]]) -> _Interval:
     return interval
 
 
-def _nearest(span: tuple[int, int], scale: Fraction, shift: int) -> int:
+def _nearest(span: tuple[int, int], scale: Scale, shift: int) -> int:
     """The M of ``span`` nearest to the real factor."""
-    return min(max(round(scale * (1 << shift)), span[0]), span[1])
+    return min(max(round(exact(scale) * (1 << shift)), span[0]), span[1])
 
 
 def narrow(target: Target, rule: Rounding = Rounding.HALF_UP) -> Requant:
@@ -180,6 +154,36 @@ def narrow(target: Target, rule: Rounding = Rounding.HALF_UP) -> Requant:
     """
     channels = range(len(target.scales))
     intervals = [_interval(_constraints(_steps(target, c), rule)) for c in channels]
+    requant = _fit(target, rule, intervals, target.reference)
+    if requant is not None:
+        check(target, requant)
+        return requant
+    bad = next(c for c in channels if intervals[c].multipliers(MAX_SHIFT) is None)
+    raise NoMultiplierError(
+        f"channel {bad}: no multiplier and shift with {rule.value} rounding equal "
+        f"{target.reference} on every accumulator in [{target.lo[bad]}, {target.hi[bad]}]"
+    )
+
+
+def closest(target: Target, rule: Rounding = Rounding.HALF_UP) -> Requant:
+    """Find a requantization by ``rule`` that differs from ``target`` on the fewest accumulators.
+
+    For each channel, the factors that most of the reference's steps agree on; for the layer, the
+    smallest shift that has such a factor in every channel. What differs is for :func:`differences`
+    to count. Raises NoMultiplierError where even that does not fit M and n.
+    """
+    channels = range(len(target.scales))
+    intervals = [_most_agreed(target, c, rule) for c in channels]
+    requant = _fit(target, rule, intervals, None)
+    if requant is None:
+        raise NoMultiplierError(f"no multiplier and shift come close to {target.reference}")
+    return requant
+
+
+def _fit(
+    target: Target, rule: Rounding, intervals: list[_Interval], reference: str | None
+) -> Requant | None:
+    """The smallest shift with an M in every channel's interval; None where there is none."""
     for shift in range(MAX_SHIFT + 1):
         spans = [interval.multipliers(shift) for interval in intervals]
         if all(spans):
@@ -188,21 +192,57 @@ def narrow(target: Target, rule: Rounding = Rounding.HALF_UP) -> Requant:
                 for span, scale in zip(spans, target.scales, strict=True)
                 if span is not None
             )
-            requant = Requant(
+            return Requant(
                 multipliers=multipliers[:1] if len(set(multipliers)) == 1 else multipliers,
                 shift=shift,
                 rounding=rule,
                 low=target.low,
                 high=target.high,
-                reference=target.reference,
+                reference=reference,
             )
-            check(target, requant)
-            return requant
-    bad = next(c for c in channels if intervals[c].multipliers(MAX_SHIFT) is None)
-    raise NoMultiplierError(
-        f"channel {bad}: no multiplier and shift with {rule.value} rounding equal "
-        f"{target.reference} on every accumulator in [{target.lo[bad]}, {target.hi[bad]}]"
+    return None
+
+
+def _most_agreed(target: Target, channel: int, rule: Rounding) -> _Interval:
+    """The open interval of factors inside the most steps' intervals; of equals, the one nearest to
+    the real factor."""
+    steps = [_interval(_constraints([step], rule)) for step in _steps(target, channel)]
+    top = Fraction(MAX_MULTIPLIER)
+    changes = sorted(
+        [(step.low, 1) for step in steps if not step.empty]
+        + [(top if step.high is None else step.high, -1) for step in steps if not step.empty]
     )
+    scale = exact(target.scales[channel])
+    depth, best, found = 0, (0, Fraction(0)), _Interval(high=top)
+    for (low, change), (high, _) in pairwise(changes):
+        depth += change
+        score = (depth, -max(low - scale, scale - high, Fraction(0)))
+        if high > low and score > best:
+            best, found = score, _Interval(low=low, high=high)
+    return found
+
+
+def _compared(target: Target, requant: Requant) -> Iterator[tuple[int, Acc, Acc, Acc]]:
+    """Every reachable accumulator in pieces: (channel, accumulators, expected, got)."""
+    for channel, multiplier in enumerate(requant.per_channel(len(target.scales))):
+        single = Requant((multiplier,), requant.shift, requant.rounding, requant.low, requant.high)
+        last = int(target.hi[channel])
+        for start in range(int(target.lo[channel]), last + 1, CHUNK):
+            acc = np.arange(start, min(start + CHUNK, last + 1), dtype=np.int64)
+            expected = reference_outputs(target, channel, acc)
+            yield channel, acc, expected, requantize(acc, single, target.zero_point)
+
+
+def differences(target: Target, requant: Requant) -> tuple[int, int]:
+    """Count the reachable accumulators, all channels, on which ``requant`` and reference differ.
+
+    Returns (how many differ, how many there are).
+    """
+    different = compared = 0
+    for _, acc, expected, got in _compared(target, requant):
+        different += int((expected != got).sum())
+        compared += len(acc)
+    return different, compared
 
 
 def check(target: Target, requant: Requant) -> int:
@@ -211,18 +251,12 @@ def check(target: Target, requant: Requant) -> int:
     Returns the number of accumulators compared. Raises NoMultiplierError at the first difference.
     """
     compared = 0
-    for channel, multiplier in enumerate(requant.per_channel(len(target.scales))):
-        single = Requant((multiplier,), requant.shift, requant.rounding, requant.low, requant.high)
-        last = int(target.hi[channel])
-        for start in range(int(target.lo[channel]), last + 1, CHUNK):
-            acc = np.arange(start, min(start + CHUNK, last + 1), dtype=np.int64)
-            expected = reference_outputs(target, channel, acc)
-            got = requantize(acc, single, target.zero_point)
-            if not np.array_equal(expected, got):
-                at = int(np.flatnonzero(expected != got)[0])
-                raise NoMultiplierError(
-                    f"channel {channel}: accumulator {acc[at]} gives {got[at]}, "
-                    f"the reference {target.reference} {expected[at]}"
-                )
-            compared += len(acc)
+    for channel, acc, expected, got in _compared(target, requant):
+        if not np.array_equal(expected, got):
+            at = int(np.flatnonzero(expected != got)[0])
+            raise NoMultiplierError(
+                f"channel {channel}: accumulator {acc[at]} gives {got[at]}, "
+                f"the reference {target.reference} {expected[at]}"
+            )
+        compared += len(acc)
     return compared
