@@ -33,8 +33,8 @@ class Requant:
     shift : n, 0 to 61
     rounding : what happens to the fraction
     low, high : the clamp, within the output's type; a fused ReLU raises ``low`` to the zero point
-    reference : the name of the float rule that M and n were proven equal to on every reachable
-        accumulator (see ``reference.REFERENCES``), or None where M, n and the rule are the definition
+    reference : the float rule that M and n were proven equal to on every reachable accumulator, by
+        its name in ``reference.REFERENCES``; None where M, n and the rule are the definition
 
     Raises ValueError where a number is out of range.
     """
