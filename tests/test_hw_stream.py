@@ -1,0 +1,101 @@
+"""FIFO, serializer, argmax and ROM."""
+
+import numpy as np
+import pytest
+from amaranth import signed, unsigned
+from amaranth.lib import data
+from amaranth.sim import Simulator
+from hwsim import PAUSES, run_streams
+from tercet.hw.argmax import Argmax
+from tercet.hw.rom import Rom
+from tercet.hw.stream import Serializer, StreamFifo
+
+
+@pytest.mark.parametrize("depth", [3, 4, 7])
+@pytest.mark.parametrize("pauses", PAUSES)
+def test_fifo_keeps_order(depth, pauses, seed):
+    values = np.random.default_rng(seed).integers(0, 256, 100).tolist()
+    run = run_streams(StreamFifo(shape=unsigned(8), depth=depth), values, 100, pauses=pauses)
+    assert run.outputs == values
+    if pauses == "none":
+        assert run.given[0] - run.taken[0] == StreamFifo.LATENCY
+        assert run.given[-1] - run.given[0] == 99
+
+
+def test_fifo_refuses_a_depth_that_cannot_stream():
+    with pytest.raises(ValueError, match=r"^Depth must be at least 3, not 2$"):
+        StreamFifo(shape=unsigned(8), depth=2)
+
+
+@pytest.mark.parametrize("pauses", PAUSES)
+@pytest.mark.parametrize(
+    ("lanes", "slots", "last_lanes"), [(1, 1, 1), (3, 1, 3), (2, 3, 2), (2, 3, 1), (4, 2, 3)]
+)
+def test_serializer_sends_used_lanes_in_order(lanes, slots, last_lanes, pauses, seed):
+    beats = np.random.default_rng(seed).integers(-512, 512, (12, lanes)).tolist()
+    expected = [
+        value
+        for index, beat in enumerate(beats)
+        for value in beat[: last_lanes if index % slots == slots - 1 else lanes]
+    ]
+    unit = Serializer(
+        layout=data.ArrayLayout(signed(10), lanes), slots=slots, last_lanes=last_lanes
+    )
+    run = run_streams(unit, beats, len(expected), pauses=pauses, seed=seed)
+    assert [payload[0] for payload in run.outputs] == expected
+    if pauses == "none":
+        assert np.diff(run.given).tolist() == [1] * (len(expected) - 1)
+        assert run.given[0] - run.taken[0] == Serializer.LATENCY
+
+
+def test_serializer_refuses_more_last_lanes_than_lanes():
+    with pytest.raises(ValueError, match=r"^last_lanes must be 1 to 2, not 3$"):
+        Serializer(layout=data.ArrayLayout(8, 2), slots=1, last_lanes=3)
+
+
+@pytest.mark.parametrize("pauses", PAUSES)
+@pytest.mark.parametrize("shape", [unsigned(8), signed(8)])
+def test_argmax_gives_the_first_of_the_greatest(shape, pauses, seed):
+    rng = np.random.default_rng(seed)
+    low, high = (-128, 127) if shape.signed else (0, 255)
+    scores = rng.integers(low, high, (20, 10), endpoint=True)
+    scores[0], scores[1], scores[2] = low, high, 0  # all equal
+    scores[3, [4, 7]] = high  # a tie at the top
+    scores[4] = np.arange(10)
+    scores[5] = -np.arange(10) if shape.signed else 9 - np.arange(10)
+    sent = [[int(score)] for score in scores.reshape(-1)]
+    run = run_streams(Argmax(activation=shape, classes=10), sent, 200, pauses=pauses, seed=seed)
+    assert [payload.value for payload in run.outputs] == scores.reshape(-1).tolist()
+    assert [payload.best for payload in run.outputs[9::10]] == scores.argmax(axis=1).tolist()
+
+
+@pytest.mark.parametrize("depth", [2, 5, 9])
+def test_rom_reads_back_every_row(depth, seed):
+    rows = np.random.default_rng(seed).integers(-128, 128, (depth, 3)).tolist()
+    rom = Rom(rows=rows, width=8)
+    assert rom.bits == depth * 24
+
+    async def read(ctx):
+        ctx.set(rom.en, 1)
+        for address, row in enumerate(rows):
+            ctx.set(rom.address, address)
+            await ctx.tick()
+            assert list(ctx.get(rom.row)) == row
+        ctx.set(rom.en, 0)
+        ctx.set(rom.address, 0)
+        await ctx.tick()
+        assert list(ctx.get(rom.row)) == rows[-1]
+
+    simulator = Simulator(rom)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(read)
+    simulator.run()
+
+
+def test_rom_of_one_row_is_a_constant():
+    assert Rom(rows=[[5, -3]], width=8).bits == 0
+
+
+def test_rom_refuses_a_value_that_does_not_fit():
+    with pytest.raises(ValueError, match=r"^Row 1: 8 does not fit 4 signed bits$"):
+        Rom(rows=[[7], [8]], width=4)
