@@ -223,7 +223,7 @@ def _parse_idx(file: gzip.GzipFile, ndim: int) -> Bytes:
 def _bundled_digits(missing: DataError) -> Digits:
     """scikit-learn's digits at MNIST's size. Raises DataError where scikit-learn is absent."""
     try:
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+        from sklearn.datasets import load_digits
     except ImportError:
         raise DataError(
             f"{missing}, or install scikit-learn, whose bundled digits serve as well"
