@@ -1,0 +1,212 @@
+"""The bench of a core: clock, reset, drivers, monitors, golden values and scoreboard, wired once.
+
+The bench makes the clock itself, one ``step`` a cycle: inputs change at the falling edge, and all
+signals are looked at right before the rising one. So a transfer is decided on settled values in any
+simulator, and nothing runs beside the test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from cocotb.triggers import Timer
+
+from .stream import ProtocolError, Sink, Source, no_pauses, random_pauses
+from .vectors import SETTINGS, read_vectors
+from .watch import Watch
+
+__all__ = ["PAUSES", "Bench", "CycleLimitError", "right_frame"]
+
+PAUSES = ("none", "input", "output", "both")
+PAUSED_FACTOR = 8  # paused runs take about twice as long; the limit leaves room for bad luck
+DRAIN_CYCLES = 100  # beyond the latency, in which a value too many would show
+
+
+class CycleLimitError(AssertionError):
+    """What was waited for did not come within the limit; the message says what."""
+
+
+class Bench:
+    """Drives and watches one core.
+
+    Parameters
+    ----------
+    dut : the top module
+    test : name of the test; with the run's seed it seeds all that is random
+    pauses : one of PAUSES
+    patient : the sink raises ready only once valid is up
+    """
+
+    def __init__(self, dut: Any, test: str, *, pauses: str = "none", patient: bool = False) -> None:
+        self.vectors = read_vectors(Path(os.environ[SETTINGS]))
+        self.test = test
+        self.rng = np.random.default_rng([self.vectors.seed, crc32(test.encode())])
+        self.cycle = 0
+        self.watch = Watch(dut, self.vectors)
+        self._clk, self._rst = dut.clk, dut.rst
+        self._half = Timer(5, unit="ns")
+        self._paused = pauses != "none" or patient
+        # Stalls as long as two images back up to the first layer; the input needs no such.
+        longest = 2 * self.vectors.cycles_per_image
+        self.source = Source(
+            valid=dut.s_axis_tvalid,
+            ready=dut.s_axis_tready,
+            data=dut.s_axis_tdata,
+            last=dut.s_axis_tlast,
+            bits=self.vectors.input.bytes_bits,
+            pauses=self._pauses(pauses in ("input", "both"), longest // 4),
+            rng=self.rng,
+        )
+        self._sink = Sink(
+            ready=dut.m_axis_tready,
+            pauses=self._pauses(pauses in ("output", "both"), longest),
+            valid=dut.m_axis_tvalid if patient else None,
+        )
+
+    def _pauses(self, on: bool, longest: int) -> Iterator[bool]:
+        return random_pauses(self.rng, longest) if on else no_pauses()
+
+    # -- running
+
+    async def _tick(self, look: Callable[[int], None]) -> None:
+        self.source.drive()
+        self._sink.drive()
+        self._clk.value = 0
+        await self._half
+        look(self.cycle)
+        self._clk.value = 1
+        await self._half
+        self.cycle += 1
+
+    def _look(self, cycle: int) -> None:
+        self.watch.sample(cycle)
+        self.source.sample(cycle)
+
+    async def step(self, cycles: int = 1) -> None:
+        """Run whole clock cycles. Raises ProtocolError where a stream breaks a rule."""
+        for _ in range(cycles):
+            await self._tick(self._look)
+
+    async def reset(self, cycles: int = 2, *, compare_inner: bool = True) -> None:
+        """Hold rst for some cycles and expect nothing of what was sent before.
+
+        Parameters
+        ----------
+        compare_inner : whether inner streams are compared from here on; not in a run with wrong
+            frames, whose values pass through the layers before they are dropped
+        """
+        self.source.restart()
+        self._rst.value = 1
+        for _ in range(cycles):
+            await self._tick(lambda cycle: None)
+        self._rst.value = 0
+        self.watch.restart(compare_inner)
+
+    async def until(self, done: Callable[[], bool], cycles: int, what: str) -> None:
+        """Step until ``done()``, at most ``cycles``. Raises CycleLimitError saying ``what``."""
+        for _ in range(cycles):
+            if done():
+                return
+            await self.step()
+        if not done():
+            watch = self.watch
+            seed = f"seed {self.vectors.seed}"
+            raise CycleLimitError(
+                f"Waited {cycles} cycles for {what}: s_axis took {watch.input.transfers} beats, "
+                f"m_axis gave {watch.output.transfers}, {len(watch.last_beats)} of them with "
+                f"TLAST; first mismatch: {watch.scoreboard.first_mismatch or f'none ({seed})'}"
+            )
+
+    def cycles_for(self, frames: int) -> int:
+        """The cycles within which ``frames`` frames must be through, pauses included."""
+        images = (frames + 1) * self.vectors.cycles_per_image
+        cycles = images + self.vectors.latency_cycles + DRAIN_CYCLES
+        return cycles * (PAUSED_FACTOR if self._paused else 1)
+
+    # -- sending and ending
+
+    def pixels(self, image: int) -> list[int]:
+        """An image as s_axis_tdata, sign-extended to whole bytes."""
+        port = self.vectors.input
+        mask = (1 << port.bytes_bits) - 1
+        return [value & mask for value in self.vectors.values[port.tensor][image].tolist()]
+
+    def send(self, image: int) -> None:
+        """Queue a right frame with image number ``image`` and expect its values."""
+        self.source.send(right_frame(self.pixels(image)))
+        self.watch.expect(image)
+
+    async def finish(self, images: int, wrong_frames: int = 0) -> None:
+        """Wait for the results of ``images`` right frames, and see that nothing more comes.
+
+        Raises CycleLimitError, ScoreboardError or ProtocolError.
+        """
+        watch = self.watch
+        await self.until(
+            lambda: self.source.idle and len(watch.last_beats) >= images,
+            self.cycles_for(images + wrong_frames),
+            f"{images} results",
+        )
+        await self.step(self.vectors.latency_cycles + DRAIN_CYCLES)
+        watch.scoreboard.finish(images)
+        if (watch.frames.right, watch.frames.wrong) != (images, wrong_frames):
+            raise ProtocolError(
+                f"s_axis took {watch.frames.right} right and {watch.frames.wrong} wrong frames, "
+                f"not {images} and {wrong_frames}"
+            )
+
+    # -- reporting
+
+    def measured(self) -> dict[str, int | None]:
+        """Cycles per image and latency since the reset.
+
+        None where pauses blur them, or where there are too few results.
+        """
+        beats, first = self.watch.last_beats, self.watch.first_beat
+        cycles_per_image = latency = None
+        if not self._paused:
+            cycles_per_image = beats[-1] - beats[-2] if len(beats) > 1 else None
+            latency = beats[0] - first if beats and first is not None else None
+        return {"cycles_per_image": cycles_per_image, "latency_cycles": latency}
+
+    @contextmanager
+    def reporting(self) -> Iterator[Bench]:
+        """Write a line of facts about the test when it ends, well or not."""
+        failure = None
+        try:
+            yield self
+        except AssertionError as error:
+            failure = str(error)
+            raise
+        finally:
+            with self.vectors.facts.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(self._facts(failure)) + "\n")
+
+    def _facts(self, failure: str | None) -> dict[str, Any]:
+        scoreboard = self.watch.scoreboard
+        mismatch = scoreboard.first_mismatch
+        return {
+            "test": self.test,
+            "failure": failure,
+            "cycles": self.cycle,
+            "values_compared": scoreboard.values_compared,
+            "tensors_compared": scoreboard.tensors_compared,
+            "mismatches": scoreboard.mismatches,
+            "first_mismatch": str(mismatch) if mismatch else None,
+            "stalled_cycles": {m.name: m.stalled_cycles for m in self.watch.monitors},
+            "scores": self.watch.scores,
+            "classes": self.watch.classes,
+            **self.measured(),
+        }
+
+
+def right_frame(pixels: list[int]) -> list[tuple[int, int]]:
+    """Beats of a frame that ends where it should, last on the last pixel."""
+    return [(pixel, 0) for pixel in pixels[:-1]] + [(pixels[-1], 1)]

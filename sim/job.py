@@ -1,0 +1,98 @@
+"""The host's side of a bench run: golden values out, simulator run, facts back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from ..model.network import QNetwork
+from .runner import Compiled, run_tests
+from .vectors import SETTINGS, write_vectors
+
+__all__ = ["TESTS", "Outcome", "run_frames"]
+
+MODULE = "tercet.sim.tb_frames"
+TESTS = (
+    *(f"frames/pauses={pauses}" for pauses in ("none", "input", "output", "both")),
+    "patient_sink",
+    *(f"resets/pauses={pauses}" for pauses in ("none", "both")),
+    *(f"wrong_frames/pauses={pauses}" for pauses in ("none", "both")),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one test.
+
+    Parameters
+    ----------
+    failure : why it failed, in a sentence or a traceback's last line; None where it passed
+    facts : what the bench counted, see ``Bench.reporting``; empty where the bench never started
+    """
+
+    test: str
+    failure: str | None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run_frames(
+    network: QNetwork,
+    manifest: Mapping[str, Any],
+    images: npt.NDArray[Any],
+    compiled: Compiled,
+    *,
+    tests: Sequence[str],
+    folder: Path,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+) -> list[Outcome]:
+    """Run tests of ``tb_frames`` with ``images`` over a compiled core.
+
+    Parameters
+    ----------
+    tests : some of TESTS
+    folder : receives vectors, log, results and facts
+    progress : called with the number of images done, from another thread
+
+    Raises SimulatorError where the simulation ends without results.
+    """
+    settings = write_vectors(network, manifest, images, folder, seed)
+
+    def watch() -> None:
+        if progress is not None:
+            progress(_count(folder / "progress"))
+
+    failures = run_tests(
+        compiled,
+        module=MODULE,
+        tests=tests,
+        folder=folder,
+        seed=seed,
+        environment={SETTINGS: str(settings.resolve())},
+        watch=None if progress is None else watch,
+    )
+    facts = _facts(folder / "facts.jsonl")
+    return [
+        Outcome(test, facts.get(test, {}).get("failure") or failures[test], facts.get(test, {}))
+        for test in tests
+    ]
+
+
+def _count(path: Path) -> int:
+    """The number in a progress file; 0 where it is not there or just being written."""
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+
+
+def _facts(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {facts["test"]: facts for facts in map(json.loads, lines)}

@@ -1,0 +1,226 @@
+"""Streams in a bench: a source, a sink with pauses, and a monitor. None of them knows the model.
+
+All three are stepped by ``bench.Bench``: ``drive`` right after a clock edge, where inputs change,
+``sample`` right before the next one, where every signal has settled and a transfer is decided.
+Source of the rules: AMBA AXI-Stream Protocol Specification (ARM IHI 0051), 2.2 handshake.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Monitor", "ProtocolError", "Sink", "Source", "no_pauses", "random_pauses"]
+
+Handle = Any  # a cocotb signal: .value reads and writes
+Value = int | str  # str where a signal carries X or Z, as the simulator spells it
+
+
+class ProtocolError(AssertionError):
+    """A stream broke a rule; the message says which, where and in which cycle."""
+
+
+def no_pauses() -> Iterator[bool]:
+    """Never pause."""
+    return repeat(False)
+
+
+def random_pauses(rng: np.random.Generator, longest: int) -> Iterator[bool]:
+    """Pause (True) or not, cycle by cycle, about half of the time.
+
+    Stretches of flow, of standing still and of tossing a coin follow each other in random order.
+    The length of each is log-uniform in 1 to ``longest`` cycles, so single cycles are as common as
+    stalls that fill every buffer.
+    """
+    while True:
+        length = int(longest ** rng.random())
+        kind = rng.integers(3)
+        if kind < 2:
+            yield from repeat(bool(kind), length)
+        else:
+            yield from rng.integers(2, size=length, dtype=bool).tolist()
+
+
+def read(handle: Handle) -> Value:
+    """The unsigned value of a signal, or its text where bits are undefined."""
+    value = handle.value
+    try:
+        return int(value)
+    except ValueError:
+        return str(value)
+
+
+def read_bit(name: str, handle: Handle) -> bool:
+    """The value of a one-bit signal that must be defined. Raises ProtocolError."""
+    value = handle.value
+    try:
+        return bool(value)
+    except ValueError:
+        raise ProtocolError(f"{name} is {value}, neither 0 nor 1") from None
+
+
+class Pin:
+    """An input of the core, written only when its value changes: writes are dear."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self._value: int | None = None
+
+    def set(self, value: int) -> None:
+        if value != self._value:
+            self._value = value
+            self._handle.value = value
+
+
+class Source:
+    """Offers beats of (data, last) on an AXI4-Stream input.
+
+    Starts idle. Once a beat is offered it stays until taken; a pause only delays the next offer.
+    While nothing is offered, data and last carry noise.
+
+    Parameters
+    ----------
+    valid, ready, data, last : the port's signals
+    bits : width of data
+    pauses : True delays an offer by a cycle
+    rng : draws the noise
+    """
+
+    def __init__(
+        self,
+        *,
+        valid: Handle,
+        ready: Handle,
+        data: Handle,
+        last: Handle,
+        bits: int,
+        pauses: Iterator[bool],
+        rng: np.random.Generator,
+    ) -> None:
+        self._valid, self._data, self._last = Pin(valid), Pin(data), Pin(last)
+        self._ready = ready
+        self._bits = bits
+        self._pauses = pauses
+        self._rng = rng
+        self._beats: deque[tuple[int, int]] = deque()
+        self._offering = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything sent has been taken."""
+        return not self._beats and not self._offering
+
+    def send(self, beats: Iterable[tuple[int, int]]) -> None:
+        """Queue beats of (data, last), data as unsigned bits."""
+        self._beats.extend(beats)
+
+    def restart(self) -> None:
+        """Forget what is queued and stop offering, as in a reset."""
+        self._beats.clear()
+        self._offering = False
+
+    def drive(self) -> None:
+        """Set valid, data and last for the coming clock edge."""
+        if self._offering:
+            return
+        if self._beats and not next(self._pauses):
+            data, last = self._beats.popleft()
+            self._offering = True
+            self._valid.set(1)
+            self._data.set(data)
+            self._last.set(last)
+        else:
+            self._valid.set(0)
+            self._data.set(int(self._rng.integers(1 << self._bits)))
+            self._last.set(int(self._rng.integers(2)))
+
+    def sample(self, cycle: int) -> None:
+        """Note whether the beat gets taken at the coming clock edge."""
+        if self._offering and read_bit("s_axis_tready", self._ready):
+            self._offering = False
+
+
+class Sink:
+    """Drives an output's ready.
+
+    Parameters
+    ----------
+    ready : the port's signal
+    pauses : True holds ready low for a cycle
+    valid : where given, ready also waits for it, as a sink may; a core must not wait for it in turn
+    """
+
+    def __init__(
+        self, *, ready: Handle, pauses: Iterator[bool], valid: Handle | None = None
+    ) -> None:
+        self._ready = Pin(ready)
+        self._pauses = pauses
+        self._valid = valid
+
+    def drive(self) -> None:
+        """Set ready for the coming clock edge."""
+        waits = self._valid is not None and read(self._valid) != 1
+        self._ready.set(0 if waits or next(self._pauses) else 1)
+
+
+class Monitor:
+    """Watches a stream, passes each transfer on and checks that what is offered stays offered.
+
+    Parameters
+    ----------
+    name : of the stream, for messages
+    valid, ready : its handshake
+    payload : its signals; a transfer is the sequence of their values
+    taken : called with (payload values, cycle) at each transfer
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        valid: Handle,
+        ready: Handle,
+        payload: Sequence[Handle],
+        taken: Callable[[list[Value], int], None],
+    ) -> None:
+        self.name = name
+        self.transfers = 0
+        self.stalled_cycles = 0
+        self._valid_name, self._ready_name = f"{name}: valid", f"{name}: ready"
+        self._valid, self._ready, self._payload = valid, ready, tuple(payload)
+        self._taken = taken
+        self._held: list[Value] | None = None
+
+    def restart(self) -> None:
+        """Forget what is on offer: a reset may take it back."""
+        self._held = None
+
+    def sample(self, cycle: int) -> None:
+        """Look at the stream right before a clock edge. Raises ProtocolError."""
+        if not read_bit(self._valid_name, self._valid):
+            if self._held is not None:
+                raise ProtocolError(
+                    f"{self.name}: valid fell in cycle {cycle} before {_text(self._held)} was taken"
+                )
+            return
+        values = [read(handle) for handle in self._payload]
+        if self._held is not None and values != self._held:
+            raise ProtocolError(
+                f"{self.name}: payload changed from {_text(self._held)} to {_text(values)} "
+                f"in cycle {cycle} before it was taken"
+            )
+        if read_bit(self._ready_name, self._ready):
+            self._held = None
+            self.transfers += 1
+            self._taken(values, cycle)
+        else:
+            self._held = values
+            self.stalled_cycles += 1
+
+
+def _text(values: list[Value]) -> str:
+    return " ".join(map(str, values))

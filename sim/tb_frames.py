@@ -1,0 +1,129 @@
+"""Frames through a core: back to back, with pauses, interrupted by resets, and of wrong length.
+
+Runs inside the simulator; ``job.py`` is the host's side.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cocotb
+
+from .bench import PAUSES, Bench, right_frame
+from .stream import ProtocolError
+
+RESET_BUDGET = 40_000  # cycles that the resets of one test may take in all
+
+
+@cocotb.test()
+@cocotb.parametrize(pauses=PAUSES)
+async def frames(dut: Any, pauses: str) -> None:
+    """All images back to back, every stream compared; without pauses the timing too."""
+    with Bench(dut, f"frames/pauses={pauses}", pauses=pauses).reporting() as bench:
+        await bench.reset()
+        for image in range(bench.vectors.images):
+            bench.send(image)
+        await bench.finish(bench.vectors.images)
+        if pauses == "none":
+            check_timing(bench)
+
+
+def check_timing(bench: Bench) -> None:
+    """Hold the measured timing against the manifest's. Raises AssertionError."""
+    stated = {
+        "cycles_per_image": bench.vectors.cycles_per_image,
+        "latency_cycles": bench.vectors.latency_cycles,
+    }
+    for name, cycles in bench.measured().items():
+        if cycles is not None and cycles != stated[name]:
+            raise AssertionError(f"Measured {name} {cycles}, the manifest says {stated[name]}")
+
+
+@cocotb.test()
+async def patient_sink(dut: Any) -> None:
+    """A sink that waits for valid gets its results: the core's valid does not wait for ready."""
+    with Bench(dut, "patient_sink", patient=True).reporting() as bench:
+        await bench.reset()
+        for image in range(2):
+            bench.send(image % bench.vectors.images)
+        await bench.finish(2)
+
+
+@cocotb.test()
+@cocotb.parametrize(pauses=["none", "both"])
+async def resets(dut: Any, pauses: str) -> None:
+    """A reset in any cycle, in right or wrong frames, leaves no trace in the frame after it."""
+    with Bench(dut, f"resets/pauses={pauses}", pauses=pauses).reporting() as bench:
+        for attempt, cycle in enumerate(reset_cycles(bench)):
+            wrong_first = attempt % 3 == 2
+            await bench.reset(int(bench.rng.integers(1, 4)), compare_inner=not wrong_first)
+            if wrong_first:
+                send_wrong(bench, "early")
+            for image in bench.rng.integers(bench.vectors.images, size=3):
+                bench.send(int(image))
+            await bench.step(cycle)
+            await bench.reset(int(bench.rng.integers(1, 4)))
+            bench.send(int(bench.rng.integers(bench.vectors.images)))
+            await bench.finish(1)
+
+
+def reset_cycles(bench: Bench) -> list[int]:
+    """Cycles after the start in which to reset: spread over three images, all of them if few.
+
+    As many again lie around the end of a frame and of a result, where states last a cycle.
+    """
+    vectors, rng = bench.vectors, bench.rng
+    span = 2 * vectors.cycles_per_image + vectors.latency_cycles
+    count = max(6, min(span, RESET_BUDGET // (3 * span)))
+    spread = [int((part + rng.random()) * span / count) for part in range(count)]
+    events = [vectors.cycles_per_image, 2 * vectors.cycles_per_image, vectors.latency_cycles]
+    near = [max(1, int(rng.choice(events) + rng.integers(-4, 8))) for _ in range(min(count, 20))]
+    return [int(cycle) for cycle in rng.permutation(spread + near)]
+
+
+# One letter a frame: r right, e early TLAST, s a single beat with TLAST, l late TLAST, m missing.
+WRONG_KINDS = {"e": "early", "s": "single", "l": "late", "m": "missing"}
+STREAK = "rerlrmrsrssrellmmr"
+
+
+@cocotb.test()
+@cocotb.parametrize(pauses=["none", "both"])
+async def wrong_frames(dut: Any, pauses: str) -> None:
+    """Frames of wrong length are dropped whole and raise frame_error; the next one is right."""
+    with Bench(dut, f"wrong_frames/pauses={pauses}", pauses=pauses).reporting() as bench:
+        extra = "".join(bench.rng.choice(list("resslmr"), size=6))
+        await bench.reset(compare_inner=False)
+        right = wrong = 0
+        for kind in STREAK + extra + "r":
+            if kind == "r":
+                bench.send(int(bench.rng.integers(bench.vectors.images)))
+                right += 1
+            else:
+                wrong += send_wrong(bench, WRONG_KINDS[kind])
+        await bench.finish(right, wrong)
+        if not bench.watch.error:
+            raise ProtocolError("frame_error is down after wrong frames")
+        # The flag falls in a reset, which leaves every stream right again.
+        await bench.reset()
+        bench.send(0)
+        await bench.finish(1)
+
+
+def send_wrong(bench: Bench, kind: str) -> int:
+    """Send a frame of wrong length, nothing expected of it; returns how many frames are wrong."""
+    rng = bench.rng
+    pixels = bench.pixels(int(rng.integers(bench.vectors.images)))
+    length = len(pixels)
+    if kind == "single":
+        bench.source.send(right_frame(pixels[:1]))
+        return 1
+    if kind == "early":
+        cut = length - 1 if rng.integers(2) else int(rng.integers(1, length))
+        bench.source.send(right_frame(pixels[:cut]))
+        return 1
+    if kind == "missing":
+        bench.source.send([(pixel, 0) for pixel in pixels])
+        return 1
+    extra = 1 if rng.integers(2) else int(rng.integers(1, length))
+    bench.source.send(right_frame(pixels + pixels[:extra]))  # the stray beats form a short frame
+    return 2

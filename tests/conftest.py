@@ -1,0 +1,33 @@
+"""One seed for everything random in the tests: --seed, shown in the header and on failure."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--seed", type=int, default=20250, metavar="N", help="seed of all that is random in tests"
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"seed: {config.getoption('--seed')}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Print the seed beside each failure."""
+    report = yield
+    if report.failed:
+        report.sections.append(("seed", f"--seed {item.config.getoption('--seed')}"))
+    return report
+
+
+@pytest.fixture(scope="session")
+def seed(pytestconfig: pytest.Config) -> int:
+    """The run's seed, for numpy's default_rng and for the cocotb runner."""
+    return int(pytestconfig.getoption("--seed"))
