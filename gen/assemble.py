@@ -14,7 +14,6 @@ from ..hw.layer import ConvLayer
 from ..hw.stream import StreamFifo
 from ..model.dtypes import IntType
 from .plan import LayerPlan, Plan
-from .schedule import VERDICT_DEPTH
 
 __all__ = ["Core", "conv_layer"]
 
@@ -101,7 +100,9 @@ class Core(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.frame_in = frame_in = FrameIn(activation=self._x, beats=self._beats)
-        m.submodules.verdicts = verdicts = StreamFifo(shape=unsigned(1), depth=VERDICT_DEPTH)
+        m.submodules.verdicts = verdicts = StreamFifo(
+            shape=unsigned(1), depth=self._plan.verdict_depth
+        )
         connect(m, frame_in.verdict, verdicts.i)
         stream = frame_in.o
         for layer in self._plan.layers:

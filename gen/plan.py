@@ -16,7 +16,7 @@ from ..model.dtypes import signed_width
 from ..model.layers import Argmax, Conv2d, NetworkError
 from ..model.network import QNetwork
 from ..model.ranges import accumulator_ranges
-from .schedule import Schedule, schedule
+from .schedule import schedule
 
 __all__ = ["LayerPlan", "Plan", "make_plan"]
 
@@ -50,6 +50,7 @@ class Plan:
     network: QNetwork
     layers: tuple[LayerPlan, ...]
     argmax: Argmax | None
+    verdict_depth: int
     cycles_per_image: int
     latency_cycles: int
 
@@ -78,7 +79,7 @@ def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
     convs, argmax = _chain(network)
     goal = math.prod(network.tensors[network.input].shape) if cycles is None else cycles
     geometries = [_fewest_lanes(network, conv, goal) for conv in convs]
-    times: Schedule = schedule(geometries, argmax is not None)
+    times = schedule(geometries, argmax is not None)
     layers = tuple(
         LayerPlan(
             conv=conv,
@@ -89,7 +90,14 @@ def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
         )
         for conv, geometry, depth in zip(convs, geometries, times.fifo_depths, strict=True)
     )
-    return Plan(network, layers, argmax, times.cycles_per_image, times.latency_cycles)
+    return Plan(
+        network=network,
+        layers=layers,
+        argmax=argmax,
+        verdict_depth=times.verdict_depth,
+        cycles_per_image=times.cycles_per_image,
+        latency_cycles=times.latency_cycles,
+    )
 
 
 def _chain(network: QNetwork) -> tuple[list[Conv2d], Argmax | None]:

@@ -11,12 +11,13 @@ from ..hw.geometry import PatchGeometry
 from ..hw.patch import PatchEngine
 from ..hw.requant import Requantizer
 from ..hw.stream import StreamFifo
-from .timing import Channel, Fifo, Process, pipeline, run, serializer
+from .timing import Channel, Fifo, Pipeline, Process, run, serializer
 
 __all__ = ["Schedule", "schedule"]
 
-IMAGES = 4  # enough for the distance between images to settle; checked
-VERDICT_DEPTH = StreamFifo.MIN_DEPTH
+IMAGES = 4  # to begin with; enough wherever an image takes longer than the pipelines are deep
+SETTLED = 2  # distances between images that must agree
+MOST_IMAGES = 64
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,13 @@ class Schedule:
     cycles_per_image : between the last results of consecutive images, once settled
     latency_cycles : from the first value taken to the last result sent, of the first image
     fifo_depths : beats of the queue behind each layer, 0 for none
+    verdict_depth : entries of the queue of verdicts, one for each image in the core
     """
 
     cycles_per_image: int
     latency_cycles: int
     fifo_depths: tuple[int, ...]
+    verdict_depth: int
 
 
 def engine_steps(geometry: PatchGeometry) -> list[tuple[int, int]]:
@@ -52,114 +55,137 @@ def engine_steps(geometry: PatchGeometry) -> list[tuple[int, int]]:
 
 
 class _Core:
-    """One run of the timing model."""
+    """One run of the timing model over a number of images."""
 
     def __init__(
         self,
         geometries: Sequence[PatchGeometry],
         argmax: bool,
         depths: Sequence[int | None],
-        spacing: int,
+        verdict_depth: int | None,
+        *,
+        images: int,
+        spacing: int = 0,
     ) -> None:
+        self.images = images
         self.channels: list[Channel] = []
         self.processes: list[Process] = []
-        first = geometries[0]
+        first, last = geometries[0], geometries[-1]
         self.beats = first.height * first.width * first.in_channels
-        last = geometries[-1]
         self.results = last.rows * last.columns * last.out_channels
-        verdicts_in, verdicts_out = self._channel(), self._channel()
+        self.verdicts = Fifo(self._channel(), self._channel(), images, verdict_depth)
         self.entry = stream = self._channel()
-        self.processes.append(self._source(stream, verdicts_in, spacing))
+        self.processes.append(self._source(stream, spacing))
         self.fifos: list[Fifo | None] = []
         for geometry, depth in zip(geometries, depths, strict=True):
-            stream = self._layer(stream, geometry)
-            self.fifos.append(None)
-            if depth != 0:
-                beats = IMAGES * geometry.rows * geometry.columns * geometry.out_channels
-                stream = self._fifo(stream, beats, depth)
+            stream = self._queue(self._layer(stream, geometry), geometry, depth)
         if argmax:
             scores, stream = stream, self._channel()
-            steps = repeat((1, 1), IMAGES * self.results)
-            self.processes.append(pipeline(scores, stream, Argmax.LATENCY, steps))
+            steps = repeat((1, 1), images * self.results)
+            self.processes += Pipeline(scores, stream, Argmax.LATENCY, steps).processes()
         self.exit = stream
-        verdicts = Fifo(verdicts_in, verdicts_out, IMAGES, VERDICT_DEPTH)
-        self.processes += [*verdicts.processes(), self._sink(stream, verdicts_out)]
+        self.processes += [*self.verdicts.processes(), self._sink(stream)]
         run(self.processes, self.channels)
 
     def _channel(self) -> Channel:
         self.channels.append(Channel())
         return self.channels[-1]
 
-    def _source(self, o: Channel, verdicts: Channel, spacing: int) -> Process:
-        """Values as fast as they are taken, images at least ``spacing`` cycles apart, evenly."""
+    def _source(self, o: Channel, spacing: int) -> Process:
+        """FrameIn: values as fast as they are taken, images at least ``spacing`` cycles apart,
+        evenly; a frame's last value waits for room for the verdict."""
         taken = -1
-        for image in range(IMAGES):
+        for image in range(self.images):
             for beat in range(self.beats):
                 start = image * spacing + beat * spacing // self.beats
+                if beat == self.beats - 1:
+                    start = max(start, (yield from self.verdicts.writable(image)))
                 taken = yield from o.put(max(taken + 1, start))
-            yield from verdicts.put(taken)
+            yield from self.verdicts.i.put(taken)
 
-    def _sink(self, i: Channel, verdicts: Channel) -> Process:
+    def _sink(self, i: Channel) -> Process:
         """FrameOut: results wait for the verdict, which leaves with the last of them."""
-        for _ in range(IMAGES):
-            known = yield from verdicts.get()
+        cycle = -1
+        for _ in range(self.images):
+            known = yield from self.verdicts.o.get()
             for _ in range(self.results):
                 cycle = max(known, (yield from i.get()))
                 i.take(cycle)
-            verdicts.take(cycle)
+            self.verdicts.o.take(cycle)
 
     def _layer(self, i: Channel, geometry: PatchGeometry) -> Channel:
         sums = self._channel()
-        steps = chain.from_iterable(repeat(engine_steps(geometry), IMAGES))
-        self.processes.append(pipeline(i, sums, PatchEngine.LATENCY, steps))
+        steps = chain.from_iterable(repeat(engine_steps(geometry), self.images))
+        self.processes += Pipeline(i, sums, PatchEngine.LATENCY, steps).processes()
         if geometry.lanes > 1:
             beats, sums = sums, self._channel()
             self.processes.append(serializer(beats, sums, self._lanes(geometry)))
         o = self._channel()
-        count = IMAGES * geometry.rows * geometry.columns * geometry.out_channels
-        results = repeat((1, 1), count)
-        self.processes.append(pipeline(sums, o, Requantizer.LATENCY, results))
+        results = repeat((1, 1), self._results_of(geometry))
+        self.processes += Pipeline(sums, o, Requantizer.LATENCY, results).processes()
         return o
 
-    @staticmethod
-    def _lanes(geometry: PatchGeometry) -> Iterator[int]:
+    def _results_of(self, geometry: PatchGeometry) -> int:
+        return self.images * geometry.rows * geometry.columns * geometry.out_channels
+
+    def _lanes(self, geometry: PatchGeometry) -> Iterator[int]:
         per_group = [geometry.lanes] * (geometry.slots - 1) + [geometry.last_lanes]
-        periods = IMAGES * geometry.rows * geometry.columns * geometry.groups
+        periods = self.images * geometry.rows * geometry.columns * geometry.groups
         return chain.from_iterable(repeat(per_group, periods))
 
-    def _fifo(self, i: Channel, beats: int, depth: int | None) -> Channel:
-        o = self._channel()
-        self.fifos[-1] = fifo = Fifo(i, o, beats, depth)
+    def _queue(self, i: Channel, geometry: PatchGeometry, depth: int | None) -> Channel:
+        """The queue behind a layer; a wire where ``depth`` is 0."""
+        if depth == 0:
+            self.fifos.append(None)
+            return i
+        fifo = Fifo(i, self._channel(), self._results_of(geometry), depth)
+        self.fifos.append(fifo)
         self.processes += fifo.processes()
-        return o
+        return fifo.o
 
     @property
     def periods(self) -> list[int]:
         """Cycles between the last results of consecutive images."""
-        ends = self.exit.takes[self.results - 1 :: self.results]
-        return [after - before for before, after in pairwise(ends)]
+        return [after - before for before, after in pairwise(self._ends)]
 
     @property
     def latency(self) -> int:
-        return self.exit.takes[self.results - 1] - self.entry.takes[0]
+        """Cycles from the first value taken to the first image's last result."""
+        return self._ends[0] - self.entry.takes[0]
+
+    @property
+    def _ends(self) -> list[int]:
+        return self.exit.takes[self.results - 1 :: self.results]
 
 
 def schedule(geometries: Sequence[PatchGeometry], argmax: bool) -> Schedule:
     """Work out a core's cycles and the queues it needs.
 
     Queues are first left unbounded, with images as far apart as the slowest layer needs, to see how
-    deep each gets; one that never holds two beats becomes a wire. The final figures come from a run
-    with those depths and a source that never pauses.
+    deep each gets; one that never holds two beats becomes a wire. The final figures come from runs
+    with those depths and a source that never pauses, over as many images as it takes until the
+    distance between them stays the same.
     """
+    depths, verdict_depth = _depths(geometries, argmax)
+    images = IMAGES
+    while True:
+        core = _Core(geometries, argmax, depths, verdict_depth, images=images)
+        if len(set(core.periods[-SETTLED:])) == 1 or images > MOST_IMAGES:
+            period = max(core.periods[-SETTLED:])
+            return Schedule(period, core.latency, depths, verdict_depth)
+        images *= 2
+
+
+def _depths(geometries: Sequence[PatchGeometry], argmax: bool) -> tuple[tuple[int, ...], int]:
+    """The queues behind the layers, and that of the verdicts."""
     spacing = max(geometry.busy_cycles for geometry in geometries)
-    free = _Core(geometries, argmax, [None] * len(geometries), spacing)
+    endless = [None] * len(geometries)
+    core = _Core(geometries, argmax, endless, None, images=IMAGES, spacing=spacing)
     depths = [
         max(fifo.depth_used, StreamFifo.MIN_DEPTH) if fifo is not None and fifo.queues else 0
-        for fifo in free.fifos
+        for fifo in core.fifos
     ]
-    last = geometries[-1]
-    if last.rows * last.columns > 1:
+    if geometries[-1].rows * geometries[-1].columns > 1:
         # Results wait for the frame's verdict: room for all of them, or the frame could not end.
-        depths[-1] = max(free.results, StreamFifo.MIN_DEPTH)
-    core = _Core(geometries, argmax, depths, spacing=0)
-    return Schedule(core.periods[-1], core.latency, tuple(depths))
+        depths[-1] = max(core.results, StreamFifo.MIN_DEPTH)
+    return tuple(depths), max(core.verdicts.depth_used, StreamFifo.MIN_DEPTH)

@@ -11,10 +11,9 @@ Time 0 is the first cycle in which the source offers; cycles are integers.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 
-__all__ = ["Channel", "Fifo", "Process", "pipeline", "run", "serializer"]
+__all__ = ["Channel", "Fifo", "Pipeline", "Process", "run", "serializer"]
 
 DONE = object()
 
@@ -49,33 +48,57 @@ class Channel:
         self.takes.append(cycle)
 
 
-def pipeline(i: Channel, o: Channel, latency: int, steps: Iterable[tuple[int, int]]) -> Process:
+class Pipeline:
     """A pipeline that stalls as one while its result waits.
+
+    It moves, by one slot, in every cycle in which no result waits: slot s is the cycle s plus the
+    stalls so far. A result leaves ``latency`` slots after its step, whatever comes in meanwhile.
 
     Parameters
     ----------
-    latency : cycles from a step to its result
-    steps : for each activation, (cycles it takes, results it makes in the last of them)
+    i, o : its channels
+    latency : slots from a step to its result
+    steps : for each activation, (slots it takes, results it makes in the last of them)
     """
-    cycle, slot = -1, 0  # the last cycle in which the pipeline moved, and how often it has moved
-    results: deque[int] = deque()  # the moves at which results leave
-    for cycles, made in steps:
-        offered = yield from i.get()
-        for step in range(cycles):
-            while True:
-                slot += 1
-                if results and results[0] == slot:
-                    results.popleft()
-                    cycle = yield from o.put(cycle + 1)
-                else:
-                    cycle = cycle + 1 if results else max(cycle + 1, offered)
-                if cycle >= offered:
-                    break
-            if step >= cycles - made:
-                results.append(slot + latency)
-        i.take(cycle)
-    for _ in results:
-        cycle = yield from o.put(cycle + 1)
+
+    def __init__(
+        self, i: Channel, o: Channel, latency: int, steps: Iterable[tuple[int, int]]
+    ) -> None:
+        self._i, self._o = i, o
+        self._latency, self._steps = latency, steps
+        self._leaves: list[int] = []  # the slots in which results leave
+        self._ended = False
+
+    def processes(self) -> list[Process]:
+        """The side that takes and the side that gives."""
+        return [self._take(), self._give()]
+
+    def _take(self) -> Process:
+        slot, stalled, seen = -1, 0, 0
+        for slots, made in self._steps:
+            offered = yield from self._i.get()
+            for step in range(slots):
+                slot = max(slot + 1, offered - stalled)
+                while seen < len(self._leaves) and self._leaves[seen] <= slot:
+                    while len(self._o.takes) <= seen:
+                        yield
+                    stalled = self._o.takes[seen] - self._leaves[seen]
+                    slot = max(self._leaves[seen], offered - stalled)
+                    seen += 1
+                if step >= slots - made:
+                    self._leaves.append(slot + self._latency)
+            self._i.take(slot + stalled)
+        self._ended = True
+
+    def _give(self) -> Process:
+        stalled = given = 0
+        while not self._ended or given < len(self._leaves):
+            if given == len(self._leaves):
+                yield
+                continue
+            taken = yield from self._o.put(self._leaves[given] + stalled)
+            stalled = taken - self._leaves[given]
+            given += 1
 
 
 def serializer(i: Channel, o: Channel, lanes: Iterable[int]) -> Process:
@@ -101,37 +124,44 @@ class Fifo:
     LATENCY = 2
 
     def __init__(self, i: Channel, o: Channel, beats: int, depth: int | None = None) -> None:
-        self._i, self._o, self._beats, self._depth = i, o, beats, depth
+        self.i, self.o = i, o
+        self._beats, self._depth = beats, depth
         self._moves: list[int] = []  # cycles in which beats go from the memory to the register
 
     def processes(self) -> list[Process]:
         """The write side and the read side."""
         return [self._write(), self._read()]
 
+    def writable(self, beat: int) -> Wait:
+        """Wait for the cycle from which there is room for ``beat``, and return it."""
+        blocking = -1 if self._depth is None else beat - self._depth + 1
+        if blocking < 0:
+            return 0
+        while len(self._moves) <= blocking:
+            yield
+        return self._moves[blocking] + 1
+
     def _write(self) -> Process:
         written = -1
         for beat in range(self._beats):
-            written = max(written + 1, (yield from self._i.get()))
-            if self._depth is not None and (blocking := beat - self._depth + 1) >= 0:
-                while len(self._moves) <= blocking:
-                    yield
-                written = max(written, self._moves[blocking] + 1)
-            self._i.take(written)
+            offered = yield from self.i.get()
+            written = max(written + 1, offered, (yield from self.writable(beat)))
+            self.i.take(written)
 
     def _read(self) -> Process:
         moved = taken = -1
         for beat in range(self._beats):
-            while len(self._i.takes) <= beat:
+            while len(self.i.takes) <= beat:
                 yield
-            moved = max(self._i.takes[beat] + 1, moved + 1, taken)
+            moved = max(self.i.takes[beat] + 1, moved + 1, taken)
             self._moves.append(moved)
-            taken = yield from self._o.put(moved + 1)
+            taken = yield from self.o.put(moved + 1)
 
     @property
     def depth_used(self) -> int:
         """After a run: the least depth with which no write would have waited longer."""
         fullest = moved = 0
-        for beat, written in enumerate(self._i.takes):
+        for beat, written in enumerate(self.i.takes):
             while self._moves[moved] < written:
                 moved += 1
             fullest = max(fullest, beat - moved)
@@ -139,9 +169,9 @@ class Fifo:
 
     @property
     def queues(self) -> bool:
-        """After a run: whether a beat would have had to wait for the one ahead of it on a wire, where
-        the consumer has each beat ``LATENCY`` cycles sooner."""
-        ahead = zip(self._o.takes, self._i.takes[1:], strict=False)
+        """After a run: whether a wire in its place would make beats wait for one another. On a
+        wire the consumer has each beat ``LATENCY`` cycles sooner."""
+        ahead = zip(self.o.takes, self.i.takes[1:], strict=False)
         return any(taken - self.LATENCY >= written for taken, written in ahead)
 
 

@@ -85,3 +85,47 @@ def run_streams(
     simulator.run()
     assert len(run.outputs) == count, f"{len(run.outputs)} outputs, not {count}"
     return run
+
+
+def run_core(core: wiring.Component, images: np.ndarray, results: int) -> Run:
+    """Send images (N, ...) into a core's ``s_axis`` without a pause and collect ``results`` beats.
+
+    Outputs are (tdata, tlast, tuser or None); the cycles are those of the beats in and out.
+    """
+    run = Run()
+    values = images.reshape(len(images), -1)
+    user = getattr(core, "m_axis_tuser", core.m_axis_tlast)
+
+    async def send(ctx: Any) -> None:
+        ctx.set(core.s_axis_tvalid, 1)
+        cycle = -1
+        for image in values:
+            for index, value in enumerate(image):
+                ctx.set(core.s_axis_tdata, int(value) & ((1 << len(core.s_axis_tdata)) - 1))
+                ctx.set(core.s_axis_tlast, index == len(image) - 1)
+                ready = 0
+                while not ready:
+                    *_, ready = await ctx.tick().sample(core.s_axis_tready)
+                    cycle += 1
+                run.taken.append(cycle)
+        ctx.set(core.s_axis_tvalid, 0)
+
+    async def receive(ctx: Any) -> None:
+        ctx.set(core.m_axis_tready, 1)
+        cycle = 0
+        while len(run.outputs) < results:
+            *_, valid, value, last, best = await ctx.tick().sample(
+                core.m_axis_tvalid, core.m_axis_tdata, core.m_axis_tlast, user
+            )
+            if valid:
+                run.outputs.append((value, last, best))
+                run.given.append(cycle)
+            cycle += 1
+            assert cycle < 100_000, f"{len(run.outputs)} results, not {results}"
+
+    simulator = Simulator(core)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(send, background=True)
+    simulator.add_testbench(receive)
+    simulator.run()
+    return run

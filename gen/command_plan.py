@@ -1,0 +1,73 @@
+"""`tercet plan NET`: multipliers, cycles and memory of a core, before any simulation."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from rich.table import Table
+
+from ..model import load
+from .assemble import Core
+from .manifest import manifest
+from .plan import LayerPlan, Plan, make_plan
+from .tables import console, table
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "plan a core: multipliers, exact cycles, ROM bits and buffer depths per layer"
+BAR = 20  # characters of a full bar
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """NET and the goal."""
+    parser.add_argument("net", metavar="NET", help="a shipped network's name, or a network file")
+    parser.add_argument(
+        "--cycles",
+        type=int,
+        metavar="N",
+        help="the goal, cycles between images (default: one input value per cycle)",
+    )
+
+
+def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Print the plan as a table with a bar per layer."""
+    plan = make_plan(load(args.net), args.cycles)
+    facts = manifest(plan, Core(plan=plan))
+    out = console()
+    out.print(_table(plan, facts))
+    out.print(
+        f"{plan.network.name}: {plan.cycles_per_image} cycles between images, "
+        f"{plan.latency_cycles} cycles latency, {plan.multipliers} multipliers in the layers and "
+        f"{len(plan.layers)} in the requantizers, {facts['rom_bits']} ROM bits, "
+        f"{plan.utilization:.2f} multiplies per multiplier and cycle"
+    )
+    return facts, True
+
+
+def _table(plan: Plan, facts: dict[str, Any]) -> Table:
+    columns = ["layer", "multiplies>", "multipliers>", "cycles>", "accumulator bits>"]
+    columns += ["ROM bits>", "FIFO depth>", f"busy of {plan.cycles_per_image} cycles"]
+    return table(
+        f"{plan.network.name}: plan",
+        columns,
+        (
+            (
+                layer.conv.name,
+                layer.multiplies,
+                layer.multipliers,
+                layer.geometry.busy_cycles,
+                layer.accumulator_width,
+                of_layer["rom_bits"],
+                layer.fifo_depth or "-",
+                _bar(layer, plan.cycles_per_image),
+            )
+            for layer, of_layer in zip(plan.layers, facts["layers"], strict=True)
+        ),
+    )
+
+
+def _bar(layer: LayerPlan, cycles: int) -> str:
+    share = layer.geometry.busy_cycles / cycles
+    full = round(BAR * share)
+    return f"{'█' * full}{'░' * (BAR - full)} {share:4.0%}"

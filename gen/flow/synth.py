@@ -1,0 +1,95 @@
+"""Synthesis with Yosys for three families, and what came out, in one shape."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .yosys import FlowError, run_yosys
+
+__all__ = ["TARGETS", "Resources", "synthesize"]
+
+# The synthesis command of each family, options for what every core needs.
+TARGETS = {
+    "ecp5": "synth_ecp5",
+    "ice40": "synth_ice40 -dsp",
+    "xilinx": "synth_xilinx -family xc7 -flatten",
+}
+
+# Cells by what they are, as regular expressions over the cell types of all families.
+KINDS = {
+    "luts": r"LUT[1-6]|SB_LUT4",
+    "flip_flops": r"TRELLIS_FF|SB_DFF\w*|FD[CPRS]E",
+    "carries": r"CCU2C|SB_CARRY|CARRY4",
+    "dsps": r"MULT18X18D|SB_MAC16|DSP48E1",
+    "block_rams": r"DP16KD|SB_RAM40_4K\w*|RAMB18E1|RAMB36E1",
+    "lut_rams": r"TRELLIS_DPR16X4|RAM\d+[MXD]\w*|SRL\w+",
+}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Cells of a synthesized core by kind; ``rom_bits`` are the bits of the memories with contents
+    and no write port that synthesis was given."""
+
+    luts: int
+    flip_flops: int
+    carries: int
+    dsps: int
+    block_rams: int
+    lut_rams: int
+    rom_bits: int
+
+    def facts(self) -> dict[str, int]:
+        """As a plain dict."""
+        return asdict(self)
+
+
+def synthesize(verilog: Path, top: str, target: str) -> Resources:
+    """Synthesize a Verilog file for a family of ``TARGETS``.
+
+    Raises FlowError where Yosys fails or leaves no cells.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        stats, memories = Path(folder) / "stat.json", Path(folder) / "memories.il"
+        run_yosys(
+            [
+                f"read_verilog {verilog}",
+                f"hierarchy -check -top {top}",
+                "proc",
+                "memory_collect",
+                f"write_rtlil {memories}",
+                f"{TARGETS[target]} -top {top}",
+                "check -assert",
+                f"tee -q -o {stats} stat -json",
+            ]
+        )
+        cells = _cell_counts(stats.read_text(encoding="utf-8"))
+        rom_bits = _rom_bits(memories.read_text(encoding="utf-8"))
+    if not cells:
+        raise FlowError(f"Yosys left no cells of {top} for {target}; that is a fault of the flow")
+    counts = {
+        kind: sum(count for cell, count in cells.items() if re.fullmatch(pattern, cell))
+        for kind, pattern in KINDS.items()
+    }
+    return Resources(**counts, rom_bits=rom_bits)
+
+
+def _cell_counts(stat: str) -> dict[str, int]:
+    design = json.loads(stat)["design"]
+    return {cell: int(count) for cell, count in design["num_cells_by_type"].items()}
+
+
+def _rom_bits(rtlil: str) -> int:
+    """Bits of memories without a write port in RTLIL text, where each is one ``$mem_v2`` cell."""
+    bits = 0
+    for cell in re.findall(r"cell \$mem_v2 .*?\n  end", rtlil, flags=re.DOTALL):
+        parameters = dict(
+            re.findall(r"parameter (?:signed )?\\(\w+) (-?\d+)\s*$", cell, re.MULTILINE)
+        )
+        if int(parameters["WR_PORTS"]) == 0:
+            bits += int(parameters["SIZE"]) * int(parameters["WIDTH"])
+    return bits

@@ -1,0 +1,119 @@
+"""The plan against the hardware, cycle for cycle, and what the plan refuses."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hwsim import run_core
+from netgen import network_of, random_conv, random_images, random_network, random_tensor
+from tercet.gen.assemble import Core
+from tercet.gen.plan import make_plan
+from tercet.model.layers import Argmax, NetworkError
+
+# Shapes, depth and goal (cycles between images; None is one value per cycle).
+CASES = {
+    "one_layer": ((6, 6, 1), 1, None),
+    "two_layers": ((12, 11, 2), 2, None),
+    "three_layers": ((18, 19, 1), 3, None),
+    "starved_of_multipliers": ((9, 9, 2), 2, 10_000),
+    "all_the_multipliers": ((9, 9, 2), 2, 1),
+    "one_value": ((1, 1, 1), 1, None),
+    "one_row": ((1, 16, 3), 2, None),
+}
+
+
+def settled(run, results):
+    """Cycles between the last results of the last two images."""
+    ends = run.given[results - 1 :: results]
+    return ends[-1] - ends[-2]
+
+
+@pytest.mark.parametrize("argmax", [False, True])
+@pytest.mark.parametrize("name", CASES)
+def test_predicts_cycles_and_latency_of_the_core(name, argmax, seed):
+    shape, depth, goal = CASES[name]
+    rng = np.random.default_rng([seed, *name.encode(), argmax])
+    network = random_network(rng, shape=shape, depth=depth, argmax=argmax)
+    plan = make_plan(network, goal)
+    images = random_images(rng, network.tensors[network.input], 12 if name == "one_value" else 4)
+    scores = network(images)
+    run = run_core(Core(plan=plan), images, scores.size)
+    width = 8 * -(-network.tensors[network.output].dtype.bits // 8)
+    assert [value for value, _, _ in run.outputs] == (
+        scores.reshape(-1).astype(np.int64) % (1 << width)
+    ).tolist()
+    results = scores.shape[1]
+    assert [last for _, last, _ in run.outputs] == [
+        index % results == results - 1 for index in range(scores.size)
+    ]
+    if argmax:
+        classes = [best for _, last, best in run.outputs if last]
+        assert classes == scores.argmax(axis=1).tolist()
+    assert run.given[results - 1] - run.taken[0] == plan.latency_cycles
+    assert settled(run, results) == plan.cycles_per_image
+
+
+def test_the_shipped_stride_3_nets_take_a_pixel_a_clock(stride_3):
+    network, multipliers = stride_3
+    plan = make_plan(network)
+    assert [layer.multipliers for layer in plan.layers] == multipliers
+    assert plan.cycles_per_image == 784
+
+
+@pytest.fixture(params=[("plain", [3, 2, 1]), ("separable", [1] * 6)], ids=lambda p: p[0])
+def stride_3(request):
+    from tercet.model import load
+
+    return load(request.param[0]), request.param[1]
+
+
+def refusal(network):
+    with pytest.raises(NetworkError) as error:
+        make_plan(network)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"stride": (1, 1)},
+            "Layer 'conv': stride must equal the kernel [2, 2] in hardware, not [1, 1]; "
+            "train the layer with a stride equal to its kernel and no padding",
+        ),
+        (
+            {"padding": (1, 0, 0, 0)},
+            "Layer 'conv': padding must equal [0, 0, 0, 0] in hardware, not [1, 0, 0, 0]; "
+            "train the layer with a stride equal to its kernel and no padding",
+        ),
+        (
+            {"dilation": (1, 2)},
+            "Layer 'conv': dilation must equal [1, 1] in hardware, not [1, 2]; "
+            "train the layer with a stride equal to its kernel and no padding",
+        ),
+    ],
+)
+def test_refuses_windows_that_the_patch_engine_does_not_cover(change, message, seed):
+    rng = np.random.default_rng(seed)
+    x = random_tensor(rng, "image", (6, 6, 1))
+    conv, y = random_conv(rng, x, kernel=(2, 2), **change)
+    assert refusal(network_of(x, [conv], [y])) == message
+
+
+def test_refuses_a_branch(seed):
+    rng = np.random.default_rng(seed)
+    x = random_tensor(rng, "image", (6, 6, 1))
+    first, y = random_conv(rng, x, name="first")
+    second, z = random_conv(rng, x, name="second")
+    assert refusal(network_of(x, [first, second], [y, z])) == (
+        "Layer 'second': input must be 'first_out', the output of the layer before, not 'image'; "
+        "the generator builds chains without branches"
+    )
+
+
+def test_refuses_an_argmax_alone(seed):
+    rng = np.random.default_rng(seed)
+    x = random_tensor(rng, "image", (1, 1, 4))
+    index = replace(random_tensor(rng, "class", (1, 1, 1)), zero_point=0)
+    network = network_of(x, [Argmax("argmax", "image", "class")], [index])
+    assert refusal(network) == "Network 'net': there must be a conv2d layer to build"
