@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model.errors import UserError
-from ..model.files import write_whole
+from ..model.files import write_all
 from ..model.network import QNetwork
 from .assemble import Core
 from .emit import to_verilog
@@ -34,8 +34,12 @@ def write_core(network: QNetwork, directory: Path) -> dict[str, Any]:
     verilog = to_verilog(core, network.name, header(facts))
     try:
         (directory / "rtl").mkdir(parents=True, exist_ok=True)
-        write_whole(directory / "rtl" / f"{network.name}.v", verilog)
-        write_whole(directory / "manifest.json", json.dumps(facts, indent=2) + "\n")
+        write_all(
+            {
+                directory / "rtl" / f"{network.name}.v": verilog,
+                directory / "manifest.json": json.dumps(facts, indent=2) + "\n",
+            }
+        )
     except OSError as error:
         raise OutputError(
             f"The output folder {directory} cannot be written: {error.strerror}; "
