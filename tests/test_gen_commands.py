@@ -1,0 +1,80 @@
+"""show, plan, verilog and synth as a user calls them."""
+
+import json
+
+import numpy as np
+import pytest
+from netgen import random_network
+from tercet.gen.cli import main
+from tercet.model import save
+
+
+@pytest.fixture
+def net(tmp_path):
+    rng = np.random.default_rng(3)
+    path = tmp_path / "net.json"
+    save(random_network(rng, shape=(9, 9, 1), depth=2, argmax=True, per_channel=True), path)
+    return str(path)
+
+
+def call(words, tmp_path):
+    """Exit code and facts of a command."""
+    code = main([*words, "--json", str(tmp_path / "facts.json")])
+    return code, json.loads((tmp_path / "facts.json").read_text())
+
+
+def test_show_lists_tensors_and_layers(net, tmp_path, capsys):
+    code, facts = call(["show", net], tmp_path)
+    out = capsys.readouterr().out
+    assert code == 0
+    assert list(facts["tensors"]) == sorted(["image", "conv0_out", "conv1_out", "class"])
+    assert [layer["kind"] for layer in facts["layers"]] == ["conv2d", "conv2d", "argmax"]
+    for word in ("9 x 9 x 1", "conv0_out", "rounding", f"{facts['weights']} weights"):
+        assert word in out
+
+
+def test_plan_prints_a_row_per_layer_and_the_whole(net, tmp_path, capsys):
+    code, facts = call(["plan", net, "--cycles", "500"], tmp_path)
+    out = capsys.readouterr().out
+    assert code == 0
+    assert f"{facts['cycles_per_image']} cycles between images" in out
+    assert [layer["name"] for layer in facts["layers"]] == ["conv0", "conv1"]
+    assert "█" in out
+
+
+def test_verilog_writes_the_core_where_it_is_told(net, tmp_path, capsys):
+    code, facts = call(["verilog", net, "-o", str(tmp_path / "out")], tmp_path)
+    assert code == 0
+    assert (tmp_path / "out" / "rtl" / "net.v").is_file()
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == facts
+    assert f"{facts['cycles_per_image']} cycles per image" in capsys.readouterr().out
+
+
+@pytest.mark.yosys
+def test_synth_counts_cells(net, tmp_path, capsys):
+    words = ["synth", net, "--target", "ice40", "-o", str(tmp_path / "out")]
+    code, facts = call(words, tmp_path)
+    assert code == 0
+    assert facts["targets"]["ice40"]["luts"] > 0
+    assert "block rams" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["show", "plan", "verilog", "synth"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("hello", "not JSON: Expecting value: line 1 column 1 (char 0)"),
+        ("[]", "The file must be an object, not []"),
+    ],
+)
+def test_a_bad_file_is_one_sentence_and_nothing_written(
+    command, content, message, tmp_path, capsys
+):
+    bad = tmp_path / "bad.json"
+    bad.write_text(content)
+    words = [command, str(bad)]
+    if command in ("verilog", "synth"):
+        words += ["-o", str(tmp_path / "out")]
+    assert main(words) == 1
+    assert capsys.readouterr().err == f"tercet {command}: error: {bad}: {message}\n"
+    assert not (tmp_path / "out").exists()
