@@ -4,18 +4,19 @@ A float engine multiplies the accumulator by a float scale and rounds; a fixed-p
 bits of M to come close for every int32. But a layer's accumulators reach only what its weights
 allow (``ranges.py``) and its outputs are clamped, so the reference is a staircase of at most a few
 hundred steps. Each step at accumulator t from k - 1 to k demands round(t * M / 2**n) >= k and
-round((t - 1) * M / 2**n) < k: linear inequalities in M, solved here in exact rationals. The
-smallest n for which every channel has an M gives the narrowest multipliers, about as many bits as
-accumulator and output have together. The equality is then checked by evaluating both sides on every
-reachable accumulator, not by trusting the algebra.
+round((t - 1) * M / 2**n) < k, and the ends of the range demand that no step lies beyond the first
+and the last: linear inequalities in M, solved here in exact rationals. The smallest n for which
+every channel has an M gives the narrowest multipliers, about as many bits as accumulator and output
+have together. The equality is then checked by evaluating both sides on every reachable accumulator,
+not by trusting the algebra.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from math import ceil, floor
 
 import numpy as np
@@ -35,6 +36,10 @@ __all__ = [
 ]
 
 CHUNK = 1 << 20  # accumulators evaluated at once
+
+
+# (acc, y, at_least): accumulator acc gives at least, or else at most, y, with Zy not yet added
+Demand = tuple[int, int, bool]
 
 
 class NoMultiplierError(ValueError):
@@ -68,31 +73,35 @@ def reference_outputs(target: Target, channel: int, acc: Acc) -> Acc:
     return reference(acc, target.scales[channel], target.zero_point, target.low, target.high)
 
 
-def _steps(target: Target, channel: int) -> list[tuple[int, int, int]]:
-    """The staircase: (t, a, b) where the output rises from a at accumulator t - 1 to b at t."""
-    found: list[tuple[int, int, int]] = []
-    last = int(target.hi[channel])
-    for start in range(int(target.lo[channel]), last + 1, CHUNK):
-        acc = np.arange(start, min(start + CHUNK, last) + 1, dtype=np.int64)
-        y = reference_outputs(target, channel, np.append(acc, acc[-1:] + 1)) - target.zero_point
+def _steps(target: Target, channel: int) -> list[list[Demand]]:
+    """What makes the reference's staircase, one list per step.
+
+    A step at accumulator t demands the new output of t and the old one of t - 1. The ends of the
+    range are half steps, since nothing else holds the first and the last tread in place; an end
+    that the clamp holds demands nothing.
+    """
+    low, high = target.low - target.zero_point, target.high - target.zero_point
+    lo, hi = int(target.lo[channel]), int(target.hi[channel])
+    first, last = reference_outputs(target, channel, np.array([lo, hi])) - target.zero_point
+    steps = [[(lo, int(first), True)]] if first > low else []
+    for start in range(lo, hi, CHUNK):
+        acc = np.arange(start, min(start + CHUNK, hi) + 1, dtype=np.int64)
+        y = reference_outputs(target, channel, acc) - target.zero_point
         for index in np.flatnonzero(np.diff(y)):
-            t = int(acc[index]) + 1
-            if t <= last:
-                found.append((t, int(y[index]), int(y[index + 1])))
-    return found
+            t = start + int(index) + 1
+            steps.append([(t, int(y[index + 1]), True), (t - 1, int(y[index]), False)])
+    if last < high:
+        steps.append([(hi, int(last), False)])
+    return steps
 
 
 def _constraints(
-    steps: list[tuple[int, int, int]], rule: Rounding
-) -> list[tuple[int, Fraction, bool, bool]]:
-    """Inequalities (acc, bound, inclusive, at_least) on acc * M / 2**n that make the staircase."""
-    constraints = []
-    for t, before, after in steps:
-        bound, inclusive = reaches(after, rule)
-        constraints.append((t, bound, inclusive, True))
-        bound, inclusive = reaches(before + 1, rule)
-        constraints.append((t - 1, bound, not inclusive, False))
-    return constraints
+    demands: Iterable[Demand], rule: Rounding
+) -> Iterator[tuple[int, Fraction, bool, bool]]:
+    """Inequalities (acc, bound, inclusive, at_least) on acc * M / 2**n that meet the demands."""
+    for acc, y, at_least in demands:
+        bound, inclusive = reaches(y if at_least else y + 1, rule)
+        yield acc, bound, inclusive == at_least, at_least
 
 
 @dataclass
@@ -115,7 +124,7 @@ class _Interval:
 
     def multipliers(self, shift: int) -> tuple[int, int] | None:
         """The least and greatest M for ``shift``, or None where there is none."""
-        low, high = self.low * (1 << shift), Fraction(MAX_MULTIPLIER)
+        low = self.low * (1 << shift)
         least = ceil(low) if self.low_inclusive else floor(low) + 1
         greatest = MAX_MULTIPLIER
         if self.high is not None:
@@ -124,10 +133,10 @@ class _Interval:
         return None if self.empty or least > greatest else (max(least, 1), greatest)
 
 
-def _interval(constraints: list[tuple[int, Fraction, bool, bool]]) -> _Interval:
-    """Solve acc * f {>=, >, <=, <} bound for the factor f > 0."""
+def _interval(demands: Iterable[Demand], rule: Rounding) -> _Interval:
+    """Solve acc * f {>=, >, <=, <} bound for the factor f > 0, over all the demands."""
     interval = _Interval()
-    for acc, bound, inclusive, at_least in constraints:
+    for acc, bound, inclusive, at_least in _constraints(demands, rule):
         if acc == 0:
             holds = bound < 0 if at_least else bound > 0
             interval.empty |= not (holds or (inclusive and bound == 0))
@@ -150,15 +159,22 @@ def narrow(target: Target, rule: Rounding = Rounding.HALF_UP) -> Requant:
     shift. Ties of the reference need no tie logic, because the search moves M off them.
 
     Returns a Requant with one multiplier per channel (one in all where they agree) and the smallest
-    shift. Raises NoMultiplierError, naming the channel, where none exists.
+    shift. Raises NoMultiplierError, naming the channel if it is one, where none exists.
     """
     channels = range(len(target.scales))
-    intervals = [_interval(_constraints(_steps(target, c), rule)) for c in channels]
+    intervals = [_interval(chain.from_iterable(_steps(target, c)), rule) for c in channels]
     requant = _fit(target, rule, intervals, target.reference)
     if requant is not None:
         check(target, requant)
         return requant
-    bad = next(c for c in channels if intervals[c].multipliers(MAX_SHIFT) is None)
+    shifts = range(MAX_SHIFT + 1)
+    alone = [any(interval.multipliers(shift) for shift in shifts) for interval in intervals]
+    if all(alone):
+        raise NoMultiplierError(
+            f"no shift of 0 to {MAX_SHIFT} gives every channel a multiplier of at most "
+            f"{MAX_MULTIPLIER} that equals {target.reference}"
+        )
+    bad = alone.index(False)
     raise NoMultiplierError(
         f"channel {bad}: no multiplier and shift with {rule.value} rounding equal "
         f"{target.reference} on every accumulator in [{target.lo[bad]}, {target.hi[bad]}]"
@@ -206,7 +222,7 @@ def _fit(
 def _most_agreed(target: Target, channel: int, rule: Rounding) -> _Interval:
     """The open interval of factors inside the most steps' intervals; of equals, the one nearest to
     the real factor."""
-    steps = [_interval(_constraints([step], rule)) for step in _steps(target, channel)]
+    steps = [_interval(step, rule) for step in _steps(target, channel)]
     top = Fraction(MAX_MULTIPLIER)
     changes = sorted(
         [(step.low, 1) for step in steps if not step.empty]

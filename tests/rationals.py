@@ -1,0 +1,24 @@
+"""The rules once more, by the words of their definitions, on exact rationals: what tests trust."""
+
+from fractions import Fraction
+from math import floor
+
+from tercet.model.arith import Rounding
+
+HALF = Fraction(1, 2)
+
+
+def round_exactly(v, rule):
+    """Round a Fraction by ``rule``."""
+    if rule is Rounding.HALF_EVEN:
+        return round(v)  # the standard library's: ties to even
+    if rule is Rounding.HALF_UP:
+        return floor(v + HALF)
+    if rule is Rounding.HALF_AWAY:
+        return floor(v + HALF) if v >= 0 else -floor(-v + HALF)
+    return floor(v)
+
+
+def requantize_exactly(acc, factor, rule, zero_point, low, high):
+    """clamp(round(acc * factor) + Zy, low, high) for a rational ``factor``."""
+    return min(max(round_exactly(acc * factor, rule) + zero_point, low), high)
