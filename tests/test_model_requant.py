@@ -1,0 +1,139 @@
+"""Requantization against exact rationals, and M / 2**n for real factors."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from rationals import requantize_exactly
+from tercet.model.arith import Rounding
+from tercet.model.requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, fixed_point, requantize
+
+INT32_ENDS = (-(1 << 31), 1 - (1 << 31), (1 << 31) - 1)
+
+
+def make(multipliers=(3,), shift=4, rounding=Rounding.HALF_UP, low=0, high=255, reference=None):
+    return Requant(multipliers, shift, rounding, low, high, reference)
+
+
+def by_definition(acc, multiplier, requant, zero_point):
+    factor = Fraction(multiplier, 1 << requant.shift)
+    return requantize_exactly(acc, factor, requant.rounding, zero_point, requant.low, requant.high)
+
+
+@pytest.mark.parametrize("rule", Rounding)
+@pytest.mark.parametrize("shift", range(MAX_SHIFT + 1))
+def test_requantize_is_exact_for_extreme_accumulators_and_multipliers(shift, rule):
+    accumulators = [*INT32_ENDS, -1, 0, 1]
+    for multiplier in (1, 1 << 30, MAX_MULTIPLIER):
+        requant = make((multiplier,), shift, rule, -(1 << 31), (1 << 31) - 1)
+        got = requantize(np.array(accumulators).reshape(-1, 1), requant, zero_point=-3)
+        expected = [by_definition(acc, multiplier, requant, -3) for acc in accumulators]
+        assert got.ravel().tolist() == expected
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(
+    acc=st.integers(*(INT32_ENDS[0], INT32_ENDS[2])),
+    multiplier=st.integers(1, MAX_MULTIPLIER),
+    shift=st.integers(0, MAX_SHIFT),
+    rule=st.sampled_from(Rounding),
+    zero_point=st.integers(-128, 255),
+    ends=st.tuples(st.integers(-128, 255), st.integers(-128, 255)).map(sorted),
+)
+def test_requantize_is_exact_on_any_value(acc, multiplier, shift, rule, zero_point, ends):
+    requant = make((multiplier,), shift, rule, *ends)
+    got = requantize(np.array([acc]), requant, zero_point)
+    assert got.dtype == np.int64
+    assert got.tolist() == [by_definition(acc, multiplier, requant, zero_point)]
+
+
+@pytest.mark.parametrize("rule", Rounding)
+def test_requantize_is_exact_on_ties_around_the_clamp(rule):
+    requant = make((5,), 1, rule, low=-10, high=12)  # odd accumulators are ties
+    accumulators = list(range(-12, 13))
+    got = requantize(np.array(accumulators)[:, None], requant, zero_point=2)
+    assert got.ravel().tolist() == [by_definition(acc, 5, requant, 2) for acc in accumulators]
+    assert {-10, 12} < set(got.ravel().tolist())
+
+
+def test_each_channel_has_its_own_multiplier():
+    requant = make((1, 2, 3), 0, low=-100, high=100)
+    acc = np.arange(12).reshape(2, 2, 3)
+    assert np.array_equal(requantize(acc, requant, 1), acc * [1, 2, 3] + 1)
+
+
+def test_one_multiplier_stands_for_all_channels():
+    assert make((7,)).per_channel(3) == (7, 7, 7)
+    assert make((7, 8)).per_channel(2) == (7, 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"multipliers": (0,)}, "multiplier must be 1 to 2147483647, not 0"),
+        ({"multipliers": (5, -1)}, "multiplier must be 1 to 2147483647, not -1"),
+        ({"multipliers": (1 << 31,)}, "multiplier must be 1 to 2147483647, not 2147483648"),
+        ({"shift": -1}, "shift must be 0 to 61, not -1"),
+        ({"shift": 62}, "shift must be 0 to 61, not 62"),
+        ({"low": 5, "high": 4}, "clamp must rise, not [5, 4]"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(arguments, message):
+    with pytest.raises(ValueError) as caught:
+        make(**arguments)
+    assert str(caught.value) == message
+
+
+def test_the_ends_of_every_range_are_allowed():
+    make((1, MAX_MULTIPLIER), 0, low=3, high=3)
+    make((1, MAX_MULTIPLIER), MAX_SHIFT)
+
+
+FACTORS = st.floats(min_value=2.0**-25, max_value=2.0**6, allow_subnormal=False)
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(st.lists(FACTORS, min_size=1, max_size=4), st.integers(2, 31))
+def test_fixed_point_is_the_nearest_with_the_largest_multiplier_full(scales, bits):
+    assume(max(scales) < 2.0 ** (bits - 1))
+    assume(min(scales) > max(scales) * 2.0 ** (1 - bits))
+    multipliers, shift = fixed_point(scales, bits)
+    assert max(multipliers).bit_length() == bits
+    for scale, multiplier in zip(scales, multipliers, strict=True):
+        error = abs(Fraction(multiplier, 1 << shift) - Fraction(scale))
+        assert error <= Fraction(1, 1 << (shift + 1))
+
+
+@pytest.mark.parametrize(
+    ("scales", "bits", "expected"),
+    [
+        ([0.5], 1, ((1,), 1)),
+        ([1.0], 8, ((128,), 7)),
+        ([0.75, 0.25], 2, ((3, 1), 2)),
+        ([255.5 / 256], 8, ((128,), 7)),  # rounds up to 256, one bit too many
+        ([2.5 / 4, 1.0], 3, ((2, 4), 2)),  # a tie goes to the even multiplier
+        ([3.5 / 4, 1.0], 3, ((4, 4), 2)),
+        ([1.0 * (1 << 30)], 31, ((1 << 30,), 0)),
+        ([2.0**-31], 31, ((1 << 30,), 61)),
+    ],
+)
+def test_fixed_point_by_hand(scales, bits, expected):
+    assert fixed_point(scales, bits) == expected
+
+
+@pytest.mark.parametrize(
+    ("scales", "bits", "ends"),
+    [
+        ([2.0**31], 31, "2147483648.0 to 2147483648.0"),
+        ([2.0**-32], 31, "2.3283064365386963e-10 to 2.3283064365386963e-10"),
+        ([1.0, 0.001], 8, "0.001 to 1.0"),
+    ],
+)
+def test_fixed_point_refuses_what_does_not_fit(scales, bits, ends):
+    with pytest.raises(ValueError) as caught:
+        fixed_point(scales, bits)
+    assert str(caught.value) == (
+        f"factors from {ends} do not fit {bits}-bit multipliers over one shift of 0 to 61"
+    )
