@@ -16,8 +16,8 @@ __all__ = ["PatchWalk"]
 
 @dataclass(frozen=True)
 class _Ends:
-    """What a step ends. Each of the first four includes the ones before it; a segment is the part of
-    a patch that lies in one row of pixels."""
+    """What a step ends: each of the first four flags includes those before it. A segment is the
+    part of a patch that lies in one row of pixels."""
 
     slot: Value
     channel: Value
@@ -118,7 +118,7 @@ class PatchWalk(wiring.Component):
     def _level(
         m: Module, name: str, limit: int, tick: Value, cut: tuple[Value, int] | None = None
     ) -> tuple[Value, Value]:
-        """A counter of ``limit`` values, ``cut[1]`` of them while ``cut[0]``; (count, at its end)."""
+        """A counter of ``limit`` values, or ``cut[1]`` while ``cut[0]``; (count, at its end)."""
         count = Signal(range(limit), name=name)
         ends = Signal(name=f"{name}_ends")
         m.d.comb += ends.eq(count == limit - 1)

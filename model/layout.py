@@ -1,12 +1,12 @@
-"""The order in which tensors travel on streams and weights sit in ROMs: hw, gen and sim read it here.
+"""The order in which tensors travel on streams and weights sit in ROMs, for hw, gen and sim.
 
-* An activation stream carries a tensor in raster order, channels last: row by row, column by column,
-  channel by channel, one value per beat.
-* A patch engine multiplies each activation, as it arrives, with the weights of P output channels at
-  once, in slots: slot s covers the output channels s*P to s*P + P - 1 of the activation's group. Its
-  ROM holds one row per slot, in the order of use over one patch: kernel row, kernel column, group,
-  input channel within the group, slot. Lane p of a row is output channel s*P + p of the group; lanes
-  past the last channel hold 0.
+* An activation stream carries a tensor in raster order, channels last: row by row, column by
+  column, channel by channel, one value per beat.
+* A patch engine multiplies each activation, as it arrives, with the weights of P output channels
+  at once, in slots: slot s covers the output channels s*P to s*P + P - 1 of the activation's group.
+  Its ROM holds one row per slot, in the order of use over one patch: kernel row, kernel column,
+  group, input channel within the group, slot. Lane p of a row is output channel s*P + p of the
+  group; lanes past the last channel hold 0.
 """
 
 from __future__ import annotations
