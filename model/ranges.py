@@ -2,9 +2,10 @@
 
 Interval arithmetic on the actual weights: each product (qx - Zx) * (qw - Zw) is linear in qx, so
 its extremes lie at the ends of qx's range, and different products use different activations, so the
-sum of the extremes is reached. The bounds hold for every partial sum in any order too (each
-product's interval is widened to contain 0, which changes nothing when the zero point lies in the
-input's range): they give the RTL its accumulator widths and the proof that int32 never overflows.
+sum of the extremes is reached. The bounds hold for every partial sum too that begins with the bias,
+in any order (each product's interval is widened to contain 0, which changes nothing when the zero
+point lies in the input's range): they give the RTL its accumulator widths and the proof that int32
+never overflows.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ def test_round_shift_is_exact_at_ties_and_extremes(shift, rule):
 
 
 @pytest.mark.parametrize("rule", Rounding)
-def test_round_shift_is_exact_on_random_values(rule):
-    rng = np.random.default_rng(1)
+def test_round_shift_is_exact_on_random_values(seed, rule):
+    rng = np.random.default_rng(seed)
     for shift in range(63):
         values = rng.integers(-LIMIT, LIMIT, 60) >> rng.integers(0, 62, 60)
         expected = [round_exactly(Fraction(int(v), 1 << shift), rule) for v in values]
