@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux
+from amaranth import Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -51,8 +51,10 @@ class PartialSums(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         store = self.en & self.store
+        kept = Signal(self._layout, reset_less=True)  # a patch begins without it
+        m.d.comb += self.sums.eq(kept)
         with m.If(store):
-            m.d.sync += self.sums.eq(self.total)
+            m.d.sync += kept.eq(self.total)
         if self._depth == 1:
             m.d.comb += self.held.eq(self.sums)
             return m
