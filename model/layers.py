@@ -33,6 +33,15 @@ def require(condition: bool, message: str) -> None:
         raise NetworkError(message)
 
 
+def _frozen(what: str, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """A copy as int64 that nobody can write to. Raises TypeError for what are no integers."""
+    if not np.issubdtype(np.asarray(values).dtype, np.integer):
+        raise TypeError(f"{what} must be integers, not {np.asarray(values).dtype}")
+    frozen = np.array(values, dtype=np.int64)
+    frozen.setflags(write=False)
+    return frozen
+
+
 @dataclass(frozen=True)
 class Tensor:
     """A named tensor: real value = scale * (q - zero_point).
@@ -78,6 +87,8 @@ class Weights:
     dtype : the integer type of the values, 2 to 8 bits
     scales : one, or OC of them; positive and finite
     zero_points : one, or OC of them; 0 where symmetric
+
+    Raises TypeError where the values are no integers.
     """
 
     values: npt.NDArray[np.int64]
@@ -86,9 +97,7 @@ class Weights:
     zero_points: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
-        values = np.array(self.values, dtype=np.int64)
-        values.setflags(write=False)
-        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "values", _frozen("Weights", self.values))
 
     @cached_property
     def zero_points_per_channel(self) -> tuple[int, ...]:
@@ -131,6 +140,8 @@ class Conv2d(Layer):
     stride, dilation : (y, x), at least 1
     padding : (top, left, bottom, right), at least 0; the padded value is the input's zero point
     groups : divides IC and OC
+
+    Raises TypeError where the bias holds no integers.
     """
 
     kind: ClassVar[str] = "conv2d"
@@ -144,9 +155,7 @@ class Conv2d(Layer):
     groups: int = 1
 
     def __post_init__(self) -> None:
-        bias = np.array(self.bias, dtype=np.int64)
-        bias.setflags(write=False)
-        object.__setattr__(self, "bias", bias)
+        object.__setattr__(self, "bias", _frozen("Bias", self.bias))
 
     @property
     def out_channels(self) -> int:
@@ -186,12 +195,13 @@ class Conv2d(Layer):
         )
 
     def _validate_weights(self, where: str) -> None:
-        weights, channels = self.weights, self.out_channels
+        weights = self.weights
         require(
             weights.values.ndim == 4 and weights.values.size > 0,
             f"{where}: weights must have the shape (OC, KH, KW, IC / groups), "
             f"not {list(weights.values.shape)}",
         )
+        channels = self.out_channels
         require(
             2 <= weights.dtype.bits <= 8,
             f"{where}: weights must have 2 to 8 bits, not {weights.dtype.bits}",

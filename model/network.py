@@ -6,6 +6,7 @@ the one it writes; layers stand in the order in which they run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import golden
-from .layers import Argmax, Layer, Tensor, require
+from .layers import Argmax, Layer, NetworkError, Tensor, require
 
 __all__ = ["QNetwork"]
 
@@ -45,6 +46,8 @@ class QNetwork:
             f"Network name must be letters, digits and underscores, not {self.name!r}",
         )
         require(bool(self.layers), f"Network {self.name!r}: layers must not be empty")
+        for name, tensor in self.tensors.items():
+            require(tensor.name == name, f"Tensor {name!r} calls itself {tensor.name!r}")
         self._require_tensor("The network's input", self.input)
         names = set()
         for layer in self.layers:
@@ -92,7 +95,11 @@ class QNetwork:
         Raises NetworkError where shape, dtype or values are not the input tensor's.
         """
         tensor = self.tensors[self.input]
-        array = np.asarray(images)
+        wanted = f"Images must have the shape (N, {', '.join(map(str, tensor.shape))})"
+        try:
+            array = np.asarray(images)
+        except ValueError:
+            raise NetworkError(f"{wanted}, not lists of unequal length") from None
         require(
             np.issubdtype(array.dtype, np.integer),
             f"Images must be integers quantized as {tensor.dtype}, not {array.dtype}",
@@ -101,8 +108,7 @@ class QNetwork:
             array = array[..., np.newaxis]
         require(
             array.ndim == 4 and array.shape[1:] == tensor.shape,
-            f"Images must have the shape (N, {', '.join(map(str, tensor.shape))}), "
-            f"not {np.asarray(images).shape}",
+            f"{wanted}, not {np.shape(images)}",
         )
         require(
             tensor.dtype.contains(array),
@@ -120,7 +126,8 @@ class QNetwork:
         Returns integers (N, classes): the output tensor flattened, in its numpy dtype.
         """
         batch = self.images(images)
-        return golden.scores(self, batch).reshape(len(batch), -1)
+        classes = math.prod(self.tensors[self.output].shape)
+        return golden.scores(self, batch).reshape(len(batch), classes)
 
     def trace(self, images: npt.ArrayLike) -> dict[str, npt.NDArray[Any]]:
         """Every tensor of a batch by name, (N, H, W, C), in its numpy dtype; the input included."""
