@@ -1,0 +1,184 @@
+"""Who may import whom: model <- hw <- gen <- sim, frameworks only in their corners, no pickle."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROAD = ("model", "hw", "gen", "sim")  # each imports only from itself and from those before it
+FILES = [
+    path.relative_to(ROOT) for folder in ROAD for path in sorted((ROOT / folder).rglob("*.py"))
+]
+TESTS = [path.relative_to(ROOT) for path in sorted((ROOT / "tests").rglob("*.py"))]
+
+TORCH_CORNERS = (Path("model/float"), Path("model/frontends"))
+TORCH_FOR_COMPARISON = {Path("sim/command_bench.py")}  # its engine is what gets measured
+PICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}
+
+
+def imports(path, tree):
+    """Every import: (node, full module name), relative ones as tercet.<folder>..."""
+    package = ("tercet", *path.parent.parts)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            yield from ((node, ".".join((*base, name))) for name in names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node, node.module
+
+
+def complaints(path, source):
+    """What the rules say against a file of the house."""
+    tree = ast.parse(source)
+    folder = path.parts[0]
+    core = path.parent == Path("model")
+    on_top = set(tree.body) | {n for s in tree.body if isinstance(s, ast.If) for n in s.body}
+    for node, name in imports(path, tree):
+        top, *rest = name.split(".")
+        if top == "tercet":
+            if not rest or rest[0] not in ROAD[: ROAD.index(folder) + 1]:
+                yield f"{folder} must not import {name}"
+            if core and rest[1:2] in (["float"], ["frontends"]):
+                yield f"the core of model must not import {name}"
+            if not getattr(node, "level", 0):
+                yield f"{name} must be imported by a relative path"
+        elif top in ("torch", "torchvision", "onnx", "onnxruntime"):
+            if path.parent not in TORCH_CORNERS and path not in TORCH_FOR_COMPARISON:
+                yield f"{top} has its place in model/float and model/frontends"
+            elif path in TORCH_FOR_COMPARISON and node in on_top:
+                yield f"{top} must be imported where it is used"
+        elif top == "amaranth" and folder == "model":
+            yield "model must not import amaranth"
+        elif top in ("cocotb", "cocotb_tools") and folder != "sim":
+            yield f"{top} has its place in sim"
+        elif core and node in on_top and top not in (*sys.stdlib_module_names, "numpy"):
+            yield f"the core of model needs numpy alone, not {top}"
+    yield from dangers(tree)
+
+
+def dangers(tree):
+    """What no file may do, tests included."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
+            yield "a star import blinds the linter"
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+            tops = {name.split(".")[0] for name in [getattr(node, "module", None) or "", *names]}
+            yield from (f"{name} loads code with its data" for name in sorted(tops & PICKLERS))
+        if isinstance(node, ast.Call):
+            given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            if given.get("allow_pickle", "False") != "False":
+                yield "allow_pickle loads code with its data"
+            if ast.unparse(node.func) == "joblib.load":
+                yield "joblib.load loads code with its data"
+            if ast.unparse(node.func) == "torch.load" and given.get("weights_only") != "True":
+                yield "torch.load needs weights_only=True"
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_go_one_way(path):
+    assert list(complaints(path, (ROOT / path).read_text())) == []
+
+
+@pytest.mark.parametrize("path", TESTS, ids=str)
+def test_tests_load_no_pickles_and_import_no_stars(path):
+    assert list(dangers(ast.parse((ROOT / path).read_text()))) == []
+
+
+def test_the_whole_house_was_read():
+    assert {path.parts[0] for path in FILES} == set(ROAD)
+    assert {Path("model/arith.py"), Path("gen/cli.py")} <= set(FILES)
+    assert Path("tests/test_imports.py") in TESTS
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "expected"),
+    [
+        ("model/x.py", "from . import arith\nfrom .data import y\nimport numpy as np", []),
+        ("model/x.py", "from ..hw import rom", ["model must not import tercet.hw"]),
+        (
+            "model/float/x.py",
+            "from ...gen.plan import y",
+            ["model must not import tercet.gen.plan"],
+        ),
+        ("model/float/x.py", "from ..arith import y\nfrom . import nets\nimport torch", []),
+        ("hw/x.py", "from ..gen import plan", ["hw must not import tercet.gen"]),
+        ("hw/x.py", "from .. import gen", ["hw must not import tercet.gen"]),
+        ("hw/x.py", "from ..model.arith import y\nimport amaranth", []),
+        ("gen/flow/x.py", "from ...sim import y", ["gen must not import tercet.sim"]),
+        ("sim/x.py", "from ..model import y\nfrom ..hw import y\nfrom ..gen import y", []),
+        (
+            "sim/x.py",
+            "from tercet.model import y",
+            ["tercet.model must be imported by a relative path"],
+        ),
+        ("model/x.py", "def f():\n    import sklearn", []),
+        ("model/x.py", "import rich", ["the core of model needs numpy alone, not rich"]),
+        ("model/x.py", "if T:\n    import rich", ["the core of model needs numpy alone, not rich"]),
+        (
+            "model/x.py",
+            "from .float import nets",
+            ["the core of model must not import tercet.model.float"],
+        ),
+        (
+            "model/x.py",
+            "from . import frontends",
+            ["the core of model must not import tercet.model.frontends"],
+        ),
+        (
+            "gen/x.py",
+            "def f():\n    import torch.nn",
+            ["torch has its place in model/float and model/frontends"],
+        ),
+        ("sim/command_bench.py", "def f():\n    import torch", []),
+        ("sim/command_bench.py", "import torch", ["torch must be imported where it is used"]),
+        ("model/float/x.py", "import amaranth.lib", ["model must not import amaranth"]),
+        ("gen/x.py", "import cocotb_tools", ["cocotb_tools has its place in sim"]),
+        ("sim/x.py", "import cocotb", []),
+        ("hw/x.py", "from amaranth import *", ["a star import blinds the linter"]),
+        ("sim/x.py", "import pickle", ["pickle loads code with its data"]),
+        ("sim/x.py", "from marshal import load", ["marshal loads code with its data"]),
+        ("sim/x.py", "import joblib\njoblib.Parallel()", []),
+        ("sim/x.py", "joblib.load(f)", ["joblib.load loads code with its data"]),
+        ("sim/x.py", "np.load(f, allow_pickle=True)", ["allow_pickle loads code with its data"]),
+        ("sim/x.py", "np.load(f, allow_pickle=a)", ["allow_pickle loads code with its data"]),
+        ("sim/x.py", "np.load(f)\nnp.load(f, allow_pickle=False)", []),
+        ("model/float/x.py", "torch.load(f)", ["torch.load needs weights_only=True"]),
+        ("model/float/x.py", "torch.load(f, weights_only=True)", []),
+    ],
+)
+def test_the_rules_catch_what_they_are_for(path, source, expected):
+    assert list(complaints(Path(path), source)) == expected
+
+
+RUNS_ON_NUMPY = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top not in ("numpy", "tercet", "netgen") and top not in sys.stdlib_module_names:
+            raise ModuleNotFoundError(f"No module named {top!r}", name=top)
+sys.meta_path.insert(0, Refuse())
+import netgen, numpy
+from tercet.model import load, save
+rng = numpy.random.default_rng(1)
+net = netgen.random_network(rng)
+save(net, sys.argv[1])
+images = netgen.random_images(rng, net.tensors[net.input], 2)
+assert (load(sys.argv[1])(images) == net(images)).all()
+"""
+
+
+def test_a_quantized_network_runs_with_numpy_alone(tmp_path):
+    subprocess.run(
+        [sys.executable, "-c", RUNS_ON_NUMPY, tmp_path / "net.json"],
+        cwd=ROOT / "tests",
+        check=True,
+        timeout=60,
+    )
