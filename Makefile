@@ -18,7 +18,6 @@ N ?= 20
 TARGET ?= ecp5
 
 BIN := .venv/bin
-OUT = build/$(basename $(notdir $(NET)))
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --no-compile --constraint constraints.txt
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
@@ -28,22 +27,22 @@ help:
 	@sed -n 's/^#: //p' Makefile
 
 sim: .venv/.sim $(filter icarus verilator,$(SIM))
-	@$(BIN)/tercet sim $(NET) --simulator $(SIM) --images $(N) -o $(OUT)
+	@$(BIN)/tercet sim $(NET) --simulator $(SIM) --images $(N)
 
 test: .venv/.test verilator
 	@$(get_icarus) || echo "$(no_icarus); without it the tests that need it are skipped."
 	@$(BIN)/python -m pytest -n 2 --durations 10
 
 verilog: .venv/.sim
-	@$(BIN)/tercet verilog $(NET) -o $(OUT)
+	@$(BIN)/tercet verilog $(NET)
 
 plan: .venv/.sim
 	@$(BIN)/tercet plan $(NET)
 
 synth: .venv/.sim
-	@$(BIN)/tercet synth $(NET) --target $(TARGET) -o $(OUT)
+	@$(BIN)/tercet synth $(NET) --target $(TARGET)
 
-bench: .venv/.test verilator
+bench: .venv/.test verilator icarus
 	@$(BIN)/tercet bench
 
 lint: .venv/.lint
