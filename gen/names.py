@@ -129,11 +129,11 @@ def readable(text: str) -> str:
         module.number_ports()
     outputs = {module.name: module.ports for module in modules}
     types = {name: name.replace(".", "__") for name in outputs}
-    return "\n".join(
-        _rewrite(line, cell, _renames(module, outputs), types)
-        for module in modules
-        for line, cell in module.lines
-    )
+    lines = []
+    for module in modules:
+        names = _renames(module, outputs)
+        lines += [_rewrite(line, cell, names, types) for line, cell in module.lines]
+    return "\n".join(lines)
 
 
 def _rewrite(
