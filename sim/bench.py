@@ -54,7 +54,7 @@ class Bench:
         self._half = Timer(5, unit="ns")
         self._paused = pauses != "none" or patient
         # Stalls as long as two images back up to the first layer; the input needs no such.
-        longest = 2 * self.vectors.cycles_per_image
+        longest = max(8, 2 * self.vectors.cycles_per_image)
         self.source = Source(
             valid=dut.s_axis_tvalid,
             ready=dut.s_axis_tready,
@@ -140,8 +140,11 @@ class Bench:
 
     def send(self, image: int) -> None:
         """Queue a right frame with image number ``image`` and expect its values."""
-        self.source.send(right_frame(self.pixels(image)))
+        self.source.send(self._frame(image))
         self.watch.expect(image)
+
+    def _frame(self, image: int) -> Iterator[tuple[int, int]]:
+        yield from right_frame(self.pixels(image))
 
     async def finish(self, images: int, wrong_frames: int = 0) -> None:
         """Wait for the results of ``images`` right frames, and see that nothing more comes.

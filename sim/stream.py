@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import repeat
+from itertools import count, repeat
 from typing import Any
 
 import numpy as np
@@ -34,12 +34,22 @@ def random_pauses(rng: np.random.Generator, longest: int) -> Iterator[bool]:
 
     Stretches of flow, of standing still and of tossing a coin follow each other in random order.
     The length of each is log-uniform in 1 to ``longest`` cycles, so single cycles are as common as
-    stalls that fill every buffer.
+    long stalls; every sixteenth stretch is a stall of ``longest`` cycles.
+
+    Raises ValueError where ``longest`` is below 1.
     """
-    while True:
+    if longest < 1:
+        raise ValueError(f"The longest stretch must be at least 1 cycle, not {longest}")
+    return _stretches(rng, longest)
+
+
+def _stretches(rng: np.random.Generator, longest: int) -> Iterator[bool]:
+    for stretch in count():
         length = int(longest ** rng.random())
         kind = rng.integers(3)
-        if kind < 2:
+        if stretch % 16 == 8:
+            yield from repeat(True, longest)
+        elif kind < 2:
             yield from repeat(bool(kind), length)
         else:
             yield from rng.integers(2, size=length, dtype=bool).tolist()
@@ -106,29 +116,41 @@ class Source:
         self._bits = bits
         self._pauses = pauses
         self._rng = rng
-        self._beats: deque[tuple[int, int]] = deque()
+        self._frames: deque[Iterator[tuple[int, int]]] = deque()
+        self._ahead: tuple[int, int] | None = None  # the beat to offer next
         self._offering = False
 
     @property
     def idle(self) -> bool:
         """Whether everything sent has been taken."""
-        return not self._beats and not self._offering
+        return self._ahead is None and not self._offering
 
     def send(self, beats: Iterable[tuple[int, int]]) -> None:
-        """Queue beats of (data, last), data as unsigned bits."""
-        self._beats.extend(beats)
+        """Queue beats of (data, last), data as unsigned bits; read one by one as they leave."""
+        self._frames.append(iter(beats))
+        if self._ahead is None:
+            self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        self._ahead = None
+        while self._ahead is None and self._frames:
+            self._ahead = next(self._frames[0], None)
+            if self._ahead is None:
+                self._frames.popleft()
 
     def restart(self) -> None:
         """Forget what is queued and stop offering, as in a reset."""
-        self._beats.clear()
+        self._frames.clear()
+        self._ahead = None
         self._offering = False
 
     def drive(self) -> None:
         """Set valid, data and last for the coming clock edge."""
         if self._offering:
             return
-        if self._beats and not next(self._pauses):
-            data, last = self._beats.popleft()
+        if self._ahead is not None and not next(self._pauses):
+            data, last = self._ahead
+            self._look_ahead()
             self._offering = True
             self._valid.set(1)
             self._data.set(data)

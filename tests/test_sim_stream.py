@@ -196,6 +196,11 @@ def test_pauses_repeat_with_their_seed_and_cover_short_and_long():
     assert max(lengths) > 500
 
 
+def test_pauses_need_a_length():
+    with pytest.raises(ValueError, match=r"^The longest stretch must be at least 1 cycle, not 0$"):
+        random_pauses(np.random.default_rng(1), 0)
+
+
 def judged(beats, length=4):
     rule = FrameRule(length)
     for last in beats:

@@ -1,0 +1,194 @@
+"""`tercet sim NET`: run a core's Verilog in a simulator, every layer against the golden model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..gen.build import write_core
+from ..gen.tables import console
+from ..model import QNetwork, load
+from ..model.data import Digits, digits_for_simulation
+from ..model.layers import Argmax
+from .picture import drawing, verdict_lines
+
+if TYPE_CHECKING:
+    from .job import Outcome
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "simulate a core: every value of every layer against the golden model"
+PAUSES = ("none", "input", "output", "both")
+DRAWN = 5  # digits
+MEASURED = {  # with what holds where the bench never started
+    "tensors_compared": 0,
+    "values_compared": 0,
+    "mismatches": 0,
+    "first_mismatch": None,
+    "cycles_per_image": None,
+    "latency_cycles": None,
+}
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """NET, the simulator, and what to send."""
+    parser.add_argument("net", metavar="NET", help="a shipped network's name, or a network file")
+    parser.add_argument(
+        "--simulator",
+        choices=("verilator", "icarus"),
+        default="verilator",
+        help="default: verilator, which takes longer to compile and less to run",
+    )
+    parser.add_argument(
+        "-n", "--images", type=_count, default=20, metavar="N", help="images (default: 20)"
+    )
+    parser.add_argument(
+        "--pauses",
+        choices=PAUSES,
+        default="none",
+        help="who pauses at random (default: none, which also measures cycles)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, metavar="S", help="seed of all that is random (default: 1)"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="the folder to write (default: build/NET); the simulation is in DIR/sim",
+    )
+
+
+def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Simulate, show what was recognized, and say in one line how it went."""
+    from .runner import require_simulator  # here: the list of commands needs no simulator
+
+    require_simulator(args.simulator)
+    network = load(args.net)
+    folder = args.output or Path("build") / network.name
+    digits = _digits(network, args.images)
+    images = _random_images(network, args) if digits is None else digits.images
+    manifest = write_core(network, folder)
+    out = console()
+    outcome = _simulate(out, network, manifest, images, folder, args)
+    facts = {
+        "network": network.name,
+        "simulator": args.simulator,
+        "source": f"random images of seed {args.seed}" if digits is None else digits.source,
+        "seed": args.seed,
+        "pauses": args.pauses,
+        "images": len(images),
+        "labels": None if digits is None else digits.labels.tolist(),
+        "predictions": _predictions(network, outcome.facts),
+        "failure": outcome.failure,
+        **{name: outcome.facts.get(name, default) for name, default in MEASURED.items()},
+    }
+    if digits is not None:
+        _show(out, digits, facts["predictions"])
+    _close(out, facts)
+    return facts, outcome.failure is None
+
+
+def _digits(network: QNetwork, count: int) -> Digits | None:
+    """Digits where they fit the network, else None."""
+    tensor = network.tensors[network.input]
+    if tensor.shape != (28, 28, 1) or str(tensor.dtype) != "uint8":
+        return None
+    return digits_for_simulation(count)
+
+
+def _random_images(network: QNetwork, args: argparse.Namespace) -> npt.NDArray[Any]:
+    tensor = network.tensors[network.input]
+    rng = np.random.default_rng(args.seed)
+    shape = (args.images, *tensor.shape)
+    return rng.integers(tensor.dtype.qmin, tensor.dtype.qmax, size=shape, endpoint=True)
+
+
+def _simulate(
+    out: Console,
+    network: QNetwork,
+    manifest: dict[str, Any],
+    images: npt.NDArray[Any],
+    folder: Path,
+    args: argparse.Namespace,
+) -> Outcome:
+    from .job import run_frames
+    from .runner import compile_verilog
+
+    target = folder / "sim" / args.simulator
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
+        task = bar.add_task(f"{args.simulator}: compiling", total=len(images))
+        verilog = folder / "rtl" / f"{network.name}.v"
+        compiled = compile_verilog(verilog, network.name, args.simulator, target)
+        bar.reset(task, description=f"{args.simulator}: simulating")
+        (outcome,) = run_frames(
+            network,
+            manifest,
+            images,
+            compiled,
+            tests=[f"frames/pauses={args.pauses}"],
+            folder=target / "run",
+            seed=args.seed,
+            progress=lambda done: bar.update(task, completed=done),
+        )
+    return outcome
+
+
+def _predictions(network: QNetwork, facts: Mapping[str, Any]) -> list[Any]:
+    """The class that the hardware gave for each image, or that its scores show."""
+    if isinstance(network.layers[-1], Argmax):
+        return list(facts.get("classes", []))
+    size = int(np.prod(network.tensors[network.output].shape))
+    scores = facts.get("scores", [])
+    whole = range(0, len(scores) - size + 1, size)
+    return [int(np.argmax(scores[start : start + size])) for start in whole]
+
+
+def _show(out: Console, digits: Digits, predictions: list[Any]) -> None:
+    """Draw the first digits and set each label beside what the hardware said."""
+    if out.encoding.lower().startswith("utf"):
+        for line in drawing(digits.images[:DRAWN]):
+            out.print(line, markup=False, soft_wrap=True)
+    for line in verdict_lines(digits.labels.tolist(), predictions):
+        out.print(line, markup=False, soft_wrap=True)
+    right = sum(int(a == b) for a, b in zip(digits.labels.tolist(), predictions, strict=False))
+    out.print(f"{right} of {len(digits)} recognized", soft_wrap=True)
+
+
+def _close(out: Console, facts: Mapping[str, Any]) -> None:
+    """One line about the run; before it, what went wrong."""
+    style = "green" if facts["failure"] is None else "red"
+    if facts["failure"] is not None:
+        out.print(f"FAILED: {facts['failure']}", style=style, markup=False, soft_wrap=True)
+    cycles, latency = facts["cycles_per_image"], facts["latency_cycles"]
+    parts = [
+        f"{facts['images']} image{'' if facts['images'] == 1 else 's'} ({facts['source']})",
+        f"{facts['tensors_compared']} tensors",
+        f"{facts['values_compared']} values compared",
+        f"{facts['mismatches']} mismatches",
+        "cycles per image not measured" if cycles is None else f"{cycles} cycles per image",
+        "latency not measured" if latency is None else f"latency {latency} cycles",
+    ]
+    line = f"{facts['network']} in {facts['simulator']}: {', '.join(parts)}"
+    out.print(line, style=style, markup=False, soft_wrap=True)

