@@ -22,9 +22,8 @@ from .stream import ProtocolError, Sink, Source, no_pauses, random_pauses
 from .vectors import SETTINGS, read_vectors
 from .watch import Watch
 
-__all__ = ["PAUSES", "Bench", "CycleLimitError", "right_frame"]
+__all__ = ["Bench", "CycleLimitError", "right_frame"]
 
-PAUSES = ("none", "input", "output", "both")
 PAUSED_FACTOR = 8  # paused runs take about twice as long; the limit leaves room for bad luck
 DRAIN_CYCLES = 100  # beyond the latency, in which a value too many would show
 
@@ -40,7 +39,7 @@ class Bench:
     ----------
     dut : the top module
     test : name of the test; with the run's seed it seeds all that is random
-    pauses : one of PAUSES
+    pauses : one of ``options.PAUSES``
     patient : the sink raises ready only once valid is up
     """
 

@@ -17,6 +17,7 @@ from ..gen.tables import console
 from ..model import QNetwork, load
 from ..model.data import Digits, digits_for_simulation
 from ..model.layers import Argmax
+from .options import PAUSES, SIMULATORS
 from .picture import drawing, verdict_lines
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "simulate a core: every value of every layer against the golden model"
-PAUSES = ("none", "input", "output", "both")
 DRAWN = 5  # digits
 MEASURED = {  # with what holds where the bench never started
     "tensors_compared": 0,
@@ -49,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net", metavar="NET", help="a shipped network's name, or a network file")
     parser.add_argument(
         "--simulator",
-        choices=("verilator", "icarus"),
-        default="verilator",
+        choices=SIMULATORS,
+        default=SIMULATORS[0],
         help="default: verilator, which takes longer to compile and less to run",
     )
     parser.add_argument(

@@ -11,14 +11,15 @@ from typing import Any
 import numpy.typing as npt
 
 from ..model.network import QNetwork
-from .runner import Compiled, run_tests
+from .options import PAUSES
+from .runner import Compiled, SimulatorError, run_tests
 from .vectors import SETTINGS, write_vectors
 
 __all__ = ["TESTS", "Outcome", "run_frames"]
 
 MODULE = "tercet.sim.tb_frames"
 TESTS = (
-    *(f"frames/pauses={pauses}" for pauses in ("none", "input", "output", "both")),
+    *(f"frames/pauses={pauses}" for pauses in PAUSES),
     "patient_sink",
     *(f"resets/pauses={pauses}" for pauses in ("none", "both")),
     *(f"wrong_frames/pauses={pauses}" for pauses in ("none", "both")),
@@ -59,9 +60,12 @@ def run_frames(
     folder : receives vectors, log, results and facts
     progress : called with the number of images done, from another thread
 
-    Raises SimulatorError where the simulation ends without results.
+    Raises SimulatorError where ``folder`` cannot be written or the simulation ends without results.
     """
-    settings = write_vectors(network, manifest, images, folder, seed)
+    try:
+        settings = write_vectors(network, manifest, images, folder, seed)
+    except OSError as error:
+        raise SimulatorError(f"The folder {folder} cannot be written: {error.strerror}") from None
 
     def watch() -> None:
         if progress is not None:

@@ -24,9 +24,9 @@ from xml.etree import ElementTree
 from cocotb_tools.runner import Runner, get_runner
 
 from ..model.errors import UserError
+from .options import SIMULATORS
 
 __all__ = [
-    "SIMULATORS",
     "WAIVERS",
     "Compiled",
     "SimulatorError",
@@ -35,7 +35,6 @@ __all__ = [
     "run_tests",
 ]
 
-SIMULATORS = ("verilator", "icarus")
 TIMESCALE = ("1ns", "1ps")  # without one, cocotb refuses a clock in ns
 
 # What Verilator warns about and is let pass, each with its reason; any other warning is an error.

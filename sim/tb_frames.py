@@ -9,7 +9,8 @@ from typing import Any
 
 import cocotb
 
-from .bench import PAUSES, Bench, right_frame
+from .bench import Bench, right_frame
+from .options import PAUSES
 from .stream import ProtocolError
 
 RESET_BUDGET = 25_000  # cycles that the resets of one test may take in all

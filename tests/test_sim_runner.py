@@ -83,6 +83,16 @@ def test_says_that_a_folder_cannot_be_written(tmp_path):
 
 @needs_icarus
 @pytest.mark.icarus
+def test_says_that_the_run_cannot_be_written(tmp_path, seed):
+    compiled = compile_verilog(TINY_VERILOG, "tiny", "icarus", tmp_path / "sim")
+    (tmp_path / "run").write_text("")
+    with pytest.raises(SimulatorError) as caught:
+        run(compiled, tmp_path, seed, TESTS[:1])
+    assert message(caught) == f"The folder {tmp_path / 'run'} cannot be written: File exists"
+
+
+@needs_icarus
+@pytest.mark.icarus
 def test_compiles_again_only_what_has_changed(tmp_path):
     source, folder = tmp_path / "tiny.v", tmp_path / "sim"
     source.write_text(TINY_VERILOG.read_text())
