@@ -88,6 +88,10 @@ class Digits:
             )
         return Digits(self.images[:count], self.labels[:count], self.source)
 
+    def where(self, chosen: npt.NDArray[np.bool_]) -> Digits:
+        """The digits at which ``chosen``, (N,), is true."""
+        return Digits(self.images[chosen], self.labels[chosen], self.source)
+
 
 def cache_folder() -> Path:
     """Where downloads are kept: tercet/mnist below $XDG_CACHE_HOME, or below ~/.cache."""
