@@ -220,19 +220,25 @@ def _fit(
 
 
 def _most_agreed(target: Target, channel: int, rule: Rounding) -> _Interval:
-    """The open interval of factors inside the most steps' intervals; of equals, the one nearest to
-    the real factor."""
-    steps = [_interval(step, rule) for step in _steps(target, channel)]
+    """The open interval of factors that the most steps agree on.
+
+    Of equals the one whose other steps lie furthest from 0, where accumulators are rarest; then the
+    one nearest to the real factor.
+    """
     top = Fraction(MAX_MULTIPLIER)
-    changes = sorted(
-        [(step.low, 1) for step in steps if not step.empty]
-        + [(top if step.high is None else step.high, -1) for step in steps if not step.empty]
-    )
+    changes: list[tuple[Fraction, int, int]] = []  # at a factor, how many more agree, how far out
+    for step in _steps(target, channel):
+        interval, out = _interval(step, rule), abs(step[0][0])
+        if not interval.empty:
+            end = top if interval.high is None else interval.high
+            changes += [(interval.low, 1, out), (end, -1, -out)]
+    changes.sort()
     scale = exact(target.scales[channel])
-    depth, best, found = 0, (0, Fraction(0)), _Interval(high=top)
-    for (low, change), (high, _) in pairwise(changes):
-        depth += change
-        score = (depth, -max(low - scale, scale - high, Fraction(0)))
+    agreeing = distance = 0
+    best, found = (0, 0, Fraction(0)), _Interval(high=top)
+    for (low, more, further), (high, *_) in pairwise(changes):
+        agreeing, distance = agreeing + more, distance + further
+        score = (agreeing, -distance, -max(low - scale, scale - high, Fraction(0)))
         if high > low and score > best:
             best, found = score, _Interval(low=low, high=high)
     return found
