@@ -1,0 +1,94 @@
+"""``tercet train``: a float network from MNIST to a checkpoint.
+
+The shipped checkpoints are made by the defaults, ``tercet train plain`` and ``tercet train
+separable``: the same bytes again with the same PyTorch on the same kind of CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..data import mnist, training_digits
+from ..layers import NetworkError
+from .nets import NETS, Checkpoint, layers_of, save
+from .quantize import accuracy, float_trace
+
+if TYPE_CHECKING:
+    from .train import Progress as State
+    from .train import Recipe
+
+HELP = "train a float network on MNIST"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("network", metavar="NET", help=f"one of {', '.join(NETS)}")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="the checkpoint (default: NET.npz)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of all that is random (default: %(default)s)"
+    )
+    parser.add_argument("--epochs", type=int, help="of the main schedule (default: the recipe's)")
+    parser.add_argument(
+        "--copies", type=int, help="networks tried side by side (default: the recipe's)"
+    )
+
+
+def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Train, take the figure on the test images, write the checkpoint."""
+    layers_of(args.network)  # an unknown name is refused before PyTorch is imported
+    output = args.output or Path(f"{args.network}.npz")
+    if not output.parent.is_dir():
+        raise NetworkError(f"The checkpoint {output} cannot be written: its folder does not exist")
+    learn, test = training_digits(), mnist("test")
+    trained = _train(args, learn)
+    figure = accuracy(float_trace(trained, test.images)["logits"], test.labels)
+    facts = {**trained.facts, "test_accuracy": round(figure, 6)}
+    save(Checkpoint(trained.network, trained.weights, facts), output)
+    Console(soft_wrap=True, highlight=False).print(
+        f"{args.network}: {figure:.4f} on the {len(test)} {test.source}, "
+        f"{facts['validation_accuracy']:.4f} on the {facts['validation_images']} kept to choose by "
+        f"(copy {facts['copy']}, epoch {facts['epoch']}, seed {args.seed}) -> {output}",
+        markup=False,
+    )
+    return {"network": args.network, "checkpoint": str(output), **facts}, True
+
+
+def _train(args: argparse.Namespace, learn: Any) -> Checkpoint:
+    from .train import train
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs  {task.fields[state]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(args.network, total=None, state="")
+
+        def report(state: State) -> None:
+            text = f"loss {state.loss:.4f}  validation {state.accuracy:.4f}"
+            bar.update(task, total=state.epochs, completed=state.epoch, state=text)
+
+        return train(args.network, learn, _recipe(args), args.seed, report)
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    """The network's recipe with what the command line changes of it."""
+    from .train import RECIPES
+
+    recipe = RECIPES[args.network]
+    if args.epochs is not None:
+        recipe = replace(recipe, epochs=args.epochs)
+    if args.copies is not None:
+        finalists = max(min(recipe.finalists, args.copies), 1)
+        recipe = replace(recipe, copies=args.copies, finalists=finalists)
+    return recipe
