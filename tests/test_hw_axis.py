@@ -82,6 +82,12 @@ def test_a_frame_without_its_tlast_is_bad_and_the_next_is_right(ready, seed):
     assert (values, verdicts, errors) == (GOOD + GOOD, [0, 1], [1, 1])
 
 
+def test_a_tlast_that_waits_while_a_frame_is_filled_up_does_not_make_it_good(seed):
+    values, verdicts, _ = frame_in([GOOD[:2], [7], GOOD], seed=seed)
+    assert values == GOOD[:2] + [0] * 3 + [7] + [0] * 4 + GOOD
+    assert verdicts == [0, 0, 1]
+
+
 @pytest.mark.parametrize("extra", [1, 3])
 def test_beats_too_many_are_a_short_frame_of_their_own(extra, seed):
     values, verdicts, _ = frame_in([GOOD + [7] * extra, GOOD], seed=seed)
