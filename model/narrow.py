@@ -112,7 +112,6 @@ class _Interval:
     low_inclusive: bool = False
     high: Fraction | None = None
     high_inclusive: bool = False
-    empty: bool = False
 
     def at_least(self, bound: Fraction, inclusive: bool) -> None:
         if bound > self.low or (bound == self.low and not inclusive):
@@ -130,7 +129,7 @@ class _Interval:
         if self.high is not None:
             high = self.high * (1 << shift)
             greatest = min(greatest, floor(high) if self.high_inclusive else ceil(high) - 1)
-        return None if self.empty or least > greatest else (max(least, 1), greatest)
+        return None if least > greatest else (least, greatest)
 
 
 def _interval(demands: Iterable[Demand], rule: Rounding) -> _Interval:
@@ -138,9 +137,8 @@ def _interval(demands: Iterable[Demand], rule: Rounding) -> _Interval:
     interval = _Interval()
     for acc, bound, inclusive, at_least in _constraints(demands, rule):
         if acc == 0:
-            holds = bound < 0 if at_least else bound > 0
-            interval.empty |= not (holds or (inclusive and bound == 0))
-        elif (acc > 0) == at_least:
+            continue  # round(0) is 0 by every rule and reference: whatever f, the demand is met
+        if (acc > 0) == at_least:
             interval.at_least(bound / acc, inclusive)
         else:
             interval.at_most(bound / acc, inclusive)
@@ -229,8 +227,8 @@ def _most_agreed(target: Target, channel: int, rule: Rounding) -> _Interval:
     changes: list[tuple[Fraction, int, int]] = []  # at a factor, how many more agree, how far out
     for step in _steps(target, channel):
         interval, out = _interval(step, rule), abs(step[0][0])
-        if not interval.empty:
-            end = top if interval.high is None else interval.high
+        end = top if interval.high is None else interval.high
+        if interval.low < end:
             changes += [(interval.low, 1, out), (end, -1, -out)]
     changes.sort()
     scale = exact(target.scales[channel])

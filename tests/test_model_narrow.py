@@ -252,9 +252,10 @@ def test_closest_says_where_nothing_fits():
     assert str(caught.value) == "no multiplier and shift come close to half_even"
 
 
-def test_ranges_of_more_than_one_chunk_are_searched_whole(monkeypatch):
-    goal = target([Fraction(1, 71)], -5000, 5000, 3, 0, 200)
+@pytest.mark.parametrize("chunk", [1, 2, 5, 640])
+def test_ranges_of_more_than_one_chunk_are_searched_whole(monkeypatch, chunk):
+    goal = target([Fraction(1, 71)], -700, 580, 3, 0, 200)
     whole = narrow(goal)
-    monkeypatch.setattr("tercet.model.narrow.CHUNK", 16)
+    monkeypatch.setattr("tercet.model.narrow.CHUNK", chunk)
     assert narrow(goal) == whole
-    assert check(goal, whole) == 10001
+    assert check(goal, whole) == 1281
