@@ -1,0 +1,383 @@
+"""PyTorch's int8 engines: how they requantize, and that what is read from them equals them."""
+
+import re
+
+import numpy as np
+import pytest
+from tercet.model import NetworkError
+from tercet.model.data import MissingError, mnist, training_digits
+from tercet.model.float.nets import NETS, build, load
+from tercet.model.float.quantize import calibration_images
+from tercet.model.reference import REFERENCES
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # torch.ao, and its quantized tensors
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+from tercet.model.frontends import torch_ao, torch_engines  # noqa: E402
+from torch import nn  # noqa: E402
+from torch.ao import quantization as ao  # noqa: E402
+from torch.ao.nn import quantized as nnq  # noqa: E402
+from torch.ao.nn.intrinsic import quantized as nniq  # noqa: E402
+
+ENGINES = [
+    name for name in torch_engines.ENGINES if name in torch.backends.quantized.supported_engines
+]
+if not ENGINES:
+    pytest.skip("PyTorch has no x86 int8 engine here", allow_module_level=True)
+
+# Every convolution of the nets: (input channels, output channels, kernel, groups, rows, ReLU).
+SHAPES = {
+    "conv1": (1, 3, 3, 1, 28, True),
+    "conv2": (3, 6, 3, 1, 9, True),
+    "conv3": (6, 10, 3, 1, 3, False),
+    "dw1": (1, 1, 3, 1, 28, False),
+    "pw1": (1, 3, 1, 1, 9, True),
+    "dw2": (3, 3, 3, 3, 9, False),
+    "pw2": (3, 6, 1, 1, 3, True),
+    "dw3": (6, 6, 3, 6, 3, False),
+    "pw3": (6, 10, 1, 1, 1, False),
+}
+
+
+@pytest.fixture(autouse=True)
+def _engine_and_threads():
+    """Leave PyTorch's switches as they were."""
+    engine, threads = torch.backends.quantized.engine, torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.backends.quantized.engine = engine
+    torch.set_num_threads(threads)
+
+
+def near_ties(rng, out_channels, per_channel):
+    """Scales (Sx, Sw, Sy) within a few units in the last place of Sx * Sw / Sy = 2**-k.
+
+    One of every 2**k accumulators is then a tie but for rounding errors, so that any other order of
+    the engine's operations shows.
+    """
+    sx = np.float32(rng.uniform(0.003, 0.03))
+    sy = np.float32(rng.uniform(0.01, 0.1))
+    sw = (sy / sx / 2.0 ** rng.integers(5, 8, out_channels)).astype(np.float32)
+    for _ in range(2):
+        sw = np.where(rng.random(out_channels) < 0.5, np.nextafter(sw, np.float32(9)), sw)
+    return sx, sw if per_channel else np.repeat(sw[:1], out_channels), sy
+
+
+def quantized_conv(engine, rng, shape, scales, zero_point, per_channel):
+    """A quantized convolution of one of SHAPES with random weights."""
+    ic, oc, kernel, groups, _, relu = shape
+    _, sw, sy = scales
+    kind = nniq.ConvReLU2d if relu else nnq.Conv2d
+    torch.backends.quantized.engine = engine
+    conv = kind(ic, oc, kernel, stride=kernel, groups=groups, bias=False)
+    weights = torch.from_numpy(rng.integers(-127, 128, (oc, ic // groups, kernel, kernel), np.int8))
+    exact = torch.from_numpy(sw.astype(np.float64))
+    if per_channel:
+        zeros = torch.zeros(oc, dtype=torch.int64)
+        packed = torch._make_per_channel_quantized_tensor(weights, exact, zeros, 0)
+    else:
+        packed = torch._make_per_tensor_quantized_tensor(weights, float(sw[0]), 0)
+    conv.set_weight_bias(packed, None)
+    conv.scale, conv.zero_point = float(sy), zero_point
+    return conv
+
+
+def chain_of(conv, sx, zero_point):
+    """A converted module around one quantized convolution."""
+    quantize = nnq.Quantize(float(sx), zero_point, torch.quint8)
+    return nn.Sequential(quantize, conv, nnq.DeQuantize())
+
+
+@pytest.mark.parametrize("per_channel", [False, True], ids=["tensor", "channel"])
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", SHAPES)
+def test_engines_round_by_their_rule_on_every_near_tie(seed, name, engine, per_channel):
+    rng = np.random.default_rng([seed, *name.encode(), per_channel])
+    shape = SHAPES[name]
+    ic, oc, kernel, groups, rows, relu = shape
+    ties = 0
+    for zero_point_x, zero_point_y in [(0, 0 if relu else 131), (57, 3), (127, 250)]:
+        scales = near_ties(rng, oc, per_channel)
+        conv = quantized_conv(engine, rng, shape, scales, zero_point_y, per_channel)
+        x = rng.integers(0, 128, (200, ic, rows, rows), dtype=np.uint8)
+        packed = torch._make_per_tensor_quantized_tensor(
+            torch.from_numpy(x), float(scales[0]), zero_point_x
+        )
+        got = conv(packed).int_repr().numpy()
+        centered = torch.from_numpy(x.astype(np.float64) - zero_point_x)
+        weights = conv.weight().int_repr().double()
+        acc = nn.functional.conv2d(centered, weights, stride=kernel, groups=groups)
+        acc = acc.numpy().astype(np.int64)  # (N, OC, OH, OW)
+        # The rule from the scales alone, apart from the code under test.
+        sx, sw, sy = scales
+        for channel in range(oc):
+            a, w = acc[:, channel], np.float32(sw[channel])
+            if torch_engines.rule_of(engine, layer_like(groups)) == "float32_half_even":
+                y = np.rint(a.astype(np.float32) * (sx * w / sy)) + zero_point_y
+            else:
+                sx_again = np.float32(1) / (np.float32(1) / sx)
+                y = a.astype(np.float32) * sx_again * w * (np.float32(1) / sy)
+                y = np.rint(y + np.float32(zero_point_y))
+            expected = np.clip(y, zero_point_y if relu else 0, 255)
+            assert np.array_equal(got[:, channel], expected), channel
+            v = a * float(sx) * float(w) / float(sy)
+            ties += int((np.abs(v - np.floor(v) - 0.5) < 1e-4).sum())
+    assert ties > 10  # or the test is dull
+
+
+def layer_like(groups):
+    """A layer, as far as the choice of engine goes."""
+    values = np.ones((groups, 1, 1, 1), np.int64)
+    weights = torch_ao.Weights(values, torch_ao.INT8, (1.0,))
+    requant = torch_ao.Requant((1,), 0, torch_ao.Rounding.HALF_UP, 0, 255)
+    return torch_ao.Conv2d(
+        "x", "a", "b", weights, np.zeros(groups, np.int64), requant, groups=groups
+    )
+
+
+@pytest.fixture(scope="module")
+def digits():
+    try:
+        return training_digits(), mnist("test")
+    except MissingError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def converted(digits):
+    """Converted modules by network and engine, each made once."""
+    made = {}
+
+    def get(network, engine):
+        if (network, engine) not in made:
+            images = calibration_images(digits[0].images, 1000, seed=0)
+            made[network, engine] = torch_ao.convert(load(network).module(), images, engine)
+        return made[network, engine]
+
+    return get
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", NETS)
+def test_every_value_of_every_layer_equals_pytorch_on_the_test_images(
+    name, engine, digits, converted
+):
+    module, (_, test) = converted(name, engine), digits
+    network = torch_ao.read(module, name, engine=engine)
+    compared = 0
+    for start in range(0, len(test), 1000):
+        images = test.images[start : start + 1000]
+        theirs = torch_ao.module_trace(module, torch_ao.pixels(images))
+        ours = network.trace(theirs["image"])
+        for tensor, values in theirs.items():
+            assert np.array_equal(values, ours[tensor]), (tensor, start)
+            compared += values.size
+        floats = module(torch_ao.pixels(images)).numpy()
+        assert np.array_equal(floats.argmax(axis=1), ours["class"].ravel())
+    assert compared == 10_000 * sum(
+        np.prod(tensor.shape) for tensor in network.tensors.values() if tensor.name != "class"
+    )
+    counts = torch_engines.differing(network, engine)
+    proven = {layer.name for layer in network.layers[:-1] if layer.requant.reference}
+    assert proven == {layer for layer, (differ, _) in counts.items() if not differ}
+    assert sum(differ for differ, _ in counts.values()) < 20
+
+
+def plain_chain(*modules, calibrate=(1, 28, 28), engine="fbgemm"):
+    """A module converted by hand for the tests of what is refused."""
+    torch.backends.quantized.engine = engine
+    net = nn.Sequential(*modules).eval()
+    net.qconfig = ao.get_default_qconfig(engine)
+    prepared = ao.prepare(net)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        prepared(torch.rand(4, *calibrate, generator=generator))
+    return ao.convert(prepared)
+
+
+def seeded_conv(*args, **kwargs):
+    conv = nn.Conv2d(*args, **kwargs)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in conv.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    return conv
+
+
+def test_reads_other_convolutions_than_the_nets_own():
+    module = plain_chain(
+        ao.QuantStub(),
+        seeded_conv(2, 6, (3, 2), stride=(2, 1), padding=(1, 2), groups=2, bias=False),
+        seeded_conv(6, 4, 3, padding=2, dilation=2, bias=False),
+        ao.DeQuantStub(),
+        calibrate=(2, 9, 7),
+    )
+    network = torch_ao.read(module, "other", shape=(9, 7, 2), engine="fbgemm")
+    assert list(network.tensors) == ["image", "layer_1", "logits"]
+    generator = torch.Generator().manual_seed(2)
+    theirs = torch_ao.module_trace(module, torch.rand(20, 2, 9, 7, generator=generator))
+    ours = network.trace(theirs["image"])
+    for tensor, values in theirs.items():
+        assert np.array_equal(values, ours[tensor]), tensor
+    assert network.tensors["logits"].zero_point > 0
+
+
+def test_reads_nested_modules_by_their_path():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.quant, self.dequant = ao.QuantStub(), ao.DeQuantStub()
+            self.features = nn.Sequential(
+                seeded_conv(1, 2, 14, stride=14, bias=False), nn.Identity()
+            )
+            self.head = seeded_conv(2, 3, 2, bias=False)
+
+        def forward(self, x):
+            return self.dequant(self.head(self.features(self.quant(x))))
+
+    network = torch_ao.read(plain_chain(Net())[0], "nested", engine="fbgemm")
+    assert [layer.name for layer in network.layers] == ["features_0", "head", "argmax"]
+    assert network.output == "logits"
+
+
+def test_the_engine_in_force_is_the_default():
+    module = plain_chain(ao.QuantStub(), seeded_conv(1, 2, 3, bias=False), ao.DeQuantStub())
+    rules = {}
+    for engine in ENGINES:
+        torch.backends.quantized.engine = engine
+        layer = torch_ao.read(module, "a").layers[0]
+        rules[engine] = torch_ao.read(module, "a", engine=engine).layers[0].requant
+        assert layer.requant == rules[engine]
+
+
+def test_x86_is_onednn_or_fbgemm_by_the_cpu():
+    vnni = torch.cpu.get_capabilities().get("avx512_vnni", False)
+    assert torch_engines.rule_of("x86", layer_like(1)) == (
+        "float32_chain" if vnni else "float32_half_even"
+    )
+    assert torch_engines.rule_of("x86", layer_like(101)) == "float32_half_even"
+    assert torch_engines.rule_of("onednn", layer_like(101)) == "float32_chain"
+    assert set(torch_engines.RULES.values()) < set(REFERENCES)
+
+
+def refused(message):
+    return pytest.raises(NetworkError, match=f"^{re.escape(message)}$")
+
+
+def test_an_unknown_engine_is_refused():
+    module = plain_chain(ao.QuantStub(), seeded_conv(1, 2, 3, bias=False), ao.DeQuantStub())
+    message = "engine must be one of fbgemm, onednn, x86, not 'qnnpack'"
+    with refused(message):
+        torch_ao.read(module, "a", engine="qnnpack")
+    with refused(message):
+        torch_ao.convert(build("plain"), np.zeros((1, 28, 28), np.uint8), "qnnpack")
+
+
+def test_a_float_module_is_refused():
+    with refused(
+        "The module must start with a converted QuantStub; "
+        "prepare, calibrate and convert it with torch.ao.quantization"
+    ):
+        torch_ao.read(build("plain").eval(), "plain", engine="fbgemm")
+
+
+def test_a_bias_is_refused():
+    module = plain_chain(ao.QuantStub(), seeded_conv(1, 2, 3), ao.DeQuantStub())
+    with refused(
+        "Layer '1': the engine adds its bias in float32, which no integer bias equals; "
+        "build it with bias=False"
+    ):
+        torch_ao.read(module, "a", engine="fbgemm")
+
+
+def test_a_zero_bias_is_none():
+    conv = seeded_conv(1, 2, 3)
+    nn.init.zeros_(conv.bias)
+    module = plain_chain(ao.QuantStub(), conv, ao.DeQuantStub())
+    assert not torch_ao.read(module, "a", engine="fbgemm").layers[0].bias.any()
+
+
+@pytest.mark.parametrize("kind", ["ReLU", "MaxPool2d"])
+def test_other_layers_are_refused(kind):
+    layer = nn.ReLU() if kind == "ReLU" else nn.MaxPool2d(2)
+    conv = seeded_conv(1, 2, 3, bias=False)
+    module = plain_chain(ao.QuantStub(), conv, layer, ao.DeQuantStub())
+    with refused(
+        f"Layer '2': {kind} is not supported; "
+        "there are Conv2d and ReLU, the ReLU fused into the Conv2d by fuse_modules"
+    ):
+        torch_ao.read(module, "a", engine="fbgemm")
+
+
+def test_floats_after_the_stub_are_refused():
+    conv = seeded_conv(1, 2, 3, bias=False)
+    module = plain_chain(ao.QuantStub(), conv, ao.DeQuantStub(), nn.Softmax(dim=1))
+    with refused(
+        "Layer '3': Softmax after the DeQuantStub stays in floats; move it out of the module"
+    ):
+        torch_ao.read(module, "a", engine="fbgemm")
+
+
+def test_a_missing_stub_at_the_end_is_refused():
+    module = plain_chain(ao.QuantStub(), seeded_conv(1, 2, 3, bias=False))
+    with refused("The module must end with a DeQuantStub; add one after its last layer"):
+        torch_ao.read(module, "a", engine="fbgemm")
+
+
+def test_other_padding_is_refused():
+    conv = seeded_conv(1, 2, 3, padding=1, padding_mode="reflect", bias=False)
+    module = plain_chain(ao.QuantStub(), conv, ao.DeQuantStub())
+    with refused("Layer '1': padding_mode 'reflect' is not supported; use 'zeros'"):
+        torch_ao.read(module, "a", engine="fbgemm")
+
+
+class Doubling(nn.Module):
+    """Computes something between its modules, or after them."""
+
+    def __init__(self, between):
+        super().__init__()
+        self.quant, self.dequant = ao.QuantStub(), ao.DeQuantStub()
+        self.conv, self.between = seeded_conv(1, 2, 3, bias=False), between
+
+    def forward(self, x):
+        y = self.conv(self.quant(x))
+        return self.dequant(y.relu()) if self.between else self.dequant(y) * 2
+
+
+def test_what_stands_between_modules_is_refused():
+    with refused(
+        "Layer 'dequant': its input comes from no module; "
+        "write what stands between it and the module before it as modules in one chain"
+    ):
+        torch_ao.read(plain_chain(Doubling(True))[0], "a", engine="fbgemm")
+    with refused(
+        "The module computes something after its last submodule; return that one's output"
+    ):
+        torch_ao.read(plain_chain(Doubling(False))[0], "a", engine="fbgemm")
+
+
+def test_scales_that_are_no_float32_are_refused():
+    module = plain_chain(ao.QuantStub(), seeded_conv(1, 2, 3, bias=False), ao.DeQuantStub())
+    module[1].scale = 0.1
+    with refused("Layer '1': its scale 0.1 is no float32; let an observer choose the scale"):
+        torch_ao.read(module, "a", engine="fbgemm")
+
+
+def test_signed_activations_are_refused():
+    conv = seeded_conv(1, 2, 3, bias=False)
+    module = plain_chain(ao.QuantStub(), conv, ao.DeQuantStub())
+    with refused("Layer '0': its output is torch.qint8; choose quint8 activations"):
+        torch_ao._tensor(
+            "image",
+            torch_ao._Step(
+                "0",
+                module[0],
+                torch.zeros(1),
+                torch.quantize_per_tensor(torch.zeros(1, 1, 2, 2), 0.5, 0, torch.qint8),
+            ),
+        )
