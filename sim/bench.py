@@ -19,12 +19,12 @@ import numpy as np
 from cocotb.triggers import Timer
 
 from .stream import ProtocolError, Sink, Source, no_pauses, random_pauses
-from .vectors import SETTINGS, read_vectors
+from .vectors import SETTINGS, Port, read_vectors
 from .watch import Watch
 
 __all__ = ["Bench", "CycleLimitError", "right_frame"]
 
-PAUSED_FACTOR = 8  # paused runs take about twice as long; the limit leaves room for bad luck
+PAUSED_FACTOR = 20  # paused runs take three times as long; the limit leaves room for bad luck
 DRAIN_CYCLES = 100  # beyond the latency, in which a value too many would show
 
 
@@ -40,10 +40,19 @@ class Bench:
     dut : the top module
     test : name of the test; with the run's seed it seeds all that is random
     pauses : one of ``options.PAUSES``
+    stall : the longest pause, in images' time; four fill every buffer from the last to the first
     patient : the sink raises ready only once valid is up
     """
 
-    def __init__(self, dut: Any, test: str, *, pauses: str = "none", patient: bool = False) -> None:
+    def __init__(
+        self,
+        dut: Any,
+        test: str,
+        *,
+        pauses: str = "none",
+        stall: int = 1,
+        patient: bool = False,
+    ) -> None:
         self.vectors = read_vectors(Path(os.environ[SETTINGS]))
         self.test = test
         self.rng = np.random.default_rng([self.vectors.seed, crc32(test.encode())])
@@ -52,25 +61,26 @@ class Bench:
         self._clk, self._rst = dut.clk, dut.rst
         self._half = Timer(5, unit="ns")
         self._paused = pauses != "none" or patient
-        # Stalls as long as two images back up to the first layer; the input needs no such.
-        longest = max(8, 2 * self.vectors.cycles_per_image)
         self.source = Source(
             valid=dut.s_axis_tvalid,
             ready=dut.s_axis_tready,
             data=dut.s_axis_tdata,
             last=dut.s_axis_tlast,
             bits=self.vectors.input.bytes_bits,
-            pauses=self._pauses(pauses in ("input", "both"), longest // 4),
+            pauses=self._pauses(pauses in ("input", "both"), self.vectors.input, stall),
             rng=self.rng,
         )
         self._sink = Sink(
+            valid=dut.m_axis_tvalid,
             ready=dut.m_axis_tready,
-            pauses=self._pauses(pauses in ("output", "both"), longest),
-            valid=dut.m_axis_tvalid if patient else None,
+            pauses=self._pauses(pauses in ("output", "both"), self.vectors.output, stall),
+            patient=patient,
         )
 
-    def _pauses(self, on: bool, longest: int) -> Iterator[bool]:
-        return random_pauses(self.rng, longest) if on else no_pauses()
+    def _pauses(self, on: bool, port: Port, stall: int) -> Iterator[bool]:
+        """Pauses that let up to two images through, then stand still for up to ``stall``."""
+        cycles = max(8, stall * self.vectors.cycles_per_image)
+        return random_pauses(self.rng, 2 * port.size, cycles) if on else no_pauses()
 
     # -- running
 

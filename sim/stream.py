@@ -29,30 +29,35 @@ def no_pauses() -> Iterator[bool]:
     return repeat(False)
 
 
-def random_pauses(rng: np.random.Generator, longest: int) -> Iterator[bool]:
-    """Pause (True) or not, cycle by cycle, about half of the time.
+def random_pauses(rng: np.random.Generator, flow: int, stall: int) -> Iterator[bool]:
+    """Pause (True) or not, whenever a beat could move.
 
     Stretches of flow, of standing still and of tossing a coin follow each other in random order.
-    The length of each is log-uniform in 1 to ``longest`` cycles, so single cycles are as common as
-    long stalls; every sixteenth stretch is a stall of ``longest`` cycles.
+    Their lengths are log-uniform, so single cycles are as common as long stalls; the second stretch
+    and every eighth after it are stalls of full length.
 
-    Raises ValueError where ``longest`` is below 1.
+    Parameters
+    ----------
+    flow, stall : the longest stretch of flow and of standing still, at least 1
+
+    Raises ValueError where one is below 1.
     """
-    if longest < 1:
-        raise ValueError(f"The longest stretch must be at least 1 cycle, not {longest}")
-    return _stretches(rng, longest)
+    if min(flow, stall) < 1:
+        raise ValueError(f"The longest stretch must be at least 1, not {min(flow, stall)}")
+    return _stretches(rng, flow, stall)
 
 
-def _stretches(rng: np.random.Generator, longest: int) -> Iterator[bool]:
-    for stretch in count():
-        length = int(longest ** rng.random())
-        kind = rng.integers(3)
-        if stretch % 16 == 8:
-            yield from repeat(True, longest)
-        elif kind < 2:
-            yield from repeat(bool(kind), length)
+def _stretches(rng: np.random.Generator, flow: int, stall: int) -> Iterator[bool]:
+    for stretch in count(1):
+        share, kind = rng.random(), rng.integers(3)
+        if stretch % 8 == 2:
+            yield from repeat(True, stall)
+        elif kind == 0:
+            yield from repeat(False, int(flow**share))
+        elif kind == 1:
+            yield from repeat(True, int(stall**share))
         else:
-            yield from rng.integers(2, size=length, dtype=bool).tolist()
+            yield from rng.integers(2, size=int(flow**share), dtype=bool).tolist()
 
 
 def read(handle: Handle) -> Value:
@@ -169,24 +174,30 @@ class Source:
 class Sink:
     """Drives an output's ready.
 
+    Pauses count from when a beat is offered, so that a long one holds the core up for that long.
+
     Parameters
     ----------
-    ready : the port's signal
-    pauses : True holds ready low for a cycle
-    valid : where given, ready also waits for it, as a sink may; a core must not wait for it in turn
+    valid, ready : the port's handshake
+    pauses : True holds ready low for a cycle in which a beat is offered
+    patient : ready also waits for valid, as a sink may; a core must not wait for it in turn
     """
 
     def __init__(
-        self, *, ready: Handle, pauses: Iterator[bool], valid: Handle | None = None
+        self, *, valid: Handle, ready: Handle, pauses: Iterator[bool], patient: bool = False
     ) -> None:
+        self._valid = valid
         self._ready = Pin(ready)
         self._pauses = pauses
-        self._valid = valid
+        self._patient = patient
+        self._ready.set(0)
 
     def drive(self) -> None:
-        """Set ready for the coming clock edge."""
-        waits = self._valid is not None and read(self._valid) != 1
-        self._ready.set(0 if waits or next(self._pauses) else 1)
+        """Set ready for the coming clock edge; valid has settled since the last one."""
+        if read(self._valid) == 1:
+            self._ready.set(int(not next(self._pauses)))
+        elif self._patient:
+            self._ready.set(0)
 
 
 class Monitor:

@@ -20,7 +20,7 @@ RESET_BUDGET = 25_000  # cycles that the resets of one test may take in all
 @cocotb.parametrize(pauses=PAUSES)
 async def frames(dut: Any, pauses: str) -> None:
     """All images back to back, every stream compared; without pauses the timing too."""
-    with Bench(dut, f"frames/pauses={pauses}", pauses=pauses).reporting() as bench:
+    with Bench(dut, f"frames/pauses={pauses}", pauses=pauses, stall=4).reporting() as bench:
         await bench.reset()
         for image in range(bench.vectors.images):
             bench.send(image)

@@ -33,6 +33,11 @@ class Port:
     signed: bool
 
     @property
+    def size(self) -> int:
+        """Values of one image."""
+        return self.shape[0] * self.shape[1] * self.shape[2]
+
+    @property
     def bytes_bits(self) -> int:
         """The width of an AXI4-Stream data field: bits rounded up to whole bytes."""
         return -(-self.bits // 8) * 8

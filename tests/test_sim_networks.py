@@ -102,7 +102,8 @@ def test_equals_the_golden_model(core, simulator, test):
         assert facts["latency_cycles"] == core.manifest["latency_cycles"]
         assert facts["stalled_cycles"]["s_axis"] == 0  # one pixel per clock
     if test == "frames/pauses=output":
-        assert min(facts["stalled_cycles"].values()) > 0  # the pauses reached every stream
+        stalled = facts["stalled_cycles"]
+        assert stalled["m_axis"] > stalled["s_axis"] > 784  # the pauses reached the input
 
 
 @pytest.mark.icarus
