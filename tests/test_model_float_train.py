@@ -1,0 +1,148 @@
+"""Training: the same bytes again, honest splits, and what is refused."""
+
+import argparse
+import re
+
+import numpy as np
+import pytest
+from tercet.model import NetworkError
+from tercet.model.data import Digits
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+pytestmark = pytest.mark.torch
+
+from tercet.model.float import command_train  # noqa: E402
+from tercet.model.float.nets import NETS, Checkpoint, load, save  # noqa: E402
+from tercet.model.float.quantize import accuracy, float_trace  # noqa: E402
+from tercet.model.float.train import RECIPES, Recipe, augment, split, train  # noqa: E402
+
+SHORT = Recipe(
+    epochs=3,
+    heat_epochs=1,
+    copies=5,
+    finalists=2,
+    batch=50,
+    rate=0.03,
+    augmentation=0.5,
+    exponent=0.5,
+)
+
+
+def strokes(count, seed=1):
+    """Ten classes that are easy to tell apart: a bright bar in one of ten places, with noise."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 10, count, dtype=np.uint8)
+    images = rng.integers(0, 60, (count, 28, 28), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        row, column = 5 * (label % 5), 14 * (label // 5)
+        image[row + 1 : row + 5, column + 1 : column + 12] = 250
+    return Digits(images, labels, "strokes")
+
+
+@pytest.mark.parametrize("network", NETS)
+def test_two_runs_give_the_same_bytes(tmp_path, network):
+    digits = strokes(3000)
+    torch.manual_seed(1)
+    for name in ("a.npz", "b.npz"):
+        save(train(network, digits, SHORT, seed=5), tmp_path / name)
+        torch.manual_seed(2)  # whatever else draws from PyTorch's own generator has no say
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    save(train(network, digits, SHORT, seed=6), tmp_path / "c.npz")
+    assert (tmp_path / "a.npz").read_bytes() != (tmp_path / "c.npz").read_bytes()
+
+
+def test_learns_and_reports_the_best_epoch_of_the_best_copy():
+    digits, states = strokes(3000), []
+    threads = torch.get_num_threads()
+    found = train("plain", digits, SHORT, seed=5, report=states.append)
+    assert torch.get_num_threads() == threads
+    assert [(state.epoch, state.epochs) for state in states] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    best = max(state.accuracy for state in states[1:])
+    assert found.facts["validation_accuracy"] == pytest.approx(best, abs=1e-6)
+    assert found.facts["epoch"] == 1 + [state.accuracy for state in states[1:]].index(best)
+    assert 0 <= found.facts["copy"] < SHORT.copies
+    assert (found.facts["training_images"], found.facts["validation_images"]) == (2500, 500)
+    assert best > 0.9
+    _, choose = split(digits)
+    scores = float_trace(found, choose.images)["logits"]
+    assert accuracy(scores, choose.labels) == pytest.approx(best, abs=0.002)  # float64 against 32
+
+
+def test_every_sixth_block_is_kept_to_choose_by():
+    images = np.zeros((15_000, 28, 28), np.uint8)
+    images[:, 0, 0] = np.arange(15_000) // 500
+    learn, choose = split(Digits(images, np.zeros(15_000, np.uint8), "blocks"))
+    assert (len(learn), len(choose)) == (12_500, 2_500)
+    assert np.unique(choose.images[:, 0, 0]).tolist() == [5, 11, 17, 23, 29]
+    assert np.intersect1d(learn.images[:, 0, 0], choose.images[:, 0, 0]).size == 0
+
+
+def test_too_few_images_to_choose_by_are_refused():
+    message = "Training needs at least 3000 images, not 2500"
+    with pytest.raises(NetworkError, match=f"^{message}$"):
+        train("plain", strokes(2500), SHORT, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("epochs", 0, "epochs must be at least 1, not 0"),
+        ("copies", 0, "copies must be at least 1, not 0"),
+        ("batch", -1, "batch must be at least 1, not -1"),
+        ("finalists", 6, "finalists must number at most the 5 copies, not 6"),
+    ],
+)
+def test_impossible_recipes_are_refused(field, value, message):
+    with pytest.raises(NetworkError, match=f"^{message}$"):
+        Recipe(**{**vars(SHORT), field: value})
+
+
+def test_every_network_has_a_recipe():
+    assert RECIPES.keys() == NETS.keys()
+
+
+def test_augmentation_moves_a_little_and_nothing_at_strength_0():
+    images = torch.from_numpy(strokes(20).images[:, None].astype(np.float32))
+    same = augment(images, 0.0, torch.Generator().manual_seed(1))
+    assert torch.allclose(same, images, atol=1e-2)
+    moved = augment(images, 1.0, torch.Generator().manual_seed(1))
+    assert moved.shape == images.shape
+    assert (moved - images).abs().amax(dim=(1, 2, 3)).min() > 10
+    assert (moved.mean(dim=(1, 2, 3)) / images.mean(dim=(1, 2, 3)) - 1).abs().max() < 0.4
+
+
+def arguments(*words):
+    parser = argparse.ArgumentParser()
+    command_train.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def test_the_command_trains_and_takes_the_figure_on_the_test_images(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command_train, "training_digits", lambda: strokes(3000))
+    monkeypatch.setattr(command_train, "mnist", lambda name: strokes(400, seed=9))
+    monkeypatch.setitem(RECIPES, "plain", SHORT)
+    path = tmp_path / "p.npz"
+    words = ["plain", "-o", str(path), "--seed", "3", "--copies", "2", "--epochs", "2"]
+    facts, ok = command_train.run(arguments(*words))
+    found = load(str(path))
+    assert ok
+    assert isinstance(found, Checkpoint)
+    assert found.facts["recipe"] == {**vars(SHORT), "epochs": 2, "copies": 2, "finalists": 2}
+    assert found.facts["test_accuracy"] == facts["test_accuracy"] > 0.8
+    line = capsys.readouterr().out.rstrip("\n")
+    assert re.fullmatch(
+        rf"plain: [01]\.\d{{4}} on the 400 strokes, [01]\.\d{{4}} on the 500 kept to choose by "
+        rf"\(copy \d, epoch \d, seed 3\) -> {re.escape(str(path))}",
+        line,
+    )
+
+
+def test_the_command_refuses_before_it_trains(tmp_path):
+    with pytest.raises(
+        NetworkError, match=r"^There is no float network named 'lenet'; there are plain, separable$"
+    ):
+        command_train.run(arguments("lenet"))
+    path = tmp_path / "none" / "p.npz"
+    message = f"The checkpoint {path} cannot be written: its folder does not exist"
+    with pytest.raises(NetworkError, match=f"^{re.escape(message)}$"):
+        command_train.run(arguments("plain", "-o", str(path)))
