@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .arith import Rounding, clamp, round_shift
+from .reference import REFERENCES
 
 __all__ = ["MAX_MULTIPLIER", "MAX_SHIFT", "Requant", "fixed_point", "requantize"]
 
@@ -54,6 +55,9 @@ class Requant:
             raise ValueError(f"shift must be 0 to {MAX_SHIFT}, not {self.shift}")
         if self.low > self.high:
             raise ValueError(f"clamp must rise, not [{self.low}, {self.high}]")
+        if self.reference not in (None, *REFERENCES):
+            names = ", ".join(REFERENCES)
+            raise ValueError(f"reference must be one of {names} or null, not {self.reference!r}")
 
     def per_channel(self, channels: int) -> tuple[int, ...]:
         """The multipliers spread out, one for each of ``channels`` output channels."""

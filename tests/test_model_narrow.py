@@ -53,14 +53,22 @@ def expected(goal, channel, acc):
     return min(max(y, goal.low), goal.high)
 
 
-def assert_equal_everywhere(goal, requant):
-    for channel, multiplier in enumerate(requant.per_channel(len(goal.scales))):
-        factor = Fraction(multiplier, 1 << requant.shift)
-        for acc in range(int(goal.lo[channel]), int(goal.hi[channel]) + 1):
-            got = requantize_exactly(
-                acc, factor, requant.rounding, goal.zero_point, goal.low, goal.high
-            )
-            assert got == expected(goal, channel, acc), (channel, acc)
+def wrong_accumulators(goal, requant):
+    """Where ``requant`` differs from the reference: (channel, accumulator), all in rationals."""
+    return [
+        (channel, acc)
+        for channel, multiplier in enumerate(requant.per_channel(len(goal.scales)))
+        for acc in range(int(goal.lo[channel]), int(goal.hi[channel]) + 1)
+        if expected(goal, channel, acc)
+        != requantize_exactly(
+            acc,
+            Fraction(multiplier, 1 << requant.shift),
+            requant.rounding,
+            goal.zero_point,
+            goal.low,
+            goal.high,
+        )
+    ]
 
 
 def solvable(goal, channel, shift, rule):
@@ -99,7 +107,7 @@ def test_equal_and_minimal_on_small_cases(seed, case, rule):
     except NoMultiplierError:
         smallest = tried
     else:
-        assert_equal_everywhere(goal, requant)
+        assert wrong_accumulators(goal, requant) == []
         assert (requant.low, requant.high, requant.rounding) == (goal.low, goal.high, rule)
         assert requant.reference == "half_even"
         smallest = min(requant.shift, tried)
@@ -123,10 +131,17 @@ def test_equal_on_every_accumulator_of_random_layers(seed, case, reference):
     zero_point = int(rng.integers(0, 256))
     low = zero_point if case % 2 else 0
     goal = target(scales, lo, hi, zero_point, low, 255, reference)
-    requant = narrow(goal)
-    assert_equal_everywhere(goal, requant)
+    try:
+        requant = narrow(goal)
+    except NoMultiplierError:
+        assert reference != "half_even"  # float32 may round two steps apart that one factor joins
+        requant = closest(goal)
+        assert 0 < len(wrong_accumulators(goal, requant)) < 10
+    else:
+        assert check(goal, requant) == int((hi - lo + 1).sum())
+        assert wrong_accumulators(goal, requant) == []
     assert requant.shift <= 26  # about as many bits as accumulator and output together
-    assert check(goal, requant) == int((hi - lo + 1).sum())
+    assert differences(goal, requant)[0] == len(wrong_accumulators(goal, requant))
 
 
 @pytest.mark.parametrize("reference", REFERENCES)
@@ -156,13 +171,13 @@ def test_float32_keeps_its_own_rounding_errors():
 @pytest.mark.parametrize("acc", [-1000, -1, 0, 1, 1000])
 def test_a_single_reachable_accumulator(acc):
     goal = target([Fraction(1, 200)], acc, acc)
-    assert_equal_everywhere(goal, narrow(goal))
+    assert wrong_accumulators(goal, narrow(goal)) == []
 
 
 def test_the_last_step_before_the_end_is_not_overshot():
     # outputs 0 and 1 only, and nothing clamps them: the ends of the range bound the multiplier
     goal = target([Fraction(1, 100)], -49, 149)
-    assert_equal_everywhere(goal, narrow(goal))
+    assert wrong_accumulators(goal, narrow(goal)) == []
 
 
 def test_a_clamp_that_leaves_one_value_takes_the_smallest_of_all():

@@ -78,6 +78,11 @@ def test_one_multiplier_stands_for_all_channels():
         ({"shift": -1}, "shift must be 0 to 61, not -1"),
         ({"shift": 62}, "shift must be 0 to 61, not 62"),
         ({"low": 5, "high": 4}, "clamp must rise, not [5, 4]"),
+        (
+            {"reference": "half_odd"},
+            "reference must be one of half_even, float32_half_even, float32_chain or null, "
+            "not 'half_odd'",
+        ),
     ],
 )
 def test_numbers_out_of_range_are_refused(arguments, message):
