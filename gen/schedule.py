@@ -162,7 +162,7 @@ def schedule(geometries: Sequence[PatchGeometry], argmax: bool) -> Schedule:
     """Work out a core's cycles and the queues it needs.
 
     Queues are first left unbounded, with images as far apart as the slowest layer needs, to see how
-    deep each gets; one that never holds two beats becomes a wire. The final figures come from runs
+    deep each gets; one in which no beat ever waits becomes a wire. The final figures come from runs
     with those depths and a source that never pauses, over as many images as it takes until the
     distance between them stays the same.
     """
@@ -182,7 +182,7 @@ def _depths(geometries: Sequence[PatchGeometry], argmax: bool) -> tuple[tuple[in
     endless = [None] * len(geometries)
     core = _Core(geometries, argmax, endless, None, images=IMAGES, spacing=spacing)
     depths = [
-        max(fifo.depth_used, StreamFifo.MIN_DEPTH) if fifo is not None and fifo.queues else 0
+        max(fifo.depth_used, StreamFifo.MIN_DEPTH) if fifo is not None and fifo.waits else 0
         for fifo in core.fifos
     ]
     if geometries[-1].rows * geometries[-1].columns > 1:

@@ -168,11 +168,11 @@ class Fifo:
         return fullest + 2
 
     @property
-    def queues(self) -> bool:
-        """After a run: whether a wire in its place would make beats wait for one another. On a
-        wire the consumer has each beat ``LATENCY`` cycles sooner."""
-        ahead = zip(self.o.takes, self.i.takes[1:], strict=False)
-        return any(taken - self.LATENCY >= written for taken, written in ahead)
+    def waits(self) -> bool:
+        """After a run: whether a wire in its place would make a beat wait, and so stall the
+        producer. On a wire the consumer has each beat ``LATENCY`` cycles sooner."""
+        passed = zip(self.i.takes, self.o.takes, strict=True)
+        return any(taken - written > self.LATENCY for written, taken in passed)
 
 
 def run(processes: Sequence[Process], channels: Sequence[Channel]) -> None:
