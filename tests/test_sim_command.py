@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sim_cores import tiny_network
 from tercet.gen.cli import main
-from tercet.model import load, save, shipped
+from tercet.model import load, save
 from tercet.sim import command_sim
 from tercet.sim.picture import drawing, verdict_lines
 
@@ -32,7 +32,6 @@ def tiny(tmp_path):
     return path
 
 
-@pytest.mark.skipif("plain" not in shipped(), reason="plain is not shipped yet")
 def test_simulates_digits_and_closes_with_one_line(tmp_path, capsys):
     facts, lines = simulate("plain", "-n", 6, capsys=capsys, folder=tmp_path)
     net = load("plain")

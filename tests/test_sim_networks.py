@@ -1,7 +1,10 @@
 """The shipped networks and random ones on both simulators, and mutants of their Verilog caught."""
 
+import fcntl
+import os
 import re
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,13 +14,15 @@ import numpy as np
 import pytest
 from netgen import random_images, random_network
 from tercet.gen.build import write_core
-from tercet.model import QNetwork, load, shipped
+from tercet.model import QNetwork, load
 from tercet.model.data import digits_for_simulation
 from tercet.model.dtypes import IntType
 from tercet.sim.job import TESTS, run_frames
 from tercet.sim.runner import Compiled, compile_verilog
 
 IMAGES = 6
+FRAMES, OUTPUT = "frames/pauses=none", "frames/pauses=output"
+RESETS, WRONG = "resets/pauses=none", "wrong_frames/pauses=none"
 
 SIMULATORS = [
     pytest.param(
@@ -42,6 +47,15 @@ SIMULATORS = [
 ]
 
 
+@contextmanager
+def alone(folder):
+    """Let one process at a time work in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @dataclass(frozen=True)
 class Core:
     """A network's Verilog, and what simulators made of it."""
@@ -56,9 +70,10 @@ class Core:
         return self.folder / "rtl" / f"{self.network.name}.v"
 
     def compiled(self, simulator: str, verilog: Path | None = None) -> Compiled:
-        """Compile once per simulator; a mutant beside its own file."""
+        """Compile once per simulator, by whichever xdist worker comes first; a mutant apart."""
         source = self.verilog if verilog is None else verilog
-        return compile_verilog(source, self.network.name, simulator, source.parent / simulator)
+        with alone(source.parent):
+            return compile_verilog(source, self.network.name, simulator, source.parent / simulator)
 
     def run(self, compiled: Compiled, tests, images=None):
         if images is None:
@@ -77,12 +92,14 @@ class Core:
 
 @pytest.fixture(scope="session", params=["plain", "separable"])
 def core(request, tmp_path_factory, seed):
-    """A shipped network's core."""
-    if request.param not in shipped():
-        pytest.skip(f"{request.param} is not shipped yet")
+    """A shipped network's core, in a folder that all xdist workers share."""
     network = load(request.param)
-    folder = tmp_path_factory.mktemp(network.name)
-    return Core(network, write_core(network, folder), folder, seed)
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / f"core_{network.name}"
+    with alone(folder):
+        manifest = write_core(network, folder)
+    return Core(network, manifest, folder, seed)
 
 
 @pytest.mark.slow
@@ -121,7 +138,8 @@ def test_random_networks_equal_the_golden_model(number, tmp_path, seed):
     )
     core = Core(network, write_core(network, tmp_path), tmp_path, seed)
     images = random_images(rng, network.tensors[network.input], 4)
-    for outcome in core.run(core.compiled("icarus"), TESTS, images):
+    tests = [FRAMES, "frames/pauses=both", RESETS, WRONG]
+    for outcome in core.run(core.compiled("icarus"), tests, images):
         assert outcome.failure is None, outcome.test
         assert outcome.facts["mismatches"] == 0
 
@@ -138,8 +156,6 @@ class Mutant:
     message: str
 
 
-FRAMES, OUTPUT = "frames/pauses=none", "frames/pauses=output"
-RESETS, WRONG = "resets/pauses=none", "wrong_frames/pauses=none"
 NO_RESET = r"= rst \? [^:]+ : (\w+);"
 DIFFER = r"\d+ of \d+ values of FIRST differ.* first mismatch: FIRST, image \d+, .*"
 
