@@ -8,7 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from ..model import QNetwork, load
-from ..model.layers import Conv2d, Layer
+from ..model.conv import Conv2d
+from ..model.layers import Layer
 from ..model.ranges import accumulator_ranges
 from .tables import console, table
 

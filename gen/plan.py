@@ -12,8 +12,9 @@ import math
 from dataclasses import dataclass
 
 from ..hw.geometry import PatchGeometry
+from ..model.conv import Conv2d
 from ..model.dtypes import signed_width
-from ..model.layers import Argmax, Conv2d, NetworkError
+from ..model.layers import Argmax, NetworkError
 from ..model.network import QNetwork
 from ..model.ranges import accumulator_ranges
 from .schedule import schedule

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import sys
 from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -16,8 +16,7 @@ PIPED_WIDTH = 120  # columns where the output is no terminal
 
 def console() -> Console:
     """A console as wide as the terminal; a file or a pipe takes ``PIPED_WIDTH`` columns."""
-    width = shutil.get_terminal_size((PIPED_WIDTH, 24)).columns
-    return Console(width=width, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

@@ -28,7 +28,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Rounding", "clamp", "reaches", "round_shift"]
+__all__ = ["Rounding", "clamp", "reaches", "round_exact_float", "round_shift"]
 
 
 class Rounding(Enum):
@@ -62,6 +62,21 @@ def round_shift(value: npt.NDArray[np.int64], shift: int, rule: Rounding) -> npt
     # at a tie the odd candidate loses its last bit
     rounded: npt.NDArray[np.int64] = (biased >> shift) & ~tie.astype(np.int64)
     return rounded
+
+
+def round_exact_float(quotient: npt.NDArray[np.float64], rule: Rounding) -> npt.NDArray[np.float64]:
+    """Round quotients that float64 holds exactly, with room for another half; the same rules.
+
+    Returns ``quotient``, overwritten with integers.
+    """
+    if rule is Rounding.HALF_EVEN:
+        return np.rint(quotient, out=quotient)
+    if rule is Rounding.HALF_UP:
+        quotient += 0.5
+    elif rule is Rounding.HALF_AWAY:
+        quotient += np.copysign(0.5, quotient)
+        return np.trunc(quotient, out=quotient)
+    return np.floor(quotient, out=quotient)
 
 
 def reaches(k: int, rule: Rounding) -> tuple[Fraction, bool]:

@@ -1,4 +1,4 @@
-"""Convolution over integers: a plain loop to read, and a fast form that a test holds equal to it.
+"""Convolution over integers: a plain loop to read, and a fast form equal to it.
 
     acc[oy, ox, oc] = bias[oc] + sum (x[iy, ix, ic] - Zx) * (w[oc, ky, kx, ic] - Zw[oc])
     iy = oy * stride_y + ky * dilation_y - pad_top, ix likewise; outside the map x - Zx is 0
@@ -9,15 +9,30 @@ window does not reach are dropped.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from .layers import Conv2d
+from .dtypes import INT32
+from .layers import Layer, Tensor, require, require_requant
+from .ranges import accumulator_ranges
+from .requant import Requant
+from .weights import Weights, frozen_integers
 
-__all__ = ["accumulate", "accumulate_loop", "output_extent"]
+if TYPE_CHECKING:
+    from .network import QNetwork
+
+__all__ = [
+    "Conv2d",
+    "accumulate",
+    "accumulate_batch_last",
+    "accumulate_loop",
+    "magnitude",
+    "output_extent",
+]
 
 FLOAT32_EXACT = 1 << 24  # integers up to here, and so their sums, are exact in float32
 
@@ -25,6 +40,137 @@ FLOAT32_EXACT = 1 << 24  # integers up to here, and so their sums, are exact in 
 def output_extent(size: int, kernel: int, stride: int, pads: tuple[int, int], dilation: int) -> int:
     """The windows along one axis of ``size`` positions; below 1 where the kernel does not fit."""
     return (size + sum(pads) - dilation * (kernel - 1) - 1) // stride + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2d(Layer):
+    """A convolution with fused requantization; see ``conv.py`` for the formula.
+
+    Parameters
+    ----------
+    weights : (OC, KH, KW, IC / groups)
+    bias : int32 (OC,) at scale Sx * Sw
+    requant : accumulator to output
+    stride, dilation : (y, x), at least 1
+    padding : (top, left, bottom, right), at least 0; the padded value is the input's zero point
+    groups : divides IC and OC
+
+    Raises TypeError where the bias holds no integers.
+    """
+
+    kind: ClassVar[str] = "conv2d"
+
+    weights: Weights
+    bias: npt.NDArray[np.int64]
+    requant: Requant
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bias", frozen_integers("Bias", self.bias))
+
+    @property
+    def out_channels(self) -> int:
+        """OC."""
+        return len(self.weights.values)
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """(KH, KW)."""
+        return self.weights.values.shape[1], self.weights.values.shape[2]
+
+    @property
+    def macs_per_position(self) -> int:
+        """Multiplies behind one output position, all channels."""
+        return self.weights.values.size
+
+    def value_range(self, network: QNetwork) -> tuple[int, int]:
+        return self.requant.low, self.requant.high
+
+    def validate(self, network: QNetwork) -> None:
+        x, y = network.tensors[self.input], network.tensors[self.output]
+        where = f"Layer {self.name!r}"
+        self._validate_weights(where)
+        require(
+            min(self.stride) >= 1 and min(self.dilation) >= 1,
+            f"{where}: stride and dilation must be at least 1, "
+            f"not {list(self.stride)} and {list(self.dilation)}",
+        )
+        require(
+            min(self.padding) >= 0,
+            f"{where}: padding must be at least 0, not {list(self.padding)}",
+        )
+        self._validate_shapes(where, x, y)
+        require_requant(where, self.requant, y, counts=(1, self.out_channels))
+        lo, hi = accumulator_ranges(network, self)
+        require(
+            INT32.contains(lo) and INT32.contains(hi),
+            f"{where}: the accumulator can reach [{lo.min()}, {hi.max()}], outside int32; "
+            "use fewer input channels or narrower weights",
+        )
+
+    def _validate_weights(self, where: str) -> None:
+        weights = self.weights
+        require(
+            weights.values.ndim == 4 and weights.values.size > 0,
+            f"{where}: weights must have the shape (OC, KH, KW, IC / groups), "
+            f"not {list(weights.values.shape)}",
+        )
+        channels = self.out_channels
+        require(
+            2 <= weights.dtype.bits <= 8,
+            f"{where}: weights must have 2 to 8 bits, not {weights.dtype.bits}",
+        )
+        require(
+            weights.dtype.contains(weights.values),
+            f"{where}: weights must lie in [{weights.dtype.qmin}, {weights.dtype.qmax}] as "
+            f"{weights.dtype} does, but reach [{weights.values.min()}, {weights.values.max()}]",
+        )
+        for what, values in (("scales", weights.scales), ("zero_points", weights.zero_points)):
+            require(
+                len(values) in (1, channels),
+                f"{where}: weight {what} must number 1 or {channels}, not {len(values)}",
+            )
+        for scale in weights.scales:
+            require(
+                math.isfinite(scale) and scale > 0,
+                f"{where}: weight scale must be positive and finite, not {scale}",
+            )
+        require(
+            weights.dtype.contains(weights.zero_points),
+            f"{where}: weight zero_points must lie in [{weights.dtype.qmin}, "
+            f"{weights.dtype.qmax}], not {list(weights.zero_points)}",
+        )
+        require(
+            self.bias.shape == (channels,) and INT32.contains(self.bias),
+            f"{where}: bias must be {channels} int32 values, not {self.bias.size} "
+            "or some out of range",
+        )
+
+    def _validate_shapes(self, where: str, x: Tensor, y: Tensor) -> None:
+        height, width, channels = x.shape
+        oc_count, kh, kw, icg = self.weights.values.shape
+        require(
+            self.groups >= 1 and channels == icg * self.groups and oc_count % self.groups == 0,
+            f"{where}: groups={self.groups} must divide {oc_count} output channels and split the "
+            f"{channels} channels of {x.name!r} into the {icg} of the weights",
+        )
+        top, left, bottom, right = self.padding
+        expected = (
+            output_extent(height, kh, self.stride[0], (top, bottom), self.dilation[0]),
+            output_extent(width, kw, self.stride[1], (left, right), self.dilation[1]),
+            oc_count,
+        )
+        require(
+            min(expected) >= 1,
+            f"{where}: the kernel {kh}x{kw} does not fit the {height}x{width} map of {x.name!r}",
+        )
+        require(
+            y.shape == expected,
+            f"{where}: output {y.name!r} must have the shape {list(expected)}, not {list(y.shape)}",
+        )
 
 
 def accumulate_loop(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.NDArray[np.int64]:
@@ -62,8 +208,7 @@ def accumulate_loop(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.N
 
 
 def accumulate(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.NDArray[np.int64]:
-    """The fast form: a matrix product per group on BLAS, exact because every partial sum is an
-    integer that the float type holds.
+    """The fast form over a batch as networks carry it.
 
     Parameters
     ----------
@@ -72,41 +217,64 @@ def accumulate(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.NDArra
 
     Returns int64 (N, OH, OW, OC).
     """
-    exact = _magnitude(x, conv, zero_point) < FLOAT32_EXACT
-    dtype: type[np.floating[Any]] = np.float32 if exact else np.float64
-    centered: npt.NDArray[Any] = x.astype(dtype)
-    if zero_point:
-        centered -= zero_point
-    patches = _patches(centered, conv)
+    reach = int(np.abs(x.astype(np.int64) - zero_point).max(initial=0))
+    acc = accumulate_batch_last(x.transpose(3, 1, 2, 0), conv, zero_point, reach)
+    return acc.transpose(3, 1, 2, 0).astype(np.int64)
+
+
+def accumulate_batch_last(
+    x: npt.NDArray[Any], conv: Conv2d, zero_point: int, reach: int
+) -> npt.NDArray[np.floating[Any]]:
+    """The fast form itself: one matrix product per group on BLAS.
+
+    The batch stands last, so that gathering the windows copies runs of N values. Float sums are
+    exact because every partial sum is an integer that the float type holds.
+
+    Parameters
+    ----------
+    x : (IC, H, W, N) integers of any dtype
+    zero_point : Zx
+    reach : no |x - Zx| is greater
+
+    Returns float32 or float64 (OC, OH, OW, N), integers.
+    """
+    dtype = np.float32 if magnitude(conv, reach) < FLOAT32_EXACT else np.float64
     weights = conv.weights.centered.astype(dtype)  # (OC, KH, KW, ICG)
-    n, oh, ow, kh, kw, _ = patches.shape
-    oc_count, *_, icg = weights.shape
-    ocg = oc_count // conv.groups
-    out = np.empty((n, oh, ow, oc_count), dtype=dtype)
-    for group in range(conv.groups):
-        columns = patches[..., group * icg : (group + 1) * icg].reshape(n * oh * ow, kh * kw * icg)
-        kernel = weights[group * ocg : (group + 1) * ocg].reshape(ocg, kh * kw * icg)
-        product = columns @ kernel.T
-        out[..., group * ocg : (group + 1) * ocg] = product.reshape(n, oh, ow, ocg)
-    acc: npt.NDArray[np.int64] = out.astype(np.int64) + conv.bias
+    oc_count, kh, kw, icg = weights.shape
+    columns = _columns(x, conv, zero_point, dtype)  # (groups, KH, KW, ICG, OH, OW, N)
+    _, _, _, _, oh, ow, n = columns.shape
+    product = np.matmul(
+        weights.reshape(conv.groups, oc_count // conv.groups, kh * kw * icg),
+        columns.reshape(conv.groups, kh * kw * icg, oh * ow * n),
+    )
+    acc: npt.NDArray[Any] = product.reshape(oc_count, oh, ow, n)
+    if conv.bias.any():
+        acc += conv.bias.astype(dtype)[:, None, None, None]
     return acc
 
 
-def _magnitude(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> int:
-    """A bound on every |partial sum| for any activation of x's dtype, bias left out."""
-    limits = np.iinfo(x.dtype)
-    activation = max(abs(limits.min - zero_point), abs(limits.max - zero_point))
-    return int(np.abs(conv.weights.centered).sum(axis=(1, 2, 3)).max()) * activation
+def magnitude(conv: Conv2d, reach: int) -> int:
+    """A bound on every |partial sum|, bias included, where no |x - Zx| is above ``reach``."""
+    sums = np.abs(conv.weights.centered).sum(axis=(1, 2, 3)) * reach + np.abs(conv.bias)
+    return int(sums.max())
 
 
-def _patches(centered: npt.NDArray[Any], conv: Conv2d) -> npt.NDArray[Any]:
-    """Every window of a centered batch as a view, (N, OH, OW, KH, KW, IC)."""
-    _, kh, kw, _ = conv.weights.values.shape
+def _columns(x: npt.NDArray[Any], conv: Conv2d, zero_point: int, dtype: type) -> npt.NDArray[Any]:
+    """The windows of a batch (IC, H, W, N), centered: (groups, KH, KW, ICG, OH, OW, N)."""
+    _, kh, kw, icg = conv.weights.values.shape
     top, left, bottom, right = conv.padding
+    centered: npt.NDArray[Any] = x.astype(dtype)
+    if zero_point:
+        centered -= dtype(zero_point)
     if any(conv.padding):
         centered = np.pad(centered, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    dy, dx = conv.dilation
-    span = (dy * (kh - 1) + 1, dx * (kw - 1) + 1)
-    windows = np.lib.stride_tricks.sliding_window_view(centered, span, axis=(1, 2))
-    strided = windows[:, :: conv.stride[0], :: conv.stride[1], :, ::dy, ::dx]
-    return strided.transpose(0, 1, 2, 4, 5, 3)
+    _, height, width, n = centered.shape
+    (sy, sx), (dy, dx) = conv.stride, conv.dilation
+    oh = output_extent(height, kh, sy, (0, 0), dy)
+    ow = output_extent(width, kw, sx, (0, 0), dx)
+    columns: npt.NDArray[Any] = np.empty((conv.groups, kh, kw, icg, oh, ow, n), dtype=dtype)
+    for ky, kx in np.ndindex(kh, kw):
+        rows = slice(ky * dy, ky * dy + (oh - 1) * sy + 1, sy)
+        cols = slice(kx * dx, kx * dx + (ow - 1) * sx + 1, sx)
+        columns[:, ky, kx] = centered[:, rows, cols].reshape(conv.groups, icg, oh, ow, n)
+    return columns

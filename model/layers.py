@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
-from .conv import output_extent
-from .dtypes import INT32, IntType
+from .dtypes import IntType
 from .errors import UserError
-from .ranges import accumulator_ranges
 from .requant import Requant
 
 if TYPE_CHECKING:
     from .network import QNetwork
 
-__all__ = ["Argmax", "Conv2d", "Layer", "NetworkError", "Tensor", "Weights", "require"]
+__all__ = [
+    "Argmax",
+    "Flatten",
+    "Layer",
+    "NetworkError",
+    "Relu",
+    "SameValues",
+    "Shape",
+    "Tensor",
+    "require",
+    "require_requant",
+]
 
 Shape = tuple[int, int, int]
 
@@ -29,17 +34,9 @@ class NetworkError(UserError, ValueError):
 
 
 def require(condition: bool, message: str) -> None:
+    """Raise NetworkError with ``message`` unless ``condition`` holds."""
     if not condition:
         raise NetworkError(message)
-
-
-def _frozen(what: str, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """A copy as int64 that nobody can write to. Raises TypeError for what are no integers."""
-    if not np.issubdtype(np.asarray(values).dtype, np.integer):
-        raise TypeError(f"{what} must be integers, not {np.asarray(values).dtype}")
-    frozen = np.array(values, dtype=np.int64)
-    frozen.setflags(write=False)
-    return frozen
 
 
 @dataclass(frozen=True)
@@ -77,40 +74,18 @@ class Tensor:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Weights:
-    """Quantized weights: real value = scale * (q - zero_point), per tensor or per output channel.
-
-    Parameters
-    ----------
-    values : integers (OC, KH, KW, IC / groups), kept as int64 and read-only
-    dtype : the integer type of the values, 2 to 8 bits
-    scales : one, or OC of them; positive and finite
-    zero_points : one, or OC of them; 0 where symmetric
-
-    Raises TypeError where the values are no integers.
-    """
-
-    values: npt.NDArray[np.int64]
-    dtype: IntType
-    scales: tuple[float, ...]
-    zero_points: tuple[int, ...] = (0,)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "values", _frozen("Weights", self.values))
-
-    @cached_property
-    def zero_points_per_channel(self) -> tuple[int, ...]:
-        """The zero points spread out, one for each output channel."""
-        channels = len(self.values)
-        return self.zero_points if len(self.zero_points) > 1 else self.zero_points * channels
-
-    @cached_property
-    def centered(self) -> npt.NDArray[np.int64]:
-        """Values minus their zero points, int64 (OC, KH, KW, IC / groups): what gets multiplied."""
-        zero_points = np.array(self.zero_points_per_channel, dtype=np.int64)
-        centered: npt.NDArray[np.int64] = self.values - zero_points[:, None, None, None]
-        return centered
+def require_requant(where: str, requant: Requant, y: Tensor, counts: tuple[int, ...]) -> None:
+    """Check a layer's requantization: how many multipliers, and the clamp within y's type."""
+    count = len(requant.multipliers)
+    require(
+        count in counts,
+        f"{where}: multipliers must number {' or '.join(map(str, counts))}, not {count}",
+    )
+    require(
+        y.dtype.contains((requant.low, requant.high)),
+        f"{where}: the clamp [{requant.low}, {requant.high}] must lie in "
+        f"[{y.dtype.qmin}, {y.dtype.qmax}] as {y.dtype} of {y.name!r} does",
+    )
 
 
 @dataclass(frozen=True)
@@ -123,147 +98,79 @@ class Layer:
     input: str
     output: str
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The tensors read, in order."""
+        return (self.input,)
+
+    def value_range(self, network: QNetwork) -> tuple[int, int]:
+        """The least and greatest value that the output can hold."""
+        dtype = network.tensors[self.output].dtype
+        return dtype.qmin, dtype.qmax
+
     def validate(self, network: QNetwork) -> None:
         """Check this layer against its tensors. Raises NetworkError."""
         raise NotImplementedError
 
 
-@dataclass(frozen=True, eq=False)
-class Conv2d(Layer):
-    """A convolution with fused requantization; see ``conv.py`` for the formula.
+@dataclass(frozen=True)
+class SameValues(Layer):
+    """A layer whose output holds values of its input: same type, scale and zero point."""
 
-    Parameters
-    ----------
-    weights : (OC, KH, KW, IC / groups)
-    bias : int32 (OC,) at scale Sx * Sw
-    requant : accumulator to output
-    stride, dilation : (y, x), at least 1
-    padding : (top, left, bottom, right), at least 0; the padded value is the input's zero point
-    groups : divides IC and OC
-
-    Raises TypeError where the bias holds no integers.
-    """
-
-    kind: ClassVar[str] = "conv2d"
-
-    weights: Weights
-    bias: npt.NDArray[np.int64]
-    requant: Requant
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "bias", _frozen("Bias", self.bias))
-
-    @property
-    def out_channels(self) -> int:
-        """OC."""
-        return len(self.weights.values)
-
-    @property
-    def kernel(self) -> tuple[int, int]:
-        """(KH, KW)."""
-        return self.weights.values.shape[1], self.weights.values.shape[2]
-
-    @property
-    def macs_per_position(self) -> int:
-        """Multiplies behind one output position, all channels."""
-        return self.weights.values.size
+    def value_range(self, network: QNetwork) -> tuple[int, int]:
+        return network.value_range(self.input)
 
     def validate(self, network: QNetwork) -> None:
         x, y = network.tensors[self.input], network.tensors[self.output]
-        where = f"Layer {self.name!r}"
-        self._validate_weights(where)
         require(
-            min(self.stride) >= 1 and min(self.dilation) >= 1,
-            f"{where}: stride and dilation must be at least 1, "
-            f"not {list(self.stride)} and {list(self.dilation)}",
-        )
-        require(
-            min(self.padding) >= 0,
-            f"{where}: padding must be at least 0, not {list(self.padding)}",
-        )
-        self._validate_shapes(where, x, y)
-        self._validate_requant(where, y)
-        lo, hi = accumulator_ranges(network, self)
-        require(
-            INT32.contains(lo) and INT32.contains(hi),
-            f"{where}: the accumulator can reach [{lo.min()}, {hi.max()}], outside int32; "
-            "use fewer input channels or narrower weights",
+            (x.dtype, x.scale, x.zero_point) == (y.dtype, y.scale, y.zero_point),
+            f"Layer {self.name!r}: {y.name!r} must have the type, scale and zero point of "
+            f"{x.name!r}, since its values are the same",
         )
 
-    def _validate_weights(self, where: str) -> None:
-        weights = self.weights
-        require(
-            weights.values.ndim == 4 and weights.values.size > 0,
-            f"{where}: weights must have the shape (OC, KH, KW, IC / groups), "
-            f"not {list(weights.values.shape)}",
-        )
-        channels = self.out_channels
-        require(
-            2 <= weights.dtype.bits <= 8,
-            f"{where}: weights must have 2 to 8 bits, not {weights.dtype.bits}",
-        )
-        require(
-            weights.dtype.contains(weights.values),
-            f"{where}: weights must lie in [{weights.dtype.qmin}, {weights.dtype.qmax}] as "
-            f"{weights.dtype} does, but reach [{weights.values.min()}, {weights.values.max()}]",
-        )
-        for what, values in (("scales", weights.scales), ("zero_points", weights.zero_points)):
-            require(
-                len(values) in (1, channels),
-                f"{where}: weight {what} must number 1 or {channels}, not {len(values)}",
-            )
-        for scale in weights.scales:
-            require(
-                math.isfinite(scale) and scale > 0,
-                f"{where}: weight scale must be positive and finite, not {scale}",
-            )
-        require(
-            weights.dtype.contains(weights.zero_points),
-            f"{where}: weight zero_points must lie in [{weights.dtype.qmin}, "
-            f"{weights.dtype.qmax}], not {list(weights.zero_points)}",
-        )
-        require(
-            self.bias.shape == (channels,) and INT32.contains(self.bias),
-            f"{where}: bias must be {channels} int32 values, not {self.bias.size} "
-            "or some out of range",
-        )
 
-    def _validate_shapes(self, where: str, x: Tensor, y: Tensor) -> None:
-        height, width, channels = x.shape
-        oc_count, kh, kw, icg = self.weights.values.shape
-        require(
-            self.groups >= 1 and channels == icg * self.groups and oc_count % self.groups == 0,
-            f"{where}: groups={self.groups} must divide {oc_count} output channels and split the "
-            f"{channels} channels of {x.name!r} into the {icg} of the weights",
-        )
-        top, left, bottom, right = self.padding
-        expected = (
-            output_extent(height, kh, self.stride[0], (top, bottom), self.dilation[0]),
-            output_extent(width, kw, self.stride[1], (left, right), self.dilation[1]),
-            oc_count,
-        )
-        require(
-            min(expected) >= 1,
-            f"{where}: the kernel {kh}x{kw} does not fit the {height}x{width} map of {x.name!r}",
-        )
+@dataclass(frozen=True)
+class Flatten(SameValues):
+    """(H, W, C) becomes (1, 1, H * W * C), in raster order, channels last."""
+
+    kind: ClassVar[str] = "flatten"
+
+    def validate(self, network: QNetwork) -> None:
+        super().validate(network)
+        x, y = network.tensors[self.input], network.tensors[self.output]
+        expected = (1, 1, x.shape[0] * x.shape[1] * x.shape[2])
         require(
             y.shape == expected,
-            f"{where}: output {y.name!r} must have the shape {list(expected)}, not {list(y.shape)}",
+            f"Layer {self.name!r}: output {y.name!r} must have the shape {list(expected)}, "
+            f"not {list(y.shape)}",
         )
 
-    def _validate_requant(self, where: str, y: Tensor) -> None:
-        count = len(self.requant.multipliers)
+
+@dataclass(frozen=True, kw_only=True)
+class Relu(SameValues):
+    """clamp(x, low, high): a ReLU that is fused into no layer; low is the zero point, high is the
+    type's greatest value, or 6 / scale above the zero point in a ReLU6."""
+
+    kind: ClassVar[str] = "relu"
+
+    low: int
+    high: int
+
+    def value_range(self, network: QNetwork) -> tuple[int, int]:
+        low, high = network.value_range(self.input)
+        return max(low, min(self.low, high)), min(high, max(self.high, low))
+
+    def validate(self, network: QNetwork) -> None:
+        super().validate(network)
+        x, y = network.tensors[self.input], network.tensors[self.output]
+        where = f"Layer {self.name!r}"
         require(
-            count in (1, self.out_channels),
-            f"{where}: multipliers must number 1 or {self.out_channels}, not {count}",
+            x.shape == y.shape,
+            f"{where}: output {y.name!r} must have the shape {list(x.shape)}, not {list(y.shape)}",
         )
         require(
-            y.dtype.contains((self.requant.low, self.requant.high)),
-            f"{where}: the clamp [{self.requant.low}, {self.requant.high}] must lie in "
+            self.low <= self.high and y.dtype.contains((self.low, self.high)),
+            f"{where}: the clamp [{self.low}, {self.high}] must rise and lie in "
             f"[{y.dtype.qmin}, {y.dtype.qmax}] as {y.dtype} of {y.name!r} does",
         )
 
@@ -273,6 +180,9 @@ class Argmax(Layer):
     """The index of the greatest channel; of equal ones the first, as in numpy and PyTorch."""
 
     kind: ClassVar[str] = "argmax"
+
+    def value_range(self, network: QNetwork) -> tuple[int, int]:
+        return 0, network.tensors[self.input].shape[2] - 1
 
     def validate(self, network: QNetwork) -> None:
         x, y = network.tensors[self.input], network.tensors[self.output]

@@ -58,12 +58,13 @@ class QNetwork:
             )
             require(layer.name not in names, f"{where}: the name is used twice")
             names.add(layer.name)
-            self._require_tensor(f"{where}: input", layer.input)
+            for name in layer.reads:
+                self._require_tensor(f"{where}: input", name)
+                require(
+                    name == self.input or name in self._producers,
+                    f"{where}: input {name!r} is written by no earlier layer",
+                )
             self._require_tensor(f"{where}: output", layer.output)
-            require(
-                layer.input == self.input or layer.input in self._producers,
-                f"{where}: input {layer.input!r} is written by no earlier layer",
-            )
             require(
                 layer.output != self.input and layer.output not in self._producers,
                 f"{where}: output {layer.output!r} is written already",
@@ -82,6 +83,14 @@ class QNetwork:
     def producer(self, tensor: str) -> Layer | None:
         """The layer that writes ``tensor``; None for the network's input."""
         return self._producers.get(tensor)
+
+    def value_range(self, tensor: str) -> tuple[int, int]:
+        """The least and greatest value that ``tensor`` can hold, whatever comes in."""
+        producer = self.producer(tensor)
+        if producer is not None:
+            return producer.value_range(self)
+        dtype = self.tensors[tensor].dtype
+        return dtype.qmin, dtype.qmax
 
     @property
     def output(self) -> str:

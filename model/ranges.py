@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from .layers import Conv2d
+    from .conv import Conv2d
     from .network import QNetwork
 
-__all__ = ["accumulator_bounds", "accumulator_ranges", "value_range"]
+__all__ = ["accumulator_bounds", "accumulator_ranges"]
 
 Bounds = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
@@ -43,17 +43,7 @@ def accumulator_bounds(conv: Conv2d, low: int, high: int, zero_point: int) -> Bo
     return lo, hi
 
 
-def value_range(network: QNetwork, tensor: str) -> tuple[int, int]:
-    """The least and greatest value ``tensor`` can hold: its producer's clamp, or its type's."""
-    producer = network.producer(tensor)
-    requant = getattr(producer, "requant", None)
-    if requant is not None:
-        return requant.low, requant.high
-    dtype = network.tensors[tensor].dtype
-    return dtype.qmin, dtype.qmax
-
-
 def accumulator_ranges(network: QNetwork, conv: Conv2d) -> Bounds:
     """The bounds of ``conv`` as it stands in ``network``; see :func:`accumulator_bounds`."""
-    low, high = value_range(network, conv.input)
+    low, high = network.value_range(conv.input)
     return accumulator_bounds(conv, low, high, network.tensors[conv.input].zero_point)

@@ -11,16 +11,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .arith import Rounding, clamp, round_shift
+from .arith import Rounding, clamp, round_exact_float, round_shift
 from .reference import REFERENCES
 
-__all__ = ["MAX_MULTIPLIER", "MAX_SHIFT", "Requant", "fixed_point", "requantize"]
+__all__ = [
+    "MAX_MULTIPLIER",
+    "MAX_SHIFT",
+    "Requant",
+    "fixed_point",
+    "requantize",
+    "requantize_batch_last",
+    "rescale",
+]
 
 MAX_MULTIPLIER = (1 << 31) - 1
+FLOAT64_EXACT = 51  # bits of a product, so that its quotient plus a half is exact in float64
 MAX_SHIFT = 61  # |acc * M| < 2**62, and half of 2**n beside it still fits int64
 
 
@@ -103,5 +113,38 @@ def requantize(
     Returns int64, the shape of ``acc``, in [requant.low, requant.high].
     """
     multipliers = np.array(requant.multipliers, dtype=np.int64)  # (1,) or (OC,)
-    rounded = round_shift(acc * multipliers, requant.shift, requant.rounding)
+    return rescale(acc * multipliers, requant, zero_point)
+
+
+def requantize_batch_last(
+    acc: npt.NDArray[np.floating[Any]], requant: Requant, zero_point: int, reach: int
+) -> npt.NDArray[Any]:
+    """The fast form, for accumulators that are integers in floats.
+
+    In float64 where that is exact: the product has so few bits that its quotient, the half that
+    rounding adds and the zero point all fit; else by :func:`requantize`.
+
+    Parameters
+    ----------
+    acc : float (OC, H, W, N), integers
+    zero_point : Zy
+    reach : no |acc| is greater
+
+    Returns integers (OC, H, W, N) in [requant.low, requant.high], as floats or int64.
+    """
+    bits = (reach * max(requant.multipliers)).bit_length()
+    if max(bits, requant.shift + 1) > FLOAT64_EXACT:
+        last = requantize(acc.transpose(1, 2, 3, 0).astype(np.int64), requant, zero_point)
+        return last.transpose(3, 0, 1, 2)
+    factors = np.array(requant.multipliers, dtype=np.float64) * 2.0**-requant.shift
+    value = round_exact_float(acc * factors[:, None, None, None], requant.rounding)
+    value += zero_point
+    return np.clip(value, requant.low, requant.high, out=value)
+
+
+def rescale(
+    product: npt.NDArray[np.int64], requant: Requant, zero_point: int
+) -> npt.NDArray[np.int64]:
+    """clamp(round(product / 2**n) + Zy): what follows the multiplication, |product| <= 2**62."""
+    rounded = round_shift(product, requant.shift, requant.rounding)
     return clamp(rounded + zero_point, requant.low, requant.high)

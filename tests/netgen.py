@@ -9,11 +9,12 @@ from dataclasses import replace
 import numpy as np
 from tercet.model import QNetwork
 from tercet.model.arith import Rounding
-from tercet.model.conv import output_extent
+from tercet.model.conv import Conv2d, output_extent
 from tercet.model.dtypes import IntType
-from tercet.model.layers import Argmax, Conv2d, Tensor, Weights
+from tercet.model.layers import Argmax, Tensor
 from tercet.model.ranges import accumulator_bounds
 from tercet.model.requant import Requant, fixed_point
+from tercet.model.weights import Weights
 
 UINT8 = IntType(8, signed=False)
 INT8 = IntType(8, signed=True)

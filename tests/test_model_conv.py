@@ -7,7 +7,7 @@ import pytest
 from netgen import INT8, UINT8, random_conv, random_images, random_tensor, random_window
 from tercet.model.conv import FLOAT32_EXACT, accumulate, accumulate_loop, output_extent
 from tercet.model.dtypes import IntType
-from tercet.model.layers import Weights
+from tercet.model.weights import Weights
 
 UINT16 = IntType(16, signed=False)
 INT4 = IntType(4, signed=True)

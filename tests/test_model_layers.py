@@ -8,7 +8,8 @@ from netgen import INT8
 from smallnet import ARGMAX, FIRST, SECOND, TENSORS, changed, network, without
 from tercet.model import NetworkError
 from tercet.model.dtypes import IntType
-from tercet.model.layers import Layer, Weights
+from tercet.model.layers import Layer
+from tercet.model.weights import Weights
 
 
 def weights(shape=(4, 3, 3, 2), value=1, **fields):

@@ -116,7 +116,8 @@ BAD = [
     ),
     (
         edited([*FIRST, "kind"], "conv3d"),
-        "Layer 'first': field 'kind' must be one of conv2d, argmax, not 'conv3d'",
+        "Layer 'first': field 'kind' must be one of conv2d, max_pool2d, avg_pool2d, add, "
+        "relu, flatten, argmax, not 'conv3d'",
     ),
     (
         edited([*FIRST, "stride"], [3]),

@@ -21,8 +21,9 @@ from rich.table import Table
 
 from .. import netfile
 from ..arith import Rounding
+from ..conv import Conv2d
 from ..data import Digits, mnist, training_digits
-from ..layers import Conv2d, NetworkError
+from ..layers import NetworkError
 from ..network import QNetwork
 from .nets import NETS, Checkpoint, layers_of, load
 from .quantize import Options, accuracy, calibration_images, float_trace, quantize

@@ -24,10 +24,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arith import Rounding
+from ..conv import Conv2d
 from ..dtypes import IntType
-from ..layers import Argmax, Conv2d, Layer, NetworkError, Tensor, Weights
+from ..layers import Argmax, Layer, NetworkError, Tensor
 from ..network import QNetwork
 from ..requant import Requant, fixed_point
+from ..weights import Weights
 from .nets import INPUT_SHAPE, Checkpoint, ConvSpec, layers_of
 
 __all__ = [

@@ -23,12 +23,14 @@ from torch.ao.nn import quantized as nnq
 from torch.ao.nn.intrinsic import quantized as nniq
 
 from ..arith import Rounding
+from ..conv import Conv2d
 from ..dtypes import IntType
-from ..layers import Argmax, Conv2d, Layer, NetworkError, Tensor, Weights
+from ..layers import Argmax, Layer, NetworkError, Tensor
 from ..narrow import NoMultiplierError, closest, narrow
 from ..network import QNetwork
 from ..ranges import accumulator_bounds
 from ..requant import Requant
+from ..weights import Weights
 from .torch_engines import require_engine, target_of
 
 __all__ = ["convert", "module_trace", "pixels", "read"]

@@ -14,7 +14,8 @@ from fractions import Fraction
 import numpy as np
 import torch
 
-from ..layers import Conv2d, NetworkError, Tensor
+from ..conv import Conv2d
+from ..layers import NetworkError, Tensor
 from ..narrow import Target, differences
 from ..network import QNetwork
 from ..ranges import Bounds, accumulator_ranges

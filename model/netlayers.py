@@ -1,0 +1,167 @@
+"""The fields of each layer kind in a network file: how they are read, how they are written.
+
+A new kind of layer is one entry in ``KINDS``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from .add import Add
+from .arith import Rounding
+from .conv import Conv2d
+from .jsonfields import Fields, array, integer, items, member, number, text, type_name
+from .layers import Argmax, Flatten, Layer, NetworkError, Relu
+from .pool import AvgPool2d, MaxPool2d
+from .requant import Requant
+from .weights import Weights
+
+__all__ = ["object_text", "read_layer", "write_layer"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Field:
+    """How one field is read and written.
+
+    read : (the layer, as messages name it; the JSON value) -> the attribute; raises ValueError
+    write : (the attribute, the indent) -> JSON text
+    """
+
+    read: Callable[[str, object], Any]
+    write: Callable[[Any, str], str]
+
+
+def _read_requant(where: str, value: object) -> Requant:
+    fields = Fields(f"{where}: requant", value)
+    arguments: dict[str, Any] = {
+        "multipliers": tuple(fields.take("multipliers", items(integer))),
+        "shift": fields.take("shift", integer),
+        "rounding": fields.take("rounding", member(Rounding)),
+    }
+    arguments["low"], arguments["high"] = fields.take("clamp", items(integer, 2))
+    arguments["reference"] = fields.take(
+        "reference", lambda value: None if value is None else text(value)
+    )
+    fields.done()
+    try:
+        return Requant(**arguments)
+    except ValueError as error:
+        raise NetworkError(f"{where}: {error}") from None
+
+
+def _read_weights(where: str, value: object) -> Weights:
+    fields = Fields(f"{where}: weights", value)
+    weights = Weights(
+        dtype=fields.take("type", type_name),
+        scales=tuple(fields.take("scales", items(number))),
+        zero_points=tuple(fields.take("zero_points", items(integer))),
+        values=fields.take("values", array(4)),
+    )
+    fields.done()
+    return weights
+
+
+def object_text(fields: dict[str, str], indent: str) -> str:
+    """A JSON object of fields whose values are JSON text already, one a line."""
+    lines = (f"{indent}  {json.dumps(name)}: {value}" for name, value in fields.items())
+    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+
+
+def _write_weights(weights: Weights, indent: str) -> str:
+    channels = (f"{indent}    {json.dumps(channel)}" for channel in weights.values.tolist())
+    return object_text(
+        {
+            "type": json.dumps(str(weights.dtype)),
+            "scales": json.dumps(list(weights.scales)),
+            "zero_points": json.dumps(list(weights.zero_points)),
+            "values": "[\n" + ",\n".join(channels) + f"\n{indent}  ]",
+        },
+        indent,
+    )
+
+
+def _write_requant(requant: Requant, indent: str) -> str:
+    return object_text(
+        {
+            "multipliers": json.dumps(list(requant.multipliers)),
+            "shift": json.dumps(requant.shift),
+            "rounding": json.dumps(requant.rounding.value),
+            "clamp": json.dumps([requant.low, requant.high]),
+            "reference": json.dumps(requant.reference),
+        },
+        indent,
+    )
+
+
+def _plain(
+    read: Callable[[object], T], store: Callable[[T], object] = lambda value: value
+) -> Field:
+    """A field on one line: its reader, and what to store of what it read."""
+    return Field(
+        read=lambda where, value: store(read(value)),
+        write=lambda value, indent: json.dumps(list(value) if isinstance(value, tuple) else value),
+    )
+
+
+PAIR = _plain(items(integer, 2), tuple)
+INTEGER = _plain(integer)
+REQUANT = Field(_read_requant, _write_requant)
+WINDOW = {"stride": PAIR, "padding": _plain(items(integer, 4), tuple)}
+
+KINDS: dict[str, tuple[type[Layer], Mapping[str, Field]]] = {
+    "conv2d": (
+        Conv2d,
+        {
+            **WINDOW,
+            "dilation": PAIR,
+            "groups": INTEGER,
+            "weights": Field(_read_weights, _write_weights),
+            "bias": Field(
+                read=lambda where, value: array(1)(value),
+                write=lambda bias, indent: json.dumps(bias.tolist()),
+            ),
+            "requant": REQUANT,
+        },
+    ),
+    "max_pool2d": (MaxPool2d, {"kernel": PAIR, **WINDOW}),
+    "avg_pool2d": (AvgPool2d, {"kernel": PAIR, **WINDOW, "requant": REQUANT}),
+    "add": (Add, {"other": _plain(text), "requant": REQUANT}),
+    "relu": (Relu, {"low": INTEGER, "high": INTEGER}),
+    "flatten": (Flatten, {}),
+    "argmax": (Argmax, {}),
+}
+
+
+def read_layer(index: int, value: object) -> Layer:
+    """Read the layer that stands at ``index``. Raises NetworkError."""
+    fields = Fields(f"Layer {index}", value)
+    name = fields.take("name", text)
+    where = fields.where = f"Layer {name!r}"
+    kind = fields.take("kind", text)
+    if kind not in KINDS:
+        raise NetworkError(f"{where}: field 'kind' must be one of {', '.join(KINDS)}, not {kind!r}")
+    made, own = KINDS[kind]
+    arguments = {"input": fields.take("input", text), "output": fields.take("output", text)}
+    for field, codec in own.items():
+        arguments[field] = fields.take(field, partial(codec.read, where))
+    fields.done()
+    return made(name=name, **arguments)
+
+
+def write_layer(layer: Layer, indent: str) -> str:
+    """The JSON text of a layer."""
+    fields = {
+        "name": json.dumps(layer.name),
+        "kind": json.dumps(layer.kind),
+        "input": json.dumps(layer.input),
+        "output": json.dumps(layer.output),
+    }
+    for field, codec in KINDS[layer.kind][1].items():
+        fields[field] = codec.write(getattr(layer, field), indent + "  ")
+    return indent + object_text(fields, indent)

@@ -1,0 +1,161 @@
+"""Pools over integers: maximum and average, plain loops to read and fast forms equal to them.
+
+Max pool picks the greatest value of each window; positions outside the map never win. Input and
+output share scale and zero point, so nothing is rounded. Average pool sums x - Zx over the window,
+positions outside the map adding 0 (count_include_pad of PyTorch and ONNX), and requantizes the sum
+with M / 2**n standing for Sx / (Sy * KH * KW): division and rescaling are one rounding. Sources:
+PyTorch's ``aten/src/ATen/native/quantized/cpu/kernels/QuantizedOpKernels.cpp`` (qmaxpool,
+qavg_pool2d), ONNX MaxPool-12 and AveragePool-11.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .conv import output_extent
+from .layers import Layer, SameValues, Shape, require, require_requant
+from .requant import Requant
+
+if TYPE_CHECKING:
+    from .network import QNetwork
+
+__all__ = ["AvgPool2d", "MaxPool2d", "pool_max", "pool_max_loop", "pool_sum", "pool_sum_loop"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pool(Layer):
+    """A window that slides over each channel.
+
+    kernel, stride : (y, x), at least 1
+    padding : (top, left, bottom, right), each less than the kernel along its axis
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def _validate_window(self, network: QNetwork) -> None:
+        x, y = network.tensors[self.input], network.tensors[self.output]
+        where = f"Layer {self.name!r}"
+        require(
+            min(*self.kernel, *self.stride) >= 1,
+            f"{where}: kernel and stride must be at least 1, "
+            f"not {list(self.kernel)} and {list(self.stride)}",
+        )
+        top, left, bottom, right = self.padding
+        require(
+            min(self.padding) >= 0
+            and max(top, bottom) < self.kernel[0]
+            and max(left, right) < self.kernel[1],
+            f"{where}: padding must be at least 0 and less than the kernel {list(self.kernel)}, "
+            f"not {list(self.padding)}",
+        )
+        height, width, channels = x.shape
+        expected = (
+            output_extent(height, self.kernel[0], self.stride[0], (top, bottom), 1),
+            output_extent(width, self.kernel[1], self.stride[1], (left, right), 1),
+            channels,
+        )
+        require(
+            min(expected) >= 1,
+            f"{where}: the kernel {self.kernel[0]}x{self.kernel[1]} does not fit the "
+            f"{height}x{width} map of {x.name!r}",
+        )
+        require(
+            y.shape == expected,
+            f"{where}: output {y.name!r} must have the shape {list(expected)}, not {list(y.shape)}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxPool2d(_Pool, SameValues):
+    """The greatest value of each window; see the module."""
+
+    kind: ClassVar[str] = "max_pool2d"
+
+    def validate(self, network: QNetwork) -> None:
+        self._validate_window(network)
+        SameValues.validate(self, network)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AvgPool2d(_Pool):
+    """The requantized sum of each window; see the module. ``requant`` has one multiplier."""
+
+    kind: ClassVar[str] = "avg_pool2d"
+
+    requant: Requant
+
+    def value_range(self, network: QNetwork) -> tuple[int, int]:
+        return self.requant.low, self.requant.high
+
+    def validate(self, network: QNetwork) -> None:
+        self._validate_window(network)
+        y = network.tensors[self.output]
+        require_requant(f"Layer {self.name!r}", self.requant, y, counts=(1,))
+
+    def bounds(self, low: int, high: int, zero_point: int) -> tuple[int, int]:
+        """The least and greatest sum of a window over activations in [low, high]."""
+        positions = self.kernel[0] * self.kernel[1]
+        return (
+            positions * min(low - zero_point, 0),
+            positions * max(high - zero_point, 0),
+        )
+
+
+def _windows(x: npt.NDArray[Any], pool: _Pool, fill: int) -> npt.NDArray[Any]:
+    """Every window of a batch (C, H, W, N) as a view, (C, OH, OW, N, KH, KW)."""
+    top, left, bottom, right = pool.padding
+    if any(pool.padding):
+        pads = ((0, 0), (top, bottom), (left, right), (0, 0))
+        x = np.pad(x, pads, constant_values=fill)
+    windows = np.lib.stride_tricks.sliding_window_view(x, pool.kernel, axis=(1, 2))
+    return windows[:, :: pool.stride[0], :: pool.stride[1]]
+
+
+def pool_max(x: npt.NDArray[Any], pool: MaxPool2d) -> npt.NDArray[Any]:
+    """The greatest value of each window: (C, H, W, N) -> (C, OH, OW, N), dtype of x."""
+    windows = _windows(x, pool, np.iinfo(x.dtype).min)
+    return reduce(np.maximum, (windows[..., ky, kx] for ky, kx in np.ndindex(pool.kernel)))
+
+
+def pool_sum(x: npt.NDArray[Any], pool: AvgPool2d, zero_point: int) -> npt.NDArray[np.int64]:
+    """The sum of x - Zx over each window: (C, H, W, N) -> int64 (C, OH, OW, N)."""
+    windows = _windows(x.astype(np.int64) - zero_point, pool, 0)
+    return reduce(np.add, (windows[..., ky, kx] for ky, kx in np.ndindex(pool.kernel)))
+
+
+def _values_of(x: npt.NDArray[Any], pool: _Pool, oy: int, ox: int, channel: int) -> list[int]:
+    """The values of one window that lie in the map, one after another."""
+    height, width, _ = x.shape
+    rows = (oy * pool.stride[0] + ky - pool.padding[0] for ky in range(pool.kernel[0]))
+    columns = [ox * pool.stride[1] + kx - pool.padding[1] for kx in range(pool.kernel[1])]
+    return [
+        int(x[iy, ix, channel])
+        for iy in rows
+        for ix in columns
+        if 0 <= iy < height and 0 <= ix < width
+    ]
+
+
+def pool_max_loop(x: npt.NDArray[Any], pool: MaxPool2d, shape: Shape) -> npt.NDArray[np.int64]:
+    """The definition of :func:`pool_max` for one image (H, W, C); ``shape`` is the output's."""
+    out = np.zeros(shape, dtype=np.int64)
+    for at in np.ndindex(shape):
+        out[at] = max(_values_of(x, pool, *at))
+    return out
+
+
+def pool_sum_loop(
+    x: npt.NDArray[Any], pool: AvgPool2d, zero_point: int, shape: Shape
+) -> npt.NDArray[np.int64]:
+    """The definition of :func:`pool_sum` for one image (H, W, C); ``shape`` is the output's."""
+    out = np.zeros(shape, dtype=np.int64)
+    for at in np.ndindex(shape):
+        out[at] = sum(value - zero_point for value in _values_of(x, pool, *at))
+    return out
