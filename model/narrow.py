@@ -13,7 +13,7 @@ not by trusting the algebra.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, pairwise
@@ -179,15 +179,24 @@ def narrow(target: Target, rule: Rounding = Rounding.HALF_UP) -> Requant:
     )
 
 
-def closest(target: Target, rule: Rounding = Rounding.HALF_UP) -> Requant:
-    """Find a requantization by ``rule`` that differs from ``target`` on the fewest accumulators.
+def closest(
+    target: Target, rule: Rounding = Rounding.HALF_UP, seen: Sequence[Mapping[int, int]] = ()
+) -> Requant:
+    """Find a requantization by ``rule`` that differs from ``target`` as little as possible.
 
-    For each channel, the factors that most of the reference's steps agree on; for the layer, the
+    For each channel, the factors that meet most of the reference's demands; for the layer, the
     smallest shift that has such a factor in every channel. What differs is for :func:`differences`
-    to count. Raises NoMultiplierError where even that does not fit M and n.
+    to count.
+
+    Parameters
+    ----------
+    seen : per channel, how often accumulators occur in practice; those come first, the others are
+        then met as far as they can be. Nothing is known to occur where it is left out.
+
+    Raises NoMultiplierError where even that does not fit M and n.
     """
     channels = range(len(target.scales))
-    intervals = [_most_agreed(target, c, rule) for c in channels]
+    intervals = [_most_agreed(target, c, rule, seen[c] if seen else {}) for c in channels]
     requant = _fit(target, rule, intervals, None)
     if requant is None:
         raise NoMultiplierError(f"no multiplier and shift come close to {target.reference}")
@@ -217,26 +226,29 @@ def _fit(
     return None
 
 
-def _most_agreed(target: Target, channel: int, rule: Rounding) -> _Interval:
-    """The open interval of factors that the most steps agree on.
+def _most_agreed(
+    target: Target, channel: int, rule: Rounding, seen: Mapping[int, int]
+) -> _Interval:
+    """The open interval of factors that meet the most demands, those on accumulators seen first.
 
-    Of equals the one whose other steps lie furthest from 0, where accumulators are rarest; then the
-    one nearest to the real factor.
+    Of equals the one whose other demands lie furthest from 0, where accumulators are rarest; then
+    the one nearest to the real factor.
     """
     top = Fraction(MAX_MULTIPLIER)
-    changes: list[tuple[Fraction, int, int]] = []  # at a factor, how many more agree, how far out
-    for step in _steps(target, channel):
-        interval, out = _interval(step, rule), abs(step[0][0])
+    changes: list[tuple[Fraction, int, int, int]] = []  # at a factor, what more is met
+    for demand in chain.from_iterable(_steps(target, channel)):
+        interval, acc = _interval([demand], rule), demand[0]
         end = top if interval.high is None else interval.high
         if interval.low < end:
-            changes += [(interval.low, 1, out), (end, -1, -out)]
+            count, out = seen.get(acc, 0), abs(acc)
+            changes += [(interval.low, count, 1, out), (end, -count, -1, -out)]
     changes.sort()
     scale = exact(target.scales[channel])
-    agreeing = distance = 0
-    best, found = (0, 0, Fraction(0)), _Interval(high=top)
-    for (low, more, further), (high, *_) in pairwise(changes):
-        agreeing, distance = agreeing + more, distance + further
-        score = (agreeing, -distance, -max(low - scale, scale - high, Fraction(0)))
+    often = met = distance = 0
+    best, found = (0, 0, 0, Fraction(0)), _Interval(high=top)
+    for (low, count, more, out), (high, *_) in pairwise(changes):
+        often, met, distance = often + count, met + more, distance + out
+        score = (often, met, -distance, -max(low - scale, scale - high, Fraction(0)))
         if high > low and score > best:
             best, found = score, _Interval(low=low, high=high)
     return found

@@ -7,7 +7,7 @@ is deprecated: it is touched in this file alone.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from torch.ao.nn import quantized as nnq
 from torch.ao.nn.intrinsic import quantized as nniq
 
 from ..arith import Rounding
-from ..conv import Conv2d
+from ..conv import Conv2d, accumulate
 from ..dtypes import IntType
 from ..layers import Argmax, Layer, NetworkError, Tensor
 from ..narrow import NoMultiplierError, closest, narrow
@@ -37,6 +37,7 @@ __all__ = ["convert", "module_trace", "pixels", "read"]
 
 UINT8 = IntType(8, signed=False)
 INT8 = IntType(8, signed=True)
+SAMPLE = 1000  # images whose accumulators are counted at once
 
 
 @dataclass(frozen=True)
@@ -256,18 +257,31 @@ def _conv2d(step: _Step, x: Tensor, y: Tensor) -> Conv2d:
     )
 
 
+def _seen(layer: Conv2d, x: Tensor, step: _Step) -> list[Counter[int]]:
+    """How often a run led to each accumulator, per output channel."""
+    counts = [Counter[int]() for _ in range(layer.out_channels)]
+    for part in step.input.int_repr().permute(0, 2, 3, 1).split(SAMPLE):
+        acc = accumulate(part.numpy(), layer, x.zero_point)
+        for channel, count in enumerate(counts):
+            values, times = np.unique(acc[..., channel], return_counts=True)
+            count.update(dict(zip(values.tolist(), times.tolist(), strict=True)))
+    return counts
+
+
 def read(
     module: nn.Module,
     name: str,
     shape: tuple[int, int, int] = (28, 28, 1),
     engine: str | None = None,
+    images: torch.Tensor | None = None,
 ) -> QNetwork:
     """Read a converted eager-mode module into an integer network.
 
     The network's input is the integers of the module's QuantStub (``module_trace(...)["image"]``),
     not pixels. Each layer's M and n equal the engine on every accumulator the layer can reach, and
-    the layer's ``requant.reference`` names the engine's rule; where no M and n do, they are the
-    ones that differ on the fewest, ``reference`` is None and :func:`differing` counts them.
+    the layer's ``requant.reference`` names the engine's rule; where no M and n do, they differ on
+    as few as they can, on those that ``images`` lead to last of all, ``reference`` is None and
+    ``torch_engines.differing`` counts them.
 
     Parameters
     ----------
@@ -275,13 +289,14 @@ def read(
     name : the network's
     shape : of an image, (H, W, C)
     engine : fbgemm, onednn or x86, for which the module was converted; by default the one in force
+    images : float32 (N, C, H, W), as the module takes them; a sample of what it will meet
 
     Raises NetworkError that names the layer, the reason and a way out for anything else.
     """
     engine = engine or torch.backends.quantized.engine
     require_engine(engine)
-    height, width, channels = shape
-    steps = _run(module, torch.zeros(1, channels, height, width))
+    sample = torch.zeros(1, shape[2], *shape[:2]) if images is None else images
+    steps = _run(module, sample)
     convolutions = _convolutions(steps)
     x = _tensor("image", steps[0])
     tensors, layers = {"image": x}, list[Layer]()
@@ -294,7 +309,7 @@ def read(
         try:
             requant = narrow(target)
         except NoMultiplierError:
-            requant = closest(target)
+            requant = closest(target, seen=_seen(layer, x, step))
         layers.append(replace(layer, requant=requant))
         x, low, high = y, requant.low, requant.high
     if x.shape[:2] == (1, 1):
