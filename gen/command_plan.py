@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from ..model import load
+from .arguments import add_net
 from .assemble import Core
 from .manifest import manifest
 from .plan import LayerPlan, Plan, make_plan
@@ -21,7 +22,7 @@ BAR = 20  # characters of a full bar
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """NET and the goal."""
-    parser.add_argument("net", metavar="NET", help="a shipped network's name, or a network file")
+    add_net(parser)
     parser.add_argument(
         "--cycles",
         type=int,

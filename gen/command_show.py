@@ -11,6 +11,7 @@ from ..model import QNetwork, load
 from ..model.conv import Conv2d
 from ..model.layers import Layer
 from ..model.ranges import accumulator_ranges
+from .arguments import add_net
 from .tables import console, table
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -20,7 +21,7 @@ HELP = "show an integer network: its tensors, layers and number ranges"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """NET."""
-    parser.add_argument("net", metavar="NET", help="a shipped network's name, or a network file")
+    add_net(parser)
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:

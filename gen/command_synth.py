@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from ..model import load
+from .arguments import add_net, add_output
 from .build import write_core
 from .flow.synth import TARGETS, Resources, synthesize
 from .tables import console, table
@@ -20,16 +21,14 @@ HELP = "synthesize a core with Yosys and count its cells"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """NET, the families and the folder."""
-    parser.add_argument("net", metavar="NET", help="a shipped network's name, or a network file")
+    add_net(parser)
     parser.add_argument(
         "--target",
         choices=[*TARGETS, "all"],
         default="all",
         help="the family to synthesize for (default: %(default)s)",
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", help="the core's folder (default: build/NET)"
-    )
+    add_output(parser, "for the core")
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model import load
+from .arguments import add_net, add_output
 from .build import write_core
 from .tables import console
 
@@ -17,14 +18,8 @@ HELP = "write a core: DIR/rtl/NET.v and DIR/manifest.json"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """NET and the folder."""
-    parser.add_argument("net", metavar="NET", help="a shipped network's name, or a network file")
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="DIR",
-        help="the folder to write (default: build/NET)",
-    )
+    add_net(parser)
+    add_output(parser, "for the core")
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
