@@ -14,11 +14,11 @@ def add_net(parser: argparse.ArgumentParser) -> None:
 
 
 def add_output(parser: argparse.ArgumentParser, holds: str) -> None:
-    """-o DIR; ``holds`` says what the folder receives."""
+    """-o DIR; ``holds`` names what the folder receives."""
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         metavar="DIR",
-        help=f"the folder to write, {holds} (default: build/NET)",
+        help=f"the folder that receives {holds} (default: build/NET)",
     )

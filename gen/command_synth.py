@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="all",
         help="the family to synthesize for (default: %(default)s)",
     )
-    add_output(parser, "for the core")
+    add_output(parser, "the core")
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:

@@ -19,7 +19,7 @@ HELP = "write a core: DIR/rtl/NET.v and DIR/manifest.json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """NET and the folder."""
     add_net(parser)
-    add_output(parser, "for the core")
+    add_output(parser, "the core")
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
