@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-__all__ = ["add_net", "add_output"]
+__all__ = ["add_net", "add_output", "positive"]
 
 
 def add_net(parser: argparse.ArgumentParser) -> None:
@@ -22,3 +22,11 @@ def add_output(parser: argparse.ArgumentParser, holds: str) -> None:
         metavar="DIR",
         help=f"the folder that receives {holds} (default: build/NET)",
     )
+
+
+def positive(text: str) -> int:
+    """An integer of at least 1, for ``add_argument(type=...)``."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value

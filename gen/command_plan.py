@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from ..model import load
-from .arguments import add_net
+from .arguments import add_net, positive
 from .assemble import Core
 from .manifest import manifest
 from .plan import LayerPlan, Plan, make_plan
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_net(parser)
     parser.add_argument(
         "--cycles",
-        type=int,
+        type=positive,
         metavar="N",
         help="the goal, cycles between images (default: one input value per cycle)",
     )
@@ -43,6 +43,12 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         f"{len(plan.layers)} in the requantizers, {facts['rom_bits']} ROM bits, "
         f"{plan.utilization:.2f} multiplies per multiplier and cycle"
     )
+    if args.cycles is not None and plan.cycles_per_image > args.cycles:
+        out.print(
+            f"The goal of {args.cycles} cycles is out of reach: values arrive one a cycle, and each "
+            "layer already multiplies each of them with all its output channels at once or keeps "
+            "up; this is the nearest plan there is."
+        )
     return facts, True
 
 

@@ -42,6 +42,18 @@ def test_plan_prints_a_row_per_layer_and_the_whole(net, tmp_path, capsys):
     assert "█" in out
 
 
+def test_plan_says_where_a_goal_is_out_of_reach(net, tmp_path, capsys):
+    code, facts = call(["plan", net, "--cycles", "5"], tmp_path)
+    assert code == 0
+    assert facts["cycles_per_image"] > 5
+    assert "The goal of 5 cycles is out of reach" in capsys.readouterr().out
+
+
+def test_plan_refuses_a_goal_below_one_cycle(net, capsys):
+    assert main(["plan", net, "--cycles", "0"]) == 2
+    assert "argument --cycles: must be at least 1, not 0" in capsys.readouterr().err
+
+
 def test_verilog_writes_the_core_where_it_is_told(net, tmp_path, capsys):
     code, facts = call(["verilog", net, "-o", str(tmp_path / "out")], tmp_path)
     assert code == 0
