@@ -45,9 +45,8 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     )
     if args.cycles is not None and plan.cycles_per_image > args.cycles:
         out.print(
-            f"The goal of {args.cycles} cycles is out of reach: values arrive one a cycle, and each "
-            "layer already multiplies each of them with all its output channels at once or keeps "
-            "up; this is the nearest plan there is."
+            f"The goal of {args.cycles} cycles is out of reach: values arrive one a cycle, and the "
+            "slowest layer takes them no faster; this is the nearest plan."
         )
     return facts, True
 
