@@ -1,13 +1,13 @@
-#: make setup                             the set-up that every other target starts with: .venv, pinned
-#: make sim      NET=plain SIM=verilator N=20   Verilog against the golden model on N digits
-#: make test                              all tests (fetches PyTorch the first time)
-#: make verilog  NET=plain                build/NET/rtl/NET.v and build/NET/manifest.json
-#: make plan     NET=plain                cycles, multipliers and ROM bits before any simulation
-#: make synth    NET=plain TARGET=ecp5    what Yosys makes of it: ecp5, ice40, xilinx
-#: make bench                             a table of speeds
-#: make lint                              ruff and mypy
-#: make check                             lint and test
-#: make clean                             remove what was built; .venv stays
+#: make setup                              the set-up that every other target starts with: .venv, pinned
+#: make sim NET=plain SIM=verilator N=20   Verilog against the golden model on N digits
+#: make test                               all tests (fetches PyTorch the first time)
+#: make verilog NET=plain                  build/NET/rtl/NET.v and build/NET/manifest.json
+#: make plan NET=plain                     cycles, multipliers and ROM bits before any simulation
+#: make synth NET=plain TARGET=ecp5        what Yosys makes of it: ecp5, ice40, xilinx
+#: make bench                              a table of speeds
+#: make lint                               ruff and mypy
+#: make check                              lint and test
+#: make clean                              remove what was built; .venv stays
 #
 # Names for tercet's commands (`.venv/bin/tercet --help`), and the set-up before them. Nothing else.
 
