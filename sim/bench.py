@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -176,15 +177,15 @@ class Bench:
 
     # -- reporting
 
-    def measured(self) -> dict[str, int | None]:
-        """Cycles per image and latency since the reset.
+    def measured(self) -> dict[str, float | None]:
+        """Cycles per image, in the later half of the images, and latency, since the reset.
 
         None where pauses blur them, or where there are too few results.
         """
         beats, first = self.watch.last_beats, self.watch.first_beat
         cycles_per_image = latency = None
         if not self._paused:
-            cycles_per_image = beats[-1] - beats[-2] if len(beats) > 1 else None
+            cycles_per_image = steady_distance(beats)
             latency = beats[0] - first if beats and first is not None else None
         return {"cycles_per_image": cycles_per_image, "latency_cycles": latency}
 
@@ -217,6 +218,16 @@ class Bench:
             "classes": self.watch.classes,
             **self.measured(),
         }
+
+
+def steady_distance(cycles: list[int]) -> float | None:
+    """The mean distance in the later half of ascending cycles: whole where all are equal."""
+    later = cycles[(len(cycles) - 1) // 2 :]
+    if len(later) < 2:
+        return None
+    distances = {b - a for a, b in pairwise(later)}
+    mean = (later[-1] - later[0]) / (len(later) - 1)
+    return distances.pop() if len(distances) == 1 else round(mean, 2)
 
 
 def right_frame(pixels: list[int]) -> list[tuple[int, int]]:

@@ -183,12 +183,16 @@ def _close(out: Console, facts: Mapping[str, Any]) -> None:
         out.print(f"FAILED: {facts['failure']}", style=style, markup=False, soft_wrap=True)
     cycles, latency = facts["cycles_per_image"], facts["latency_cycles"]
     parts = [
-        f"{facts['images']} image{'' if facts['images'] == 1 else 's'} ({facts['source']})",
-        f"{facts['tensors_compared']} tensors",
-        f"{facts['values_compared']} values compared",
-        f"{facts['mismatches']} mismatches",
+        f"{_count_of('image', facts['images'])} ({facts['source']})",
+        _count_of("tensor", facts["tensors_compared"]),
+        f"{_count_of('value', facts['values_compared'])} compared",
+        "1 mismatch" if facts["mismatches"] == 1 else f"{facts['mismatches']} mismatches",
         "cycles per image not measured" if cycles is None else f"{cycles} cycles per image",
         "latency not measured" if latency is None else f"latency {latency} cycles",
     ]
     line = f"{facts['network']} in {facts['simulator']}: {', '.join(parts)}"
     out.print(line, style=style, markup=False, soft_wrap=True)
+
+
+def _count_of(what: str, count: int) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

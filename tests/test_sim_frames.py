@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 from sim_cores import TINY_MANIFEST, TINY_VERILOG, tiny_images, tiny_network
+from tercet.sim.bench import steady_distance
 from tercet.sim.job import TESTS, run_frames
 from tercet.sim.runner import compile_verilog
 
@@ -56,6 +57,21 @@ def test_measures_cycles_without_pauses_only(sound):
     steady, paused = sound["frames/pauses=none"].facts, sound["frames/pauses=both"].facts
     assert (steady["cycles_per_image"], steady["latency_cycles"]) == (25, 27)
     assert (paused["cycles_per_image"], paused["latency_cycles"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("cycles", "distance"),
+    [
+        ([], None),
+        ([7], None),
+        ([7, 12], 5),
+        ([0, 9, 14, 19, 24], 5),  # the first images may differ: the core was idle
+        ([0, 5, 10, 15, 25], 7.5),  # a stall in the later half shows
+        ([0, 5, 10, 15, 20, 25, 50, 55, 60], 10),
+    ],
+)
+def test_steady_distance_is_that_of_the_later_half(cycles, distance):
+    assert steady_distance(cycles) == distance
 
 
 @needs_icarus
