@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytestmark = pytest.mark.torch
 
 from tercet.model.float import command_train  # noqa: E402
+from tercet.model.float import train as train_module  # noqa: E402
 from tercet.model.float.nets import NETS, Checkpoint, load, save  # noqa: E402
 from tercet.model.float.quantize import accuracy, float_trace  # noqa: E402
-from tercet.model.float.train import RECIPES, Recipe, augment, split, train  # noqa: E402
+from tercet.model.float.recipe import RECIPES, Recipe  # noqa: E402
+from tercet.model.float.train import augment, split, train  # noqa: E402
 
 SHORT = Recipe(
     epochs=3,
@@ -25,6 +28,7 @@ SHORT = Recipe(
     rate=0.03,
     augmentation=0.5,
     exponent=0.5,
+    penalty=1e-3,
 )
 
 
@@ -51,10 +55,11 @@ def test_two_runs_give_the_same_bytes(tmp_path, network):
     assert (tmp_path / "a.npz").read_bytes() != (tmp_path / "c.npz").read_bytes()
 
 
-def test_learns_and_reports_the_best_epoch_of_the_best_copy():
+def test_learns_and_keeps_a_best_epoch():
     digits, states = strokes(3000), []
     threads = torch.get_num_threads()
-    found = train("plain", digits, SHORT, seed=5, report=states.append)
+    single = replace(SHORT, finalists=1)
+    found = train("plain", digits, single, seed=5, report=states.append)
     assert torch.get_num_threads() == threads
     assert [(state.epoch, state.epochs) for state in states] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     best = max(state.accuracy for state in states[1:])
@@ -66,6 +71,31 @@ def test_learns_and_reports_the_best_epoch_of_the_best_copy():
     _, choose = split(digits)
     scores = float_trace(found, choose.images)["logits"]
     assert accuracy(scores, choose.labels) == pytest.approx(best, abs=0.002)  # float64 against 32
+
+
+def test_of_the_finalists_the_best_in_int8_is_kept(monkeypatch):
+    digits, seen = strokes(3000), []
+
+    def ranked(candidate, images, choose):
+        seen.append(candidate.facts["copy"])
+        return {0: 0.1, 1: 0.9}.get(len(seen) - 1, 0.5)
+
+    monkeypatch.setattr(train_module, "_int8_accuracy", ranked)
+    found = train("plain", digits, replace(SHORT, finalists=3), seed=5)
+    assert len(seen) == 3
+    assert found.facts["copy"] == seen[1]
+    assert found.facts["validation_int8_accuracy"] == 0.9
+
+
+def test_weights_start_positive_where_the_recipe_says_so():
+    generator = torch.Generator().manual_seed(1)
+    recipe = replace(SHORT, copies=40, positive=("dw1",))
+    weights = train_module._initial_weights("separable", recipe, generator)
+    assert weights["dw1"].min() >= 0
+    assert weights["pw1"].min() < 0
+    assert weights["dw3"].shape == (40, 6, 1, 3, 3)
+    assert weights["dw3"].std().item() == pytest.approx((2 / 9) ** 0.5, rel=0.05)
+    assert weights["pw3"].std().item() == pytest.approx((2 / 6) ** 0.5, rel=0.05)
 
 
 def test_every_sixth_block_is_kept_to_choose_by():
@@ -127,7 +157,8 @@ def test_the_command_trains_and_takes_the_figure_on_the_test_images(tmp_path, mo
     found = load(str(path))
     assert ok
     assert isinstance(found, Checkpoint)
-    assert found.facts["recipe"] == {**vars(SHORT), "epochs": 2, "copies": 2, "finalists": 2}
+    changed = {"epochs": 2, "copies": 2, "finalists": 2, "positive": []}
+    assert found.facts["recipe"] == {**vars(SHORT), **changed}
     assert found.facts["test_accuracy"] == facts["test_accuracy"] > 0.8
     line = capsys.readouterr().out.rstrip("\n")
     assert re.fullmatch(

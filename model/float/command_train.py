@@ -18,10 +18,10 @@ from ..data import mnist, training_digits
 from ..layers import NetworkError
 from .nets import NETS, Checkpoint, layers_of, save
 from .quantize import accuracy, float_trace
+from .recipe import RECIPES, Recipe
 
 if TYPE_CHECKING:
     from .train import Progress as State
-    from .train import Recipe
 
 HELP = "train a float network on MNIST"
 
@@ -83,8 +83,6 @@ def _train(args: argparse.Namespace, learn: Any) -> Checkpoint:
 
 def _recipe(args: argparse.Namespace) -> Recipe:
     """The network's recipe with what the command line changes of it."""
-    from .train import RECIPES
-
     recipe = RECIPES[args.network]
     if args.epochs is not None:
         recipe = replace(recipe, epochs=args.epochs)

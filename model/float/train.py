@@ -3,8 +3,8 @@
 The networks are so small that one alone leaves a CPU idle, and that luck decides: some of them die
 in a ReLU. So ``copies`` of a network, grouped into one module, are trained from different initial
 weights for a few epochs (the heat); the best of them by validation accuracy are trained on for the
-whole schedule, and the best epoch of the best copy is kept. The test images play no part in any
-choice.
+whole schedule; each is kept at its best epoch, and of these the one that is best in int8. The test
+images play no part in any choice.
 
 Everything random comes from the seed, and one thread is used, so that the same machine and PyTorch
 give the same bytes.
@@ -18,52 +18,23 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from ..data import Digits
 from ..layers import NetworkError
 from .nets import Checkpoint, build, layers_of
+from .quantize import accuracy, calibration_images, quantize
+from .recipe import Recipe
 
-__all__ = ["RECIPES", "Progress", "Recipe", "split", "train"]
+__all__ = ["Progress", "split", "train"]
 
 BLOCK = 500  # images
 BLOCKS = 6  # of which the last one is kept to choose by
 CLASSES = 10
+CALIBRATION = 1_000  # images
 CROSS_ENTROPY = 0.5  # of a schedule goes by before the loss takes its exponent, past the peak rate
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained."""
-
-    epochs: int  # of the whole schedule, passes over the training images
-    heat_epochs: int  # of the schedule that every copy goes through first
-    copies: int  # networks in the heat
-    finalists: int  # copies that go on
-    batch: int  # images
-    rate: float  # Adam's learning rate at its peak; one cycle, up in a sixth of the time
-    augmentation: float  # 0 for none; at 1 to 9 degrees, 0.2 shear, 10 % of size, half a pixel
-    exponent: float  # q of the loss at the end, 0 to 1; see _Run.loss
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "heat_epochs", "copies", "finalists", "batch"):
-            if getattr(self, name) < 1:
-                raise NetworkError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.finalists > self.copies:
-            raise NetworkError(
-                f"finalists must number at most the {self.copies} copies, not {self.finalists}"
-            )
-
-
-RECIPES = {
-    "plain": Recipe(
-        300, 20, copies=24, finalists=8, batch=256, rate=0.03, augmentation=0.5, exponent=0.5
-    ),
-    "separable": Recipe(
-        300, 20, copies=64, finalists=8, batch=256, rate=0.05, augmentation=0.0, exponent=0.7
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -117,37 +88,65 @@ def train(
     seed : of the initial weights, the order of the images and their augmentation
     report : called after each epoch
 
-    Returns the best copy at its best epoch; its facts are the seed, the recipe, epoch and copy,
-    how many images served, and the validation accuracy.
+    Returns the best of the finalists, each at its best epoch: of them, the one that quantized to
+    int8 recognizes most validation images. Its facts are the seed, the recipe, epoch and copy, how
+    many images served, and both validation accuracies.
     """
-    learn, choose = (_Set.of(part) for part in split(digits))
-    generator = torch.Generator().manual_seed(seed)
+    learn, choose = split(digits)
     with _one_thread():
-        weights = _initial_weights(network, recipe.copies, generator)
-        epochs = recipe.heat_epochs + recipe.epochs
-        heat = _Run(network, weights, recipe, recipe.heat_epochs, 0.0, generator)
-        for epoch, loss, accuracies in heat.epochs(learn, choose):
-            report(Progress(epoch, epochs, loss, float(accuracies.max())))
-        order = accuracies.argsort(descending=True, stable=True)
-        finalists = [int(copy) for copy in order[: recipe.finalists].sort().values]
-        weights = {name: values[finalists] for name, values in heat.weights().items()}
-        final = _Run(network, weights, recipe, recipe.epochs, recipe.exponent, generator)
-        best = (-1.0, 0, 0)
-        for epoch, loss, accuracies in final.epochs(learn, choose):
-            report(Progress(recipe.heat_epochs + epoch, epochs, loss, float(accuracies.max())))
-            if float(accuracies.max()) > best[0]:
-                best = (float(accuracies.max()), epoch, int(accuracies.argmax()))
-                kept = {name: w[best[2]].clone() for name, w in final.weights().items()}
+        candidates = _candidates(network, _Set.of(learn), _Set.of(choose), recipe, seed, report)
+    images = calibration_images(learn.images, min(CALIBRATION, len(learn)), seed=0)
+    integers = [_int8_accuracy(candidate, images, choose) for candidate in candidates]
+    order = range(len(candidates))
+    best = max(order, key=lambda i: (integers[i], candidates[i].facts["validation_accuracy"]))
     facts = {
         "seed": seed,
         "recipe": asdict(recipe),
-        "epoch": best[1],
-        "copy": finalists[best[2]],
-        "training_images": len(learn.labels),
-        "validation_images": len(choose.labels),
-        "validation_accuracy": round(best[0], 6),
+        "training_images": len(learn),
+        "validation_images": len(choose),
+        "validation_int8_accuracy": round(integers[best], 6),
+        **candidates[best].facts,
     }
-    return Checkpoint(network, {name: values.numpy() for name, values in kept.items()}, facts)
+    return Checkpoint(network, candidates[best].weights, facts)
+
+
+def _candidates(
+    network: str,
+    learn: _Set,
+    choose: _Set,
+    recipe: Recipe,
+    seed: int,
+    report: Callable[[Progress], None],
+) -> list[Checkpoint]:
+    """Train; the finalists, each at its best epoch."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = _initial_weights(network, recipe, generator)
+    epochs = recipe.heat_epochs + recipe.epochs
+    heat = _Run(network, weights, recipe, recipe.heat_epochs, 0.0, generator)
+    for epoch, loss, accuracies in heat.epochs(learn, choose):
+        report(Progress(epoch, epochs, loss, float(accuracies.max())))
+    order = accuracies.argsort(descending=True, stable=True)
+    copies = order[: recipe.finalists].sort().values
+    weights = {name: values[copies] for name, values in heat.weights().items()}
+    final = _Run(network, weights, recipe, recipe.epochs, recipe.exponent, generator)
+    best: dict[int, Checkpoint] = {}
+    for epoch, loss, accuracies in final.epochs(learn, choose):
+        report(Progress(recipe.heat_epochs + epoch, epochs, loss, float(accuracies.max())))
+        for index, part in enumerate(accuracies.tolist()):
+            reached = round(part, 6)
+            if index not in best or reached > best[index].facts["validation_accuracy"]:
+                facts = {"copy": int(copies[index]), "epoch": epoch, "validation_accuracy": reached}
+                arrays = {n: w[index].clone().numpy() for n, w in final.weights().items()}
+                best[index] = Checkpoint(network, arrays, facts)
+    return [best[index] for index in sorted(best)]
+
+
+def _int8_accuracy(candidate: Checkpoint, images: npt.NDArray[np.uint8], choose: Digits) -> float:
+    """What is left of a network's accuracy in int8; -1 where it cannot be quantized."""
+    try:
+        return accuracy(quantize(candidate, images)(choose.images), choose.labels)
+    except NetworkError:
+        return -1.0
 
 
 @contextmanager
@@ -164,13 +163,14 @@ def _one_thread() -> Iterator[None]:
 Stacked = dict[str, torch.Tensor]  # weights (copies, OC, IC / groups, KH, KW) by layer
 
 
-def _initial_weights(network: str, copies: int, generator: torch.Generator) -> Stacked:
-    """He et al.'s normal weights, variance 2 / fan-in."""
-    return {
-        spec.name: torch.randn((copies, *spec.shape), generator=generator)
-        * math.sqrt(2 / math.prod(spec.shape[1:]))
-        for spec in layers_of(network)
-    }
+def _initial_weights(network: str, recipe: Recipe, generator: torch.Generator) -> Stacked:
+    """He et al.'s normal weights, variance 2 / fan-in; without their sign where they start so."""
+    weights = {}
+    for spec in layers_of(network):
+        deviation = math.sqrt(2 / math.prod(spec.shape[1:]))
+        values = torch.randn((recipe.copies, *spec.shape), generator=generator) * deviation
+        weights[spec.name] = values.abs() if spec.name in recipe.positive else values
+    return weights
 
 
 class _Run:
@@ -237,7 +237,8 @@ class _Run:
         index = labels[:, None, None].expand(-1, self.copies, 1)
         logs = scores.log_softmax(dim=2).gather(2, index)
         losses = (1 - (q * logs).exp()) / q if q else -logs
-        return losses.sum() / len(labels)
+        squares = scores.square().mean(dim=2, keepdim=True)
+        return (losses + self.recipe.penalty * squares).sum() / len(labels)
 
     def accuracies(self, choose: _Set) -> torch.Tensor:
         """Each copy's accuracy, (copies,)."""
