@@ -120,10 +120,21 @@ def _chain(network: QNetwork) -> tuple[list[Conv2d], Argmax | None]:
                 "builds conv2d layers and an argmax at the end"
             )
         tensor = layer.output
+    _require_free_names(network)
     if not convs:
         raise NetworkError(f"Network {network.name!r}: there must be a conv2d layer to build")
     last = network.layers[-1]
     return convs, last if isinstance(last, Argmax) else None
+
+
+def _require_free_names(network: QNetwork) -> None:
+    """Refuse layer names that the core's other parts have; see ``assemble.py``."""
+    names = {layer.name for layer in network.layers}
+    taken = {"frame_in", "frame_out", "verdicts", *(f"{name}_fifo" for name in names)}
+    for name in sorted(names & taken):
+        raise NetworkError(
+            f"Layer {name!r}: name must not be that of another part of the core; rename the layer"
+        )
 
 
 def _require_patches(conv: Conv2d) -> None:

@@ -111,6 +111,18 @@ def test_refuses_a_branch(seed):
     )
 
 
+@pytest.mark.parametrize("names", [("frame_in", "second"), ("first", "first_fifo")])
+def test_refuses_names_of_the_cores_own_parts(names, seed):
+    rng = np.random.default_rng(seed)
+    x = random_tensor(rng, "image", (6, 6, 1))
+    first, y = random_conv(rng, x, name=names[0])
+    second, z = random_conv(rng, y, name=names[1])
+    name = "frame_in" if "frame_in" in names else "first_fifo"
+    assert refusal(network_of(x, [first, second], [y, z])) == (
+        f"Layer {name!r}: name must not be that of another part of the core; rename the layer"
+    )
+
+
 def test_refuses_an_argmax_alone(seed):
     rng = np.random.default_rng(seed)
     x = random_tensor(rng, "image", (1, 1, 4))
