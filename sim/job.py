@@ -67,10 +67,6 @@ def run_frames(
     except OSError as error:
         raise SimulatorError(f"The folder {folder} cannot be written: {error.strerror}") from None
 
-    def watch() -> None:
-        if progress is not None:
-            progress(_count(folder / "progress"))
-
     failures = run_tests(
         compiled,
         module=MODULE,
@@ -78,7 +74,7 @@ def run_frames(
         folder=folder,
         seed=seed,
         environment={SETTINGS: str(settings.resolve())},
-        watch=None if progress is None else watch,
+        watch=progress and (lambda: progress(_count(folder / "progress"))),
     )
     facts = _facts(folder / "facts.jsonl")
     return [

@@ -52,6 +52,13 @@ VERILATOR_OPTIONS = ("--output-split", "0", *(f"-Wno-{code}" for code in WAIVERS
 VERILATOR_MAKEFLAGS = "OPT_FAST=-O1 OPT_GLOBAL=-O0"
 
 
+RUN_ENVIRONMENT = {
+    # Inputs are written only where nothing else happens, so the write may go straight through.
+    "COCOTB_TRUST_INERTIAL_WRITES": "1",
+    "COCOTB_REWRITE_ASSERTION_FILES": "",  # else the simulation waits for pytest's import
+}
+
+
 class SimulatorError(UserError, RuntimeError):
     """A simulator is absent or fails; the message is one sentence with a way out."""
 
@@ -199,30 +206,20 @@ def run_tests(
     environment: Mapping[str, str],
     watch: Callable[[], None] | None = None,
 ) -> dict[str, str | None]:
-    """Run cocotb tests by their full names, as ``frames/pauses=none``.
+    """Run cocotb tests of ``module`` by their full names, as ``frames/pauses=none``.
 
     Parameters
     ----------
-    module : dotted name of the module that holds the tests
     folder : receives run.log and results.xml
     environment : added to the simulation's environment
     watch : called about ten times a second meanwhile, from another thread
 
-    Returns for each test its failure as text, or None. Raises SimulatorError where the simulation
-    ends without results.
+    Returns each test's failure, or None. Raises SimulatorError where it ends without results.
     """
     log, results = folder / "run.log", folder / "results.xml"
-    folder.mkdir(parents=True, exist_ok=True)
     results.unlink(missing_ok=True)
-    extra = {
-        # Inputs are written only where nothing else happens, so the write may go straight through.
-        "COCOTB_TRUST_INERTIAL_WRITES": "1",
-        "COCOTB_REWRITE_ASSERTION_FILES": "",
-        **environment,
-    }
     runner = _runner(compiled.simulator)
-    # A failed test ends the runner with SystemExit or RuntimeError; the results tell which it was.
-    quietly = suppress(RuntimeError, SystemExit)
+    quietly = suppress(RuntimeError, SystemExit)  # how failed tests end it; the results tell
     with _environment(compiled.simulator), _watching(watch), quietly:
         runner.test(
             test_module=module,
@@ -233,15 +230,12 @@ def run_tests(
             results_xml=str(results.resolve()),
             test_filter=_filter(module, tests),
             seed=seed,
-            extra_env=extra,
+            extra_env={**RUN_ENVIRONMENT, **environment},
             log_file=log,
         )
-    if not results.is_file():
-        raise SimulatorError(
-            f"The simulation in {compiled.simulator} ended without results: {_tail(log)} "
-            f"(all of it in {log})"
-        )
-    return _outcomes(results, tests)
+    if results.is_file():
+        return _outcomes(results, tests)
+    raise SimulatorError(f"{compiled.simulator} gave no results: {_tail(log)} (all in {log})")
 
 
 def _filter(module: str, tests: Sequence[str]) -> str:
