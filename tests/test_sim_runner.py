@@ -119,6 +119,17 @@ def test_says_that_a_simulation_broke_off(tmp_path, seed):
     assert "the simulation ended prematurely" in outcome.failure
 
 
+@needs_icarus
+@pytest.mark.icarus
+def test_says_that_a_simulation_gave_no_results(tmp_path, seed):
+    compiled = compile_verilog(TINY_VERILOG, "tiny", "icarus", tmp_path / "sim")
+    (tmp_path / "sim" / "sim.vvp").write_text("nonsense\n")
+    with pytest.raises(SimulatorError) as caught:
+        run(compiled, tmp_path, seed, TESTS[:1])
+    assert message(caught).startswith("icarus gave no results: ")
+    assert message(caught).endswith(f" (all in {tmp_path / 'run' / 'run.log'})")
+
+
 def run(compiled, folder, seed, tests, progress=None):
     return run_frames(
         tiny_network(),
