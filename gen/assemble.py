@@ -79,7 +79,7 @@ class Core(wiring.Component):
             "frame_error": Out(1),
         }
         if plan.argmax is not None:
-            ports["m_axis_tuser"] = Out(range(self._results))
+            ports["m_axis_tuser"] = Out(range(max(self._results, 2)))  # at least one bit
         super().__init__(ports)
         self._layers = {layer.conv.name: conv_layer(plan, layer) for layer in plan.layers}
 

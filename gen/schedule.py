@@ -15,9 +15,8 @@ from .timing import Channel, Fifo, Pipeline, Process, run, serializer
 
 __all__ = ["Schedule", "schedule"]
 
-IMAGES = 4  # to begin with; enough wherever an image takes longer than the pipelines are deep
-SETTLED = 2  # distances between images that must agree
-MOST_IMAGES = 64
+IMAGES = 4  # beyond those that are in the core at once
+MOST_IMAGES = 256  # a distance that does not settle is given as the greatest of the later half
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class _Core:
         self.processes: list[Process] = []
         first, last = geometries[0], geometries[-1]
         self.beats = first.height * first.width * first.in_channels
-        self.results = last.rows * last.columns * last.out_channels
+        self.results = _results(last)
         self.verdicts = Fifo(self._channel(), self._channel(), images, verdict_depth)
         self.entry = stream = self._channel()
         self.processes.append(self._source(stream, spacing))
@@ -121,12 +120,9 @@ class _Core:
             beats, sums = sums, self._channel()
             self.processes.append(serializer(beats, sums, self._lanes(geometry)))
         o = self._channel()
-        results = repeat((1, 1), self._results_of(geometry))
+        results = repeat((1, 1), self.images * _results(geometry))
         self.processes += Pipeline(sums, o, Requantizer.LATENCY, results).processes()
         return o
-
-    def _results_of(self, geometry: PatchGeometry) -> int:
-        return self.images * geometry.rows * geometry.columns * geometry.out_channels
 
     def _lanes(self, geometry: PatchGeometry) -> Iterator[int]:
         per_group = [geometry.lanes] * (geometry.slots - 1) + [geometry.last_lanes]
@@ -138,7 +134,7 @@ class _Core:
         if depth == 0:
             self.fifos.append(None)
             return i
-        fifo = Fifo(i, self._channel(), self._results_of(geometry), depth)
+        fifo = Fifo(i, self._channel(), self.images * _results(geometry), depth)
         self.fifos.append(fifo)
         self.processes += fifo.processes()
         return fifo.o
@@ -166,26 +162,33 @@ def schedule(geometries: Sequence[PatchGeometry], argmax: bool) -> Schedule:
     with those depths and a source that never pauses, over as many images as it takes until the
     distance between them stays the same.
     """
-    depths, verdict_depth = _depths(geometries, argmax)
-    images = IMAGES
+    spacing = max(max(g.busy_cycles, _results(g)) for g in geometries)
+    endless = [None] * len(geometries)
+    alone = _Core(geometries, argmax, endless, None, images=1)
+    images = IMAGES + 2 * -(-alone.latency // spacing)  # the core fills up, and then some
+    free = _Core(geometries, argmax, endless, None, images=images, spacing=spacing)
+    depths = _depths(free, geometries[-1])
+    verdict_depth = max(free.verdicts.depth_used, StreamFifo.MIN_DEPTH)
     while True:
         core = _Core(geometries, argmax, depths, verdict_depth, images=images)
-        if len(set(core.periods[-SETTLED:])) == 1 or images > MOST_IMAGES:
-            period = max(core.periods[-SETTLED:])
-            return Schedule(period, core.latency, depths, verdict_depth)
+        later = core.periods[len(core.periods) // 2 :]
+        if len(set(later)) == 1 or images > MOST_IMAGES:
+            return Schedule(max(later), core.latency, depths, verdict_depth)
         images *= 2
 
 
-def _depths(geometries: Sequence[PatchGeometry], argmax: bool) -> tuple[tuple[int, ...], int]:
-    """The queues behind the layers, and that of the verdicts."""
-    spacing = max(geometry.busy_cycles for geometry in geometries)
-    endless = [None] * len(geometries)
-    core = _Core(geometries, argmax, endless, None, images=IMAGES, spacing=spacing)
+def _results(geometry: PatchGeometry) -> int:
+    """Results of one image, which leave a layer one a cycle."""
+    return geometry.rows * geometry.columns * geometry.out_channels
+
+
+def _depths(free: _Core, last: PatchGeometry) -> tuple[int, ...]:
+    """The queues behind the layers, from a run in which none of them filled."""
     depths = [
         max(fifo.depth_used, StreamFifo.MIN_DEPTH) if fifo is not None and fifo.waits else 0
-        for fifo in core.fifos
+        for fifo in free.fifos
     ]
-    if geometries[-1].rows * geometries[-1].columns > 1:
+    if last.rows * last.columns > 1:
         # Results wait for the frame's verdict: room for all of them, or the frame could not end.
-        depths[-1] = max(core.results, StreamFifo.MIN_DEPTH)
-    return tuple(depths), max(core.verdicts.depth_used, StreamFifo.MIN_DEPTH)
+        depths[-1] = max(free.results, StreamFifo.MIN_DEPTH)
+    return tuple(depths)

@@ -8,7 +8,8 @@ from hwsim import run_core
 from netgen import network_of, random_conv, random_images, random_network, random_tensor
 from tercet.gen.assemble import Core
 from tercet.gen.plan import make_plan
-from tercet.model.layers import Argmax, NetworkError
+from tercet.model.dtypes import IntType
+from tercet.model.layers import Argmax, NetworkError, Tensor
 
 # Shapes, depth and goal (cycles between images; None is one value per cycle).
 CASES = {
@@ -18,6 +19,8 @@ CASES = {
     "starved_of_multipliers": ((9, 9, 2), 2, 10_000),
     "all_the_multipliers": ((9, 9, 2), 2, 1),
     "one_value": ((1, 1, 1), 1, None),
+    "two_values_many_layers": ((1, 2, 1), 4, None),
+    "nine_values_many_layers": ((3, 3, 1), 4, None),
     "one_row": ((1, 16, 3), 2, None),
 }
 
@@ -35,7 +38,7 @@ def test_predicts_cycles_and_latency_of_the_core(name, argmax, seed):
     rng = np.random.default_rng([seed, *name.encode(), argmax])
     network = random_network(rng, shape=shape, depth=depth, argmax=argmax)
     plan = make_plan(network, goal)
-    images = random_images(rng, network.tensors[network.input], 12 if name == "one_value" else 4)
+    images = random_images(rng, network.tensors[network.input], 24 if "value" in name else 4)
     scores = network(images)
     run = run_core(Core(plan=plan), images, scores.size)
     width = 8 * -(-network.tensors[network.output].dtype.bits // 8)
@@ -71,6 +74,18 @@ def refusal(network):
     with pytest.raises(NetworkError) as error:
         make_plan(network)
     return str(error.value)
+
+
+def test_the_class_has_a_port_even_where_there_is_one_class(seed):
+    rng = np.random.default_rng(seed)
+    x = random_tensor(rng, "image", (2, 2, 1))
+    conv, y = random_conv(rng, x, kernel=(2, 2), out_channels=1)
+    index = Tensor("class", (1, 1, 1), IntType(1, signed=False), 1.0, 0)
+    network = network_of(x, [conv, Argmax("argmax", y.name, "class")], [y, index])
+    core = Core(plan=make_plan(network))
+    assert core.ports["m_axis_tuser"] == {"direction": "out", "width": 1}
+    run = run_core(core, random_images(rng, x, 3), 3)
+    assert [best for _, _, best in run.outputs] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
