@@ -12,6 +12,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ..gen.arguments import add_net, add_output, positive
 from ..gen.build import write_core
 from ..gen.tables import console
 from ..model import QNetwork, load
@@ -37,16 +38,9 @@ MEASURED = {  # with what holds where the bench never started
 }
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """NET, the simulator, and what to send."""
-    parser.add_argument("net", metavar="NET", help="a shipped network's name, or a network file")
+    add_net(parser)
     parser.add_argument(
         "--simulator",
         choices=SIMULATORS,
@@ -54,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="default: verilator, which takes longer to compile and less to run",
     )
     parser.add_argument(
-        "-n", "--images", type=_count, default=20, metavar="N", help="images (default: 20)"
+        "-n", "--images", type=positive, default=20, metavar="N", help="images (default: 20)"
     )
     parser.add_argument(
         "--pauses",
@@ -65,13 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=1, metavar="S", help="seed of all that is random (default: 1)"
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="DIR",
-        help="the folder to write (default: build/NET); the simulation is in DIR/sim",
-    )
+    add_output(parser, "the core, and the simulation in sim/")
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
