@@ -253,7 +253,7 @@ def test_the_shipped_network_is_made_again_byte_for_byte(
 
 
 # The figures of the shipped networks on the 10,000 test images, as the README gives them.
-FIGURES = {"plain": (0.0, 0.0), "separable": (0.0, 0.0)}  # float, int8
+FIGURES = {"plain": (0.9451, 0.9444), "separable": (0.8399, 0.8386)}  # float, int8
 TARGETS = {"plain": 0.940, "separable": 0.810}
 
 
