@@ -1,10 +1,13 @@
 """PyTorch's int8 engines: how they requantize, and that what is read from them equals them."""
 
 import re
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from tercet.model import NetworkError
+from tercet.model import NetworkError, QNetwork
+from tercet.model.arith import Rounding
 from tercet.model.data import MissingError, mnist, training_digits
 from tercet.model.float.nets import NETS, build, load
 from tercet.model.float.quantize import calibration_images
@@ -29,6 +32,7 @@ ENGINES = [
 if not ENGINES:
     pytest.skip("PyTorch has no x86 int8 engine here", allow_module_level=True)
 
+BLANK = torch.zeros(1, 1, 28, 28)
 # Every convolution of the nets: (input channels, output channels, kernel, groups, rows, ReLU).
 SHAPES = {
     "conv1": (1, 3, 3, 1, 28, True),
@@ -161,31 +165,95 @@ def converted(digits):
     return get
 
 
+@pytest.fixture(scope="module")
+def read(digits, converted):
+    """Integer networks by name and engine, each read once, the training images as the sample."""
+    made = {}
+
+    def get(name, engine):
+        if (name, engine) not in made:
+            sample = torch_ao.pixels(digits[0].images)
+            module = converted(name, engine)
+            made[name, engine] = torch_ao.read(module, name, sample, engine)
+        return made[name, engine]
+
+    return get
+
+
+def compare(module, network, images):
+    """Compare every tensor on images: (how many values there are, {tensor: how many differ})."""
+    compared, differ = 0, Counter()
+    for start in range(0, len(images), 1000):
+        floats = torch_ao.pixels(images[start : start + 1000])
+        theirs = torch_ao.module_trace(module, floats)
+        ours = network.trace(theirs["image"])
+        for tensor, values in theirs.items():
+            differ[tensor] += int((values != ours[tensor]).sum())
+            compared += values.size
+    return compared, +differ
+
+
+VALUES = {
+    "plain": 10_910_000,
+    "separable": 12_050_000,
+}  # in all tensors but the class, 10,000 images
+# What of them differs with oneDNN, whose rule no M and n follow everywhere: see ARITHMETIC.md.
+DIFFER = {
+    ("plain", "onednn"): {},
+    ("plain", "x86"): {},
+    ("separable", "onednn"): {},
+    ("separable", "x86"): {},
+}
+
+
 @pytest.mark.mnist
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", NETS)
 def test_every_value_of_every_layer_equals_pytorch_on_the_test_images(
-    name, engine, digits, converted
+    name, engine, digits, converted, read
 ):
-    module, (_, test) = converted(name, engine), digits
-    network = torch_ao.read(module, name, engine=engine)
-    compared = 0
-    for start in range(0, len(test), 1000):
-        images = test.images[start : start + 1000]
-        theirs = torch_ao.module_trace(module, torch_ao.pixels(images))
-        ours = network.trace(theirs["image"])
-        for tensor, values in theirs.items():
-            assert np.array_equal(values, ours[tensor]), (tensor, start)
-            compared += values.size
-        floats = module(torch_ao.pixels(images)).numpy()
-        assert np.array_equal(floats.argmax(axis=1), ours["class"].ravel())
-    assert compared == 10_000 * sum(
-        np.prod(tensor.shape) for tensor in network.tensors.values() if tensor.name != "class"
-    )
+    module, network = converted(name, engine), read(name, engine)
+    compared, differ = compare(module, network, digits[1].images)
+    assert compared == VALUES[name]
+    chain = torch_engines.rule_of(engine, network.layers[0]) == "float32_chain"
+    assert differ == (DIFFER[name, engine] if chain else {})
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", NETS)
+def test_a_layer_names_its_engine_where_no_reachable_accumulator_differs(name, engine, read):
+    network = read(name, engine)
     counts = torch_engines.differing(network, engine)
     proven = {layer.name for layer in network.layers[:-1] if layer.requant.reference}
     assert proven == {layer for layer, (differ, _) in counts.items() if not differ}
-    assert sum(differ for differ, _ in counts.values()) < 20
+    assert {layer.requant.reference for layer in network.layers[:-1]} <= {
+        torch_engines.rule_of(engine, network.layers[0]),
+        None,
+    }
+    assert sum(differ for differ, _ in counts.values()) < 30  # of millions
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize("planted", ["multiplier", "rounding", "zero point", "clamp"])
+def test_a_planted_bug_shows(planted, digits, converted, read):
+    module, network = converted("plain", "fbgemm"), read("plain", "fbgemm")
+    layer = network.layers[1]
+    m, requant, tensors = layer.requant.multipliers, layer.requant, dict(network.tensors)
+    if planted == "multiplier":
+        narrower = tuple(value - (value >> 14) for value in m)
+        requant = replace(requant, multipliers=narrower)
+    elif planted == "rounding":
+        requant = replace(requant, rounding=Rounding.FLOOR)
+    elif planted == "clamp":
+        requant = replace(requant, high=requant.high // 4)
+    else:
+        tensors["conv2"] = replace(tensors["conv2"], zero_point=1)
+    layers = [network.layers[0], replace(layer, requant=requant), *network.layers[2:]]
+    wrong = QNetwork("plain", "image", tensors, layers)
+    _, differ = compare(module, wrong, digits[1].images[:1000])
+    assert differ["conv2"] > 0
+    assert differ["conv1"] == 0
 
 
 def plain_chain(*modules, calibrate=(1, 28, 28), engine="fbgemm"):
@@ -217,7 +285,7 @@ def test_reads_other_convolutions_than_the_nets_own():
         ao.DeQuantStub(),
         calibrate=(2, 9, 7),
     )
-    network = torch_ao.read(module, "other", shape=(9, 7, 2), engine="fbgemm")
+    network = torch_ao.read(module, "other", torch.zeros(1, 2, 9, 7), "fbgemm")
     assert list(network.tensors) == ["image", "layer_1", "logits"]
     generator = torch.Generator().manual_seed(2)
     theirs = torch_ao.module_trace(module, torch.rand(20, 2, 9, 7, generator=generator))
@@ -240,7 +308,7 @@ def test_reads_nested_modules_by_their_path():
         def forward(self, x):
             return self.dequant(self.head(self.features(self.quant(x))))
 
-    network = torch_ao.read(plain_chain(Net())[0], "nested", engine="fbgemm")
+    network = torch_ao.read(plain_chain(Net())[0], "nested", BLANK, "fbgemm")
     assert [layer.name for layer in network.layers] == ["features_0", "head", "argmax"]
     assert network.output == "logits"
 
@@ -250,8 +318,8 @@ def test_the_engine_in_force_is_the_default():
     rules = {}
     for engine in ENGINES:
         torch.backends.quantized.engine = engine
-        layer = torch_ao.read(module, "a").layers[0]
-        rules[engine] = torch_ao.read(module, "a", engine=engine).layers[0].requant
+        layer = torch_ao.read(module, "a", BLANK).layers[0]
+        rules[engine] = torch_ao.read(module, "a", BLANK, engine).layers[0].requant
         assert layer.requant == rules[engine]
 
 
@@ -273,7 +341,7 @@ def test_an_unknown_engine_is_refused():
     module = plain_chain(ao.QuantStub(), seeded_conv(1, 2, 3, bias=False), ao.DeQuantStub())
     message = "engine must be one of fbgemm, onednn, x86, not 'qnnpack'"
     with refused(message):
-        torch_ao.read(module, "a", engine="qnnpack")
+        torch_ao.read(module, "a", BLANK, "qnnpack")
     with refused(message):
         torch_ao.convert(build("plain"), np.zeros((1, 28, 28), np.uint8), "qnnpack")
 
@@ -283,7 +351,7 @@ def test_a_float_module_is_refused():
         "The module must start with a converted QuantStub; "
         "prepare, calibrate and convert it with torch.ao.quantization"
     ):
-        torch_ao.read(build("plain").eval(), "plain", engine="fbgemm")
+        torch_ao.read(build("plain").eval(), "plain", BLANK, "fbgemm")
 
 
 def test_a_bias_is_refused():
@@ -292,14 +360,14 @@ def test_a_bias_is_refused():
         "Layer '1': the engine adds its bias in float32, which no integer bias equals; "
         "build it with bias=False"
     ):
-        torch_ao.read(module, "a", engine="fbgemm")
+        torch_ao.read(module, "a", BLANK, "fbgemm")
 
 
 def test_a_zero_bias_is_none():
     conv = seeded_conv(1, 2, 3)
     nn.init.zeros_(conv.bias)
     module = plain_chain(ao.QuantStub(), conv, ao.DeQuantStub())
-    assert not torch_ao.read(module, "a", engine="fbgemm").layers[0].bias.any()
+    assert not torch_ao.read(module, "a", BLANK, "fbgemm").layers[0].bias.any()
 
 
 @pytest.mark.parametrize("kind", ["ReLU", "MaxPool2d"])
@@ -311,7 +379,7 @@ def test_other_layers_are_refused(kind):
         f"Layer '2': {kind} is not supported; "
         "there are Conv2d and ReLU, the ReLU fused into the Conv2d by fuse_modules"
     ):
-        torch_ao.read(module, "a", engine="fbgemm")
+        torch_ao.read(module, "a", BLANK, "fbgemm")
 
 
 def test_floats_after_the_stub_are_refused():
@@ -320,20 +388,20 @@ def test_floats_after_the_stub_are_refused():
     with refused(
         "Layer '3': Softmax after the DeQuantStub stays in floats; move it out of the module"
     ):
-        torch_ao.read(module, "a", engine="fbgemm")
+        torch_ao.read(module, "a", BLANK, "fbgemm")
 
 
 def test_a_missing_stub_at_the_end_is_refused():
     module = plain_chain(ao.QuantStub(), seeded_conv(1, 2, 3, bias=False))
     with refused("The module must end with a DeQuantStub; add one after its last layer"):
-        torch_ao.read(module, "a", engine="fbgemm")
+        torch_ao.read(module, "a", BLANK, "fbgemm")
 
 
 def test_other_padding_is_refused():
     conv = seeded_conv(1, 2, 3, padding=1, padding_mode="reflect", bias=False)
     module = plain_chain(ao.QuantStub(), conv, ao.DeQuantStub())
     with refused("Layer '1': padding_mode 'reflect' is not supported; use 'zeros'"):
-        torch_ao.read(module, "a", engine="fbgemm")
+        torch_ao.read(module, "a", BLANK, "fbgemm")
 
 
 class Doubling(nn.Module):
@@ -354,18 +422,18 @@ def test_what_stands_between_modules_is_refused():
         "Layer 'dequant': its input comes from no module; "
         "write what stands between it and the module before it as modules in one chain"
     ):
-        torch_ao.read(plain_chain(Doubling(True))[0], "a", engine="fbgemm")
+        torch_ao.read(plain_chain(Doubling(True))[0], "a", BLANK, "fbgemm")
     with refused(
         "The module computes something after its last submodule; return that one's output"
     ):
-        torch_ao.read(plain_chain(Doubling(False))[0], "a", engine="fbgemm")
+        torch_ao.read(plain_chain(Doubling(False))[0], "a", BLANK, "fbgemm")
 
 
 def test_scales_that_are_no_float32_are_refused():
     module = plain_chain(ao.QuantStub(), seeded_conv(1, 2, 3, bias=False), ao.DeQuantStub())
     module[1].scale = 0.1
     with refused("Layer '1': its scale 0.1 is no float32; let an observer choose the scale"):
-        torch_ao.read(module, "a", engine="fbgemm")
+        torch_ao.read(module, "a", BLANK, "fbgemm")
 
 
 def test_signed_activations_are_refused():

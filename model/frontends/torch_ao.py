@@ -123,10 +123,10 @@ def _run(module: nn.Module, images: torch.Tensor) -> list[_Step]:
     value = images
     for step in steps:
         if step.input is not value:
-            raise step.refuse(
-                "its input comes from no module",
-                "write what stands between it and the module before it as modules in one chain",
+            way_out = (
+                "write what stands between it and the module before it as modules in one chain"
             )
+            raise step.refuse("its input comes from no module", way_out)
         value = step.output
     if result is not value:
         raise NetworkError(
@@ -154,10 +154,8 @@ def _convolutions(steps: list[_Step]) -> list[_Step]:
             )
     for step in steps[end + 1 :]:
         if not isinstance(step.module, nn.Flatten):
-            raise step.refuse(
-                f"{type(step.module).__name__} after the DeQuantStub stays in floats",
-                "move it out of the module",
-            )
+            reason = f"{type(step.module).__name__} after the DeQuantStub stays in floats"
+            raise step.refuse(reason, "move it out of the module")
     return steps[1:end]
 
 
@@ -229,10 +227,8 @@ def _conv2d(step: _Step, x: Tensor, y: Tensor) -> Conv2d:
     module = step.module
     bias = module.bias()
     if bias is not None and bias.any():
-        raise step.refuse(
-            "the engine adds its bias in float32, which no integer bias equals",
-            "build it with bias=False",
-        )
+        reason = "the engine adds its bias in float32, which no integer bias equals"
+        raise step.refuse(reason, "build it with bias=False")
     if module.padding_mode != "zeros":
         raise step.refuse(f"padding_mode {module.padding_mode!r} is not supported", "use 'zeros'")
     weights = _weights(step)
@@ -268,13 +264,7 @@ def _seen(layer: Conv2d, x: Tensor, step: _Step) -> list[Counter[int]]:
     return counts
 
 
-def read(
-    module: nn.Module,
-    name: str,
-    shape: tuple[int, int, int] = (28, 28, 1),
-    engine: str | None = None,
-    images: torch.Tensor | None = None,
-) -> QNetwork:
+def read(module: nn.Module, name: str, images: torch.Tensor, engine: str | None = None) -> QNetwork:
     """Read a converted eager-mode module into an integer network.
 
     The network's input is the integers of the module's QuantStub (``module_trace(...)["image"]``),
@@ -287,31 +277,29 @@ def read(
     ----------
     module : a chain QuantStub, Conv2d with or without fused ReLU, DeQuantStub, Flatten; converted
     name : the network's
-    shape : of an image, (H, W, C)
-    engine : fbgemm, onednn or x86, for which the module was converted; by default the one in force
     images : float32 (N, C, H, W), as the module takes them; a sample of what it will meet
+    engine : fbgemm, onednn or x86, for which the module was converted; by default the one in force
 
     Raises NetworkError that names the layer, the reason and a way out for anything else.
     """
     engine = engine or torch.backends.quantized.engine
     require_engine(engine)
-    sample = torch.zeros(1, shape[2], *shape[:2]) if images is None else images
-    steps = _run(module, sample)
+    steps = _run(module, images)
     convolutions = _convolutions(steps)
     x = _tensor("image", steps[0])
     tensors, layers = {"image": x}, list[Layer]()
-    low, high = x.dtype.qmin, x.dtype.qmax
+    ends = x.dtype.qmin, x.dtype.qmax
     for step, output in zip(convolutions, _names(convolutions), strict=True):
         y = tensors[output] = _tensor(output, step)
         layer = _conv2d(step, x, y)
-        reach = accumulator_bounds(layer, low, high, x.zero_point)
+        reach = accumulator_bounds(layer, *ends, x.zero_point)
         target = target_of(engine, x, layer, y, reach)
         try:
             requant = narrow(target)
         except NoMultiplierError:
             requant = closest(target, seen=_seen(layer, x, step))
         layers.append(replace(layer, requant=requant))
-        x, low, high = y, requant.low, requant.high
+        x, ends = y, (requant.low, requant.high)
     if x.shape[:2] == (1, 1):
         tensors["class"] = Tensor("class", (1, 1, 1), UINT8, 1.0, 0)
         layers.append(Argmax("argmax", x.name, "class"))
