@@ -8,7 +8,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rationals import requantize_exactly
 from tercet.model.arith import Rounding
-from tercet.model.requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, fixed_point, requantize
+from tercet.model.requant import (
+    MAX_MULTIPLIER,
+    MAX_SHIFT,
+    Requant,
+    fixed_point,
+    requantize,
+    requantize_batch_last,
+)
 
 INT32_ENDS = (-(1 << 31), 1 - (1 << 31), (1 << 31) - 1)
 
@@ -142,3 +149,29 @@ def test_fixed_point_refuses_what_does_not_fit(scales, bits, ends):
     assert str(caught.value) == (
         f"factors from {ends} do not fit {bits}-bit multipliers over one shift of 0 to 61"
     )
+
+
+@pytest.mark.parametrize("bits", [4, 16, 30, 31])
+@pytest.mark.parametrize("shift", [0, 1, 7, 24, 49, 50, 51, 61])
+@pytest.mark.parametrize("rule", Rounding)
+def test_the_fast_form_equals_the_rules_on_both_sides_of_float64s_reach(rule, shift, bits, seed):
+    rng = np.random.default_rng([seed, shift, bits])
+    multipliers = tuple(int(m) for m in rng.integers(1 << (bits - 1), 1 << bits, 3))
+    requant = Requant(multipliers, shift, rule, -128, 127)
+    for acc_bits in (3, 20, 31):
+        reach = 1 << acc_bits
+        acc = rng.integers(-reach, reach, (3, 4, 5, 6), endpoint=True)
+        ties = (1 << shift) // (2 * multipliers[0]) * np.arange(-3, 4)
+        acc[0, 0, 0, : len(ties)] = np.clip(ties, -reach, reach)[:6]
+        fast = requantize_batch_last(acc.astype(np.float64), requant, 5, reach)
+        plain = requantize(acc.transpose(1, 2, 3, 0), requant, 5)
+        np.testing.assert_array_equal(fast, plain.transpose(3, 0, 1, 2))
+
+
+@pytest.mark.parametrize("rule", Rounding)
+def test_the_fast_form_breaks_exact_ties_by_the_rule(rule):
+    acc = np.arange(-64, 65, dtype=np.float64).reshape(1, 1, 1, -1)
+    requant = Requant((1,), 3, rule, -128, 127)
+    fast = requantize_batch_last(acc, requant, -1, 64)
+    exact = [requantize_exactly(int(a), Fraction(1, 8), rule, -1, -128, 127) for a in acc.ravel()]
+    assert fast.ravel().tolist() == exact
