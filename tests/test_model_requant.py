@@ -180,7 +180,7 @@ def test_the_fast_form_breaks_exact_ties_by_the_rule(rule):
 @pytest.mark.parametrize("k", range(20, 31))
 @pytest.mark.parametrize("rule", Rounding)
 def test_the_fast_form_sees_a_tie_missed_by_one_unit_of_the_product(rule, k):
-    # (2**k - 1) * (2**k + 1) is one short of half of 2**(2k + 1); past 53 bits float64 loses the one
+    # (2**k - 1) * (2**k + 1) is one short of the tie; past 53 bits float64 loses the one
     requant = Requant(((1 << k) + 1,), 2 * k + 1, rule, -128, 127)
     acc = np.full((1, 1, 1, 1), (1 << k) - 1, dtype=np.float64)
     assert requantize_batch_last(acc, requant, 0, (1 << k) - 1).item() == 0
