@@ -93,11 +93,6 @@ class PatchEngine(wiring.Component):
         return self._geometry
 
     @property
-    def multipliers(self) -> int:
-        """Multipliers in use at once: P."""
-        return self._geometry.lanes
-
-    @property
     def rom_bits(self) -> int:
         """Bits of the weight and bias ROMs."""
         return self._weight_rom.bits + self._bias_rom.bits

@@ -81,11 +81,6 @@ class Conv2d(Layer):
         """(KH, KW)."""
         return self.weights.values.shape[1], self.weights.values.shape[2]
 
-    @property
-    def macs_per_position(self) -> int:
-        """Multiplies behind one output position, all channels."""
-        return self.weights.values.size
-
     def value_range(self, network: QNetwork) -> tuple[int, int]:
         return self.requant.low, self.requant.high
 
