@@ -12,9 +12,10 @@ from tercet.model.arith import Rounding
 from tercet.model.data import MissingError, mnist, training_digits
 from tercet.model.float.nets import NETS, build, load
 from tercet.model.float.quantize import calibration_images
-from tercet.model.narrow import reference_outputs
+from tercet.model.narrow import closest, differences, reference_outputs
 from tercet.model.ranges import accumulator_ranges
 from tercet.model.reference import REFERENCES
+from tercet.model.requant import requantize
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytestmark = [
@@ -134,6 +135,25 @@ def test_engines_round_by_their_rule_on_every_near_tie(seed, name, engine, per_c
             v = a * float(sx) * float(w) / float(sy)
             ties += int((np.abs(v - np.floor(v) - 0.5) < 1e-4).sum())
     assert ties > 10  # or the test is dull
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ["conv1", "dw2", "pw2"])
+def test_reads_layers_whose_zero_points_lie_anywhere(seed, name, engine):
+    rng = np.random.default_rng([seed, *name.encode()])
+    shape = SHAPES[name]
+    scales = [np.float32(value) for value in (0.0123, 0.0345, 0.0789)]
+    conv_scales = (scales[0], np.linspace(0.003, 0.03, shape[1], dtype=np.float32), scales[2])
+    conv = quantized_conv(engine, rng, shape, conv_scales, 19, per_channel=True)
+    module = chain_of(conv, scales[0], 43)
+    images = torch.from_numpy(rng.uniform(-0.5, 1.0, (50, shape[0], shape[4], shape[4])))
+    images = images.to(torch.float32)
+    network = torch_ao.read(module, "one", images, engine)
+    assert network.tensors["image"].zero_point == 43
+    assert network.layers[0].requant.low == (19 if shape[5] else 0)
+    theirs = torch_ao.module_trace(module, images)
+    assert np.array_equal(network.trace(theirs["image"])["logits"], theirs["logits"])
+    assert len(np.unique(theirs["logits"])) > 20  # or the test is dull
 
 
 def layer_like(groups):
@@ -296,6 +316,20 @@ def test_accumulators_t_and_three_t_leave_no_multiplier(read):
     assert Fraction(161, 2) < factor * t < Fraction(161, 2) + Fraction(1, 1 << 18)
     # Below 80.5 asks for a factor below 161 / 2t; 241.5 and more for one of 483 / 6t, the same.
     assert Fraction(161, 2 * t) == Fraction(483, 2 * 3 * t)
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize(("occurs", "met"), [(48381, [True, False]), (3 * 48381, [False, True])])
+def test_of_a_conflict_the_accumulator_that_occurs_wins(occurs, met, read):
+    network = read("plain", "fbgemm")
+    layer, x, y = network.layers[1], network.tensors["conv1"], network.tensors["conv2"]
+    target = torch_engines.target_of("fbgemm", x, layer, y, accumulator_ranges(network, layer))
+    seen = [{}] * 5 + [{occurs: 1}]
+    requant = closest(target, seen=seen)
+    acc = np.array([[48381] * 6, [3 * 48381] * 6])
+    got = requantize(acc, requant, y.zero_point)[:, 5]
+    assert (got == [80, 242]).tolist() == met
+    assert differences(target, requant)[0] == 1
 
 
 @pytest.mark.mnist
