@@ -332,6 +332,33 @@ def test_of_a_conflict_the_accumulator_that_occurs_wins(occurs, met, read):
     assert differences(target, requant)[0] == 1
 
 
+def test_reading_counts_what_the_images_lead_to(monkeypatch):
+    handed = []
+
+    def fail(target):
+        raise torch_ao.NoMultiplierError("none")
+
+    def note(target, seen):
+        handed.append(seen)
+        return closest(target, seen=seen)
+
+    monkeypatch.setattr(torch_ao, "narrow", fail)
+    monkeypatch.setattr(torch_ao, "closest", note)
+    monkeypatch.setattr(torch_ao, "SAMPLE", 7)
+    conv = seeded_conv(1, 2, 14, stride=14, bias=False)
+    module = plain_chain(ao.QuantStub(), conv, ao.DeQuantStub())
+    images = torch.rand(20, 1, 28, 28, generator=torch.Generator().manual_seed(3))
+    torch_ao.read(module, "a", images, "fbgemm")
+    x = torch_ao.module_trace(module, images)["image"].astype(np.int64)  # zero point 0
+    weights = module[1].weight().int_repr().numpy().astype(np.int64)
+    for channel, counts in enumerate(handed[0]):
+        expected = Counter()
+        for image, i, j in np.ndindex(20, 2, 2):
+            patch = x[image, 14 * i : 14 * i + 14, 14 * j : 14 * j + 14, 0]
+            expected[int((patch * weights[channel, 0]).sum())] += 1
+        assert counts == expected
+
+
 @pytest.mark.mnist
 @pytest.mark.parametrize("planted", ["multiplier", "rounding", "zero point", "clamp"])
 def test_a_planted_bug_shows(planted, digits, converted, read):
