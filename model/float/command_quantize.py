@@ -28,6 +28,7 @@ from ..network import QNetwork
 from .nets import NETS, Checkpoint, layers_of, load
 from .quantize import Options, accuracy, calibration_images, float_trace, quantize
 
+TABLE_WIDTH = 140  # characters; a narrower terminal wraps the lines rather than cutting numbers
 HELP = "quantize a checkpoint to an integer network"
 
 
@@ -91,12 +92,13 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     layers = layer_facts(network, checkpoint, images)
     test = mnist("test")
     figures = accuracies(network, checkpoint, test)
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(_table(layers))
+    console = Console(highlight=False)
+    console.print(_table(layers), width=max(console.width, TABLE_WIDTH), crop=False)
     console.print(
         f"{network.name}: int8 {figures['int8_accuracy']:.4f}, "
         f"float {figures['float_accuracy']:.4f} on the {len(test)} {test.source} -> {output}",
         markup=False,
+        soft_wrap=True,
     )
     facts = {"network": network.name, "file": str(output), "layers": layers, **figures}
     return facts, True

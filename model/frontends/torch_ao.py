@@ -8,8 +8,6 @@ is deprecated: it is touched in this file alone.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -31,7 +29,7 @@ from ..network import QNetwork
 from ..ranges import accumulator_bounds
 from ..requant import Requant
 from ..weights import Weights
-from .torch_engines import require_engine, target_of
+from .torch_engines import in_force, require_engine, target_of
 
 __all__ = ["convert", "module_trace", "pixels", "read"]
 
@@ -67,13 +65,12 @@ def convert(
     Returns the converted module: float (N, 1, H, W) -> float (N, classes). Raises NetworkError for
     an unknown engine.
     """
-    require_engine(engine)
     layers = OrderedDict(net.named_children())
     flatten = layers.pop("flatten")
     pairs = [list(pair) for pair in pairwise(layers) if isinstance(layers[pair[1]], nn.ReLU)]
     ends = {"dequant": ao.DeQuantStub(), "flatten": flatten}
     chain = nn.Sequential(OrderedDict({"quant": ao.QuantStub(), **layers, **ends}))
-    with _engine(engine):
+    with in_force(engine):
         fused = ao.fuse_modules(chain.eval(), pairs)  # copies
         fused.qconfig = ao.get_default_qconfig(engine)
         prepared = ao.prepare(fused)
@@ -81,16 +78,6 @@ def convert(
             prepared(pixels(images))
         converted: nn.Sequential = ao.convert(prepared)
     return converted
-
-
-@contextmanager
-def _engine(name: str) -> Iterator[None]:
-    before = torch.backends.quantized.engine
-    torch.backends.quantized.engine = name
-    try:
-        yield
-    finally:
-        torch.backends.quantized.engine = before
 
 
 def pixels(images: npt.NDArray[np.uint8]) -> torch.Tensor:

@@ -9,6 +9,8 @@ in float32. Sources: ATen ``native/quantized/cpu/qconv.cpp`` and ``OnednnUtils.h
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 
 import numpy as np
@@ -21,7 +23,7 @@ from ..network import QNetwork
 from ..ranges import Bounds, accumulator_ranges
 from ..reference import Scale
 
-__all__ = ["ENGINES", "differing", "require_engine", "rule_of", "target_of"]
+__all__ = ["ENGINES", "differing", "in_force", "require_engine", "rule_of", "target_of"]
 
 # What each engine rounds by, a name of reference.REFERENCES; x86 is one or the other by the CPU.
 RULES = {"fbgemm": "float32_half_even", "onednn": "float32_chain"}
@@ -32,6 +34,18 @@ def require_engine(engine: str) -> None:
     """Refuse an unknown engine. Raises NetworkError."""
     if engine not in ENGINES:
         raise NetworkError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
+
+
+@contextmanager
+def in_force(engine: str) -> Iterator[None]:
+    """Make an engine PyTorch's for a while. Raises NetworkError for an unknown one."""
+    require_engine(engine)
+    before = torch.backends.quantized.engine
+    torch.backends.quantized.engine = engine
+    try:
+        yield
+    finally:
+        torch.backends.quantized.engine = before
 
 
 def rule_of(engine: str, layer: Conv2d) -> str:
