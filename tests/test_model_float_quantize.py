@@ -252,6 +252,18 @@ def test_the_shipped_network_is_made_again_byte_for_byte(
     )
 
 
+@pytest.mark.mnist
+def test_facts_are_json_where_a_channel_has_one_weight(training, test_digits, tmp_path, capsys):
+    path = tmp_path / "made.json"
+    facts, _ = command_quantize.run(arguments("separable", "--per-channel", "-o", str(path)))
+    layers = {layer["layer"]: layer for layer in facts["layers"]}
+    assert layers["pw1"]["weight_sqnr_db"] is None  # 127 times its scale: nothing is lost
+    json.dumps(facts, allow_nan=False)
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split("│")[8].strip() for row in rows if "pw1" in row] == ["exact"]
+    assert not any("…" in row for row in rows)
+
+
 # The figures of the shipped networks on the 10,000 test images, as the README gives them.
 FIGURES = {"plain": (0.9451, 0.9444), "separable": (0.8399, 0.8386)}  # float, int8
 TARGETS = {"plain": 0.940, "separable": 0.810}

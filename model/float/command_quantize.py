@@ -92,8 +92,8 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     layers = layer_facts(network, checkpoint, images)
     test = mnist("test")
     figures = accuracies(network, checkpoint, test)
-    console = Console(highlight=False)
-    console.print(_table(layers), width=max(console.width, TABLE_WIDTH), crop=False)
+    console = Console(width=max(Console().width, TABLE_WIDTH), highlight=False)
+    console.print(_table(layers))
     console.print(
         f"{network.name}: int8 {figures['int8_accuracy']:.4f}, "
         f"float {figures['float_accuracy']:.4f} on the {len(test)} {test.source} -> {output}",
@@ -113,10 +113,11 @@ def accuracies(network: QNetwork, checkpoint: Checkpoint, digits: Digits) -> dic
     }
 
 
-def _sqnr_db(exact: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> float:
-    """Signal to quantization noise, dB; infinite where there is no noise."""
+def _sqnr_db(exact: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> float | None:
+    """Signal to quantization noise, dB; None where nothing is lost."""
     noise = float(((exact - values) ** 2).sum())
-    return float(10 * np.log10((exact**2).sum() / noise)) if noise else float("inf")
+    signal = float((exact**2).sum())
+    return float(10 * np.log10(signal / noise)) if signal and noise else None
 
 
 def layer_facts(
@@ -164,8 +165,7 @@ def _table(layers: list[dict[str, Any]]) -> Table:
             _span(facts["weight_scales"]),
             _span(facts["multipliers"]),
             str(facts["shift"]),
-            f"{facts['weight_sqnr_db']:.1f}",
-            f"{facts['activation_sqnr_db']:.1f}",
+            *(_decibels(facts[name]) for name in ("weight_sqnr_db", "activation_sqnr_db")),
         )
     return table
 
@@ -174,3 +174,7 @@ def _span(values: list[Any]) -> str:
     """One value, or from the least to the greatest."""
     ends = [f"{value:.6g}" if isinstance(value, float) else str(value) for value in sorted(values)]
     return ends[0] if len(ends) == 1 else f"{ends[0]} .. {ends[-1]}"
+
+
+def _decibels(value: float | None) -> str:
+    return "exact" if value is None else f"{value:.1f}"
