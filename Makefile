@@ -75,8 +75,8 @@ $(BIN)/pip:
 	@touch $@
 
 .venv/.test: .venv/.sim
-	@echo "Setting up .venv: PyTorch and pytest; a minute or two, once."
-	@$(INSTALL) --no-build-isolation --editable '.[sim,train,test]'
+	@echo "Setting up .venv: PyTorch, ONNX and pytest; a minute or two, once."
+	@$(INSTALL) --no-build-isolation --editable '.[sim,train,onnx,pt2e,test]'
 	@$(COMPILE)
 	@touch $@
 

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 from ..hw.geometry import PatchGeometry
+from ..model.arith import Rounding
 from ..model.conv import Conv2d
 from ..model.dtypes import signed_width
 from ..model.layers import Argmax, NetworkError
@@ -113,6 +114,7 @@ def _chain(network: QNetwork) -> tuple[list[Conv2d], Argmax | None]:
             )
         if isinstance(layer, Conv2d):
             _require_patches(layer)
+            _require_fixed_point(layer)
             convs.append(layer)
         elif not isinstance(layer, Argmax) or layer is not network.layers[-1]:
             raise NetworkError(
@@ -154,6 +156,17 @@ def _require_patches(conv: Conv2d) -> None:
                 f"Layer {conv.name!r}: {field} must equal {allowed} in hardware, not {value}; "
                 "train the layer with a stride equal to its kernel and no padding"
             )
+
+
+def _require_fixed_point(conv: Conv2d) -> None:
+    """Refuse a requantization that the hardware does not have."""
+    requant = conv.requant
+    if requant.rounding is Rounding.FLOAT32 or requant.has_offsets:
+        what = "offsets" if requant.has_offsets else f"rounding {requant.rounding.value!r}"
+        raise NetworkError(
+            f"Layer {conv.name!r}: {what} of the requantization are not in hardware yet; "
+            "quantize the float network with tercet quantize instead"
+        )
 
 
 def _fewest_lanes(network: QNetwork, conv: Conv2d, goal: int) -> PatchGeometry:

@@ -50,6 +50,8 @@ class Requantizer(wiring.Component):
             raise ValueError(
                 f"Multipliers must number 1 or {channels}, not {len(requant.multipliers)}"
             )
+        if requant.rounding is Rounding.FLOAT32 or requant.has_offsets:
+            raise ValueError("Rounding must not be float32, and offsets must be 0")
         self._requant = requant
         self._zero_point = zero_point
         self._channels = channels

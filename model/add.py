@@ -1,6 +1,6 @@
 """The quantized add of two tensors of equal shape, as residual blocks have it.
 
-    y = clamp(round(((a - Za) * Ma + (b - Zb) * Mb) / 2**n) + Zy, low, high)
+    y = clamp(round(((a - Za) * Ma + (b - Zb) * Mb + B) / 2**n) + Zy, low, high)
 
 Ma / 2**n stands for Sa / Sy, Mb / 2**n for Sb / Sy; one sum, one rounding. The scheme is that of
 PyTorch's and ONNX Runtime's engines (``qadd``, QLinearAdd), which do it in float; TFLite rounds
@@ -10,16 +10,13 @@ each side before the sum, which is another rule and not this one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .layers import Layer, require, require_requant
+from .layers import Layer, Values, require, require_requant
 from .requant import Requant, rescale
-
-if TYPE_CHECKING:
-    from .network import QNetwork
 
 __all__ = ["Add", "add"]
 
@@ -37,10 +34,10 @@ class Add(Layer):
     def reads(self) -> tuple[str, ...]:
         return self.input, self.other
 
-    def value_range(self, network: QNetwork) -> tuple[int, int]:
+    def value_range(self, network: Values) -> tuple[int, int]:
         return self.requant.low, self.requant.high
 
-    def validate(self, network: QNetwork) -> None:
+    def validate(self, network: Values) -> None:
         a, b, y = (network.tensors[name] for name in (self.input, self.other, self.output))
         where = f"Layer {self.name!r}"
         require(
@@ -56,6 +53,7 @@ def add(
 ) -> npt.NDArray[np.int64]:
     """Add two tensors of one shape; ``zero_points`` are Za, Zb and Zy. Returns int64."""
     za, zb, zy = zero_points
+    (offset,) = layer.requant.offsets
     ma, mb = layer.requant.multipliers
-    total = (a.astype(np.int64) - za) * ma + (b.astype(np.int64) - zb) * mb
+    total = (a.astype(np.int64) - za) * ma + (b.astype(np.int64) - zb) * mb + offset
     return rescale(total, layer.requant, zy)

@@ -9,15 +9,20 @@ A rule rounds an exact quotient v = value / 2**shift to an integer. Sources:
 * ``HALF_AWAY``: ties away from zero. IEEE 754-2019, 4.3.1 roundTiesToAway; gemmlowp
   ``fixedpoint/fixedpoint.h`` RoundingDivideByPOT, TFLite.
 * ``FLOOR``: a bare arithmetic shift right, ``floor(v)``.
+* ``FLOAT32``: v to the 24 significant bits of float32, and that to an integer, ties to even both
+  times: what ``nearbyint(float(acc) * scale)`` gives where float32 holds acc and scale. ONNX
+  Runtime (MLAS ``MlasRequantizeOutput``), FBGEMM ``requantize_``. Close to k + 1/2 it makes ties
+  of values that are none: 2.5 + 2**-24 becomes 2.5, and 2.
 
-=========  ====  ====  ====  ====
-v          -1.5  -0.5   0.5   1.5
-=========  ====  ====  ====  ====
-half_even    -2     0     0     2
-half_up      -1     0     1     2
-half_away    -2    -1     1     2
-floor        -2    -1     0     1
-=========  ====  ====  ====  ====
+==========  ====  ====  ====  ====
+v           -1.5  -0.5   0.5   1.5
+==========  ====  ====  ====  ====
+half_even     -2     0     0     2
+half_up       -1     0     1     2
+half_away     -2    -1     1     2
+floor         -2    -1     0     1
+float32       -2     0     0     2
+==========  ====  ====  ====  ====
 """
 
 from __future__ import annotations
@@ -38,6 +43,7 @@ class Rounding(Enum):
     HALF_UP = "half_up"
     HALF_AWAY = "half_away"
     FLOOR = "floor"
+    FLOAT32 = "float32"
 
 
 def round_shift(value: npt.NDArray[np.int64], shift: int, rule: Rounding) -> npt.NDArray[np.int64]:
@@ -46,12 +52,17 @@ def round_shift(value: npt.NDArray[np.int64], shift: int, rule: Rounding) -> npt
     Parameters
     ----------
     value : int64, any shape, |value| <= 2**62
-    shift : 0 to 62; at 0 every rule is the identity
+    shift : 0 to 62; at 0 every rule but ``FLOAT32`` is the identity
     """
-    if shift == 0:
+    if shift == 0 and rule is not Rounding.FLOAT32:
         return value.copy()
     if rule is Rounding.FLOOR:
         return value >> shift
+    if (
+        rule is Rounding.FLOAT32
+    ):  # the conversion rounds to 24 bits, ties to even; the rest is exact
+        quotient: npt.NDArray[np.float32] = value.astype(np.float32) * np.float32(2.0**-shift)
+        return np.rint(quotient).astype(np.int64)
     half = np.int64(1 << (shift - 1))
     if rule is Rounding.HALF_UP:
         return (value + half) >> shift
@@ -67,9 +78,11 @@ def round_shift(value: npt.NDArray[np.int64], shift: int, rule: Rounding) -> npt
 def round_exact_float(quotient: npt.NDArray[np.float64], rule: Rounding) -> npt.NDArray[np.float64]:
     """Round quotients that float64 holds exactly, with room for another half; the same rules.
 
-    Returns ``quotient``, overwritten with integers.
+    Returns integers; ``quotient`` is overwritten.
     """
-    if rule is Rounding.HALF_EVEN:
+    if rule is Rounding.FLOAT32:
+        quotient = quotient.astype(np.float32).astype(np.float64)
+    if rule in (Rounding.HALF_EVEN, Rounding.FLOAT32):
         return np.rint(quotient, out=quotient)
     if rule is Rounding.HALF_UP:
         quotient += 0.5
@@ -87,12 +100,27 @@ def reaches(k: int, rule: Rounding) -> tuple[Fraction, bool]:
     """
     if rule is Rounding.FLOOR:
         return Fraction(k), True
+    if rule is Rounding.FLOAT32:
+        return _reaches_in_float32(k)
     inclusive = {
         Rounding.HALF_UP: True,
         Rounding.HALF_EVEN: k % 2 == 0,
         Rounding.HALF_AWAY: k > 0,
     }[rule]
     return Fraction(2 * k - 1, 2), inclusive
+
+
+def _reaches_in_float32(k: int) -> tuple[Fraction, bool]:
+    """:func:`reaches` for ``FLOAT32``: midway from k - 1/2 to the float32 beside it.
+
+    The midpoint itself rounds to k - 1/2, whose significand is even, and that to the even integer.
+    """
+    if abs(k) > 1 << 22:
+        raise ValueError(f"k must lie within 2**22, where float32 has halves, not {k}")
+    tie = np.float32(k - 0.5)
+    upward = k % 2 == 0  # the tie goes up to k
+    beside = np.nextafter(tie, np.float32(-np.inf if upward else np.inf))
+    return (Fraction(float(tie)) + Fraction(float(beside))) / 2, upward
 
 
 def clamp(value: npt.NDArray[np.int64], low: int, high: int) -> npt.NDArray[np.int64]:

@@ -11,19 +11,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from .dtypes import INT32
-from .layers import Layer, Tensor, require, require_requant
+from .layers import Layer, Tensor, Values, require, require_requant
 from .ranges import accumulator_ranges
 from .requant import Requant
 from .weights import Weights, frozen_integers
-
-if TYPE_CHECKING:
-    from .network import QNetwork
 
 __all__ = [
     "Conv2d",
@@ -81,10 +78,10 @@ class Conv2d(Layer):
         """(KH, KW)."""
         return self.weights.values.shape[1], self.weights.values.shape[2]
 
-    def value_range(self, network: QNetwork) -> tuple[int, int]:
+    def value_range(self, network: Values) -> tuple[int, int]:
         return self.requant.low, self.requant.high
 
-    def validate(self, network: QNetwork) -> None:
+    def validate(self, network: Values) -> None:
         x, y = network.tensors[self.input], network.tensors[self.output]
         where = f"Layer {self.name!r}"
         self._validate_weights(where)

@@ -103,6 +103,7 @@ def _argmax_loop(network: QNetwork, layer: Argmax, x: Array) -> Array:
 
 FAST: dict[str, Operator] = {  # tensors (C, H, W, N)
     "conv2d": _conv2d,
+    "linear": _conv2d,
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
     "add": _add,
@@ -112,6 +113,7 @@ FAST: dict[str, Operator] = {  # tensors (C, H, W, N)
 }
 LOOP: dict[str, Operator] = {  # tensors (N, H, W, C)
     "conv2d": _conv2d_loop,
+    "linear": _conv2d_loop,
     "max_pool2d": _max_pool2d_loop,
     "avg_pool2d": _avg_pool2d_loop,
     "add": _add,

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, Protocol
 
 from .dtypes import IntType
 from .errors import UserError
 from .requant import Requant
-
-if TYPE_CHECKING:
-    from .network import QNetwork
 
 __all__ = [
     "Argmax",
@@ -22,6 +20,7 @@ __all__ = [
     "SameValues",
     "Shape",
     "Tensor",
+    "Values",
     "require",
     "require_requant",
 ]
@@ -75,17 +74,34 @@ class Tensor:
 
 
 def require_requant(where: str, requant: Requant, y: Tensor, counts: tuple[int, ...]) -> None:
-    """Check a layer's requantization: how many multipliers, and the clamp within y's type."""
-    count = len(requant.multipliers)
-    require(
-        count in counts,
-        f"{where}: multipliers must number {' or '.join(map(str, counts))}, not {count}",
-    )
+    """Check a layer's requantization: how many multipliers, and the clamp within y's type.
+
+    counts : how many multipliers there may be; where 1 is among them, as many offsets, else just 1
+    """
+    for what, values, allowed in (
+        ("multipliers", requant.multipliers, counts),
+        ("offsets", requant.offsets, counts if 1 in counts else (1,)),
+    ):
+        require(
+            len(values) in allowed,
+            f"{where}: {what} must number {' or '.join(map(str, allowed))}, not {len(values)}",
+        )
     require(
         y.dtype.contains((requant.low, requant.high)),
         f"{where}: the clamp [{requant.low}, {requant.high}] must lie in "
         f"[{y.dtype.qmin}, {y.dtype.qmax}] as {y.dtype} of {y.name!r} does",
     )
+
+
+class Values(Protocol):
+    """What a layer asks of the network it stands in; one that is still being built will do."""
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Every tensor by name."""
+
+    def value_range(self, tensor: str) -> tuple[int, int]:
+        """The least and greatest value that ``tensor`` can hold."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +119,12 @@ class Layer:
         """The tensors read, in order."""
         return (self.input,)
 
-    def value_range(self, network: QNetwork) -> tuple[int, int]:
+    def value_range(self, network: Values) -> tuple[int, int]:
         """The least and greatest value that the output can hold."""
         dtype = network.tensors[self.output].dtype
         return dtype.qmin, dtype.qmax
 
-    def validate(self, network: QNetwork) -> None:
+    def validate(self, network: Values) -> None:
         """Check this layer against its tensors. Raises NetworkError."""
         raise NotImplementedError
 
@@ -117,10 +133,10 @@ class Layer:
 class SameValues(Layer):
     """A layer whose output holds values of its input: same type, scale and zero point."""
 
-    def value_range(self, network: QNetwork) -> tuple[int, int]:
+    def value_range(self, network: Values) -> tuple[int, int]:
         return network.value_range(self.input)
 
-    def validate(self, network: QNetwork) -> None:
+    def validate(self, network: Values) -> None:
         x, y = network.tensors[self.input], network.tensors[self.output]
         require(
             (x.dtype, x.scale, x.zero_point) == (y.dtype, y.scale, y.zero_point),
@@ -135,7 +151,7 @@ class Flatten(SameValues):
 
     kind: ClassVar[str] = "flatten"
 
-    def validate(self, network: QNetwork) -> None:
+    def validate(self, network: Values) -> None:
         super().validate(network)
         x, y = network.tensors[self.input], network.tensors[self.output]
         expected = (1, 1, x.shape[0] * x.shape[1] * x.shape[2])
@@ -156,11 +172,11 @@ class Relu(SameValues):
     low: int
     high: int
 
-    def value_range(self, network: QNetwork) -> tuple[int, int]:
+    def value_range(self, network: Values) -> tuple[int, int]:
         low, high = network.value_range(self.input)
         return max(low, min(self.low, high)), min(high, max(self.high, low))
 
-    def validate(self, network: QNetwork) -> None:
+    def validate(self, network: Values) -> None:
         super().validate(network)
         x, y = network.tensors[self.input], network.tensors[self.output]
         where = f"Layer {self.name!r}"
@@ -181,10 +197,10 @@ class Argmax(Layer):
 
     kind: ClassVar[str] = "argmax"
 
-    def value_range(self, network: QNetwork) -> tuple[int, int]:
+    def value_range(self, network: Values) -> tuple[int, int]:
         return 0, network.tensors[self.input].shape[2] - 1
 
-    def validate(self, network: QNetwork) -> None:
+    def validate(self, network: Values) -> None:
         x, y = network.tensors[self.input], network.tensors[self.output]
         where = f"Layer {self.name!r}"
         require(

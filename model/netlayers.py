@@ -16,9 +16,10 @@ from .arith import Rounding
 from .conv import Conv2d
 from .jsonfields import Fields, array, integer, items, member, number, text, type_name
 from .layers import Argmax, Flatten, Layer, NetworkError, Relu
+from .linear import Linear
 from .pool import AvgPool2d, MaxPool2d
 from .requant import Requant
-from .weights import Weights
+from .weights import Weights, with_axes
 
 __all__ = ["object_text", "read_layer", "write_layer"]
 
@@ -48,6 +49,8 @@ def _read_requant(where: str, value: object) -> Requant:
     arguments["reference"] = fields.take(
         "reference", lambda value: None if value is None else text(value)
     )
+    if "offsets" in fields.left:
+        arguments["offsets"] = tuple(fields.take("offsets", items(integer)))
     fields.done()
     try:
         return Requant(**arguments)
@@ -55,13 +58,14 @@ def _read_requant(where: str, value: object) -> Requant:
         raise NetworkError(f"{where}: {error}") from None
 
 
-def _read_weights(where: str, value: object) -> Weights:
+def _read_weights(where: str, value: object, axes: int) -> Weights:
+    """Weights (OC, KH, KW, IC / groups), or (OC, IC) where ``axes`` is 2."""
     fields = Fields(f"{where}: weights", value)
     weights = Weights(
         dtype=fields.take("type", type_name),
         scales=tuple(fields.take("scales", items(number))),
         zero_points=tuple(fields.take("zero_points", items(integer))),
-        values=fields.take("values", array(4)),
+        values=with_axes(fields.take("values", array(axes))),
     )
     fields.done()
     return weights
@@ -73,8 +77,9 @@ def object_text(fields: dict[str, str], indent: str) -> str:
     return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 
-def _write_weights(weights: Weights, indent: str) -> str:
-    channels = (f"{indent}    {json.dumps(channel)}" for channel in weights.values.tolist())
+def _write_weights(weights: Weights, indent: str, axes: int) -> str:
+    values = weights.values if axes == 4 else weights.values[:, 0, 0]
+    channels = (f"{indent}    {json.dumps(channel)}" for channel in values.tolist())
     return object_text(
         {
             "type": json.dumps(str(weights.dtype)),
@@ -87,16 +92,16 @@ def _write_weights(weights: Weights, indent: str) -> str:
 
 
 def _write_requant(requant: Requant, indent: str) -> str:
-    return object_text(
-        {
-            "multipliers": json.dumps(list(requant.multipliers)),
-            "shift": json.dumps(requant.shift),
-            "rounding": json.dumps(requant.rounding.value),
-            "clamp": json.dumps([requant.low, requant.high]),
-            "reference": json.dumps(requant.reference),
-        },
-        indent,
-    )
+    fields = {
+        "multipliers": json.dumps(list(requant.multipliers)),
+        "shift": json.dumps(requant.shift),
+        "rounding": json.dumps(requant.rounding.value),
+        "clamp": json.dumps([requant.low, requant.high]),
+        "reference": json.dumps(requant.reference),
+    }
+    if requant.offsets != (0,):
+        fields["offsets"] = json.dumps(list(requant.offsets))
+    return object_text(fields, indent)
 
 
 def _plain(
@@ -112,6 +117,10 @@ def _plain(
 PAIR = _plain(items(integer, 2), tuple)
 INTEGER = _plain(integer)
 REQUANT = Field(_read_requant, _write_requant)
+BIAS = Field(
+    read=lambda where, value: array(1)(value),
+    write=lambda bias, indent: json.dumps(bias.tolist()),
+)
 WINDOW = {"stride": PAIR, "padding": _plain(items(integer, 4), tuple)}
 
 KINDS: dict[str, tuple[type[Layer], Mapping[str, Field]]] = {
@@ -121,11 +130,16 @@ KINDS: dict[str, tuple[type[Layer], Mapping[str, Field]]] = {
             **WINDOW,
             "dilation": PAIR,
             "groups": INTEGER,
-            "weights": Field(_read_weights, _write_weights),
-            "bias": Field(
-                read=lambda where, value: array(1)(value),
-                write=lambda bias, indent: json.dumps(bias.tolist()),
-            ),
+            "weights": Field(partial(_read_weights, axes=4), partial(_write_weights, axes=4)),
+            "bias": BIAS,
+            "requant": REQUANT,
+        },
+    ),
+    "linear": (
+        Linear,
+        {
+            "weights": Field(partial(_read_weights, axes=2), partial(_write_weights, axes=2)),
+            "bias": BIAS,
             "requant": REQUANT,
         },
     ),

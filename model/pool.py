@@ -12,17 +12,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from .conv import output_extent
-from .layers import Layer, SameValues, Shape, require, require_requant
+from .layers import Layer, SameValues, Shape, Values, require, require_requant
 from .requant import Requant
-
-if TYPE_CHECKING:
-    from .network import QNetwork
 
 __all__ = ["AvgPool2d", "MaxPool2d", "pool_max", "pool_max_loop", "pool_sum", "pool_sum_loop"]
 
@@ -39,7 +36,7 @@ class _Pool(Layer):
     stride: tuple[int, int]
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
 
-    def _validate_window(self, network: QNetwork) -> None:
+    def _validate_window(self, network: Values) -> None:
         x, y = network.tensors[self.input], network.tensors[self.output]
         where = f"Layer {self.name!r}"
         require(
@@ -78,7 +75,7 @@ class MaxPool2d(_Pool, SameValues):
 
     kind: ClassVar[str] = "max_pool2d"
 
-    def validate(self, network: QNetwork) -> None:
+    def validate(self, network: Values) -> None:
         self._validate_window(network)
         SameValues.validate(self, network)
 
@@ -91,10 +88,10 @@ class AvgPool2d(_Pool):
 
     requant: Requant
 
-    def value_range(self, network: QNetwork) -> tuple[int, int]:
+    def value_range(self, network: Values) -> tuple[int, int]:
         return self.requant.low, self.requant.high
 
-    def validate(self, network: QNetwork) -> None:
+    def validate(self, network: Values) -> None:
         self._validate_window(network)
         y = network.tensors[self.output]
         require_requant(f"Layer {self.name!r}", self.requant, y, counts=(1,))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from .conv import Conv2d
-    from .network import QNetwork
+    from .layers import Values
 
 __all__ = ["accumulator_bounds", "accumulator_ranges"]
 
@@ -43,7 +43,7 @@ def accumulator_bounds(conv: Conv2d, low: int, high: int, zero_point: int) -> Bo
     return lo, hi
 
 
-def accumulator_ranges(network: QNetwork, conv: Conv2d) -> Bounds:
+def accumulator_ranges(network: Values, conv: Conv2d) -> Bounds:
     """The bounds of ``conv`` as it stands in ``network``; see :func:`accumulator_bounds`."""
     low, high = network.value_range(conv.input)
     return accumulator_bounds(conv, low, high, network.tensors[conv.input].zero_point)

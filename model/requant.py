@@ -1,9 +1,11 @@
-"""From accumulator to output: y = clamp(round(acc * M / 2**n) + Zy, low, high).
+"""From accumulator to output: y = clamp(round((acc * M + B) / 2**n) + Zy, low, high).
 
 M and n are integers that stand for Sx * Sw / Sy; M is one for the tensor or one per channel, n is
 one for the layer, so that hardware needs no barrel shifter. Source of the scheme: Jacob et al.,
 "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2.2
-(CVPR 2018), there with M of 31 bits; how narrow M may be is the business of ``narrow.py``.
+(CVPR 2018), there with M of 31 bits; how narrow M may be is the business of ``narrow.py``. B, the
+offset, is 0 but where another engine adds its bias in floats: it then holds what is left of that
+bias, in steps of 2**-n of an output step. Hardware adds it with the half of the rounding.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from .reference import REFERENCES
 
 __all__ = [
     "MAX_MULTIPLIER",
+    "MAX_OFFSET",
     "MAX_SHIFT",
     "Requant",
     "fixed_point",
@@ -31,6 +34,7 @@ __all__ = [
 
 MAX_MULTIPLIER = (1 << 31) - 1
 FLOAT64_EXACT = 51  # bits of a product, so that its quotient plus a half is exact in float64
+MAX_OFFSET = (1 << 61) - 1
 MAX_SHIFT = 61  # |acc * M| < 2**62, and half of 2**n beside it still fits int64
 
 
@@ -56,6 +60,7 @@ class Requant:
     low: int
     high: int
     reference: str | None = None
+    offsets: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
         for m in self.multipliers:
@@ -65,6 +70,9 @@ class Requant:
             raise ValueError(f"shift must be 0 to {MAX_SHIFT}, not {self.shift}")
         if self.low > self.high:
             raise ValueError(f"clamp must rise, not [{self.low}, {self.high}]")
+        for offset in self.offsets:
+            if abs(offset) > MAX_OFFSET:
+                raise ValueError(f"offset must lie within {MAX_OFFSET}, not {offset}")
         if self.reference not in (None, *REFERENCES):
             names = ", ".join(REFERENCES)
             raise ValueError(f"reference must be one of {names} or null, not {self.reference!r}")
@@ -73,11 +81,16 @@ class Requant:
         """The multipliers spread out, one for each of ``channels`` output channels."""
         return self.multipliers if len(self.multipliers) > 1 else self.multipliers * channels
 
+    @property
+    def has_offsets(self) -> bool:
+        """Whether any offset is not 0."""
+        return any(self.offsets)
 
-def fixed_point(scales: Sequence[float], bits: int) -> tuple[tuple[int, ...], int]:
+
+def fixed_point(scales: Sequence[float | Fraction], bits: int) -> tuple[tuple[int, ...], int]:
     """Write real factors as M / 2**n: the largest M has ``bits`` bits, all share one n.
 
-    Each M is the nearest integer to scale * 2**n (ties to even), computed exactly from the float64.
+    Each M is the nearest integer to scale * 2**n (ties to even), computed exactly.
     Returns (multipliers, shift). Raises ValueError where that takes a shift outside 0 to 61, or
     where a factor is so much smaller than the largest that its M would be 0.
     """
@@ -87,8 +100,9 @@ def fixed_point(scales: Sequence[float], bits: int) -> tuple[tuple[int, ...], in
         shift -= 1
     multipliers = tuple(round(Fraction(scale) * Fraction(2) ** shift) for scale in scales)
     if not 0 <= shift <= MAX_SHIFT or min(multipliers) < 1:
+        ends = f"{float(min(scales))} to {float(max(scales))}"
         raise ValueError(
-            f"factors from {min(scales)} to {max(scales)} do not fit {bits}-bit multipliers "
+            f"factors from {ends} do not fit {bits}-bit multipliers "
             f"over one shift of 0 to {MAX_SHIFT}"
         )
     return multipliers, shift
@@ -113,7 +127,8 @@ def requantize(
     Returns int64, the shape of ``acc``, in [requant.low, requant.high].
     """
     multipliers = np.array(requant.multipliers, dtype=np.int64)  # (1,) or (OC,)
-    return rescale(acc * multipliers, requant, zero_point)
+    offsets = np.array(requant.offsets, dtype=np.int64)
+    return rescale(acc * multipliers + offsets, requant, zero_point)
 
 
 def requantize_batch_last(
@@ -132,12 +147,16 @@ def requantize_batch_last(
 
     Returns integers (OC, H, W, N) in [requant.low, requant.high], as floats or int64.
     """
-    bits = (reach * max(requant.multipliers)).bit_length()
+    bits = (reach * max(requant.multipliers) + max(map(abs, requant.offsets))).bit_length()
     if max(bits, requant.shift + 1) > FLOAT64_EXACT:
         last = requantize(acc.transpose(1, 2, 3, 0).astype(np.int64), requant, zero_point)
         return last.transpose(3, 0, 1, 2)
     factors = np.array(requant.multipliers, dtype=np.float64) * 2.0**-requant.shift
-    value = round_exact_float(acc * factors[:, None, None, None], requant.rounding)
+    quotient = acc * factors[:, None, None, None]
+    if requant.has_offsets:
+        offsets = np.array(requant.offsets, dtype=np.float64) * 2.0**-requant.shift
+        quotient += offsets[:, None, None, None]
+    value = round_exact_float(quotient, requant.rounding)
     value += zero_point
     return np.clip(value, requant.low, requant.high, out=value)
 
@@ -145,6 +164,6 @@ def requantize_batch_last(
 def rescale(
     product: npt.NDArray[np.int64], requant: Requant, zero_point: int
 ) -> npt.NDArray[np.int64]:
-    """clamp(round(product / 2**n) + Zy): what follows the multiplication, |product| <= 2**62."""
+    """clamp(round(product / 2**n) + Zy): what follows the multiplication and the offset."""
     rounded = round_shift(product, requant.shift, requant.rounding)
     return clamp(rounded + zero_point, requant.low, requant.high)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .dtypes import IntType
 
-__all__ = ["Weights", "frozen_integers"]
+__all__ = ["Weights", "frozen_integers", "with_axes"]
 
 
 def frozen_integers(what: str, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -20,6 +21,11 @@ def frozen_integers(what: str, values: npt.NDArray[np.int64]) -> npt.NDArray[np.
     frozen = np.array(values, dtype=np.int64)
     frozen.setflags(write=False)
     return frozen
+
+
+def with_axes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Weights of a fully connected layer, (OC, IC), as a 1x1 convolution's; others as they are."""
+    return values[:, np.newaxis, np.newaxis] if values.ndim == 2 else values
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,19 @@ def round_exactly(v, rule):
         return floor(v + HALF)
     if rule is Rounding.HALF_AWAY:
         return floor(v + HALF) if v >= 0 else -floor(-v + HALF)
+    if rule is Rounding.FLOAT32:
+        return round(to_float32(v))
     return floor(v)
+
+
+def to_float32(v):
+    """A Fraction rounded to 24 significant bits, ties to even."""
+    if v == 0:
+        return v
+    exponent = abs(v.numerator).bit_length() - v.denominator.bit_length()
+    exponent -= abs(v) < Fraction(2) ** exponent  # 2**exponent <= |v| < 2**(exponent + 1)
+    step = Fraction(2) ** (exponent - 23)
+    return round(v / step) * step
 
 
 def requantize_exactly(acc, factor, rule, zero_point, low, high):

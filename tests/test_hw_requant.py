@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from amaranth import signed, unsigned
 from hwsim import PAUSES, run_streams
+from netgen import FIXED_POINT
 from tercet.hw.requant import Requantizer
 from tercet.model.arith import Rounding
 from tercet.model.requant import Requant, requantize
@@ -38,13 +39,13 @@ def check(requant, zero_point, channels, activation, seed, pauses="none"):
 
 
 @pytest.mark.parametrize("shift", [0, 1, 2, 9, 24])
-@pytest.mark.parametrize("rule", Rounding)
+@pytest.mark.parametrize("rule", FIXED_POINT)
 def test_equals_golden_for_every_rule(rule, shift, seed):
     multiplier = max(1, (1 << shift) // 512) if shift < 24 else 33201
     check(Requant((multiplier,), shift, rule, 0, 255), 3, 1, unsigned(8), seed)
 
 
-@pytest.mark.parametrize("rule", Rounding)
+@pytest.mark.parametrize("rule", FIXED_POINT)
 def test_equals_golden_at_ties_of_a_power_of_two(rule, seed):
     check(Requant((1,), 6, rule, -128, 127), -7, 1, signed(8), seed)
 
@@ -65,6 +66,24 @@ def test_takes_one_accumulator_a_cycle(seed):
     run = check(Requant((40000,), 24, Rounding.HALF_UP, 0, 255), 0, 1, unsigned(8), seed)
     assert np.diff(run.given).tolist() == [1] * (len(run.given) - 1)
     assert run.given[0] - run.taken[0] == Requantizer.LATENCY
+
+
+@pytest.mark.parametrize(
+    "requant",
+    [
+        Requant((1,), 0, Rounding.FLOAT32, 0, 1),
+        Requant((1,), 3, Rounding.HALF_UP, 0, 1, offsets=(1,)),
+    ],
+)
+def test_refuses_what_it_does_not_compute(requant):
+    with pytest.raises(ValueError, match=r"^Rounding must not be float32, and offsets must be 0$"):
+        Requantizer(
+            requant=requant,
+            zero_point=0,
+            channels=1,
+            accumulator_width=8,
+            activation=unsigned(8),
+        )
 
 
 def test_refuses_a_wrong_number_of_multipliers():

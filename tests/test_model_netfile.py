@@ -116,7 +116,7 @@ BAD = [
     ),
     (
         edited([*FIRST, "kind"], "conv3d"),
-        "Layer 'first': field 'kind' must be one of conv2d, max_pool2d, avg_pool2d, add, "
+        "Layer 'first': field 'kind' must be one of conv2d, linear, max_pool2d, avg_pool2d, add, "
         "relu, flatten, argmax, not 'conv3d'",
     ),
     (
@@ -158,7 +158,7 @@ BAD = [
     (
         edited([*REQUANT, "rounding"], "nearest"),
         "Layer 'first': requant: field 'rounding' must be one of half_even, half_up, half_away, "
-        "floor, not 'nearest'",
+        "floor, float32, not 'nearest'",
     ),
     (
         edited([*REQUANT, "multipliers"], [1, 2, 3, 0]),

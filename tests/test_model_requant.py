@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from rationals import requantize_exactly
+from rationals import requantize_exactly, round_exactly
 from tercet.model.arith import Rounding
 from tercet.model.requant import (
     MAX_MULTIPLIER,
@@ -20,8 +20,16 @@ from tercet.model.requant import (
 INT32_ENDS = (-(1 << 31), 1 - (1 << 31), (1 << 31) - 1)
 
 
-def make(multipliers=(3,), shift=4, rounding=Rounding.HALF_UP, low=0, high=255, reference=None):
-    return Requant(multipliers, shift, rounding, low, high, reference)
+def make(
+    multipliers=(3,),
+    shift=4,
+    rounding=Rounding.HALF_UP,
+    low=0,
+    high=255,
+    reference=None,
+    offsets=(0,),
+):
+    return Requant(multipliers, shift, rounding, low, high, reference, offsets)
 
 
 def by_definition(acc, multiplier, requant, zero_point):
@@ -71,6 +79,29 @@ def test_each_channel_has_its_own_multiplier():
     assert np.array_equal(requantize(acc, requant, 1), acc * [1, 2, 3] + 1)
 
 
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(
+    acc=st.integers(-(1 << 24), 1 << 24),
+    multiplier=st.integers(1, MAX_MULTIPLIER),
+    offset=st.integers(-(1 << 50), 1 << 50),
+    shift=st.integers(0, 50),
+    rule=st.sampled_from(Rounding),
+)
+def test_an_offset_is_added_before_the_rounding(acc, multiplier, offset, shift, rule):
+    requant = Requant((multiplier,), shift, rule, -(1 << 31), (1 << 31) - 1, offsets=(offset,))
+    exact = round_exactly(Fraction(acc * multiplier + offset, 1 << shift), rule) + 7
+    expected = [min(max(exact, requant.low), requant.high)]
+    assert requantize(np.array([acc]), requant, 7).tolist() == expected
+    fast = requantize_batch_last(np.full((1, 1, 1, 1), float(acc)), requant, 7, abs(acc))
+    assert fast.ravel().tolist() == expected
+
+
+def test_each_channel_has_its_own_offset():
+    requant = Requant((4,), 2, Rounding.FLOOR, -100, 100, offsets=(0, 4, -1))
+    acc = np.arange(12).reshape(2, 2, 3)
+    assert np.array_equal(requantize(acc, requant, 0), acc + np.array([0, 1, -1]))
+
+
 def test_one_multiplier_stands_for_all_channels():
     assert make((7,)).per_channel(3) == (7, 7, 7)
     assert make((7, 8)).per_channel(2) == (7, 8)
@@ -84,6 +115,10 @@ def test_one_multiplier_stands_for_all_channels():
         ({"multipliers": (1 << 31,)}, "multiplier must be 1 to 2147483647, not 2147483648"),
         ({"shift": -1}, "shift must be 0 to 61, not -1"),
         ({"shift": 62}, "shift must be 0 to 61, not 62"),
+        (
+            {"offsets": (0, 1 << 61)},
+            "offset must lie within 2305843009213693951, not 2305843009213693952",
+        ),
         ({"low": 5, "high": 4}, "clamp must rise, not [5, 4]"),
         (
             {"reference": "half_odd"},

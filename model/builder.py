@@ -1,0 +1,279 @@
+"""Putting an integer network together, one layer after another, as every front end does.
+
+The builder works out shapes, reachable values and accumulator bounds, and leaves one question to
+its user: which M, n and rounding stand for the real factor of a layer. That answer is a
+:data:`Rescale`; ``rescale.py`` has the usual ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .add import Add
+from .arith import Rounding
+from .conv import Conv2d, output_extent
+from .dtypes import IntType
+from .layers import Argmax, Flatten, Layer, NetworkError, Relu, Shape, Tensor
+from .linear import Linear
+from .network import QNetwork
+from .pool import AvgPool2d, MaxPool2d
+from .ranges import Bounds, accumulator_bounds
+from .requant import Requant
+from .weights import Weights
+
+__all__ = ["Builder", "Grid", "Rescale", "Window", "identifier"]
+
+# (the layer with a requantization of which only the clamp counts, the tensors it reads, the one it
+# writes, the least and greatest sum of each output channel) -> the requantization
+Rescale = Callable[[Layer, tuple[Tensor, ...], Tensor, Bounds], Requant]
+Rescaled = TypeVar("Rescaled", Conv2d, AvgPool2d, Add)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where a tensor's integers lie on the real line: real value = scale * (q - zero_point)."""
+
+    dtype: IntType
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a kernel slides: (y, x) each, padding (top, left, bottom, right)."""
+
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+
+    def extents(self, shape: Shape, kernel: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of the output; below 1 where the kernel does not fit."""
+        top, left, bottom, right = self.padding
+        return (
+            output_extent(shape[0], kernel[0], self.stride[0], (top, bottom), self.dilation[0]),
+            output_extent(shape[1], kernel[1], self.stride[1], (left, right), self.dilation[1]),
+        )
+
+
+def identifier(name: str) -> str:
+    """A layer's name from a module's or a node's: letters, digits and underscores."""
+    text = "".join(c if c.isascii() and c.isalnum() else "_" for c in name).strip("_")
+    return text if text.isidentifier() else f"layer_{text}"
+
+
+class Builder:
+    """An integer network under construction; each method adds a layer and gives what it writes.
+
+    Tensors are named like the layers that write them, the network's output ``logits``. Every method
+    raises NetworkError, naming the layer, where it does not fit its inputs.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.tensors: dict[str, Tensor] = {}
+        self._layers: list[Layer] = []
+        self._producers: dict[str, Layer] = {}
+
+    def value_range(self, tensor: str) -> tuple[int, int]:
+        """The least and greatest value that ``tensor`` can hold."""
+        if tensor in self._producers:
+            return self._producers[tensor].value_range(self)
+        dtype = self.tensors[tensor].dtype
+        return dtype.qmin, dtype.qmax
+
+    def input(self, shape: Shape, grid: Grid, name: str = "image") -> Tensor:
+        """Declare the tensor (H, W, C) that images enter by."""
+        self.tensors[name] = Tensor(name, shape, grid.dtype, grid.scale, grid.zero_point)
+        return self.tensors[name]
+
+    def conv2d(
+        self,
+        name: str,
+        x: Tensor,
+        weights: Weights,
+        bias: npt.NDArray[np.int64],
+        grid: Grid,
+        rescale: Rescale,
+        *,
+        window: Window | None = None,
+        groups: int = 1,
+        clamp: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Add a convolution.
+
+        Parameters
+        ----------
+        weights : (OC, KH, KW, IC / groups)
+        bias : int32 (OC,)
+        grid : of the output
+        clamp : the least and greatest output, where a ReLU narrows them
+        """
+        window = window or Window()
+        layer = Conv2d(
+            name=name,
+            input=x.name,
+            output=name,
+            weights=weights,
+            bias=bias,
+            requant=_unknown(grid, clamp),
+            stride=window.stride,
+            padding=window.padding,
+            dilation=window.dilation,
+            groups=groups,
+        )
+        extents = window.extents(x.shape, layer.kernel)
+        return self._sum(layer, (x,), (*extents, layer.out_channels), grid, rescale)
+
+    def linear(
+        self,
+        name: str,
+        x: Tensor,
+        weights: Weights,
+        bias: npt.NDArray[np.int64],
+        grid: Grid,
+        rescale: Rescale,
+        *,
+        clamp: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Add a fully connected layer; weights (OC, 1, 1, IC), IC in the order of ``Flatten``."""
+        layer = Linear(name, x.name, name, weights, bias, _unknown(grid, clamp))
+        return self._sum(layer, (x,), (1, 1, layer.out_channels), grid, rescale)
+
+    def max_pool2d(self, name: str, x: Tensor, kernel: tuple[int, int], window: Window) -> Tensor:
+        """Add a maximum pool."""
+        layer = MaxPool2d(
+            name, x.name, name, kernel=kernel, stride=window.stride, padding=window.padding
+        )
+        y = replace(x, name=name, shape=_shape(name, window.extents(x.shape, kernel), x.shape[2]))
+        return self._add(layer, y)
+
+    def avg_pool2d(
+        self,
+        name: str,
+        x: Tensor,
+        kernel: tuple[int, int],
+        window: Window,
+        grid: Grid,
+        rescale: Rescale,
+        *,
+        clamp: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Add an average pool; padding counts. A 1x1 kernel is a mere requantization."""
+        layer = AvgPool2d(
+            name,
+            x.name,
+            name,
+            kernel=kernel,
+            stride=window.stride,
+            padding=window.padding,
+            requant=_unknown(grid, clamp),
+        )
+        shape = (*window.extents(x.shape, kernel), x.shape[2])
+        return self._sum(layer, (x,), shape, grid, rescale)
+
+    def add(
+        self,
+        name: str,
+        a: Tensor,
+        b: Tensor,
+        grid: Grid,
+        rescale: Rescale,
+        *,
+        clamp: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Add the sum of two tensors of one shape."""
+        layer = Add(name, a.name, name, other=b.name, requant=_unknown(grid, clamp))
+        return self._sum(layer, (a, b), a.shape, grid, rescale)
+
+    def relu(self, name: str, x: Tensor, low: int, high: int) -> Tensor:
+        """Add a clamp that is fused into no layer."""
+        return self._add(Relu(name, x.name, name, low=low, high=high), replace(x, name=name))
+
+    def flatten(self, name: str, x: Tensor) -> Tensor:
+        """Add a flattening, raster order, channels last; what is flat already stays as it is."""
+        if x.shape[:2] == (1, 1):
+            return x
+        shape = (1, 1, math.prod(x.shape))
+        return self._add(Flatten(name, x.name, name), replace(x, name=name, shape=shape))
+
+    def network(self) -> QNetwork:
+        """The network; scores at one position are followed by an argmax that writes ``class``.
+
+        Raises NetworkError where there is no layer.
+        """
+        if not self._layers:
+            raise NetworkError(f"Network {self.name!r}: there must be a layer")
+        tensors, layers = dict(self.tensors), list(self._layers)
+        last = layers[-1].output
+        if "logits" not in tensors:
+            layers[-1] = replace(layers[-1], output="logits")
+            tensors = {
+                "logits" if name == last else name: tensor for name, tensor in tensors.items()
+            }
+            tensors["logits"] = replace(tensors["logits"], name="logits")
+        last = layers[-1].output
+        if tensors[last].shape[:2] == (1, 1) and not isinstance(layers[-1], Argmax):
+            bits = max((tensors[last].shape[2] - 1).bit_length(), 1)
+            tensors["class"] = Tensor("class", (1, 1, 1), IntType(bits, signed=False), 1.0, 0)
+            layers.append(Argmax("argmax", last, "class"))
+        return QNetwork(self.name, next(iter(tensors)), tensors, layers)
+
+    def _sum(
+        self,
+        layer: Rescaled,
+        inputs: tuple[Tensor, ...],
+        shape: Shape,
+        grid: Grid,
+        rescale: Rescale,
+    ) -> Tensor:
+        """Add a layer that requantizes a sum, its requantization found by ``rescale``."""
+        shape = _shape(layer.name, shape[:2], shape[2])
+        y = Tensor(layer.output, shape, grid.dtype, grid.scale, grid.zero_point)
+        try:
+            requant = rescale(layer, inputs, y, self._bounds(layer, inputs))
+        except NetworkError:
+            raise
+        except ValueError as error:
+            raise NetworkError(f"Layer {layer.name!r}: {error}") from None
+        return self._add(replace(layer, requant=requant), y)
+
+    def _bounds(self, layer: Layer, inputs: tuple[Tensor, ...]) -> Bounds:
+        """What the layer's sums can reach, before any multiplier; an addition has no such sum."""
+        if isinstance(layer, Add):
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        (x,) = inputs
+        low, high = self.value_range(x.name)
+        if isinstance(layer, AvgPool2d):
+            lo, hi = layer.bounds(low, high, x.zero_point)
+            return np.array([lo]), np.array([hi])
+        assert isinstance(layer, Conv2d)
+        return accumulator_bounds(layer, low, high, x.zero_point)
+
+    def _add(self, layer: Layer, y: Tensor) -> Tensor:
+        if layer.output in self.tensors:
+            raise NetworkError(f"Layer {layer.name!r}: the name is used twice; rename one of them")
+        self.tensors[layer.output] = y
+        layer.validate(self)
+        self._layers.append(layer)
+        self._producers[layer.output] = layer
+        return y
+
+
+def _unknown(grid: Grid, clamp: tuple[int, int] | None) -> Requant:
+    """A requantization of which only the clamp is known."""
+    low, high = clamp or (grid.dtype.qmin, grid.dtype.qmax)
+    return Requant((1,), 0, Rounding.HALF_UP, low, high)
+
+
+def _shape(name: str, extents: tuple[int, int], channels: int) -> Shape:
+    if min(extents) < 1:
+        raise NetworkError(
+            f"Layer {name!r}: the kernel does not fit its input; make the map larger or pad it"
+        )
+    return (*extents, channels)

@@ -1,0 +1,149 @@
+"""Networks put together layer by layer: what they compute, and what is refused."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from rationals import requantize_exactly
+from tercet.model.arith import Rounding
+from tercet.model.builder import Builder, Grid, Window, identifier
+from tercet.model.dtypes import IntType
+from tercet.model.golden import trace_loop
+from tercet.model.layers import NetworkError
+from tercet.model.netfile import dumps, loads
+from tercet.model.rescale import by_reference, factors, fixed
+from tercet.model.weights import Weights
+
+UINT8 = IntType(8, signed=False)
+INT8 = IntType(8, signed=True)
+RESCALE = fixed(16, Rounding.HALF_UP)
+
+
+def weights(rng, *shape, zero_point=0):
+    values = rng.integers(-127, 128, shape)
+    return Weights(values, INT8, (0.01,), (zero_point,))
+
+
+def residual(rng, rescale=RESCALE):
+    """A convolution, a fork, an addition, both pools, and two linear layers."""
+    builder = Builder("residual")
+    grid, small = Grid(UINT8, 0.02, 10), Grid(INT8, 0.05, -3)
+    x = builder.input((6, 6, 2), Grid(UINT8, 1 / 255, 0))
+    window = Window(padding=(1, 1, 1, 1))
+    a = builder.conv2d(
+        "a", x, weights(rng, 4, 3, 3, 2), rng.integers(-99, 99, 4), grid, rescale, window=window
+    )
+    b = builder.conv2d(
+        "b",
+        a,
+        weights(rng, 4, 3, 3, 1, zero_point=5),
+        np.zeros(4, np.int64),
+        small,
+        rescale,
+        window=window,
+        groups=4,
+        clamp=(-3, 100),
+    )
+    y = builder.add("sum", a, b, grid, rescale)
+    y = builder.relu("relu", y, 10, 200)
+    y = builder.max_pool2d("max", y, (2, 2), Window(stride=(2, 2)))
+    y = builder.avg_pool2d("avg", y, (2, 2), Window(), small, rescale)
+    y = builder.flatten("flat", y)
+    y = builder.linear("fc1", y, weights(rng, 7, 1, 1, 16), np.zeros(7, np.int64), grid, rescale)
+    builder.linear("fc2", y, weights(rng, 10, 1, 1, 7), np.zeros(10, np.int64), grid, rescale)
+    return builder.network()
+
+
+@pytest.mark.parametrize("rescale", [RESCALE, by_reference()], ids=["fixed", "by_reference"])
+def test_a_network_runs_the_same_in_both_forms_and_through_its_file(seed, rescale):
+    rng = np.random.default_rng(seed)
+    net = residual(rng, rescale)
+    images = rng.integers(0, 256, (3, 6, 6, 2))
+    images[0], images[1] = 0, 255
+    fast, slow = net.trace(images), trace_loop(net, net.images(images))
+    again = loads(dumps(net))
+    assert list(fast) == [
+        "image", "a", "b", "sum", "relu", "max", "avg", "flat", "fc1", "logits", "class"
+    ]  # fmt: skip
+    for name, values in fast.items():
+        np.testing.assert_array_equal(values, slow[name])
+        np.testing.assert_array_equal(values, again.trace(images)[name])
+    assert dumps(again) == dumps(net)
+    assert [layer.kind for layer in net.layers[-3:]] == ["linear", "linear", "argmax"]
+
+
+def test_offsets_go_through_the_file(seed):
+    from dataclasses import replace
+
+    net = residual(np.random.default_rng(seed))
+    first = net.layers[0]
+    layer = replace(first, requant=replace(first.requant, offsets=(1, -2, 3, 0)))
+    changed = type(net)(net.name, net.input, net.tensors, [layer, *net.layers[1:]])
+    assert loads(dumps(changed)).layers[0].requant == layer.requant
+    assert '"offsets": [1, -2, 3, 0]' in dumps(changed)
+
+
+def test_by_reference_is_the_exact_product_of_the_scales(seed):
+    net = residual(np.random.default_rng(seed), by_reference())
+    x, layer = net.tensors["image"], net.layers[0]
+    (factor,) = factors(layer, (x,), net.tensors["a"])
+    assert factor == Fraction(1 / 255) * Fraction(0.01) / Fraction(0.02)
+    images = np.random.default_rng(seed).integers(0, 256, (2, 6, 6, 2))
+    from tercet.model.conv import accumulate
+
+    acc = accumulate(net.images(images), layer, 0)
+    expected = [
+        requantize_exactly(int(value), factor, Rounding.HALF_EVEN, 10, 0, 255)
+        for value in acc.ravel()
+    ]
+    assert net.trace(images)["a"].ravel().tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("conv1", "conv1"),
+        ("blocks.0.conv", "blocks_0_conv"),
+        ("/fc/Gemm", "fc_Gemm"),
+        ("0", "layer_0"),
+        ("größe", "gr__e"),
+        ("", "layer_"),
+    ],
+)
+def test_names_become_identifiers(name, expected):
+    assert identifier(name) == expected
+
+
+def refused(build):
+    builder = Builder("net")
+    x = builder.input((4, 4, 1), Grid(UINT8, 1.0, 0))
+    with pytest.raises(NetworkError) as caught:
+        build(builder, x, np.random.default_rng(0))
+    return str(caught.value)
+
+
+def test_what_does_not_fit_is_refused_by_layer():
+    grid = Grid(UINT8, 1.0, 0)
+    assert refused(
+        lambda b, x, rng: b.conv2d(
+            "big", x, weights(rng, 1, 5, 5, 1), np.zeros(1, np.int64), grid, RESCALE
+        )
+    ) == ("Layer 'big': the kernel does not fit its input; make the map larger or pad it")
+    assert refused(
+        lambda b, x, rng: b.linear(
+            "fc", x, weights(rng, 1, 1, 1, 16), np.zeros(1, np.int64), grid, RESCALE
+        )
+    ) == (
+        "Layer 'fc': input 'image' must be one position (1, 1, C), not [4, 4, 1]; "
+        "put a flatten before it"
+    )
+    assert refused(lambda b, x, rng: [b.flatten("f", x), b.flatten("f", x)]) == (
+        "Layer 'f': the name is used twice; rename one of them"
+    )
+    assert refused(lambda b, x, rng: b.network()) == "Network 'net': there must be a layer"
+    far = Grid(UINT8, 1e-30, 0)
+    assert refused(
+        lambda b, x, rng: b.conv2d(
+            "far", x, weights(rng, 1, 1, 1, 1), np.zeros(1, np.int64), far, RESCALE
+        )
+    ).startswith("Layer 'far': factors from 1e+28 to 1e+28 do not fit 16-bit multipliers")
