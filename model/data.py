@@ -32,6 +32,7 @@ __all__ = [
     "Split",
     "cache_folder",
     "digits_for_simulation",
+    "fit_to",
     "mnist",
     "training_digits",
 ]
@@ -143,6 +144,31 @@ def digits_for_simulation(count: int) -> Digits:
     except MissingError as error:
         digits = _bundled_digits(error)
     return digits.first(count)
+
+
+def fit_to(images: Bytes, shape: tuple[int, int, int]) -> Bytes:
+    """Bring grey images to a network's input: zeros evenly around them, the channel repeated.
+
+    Parameters
+    ----------
+    images : uint8 (N, 28, 28)
+    shape : (H, W, C); H and W are 28 and an even number of pixels more, C is 1 or 3
+
+    Returns uint8 (N, H, W, C). Raises DataError for other images and other shapes.
+    """
+    if images.dtype != np.uint8 or images.shape[1:] != (SIZE, SIZE):
+        raise DataError(
+            f"images must be uint8 (N, {SIZE}, {SIZE}), not {images.dtype} {images.shape}"
+        )
+    height, width, channels = shape
+    margins = [size - SIZE for size in (height, width)]
+    if any(margin < 0 or margin % 2 for margin in margins) or channels not in (1, 3):
+        raise DataError(
+            f"Digits of {SIZE}x{SIZE} pixels fit a network that takes 1 or 3 channels and {SIZE} "
+            f"pixels or an even number more along each side, not {height}x{width}x{channels}"
+        )
+    padded = np.pad(images, ((0, 0), *((margin // 2, margin // 2) for margin in margins)))
+    return np.repeat(padded[..., np.newaxis], channels, axis=3)
 
 
 def _find(prefix: str) -> tuple[Path, Path]:

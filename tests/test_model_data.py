@@ -21,6 +21,7 @@ from tercet.model.data import (
     MissingError,
     cache_folder,
     digits_for_simulation,
+    fit_to,
     mnist,
 )
 
@@ -279,6 +280,48 @@ def test_enlarging_interpolates_exactly() -> None:
     for y, x in np.ndindex(20, 20):
         exact = sum(wy * wx * int(counts[r, c]) for r, wy in taps(y) for c, wx in taps(x))
         assert big[4 + y, 4 + x] == (exact * 255 / 16 + Fraction(1, 2)) // 1
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 1), (28, 28, 3), (30, 34, 3)])
+def test_digits_fit_a_network(digits: Digits, shape: tuple[int, int, int]) -> None:
+    found = fit_to(digits.images, shape)
+    assert (found.shape, found.dtype) == ((7, *shape), np.uint8)
+    top, left = (shape[0] - 28) // 2, (shape[1] - 28) // 2
+    for channel in range(shape[2]):
+        inside = found[:, top : top + 28, left : left + 28, channel]
+        assert np.array_equal(inside, digits.images)
+        assert found[..., channel].sum(dtype=np.int64) == digits.images.sum(dtype=np.int64)
+    assert fit_to(digits.images[:0], shape).shape == (0, *shape)
+
+
+@pytest.mark.parametrize(
+    "shape", [(27, 28, 1), (28, 31, 1), (26, 28, 3), (28, 28, 2), (28, 28, 0), (0, 0, 1)]
+)
+def test_refuses_a_network_that_digits_do_not_fit(
+    digits: Digits, shape: tuple[int, int, int]
+) -> None:
+    message = (
+        "Digits of 28x28 pixels fit a network that takes 1 or 3 channels and 28 pixels or an even "
+        f"number more along each side, not {shape[0]}x{shape[1]}x{shape[2]}"
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        fit_to(digits.images, shape)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((2, 28, 28), np.float32),
+        np.zeros((28, 28), np.uint8),
+        np.zeros((2, 28, 27), np.uint8),
+        np.zeros((2, 28, 28, 1), np.uint8),
+    ],
+    ids=["float", "one", "narrow", "channel"],
+)
+def test_refuses_to_fit_what_is_no_digits(images: np.ndarray) -> None:
+    message = f"images must be uint8 (N, 28, 28), not {images.dtype} {images.shape}"
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        fit_to(images, (28, 28, 1))
 
 
 @pytest.mark.mnist
