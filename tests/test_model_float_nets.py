@@ -8,28 +8,29 @@ import numpy as np
 import pytest
 from tercet.model import NetworkError
 from tercet.model.float.nets import (
-    NETS,
     Checkpoint,
-    ConvSpec,
     build,
-    layers_of,
+    input_shape_of,
     load,
+    net_of,
     save,
     shipped,
 )
+from tercet.model.float.nets_stride3 import STRIDE3, ConvSpec, build_copies, layers_of
 
 
 def checkpoint(network="separable", seed=3, **facts):
     rng = np.random.default_rng(seed)
     weights = {
-        spec.name: rng.normal(0, 0.3, spec.shape).astype(np.float32) for spec in layers_of(network)
+        f"{spec.name}.weight": rng.normal(0, 0.3, spec.shape).astype(np.float32)
+        for spec in layers_of(network)
     }
     return Checkpoint(network, weights, facts)
 
 
 @pytest.mark.parametrize(("network", "count"), [("plain", 729), ("separable", 171)])
 def test_weights_number_what_the_layers_say(network, count):
-    assert sum(np.prod(spec.shape) for spec in NETS[network]) == count
+    assert sum(np.prod(spec.shape) for spec in STRIDE3[network]) == count
 
 
 @pytest.mark.torch
@@ -46,27 +47,29 @@ def test_modules_have_the_layers_and_maps(network, maps):
     x = torch.zeros(2, 1, 28, 28)
     for name, module in net.named_children():
         x = module(x)
-        if name in {spec.name for spec in NETS[network]}:
+        if name in {spec.name for spec in STRIDE3[network]}:
             assert module.bias is None
             found.append(tuple(x.shape[1:]))
     assert found == maps
     assert x.shape == (2, 10)
-    assert sum(p.numel() for p in net.parameters()) == sum(np.prod(s.shape) for s in NETS[network])
+    assert sum(p.numel() for p in net.parameters()) == sum(
+        np.prod(s.shape) for s in STRIDE3[network]
+    )
     kinds = [type(module).__name__ for module in net]
     between = ["Conv2d", "Conv2d", "ReLU"] if network == "separable" else ["Conv2d", "ReLU"]
     assert kinds == [*between * 2, *between[:-1], "Flatten"]
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("network", NETS)
+@pytest.mark.parametrize("network", STRIDE3)
 def test_copies_compute_apart_from_each_other(network):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     singles = [checkpoint(network, seed) for seed in range(3)]
-    both = build(network, copies=3)
+    both = build_copies(network, copies=3)
     with torch.no_grad():
-        for spec in NETS[network]:
-            stacked = np.concatenate([single.weights[spec.name] for single in singles])
-            both.get_parameter(f"{spec.name}.weight").copy_(torch.from_numpy(stacked))
+        for name in singles[0].state:
+            stacked = np.concatenate([single.state[name] for single in singles])
+            both.get_parameter(name).copy_(torch.from_numpy(stacked))
         images = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(1))
         together = both(images).view(4, 3, 10)
         for copy, single in enumerate(singles):
@@ -74,9 +77,38 @@ def test_copies_compute_apart_from_each_other(network):
 
 
 def test_an_unknown_network_is_refused_with_the_names_there_are():
-    message = "There is no float network named 'resnet'; there are plain, separable"
+    names = "plain, separable, mnist_cnn, mnist_cnn_bn, lenet_avg, lenet_max, mobilenet"
+    for function in (net_of, build, input_shape_of):
+        message = f"There is no float network named 'resnet'; there are {names}"
+        with pytest.raises(NetworkError, match=f"^{message}$"):
+            function("resnet")
+    message = (
+        "The network 'lenet_avg' is no chain of convolutions of stride 3, as plain, separable are"
+    )
     with pytest.raises(NetworkError, match=f"^{message}$"):
-        layers_of("resnet")
+        layers_of("lenet_avg")
+
+
+def test_arrays_that_float16_holds_are_stored_in_it(tmp_path):
+    exact = checkpoint()
+    halves = {n: v.astype(np.float16).astype(np.float32) for n, v in exact.state.items()}
+    mixed = {**halves, "pw1.weight": exact.state["pw1.weight"]}
+    save(Checkpoint("separable", mixed), tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as archive:
+        kinds = {name: archive[name].dtype for name in mixed}
+    assert kinds == {n: np.float32 if n == "pw1.weight" else np.float16 for n in mixed}
+    after = load(str(tmp_path / "a.npz"))
+    for name, values in mixed.items():
+        assert after.state[name].dtype == np.float32
+        assert np.array_equal(after.state[name], values)
+
+
+@pytest.mark.parametrize("value", [1e30, -1e30, 1e-30, 65520.0])
+def test_values_beyond_float16_keep_their_float32(value, tmp_path):
+    state = dict(checkpoint().state)
+    state["pw1.weight"] = np.full((3, 1, 1, 1), value, np.float32)
+    save(Checkpoint("separable", state), tmp_path / "a.npz")
+    assert np.array_equal(load(str(tmp_path / "a.npz")).state["pw1.weight"], state["pw1.weight"])
 
 
 def test_a_spec_says_the_shape_of_its_weights():
@@ -90,10 +122,10 @@ def test_a_checkpoint_survives_its_file(tmp_path):
     after = load(str(tmp_path / "a.npz"))
     assert after.network == "separable"
     assert after.facts == {"epoch": 7}
-    assert after.weights.keys() == before.weights.keys()
-    for name, values in before.weights.items():
-        assert np.array_equal(after.weights[name], values)
-        assert after.weights[name].dtype == np.float32
+    assert after.state.keys() == before.state.keys()
+    for name, values in before.state.items():
+        assert np.array_equal(after.state[name], values)
+        assert after.state[name].dtype == np.float32
 
 
 def test_the_same_checkpoint_gives_the_same_bytes(tmp_path):
@@ -156,7 +188,7 @@ def test_a_damaged_checkpoint_is_refused_or_whole(tmp_path, seed):
 @pytest.mark.parametrize("facts", ["[1]", "{}", "no json", '{"network": []}'])
 def test_facts_that_name_no_network_are_refused(tmp_path, facts):
     path = tmp_path / "x.npz"
-    np.savez(path, facts=np.array(facts), **checkpoint().weights)
+    np.savez(path, facts=np.array(facts), **checkpoint().state)
     with refused(path, NO_CHECKPOINT):
         load(str(path))
 
@@ -164,46 +196,70 @@ def test_facts_that_name_no_network_are_refused(tmp_path, facts):
 def test_pickled_arrays_are_refused(tmp_path):
     path = tmp_path / "x.npz"
     facts = np.array(json.dumps({"network": "separable"}))
-    np.savez(path, facts=facts, dw1=np.array([{}], dtype=object))
+    np.savez(path, facts=facts, **{"dw1.weight": np.array([{}], dtype=object)})
     with refused(path, NO_CHECKPOINT):
         load(str(path))
 
 
 WRONG = {
-    "missing": (None, "the weights of layer 'pw1' are missing in separable"),
+    "missing": (None, "the array 'pw1.weight' is missing in separable"),
     "shape": (
         np.zeros((3, 1, 3, 3), np.float32),
-        "the weights of layer 'pw1' must be float32 [3, 1, 1, 1], not float32 [3, 1, 3, 3]",
+        "the array 'pw1.weight' must be float32 [3, 1, 1, 1], not float32 [3, 1, 3, 3]",
     ),
     "dtype": (
         np.zeros((3, 1, 1, 1)),
-        "the weights of layer 'pw1' must be float32 [3, 1, 1, 1], not float64 [3, 1, 1, 1]",
+        "the array 'pw1.weight' must be float32 [3, 1, 1, 1], not float64 [3, 1, 1, 1]",
     ),
     "nan": (
         np.full((3, 1, 1, 1), np.nan, np.float32),
-        "the weights of layer 'pw1' must be finite",
+        "the array 'pw1.weight' must be finite",
     ),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_weights_are_refused_by_layer(tmp_path, case):
+def test_wrong_arrays_are_refused_by_name(tmp_path, case):
     values, reason = WRONG[case]
-    weights = dict(checkpoint().weights)
-    del weights["pw1"]
+    state = dict(checkpoint().state)
+    del state["pw1.weight"]
     if values is not None:
-        weights["pw1"] = values
+        state["pw1.weight"] = values
     path = tmp_path / "x.npz"
-    np.savez(path, facts=np.array(json.dumps({"network": "separable"})), **weights)
+    np.savez(path, facts=np.array(json.dumps({"network": "separable"})), **state)
     with refused(path, reason):
         load(str(path))
 
 
-def test_weights_of_an_unknown_layer_are_refused():
-    weights = {**checkpoint().weights, "fc": np.zeros(1, np.float32)}
-    message = "the weights of layer 'fc' are unknown in separable"
+def test_an_entry_that_is_no_array_is_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    save(checkpoint(), path)
+    with zipfile.ZipFile(path) as whole:
+        entries = {name: whole.read(name) for name in whole.namelist()}
+    del entries["dw1.weight.npy"]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {**entries, "dw1.weight": b"no array"}.items():
+            archive.writestr(name, content)
+    with refused(path, NO_CHECKPOINT):
+        load(str(path))
+
+
+def test_a_few_bytes_that_unpack_to_many_are_refused_unread(tmp_path, monkeypatch):
+    path = tmp_path / "x.npz"
+    zeros = np.zeros((3, 1, 1000, 1000), np.float32)
+    facts = np.array(json.dumps({"network": "separable"}))
+    np.savez_compressed(path, facts=facts, **{"pw1.weight": zeros})
+    assert path.stat().st_size < 20_000
+    monkeypatch.setattr(np, "load", None)  # what is not called cannot unpack
+    with refused(path, NO_CHECKPOINT):
+        load(str(path))
+
+
+def test_an_unknown_array_is_refused():
+    state = {**checkpoint().state, "fc.weight": np.zeros(1, np.float32)}
+    message = "the array 'fc.weight' is unknown in separable"
     with pytest.raises(NetworkError, match=f"^{message}$"):
-        Checkpoint("separable", weights)
+        Checkpoint("separable", state)
 
 
 def test_an_absent_checkpoint_is_refused(tmp_path):
@@ -228,7 +284,7 @@ def test_an_unwritable_checkpoint_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_both_networks_ship_trained():
-    assert shipped() == ["plain", "separable"]
+def test_networks_ship_trained():
+    assert set(shipped()) >= STRIDE3.keys()
     for name in shipped():
         assert load(name).network == name

@@ -13,6 +13,7 @@ from tercet.model.data import MissingError, mnist, training_digits
 from tercet.model.dtypes import IntType
 from tercet.model.float import command_quantize, nets
 from tercet.model.float import quantize as quantize_module
+from tercet.model.float.nets_stride3 import STRIDE3, layers_of
 from tercet.model.float.quantize import (
     Options,
     accuracy,
@@ -30,8 +31,8 @@ UINT8, INT4 = IntType(8, signed=False), IntType(4, signed=True)
 def checkpoint(network, seed):
     rng = np.random.default_rng(seed)
     weights = {
-        spec.name: rng.normal(0, 0.4, spec.shape).astype(np.float32)
-        for spec in nets.layers_of(network)
+        f"{spec.name}.weight": rng.normal(0, 0.4, spec.shape).astype(np.float32)
+        for spec in layers_of(network)
     }
     return nets.Checkpoint(network, weights)
 
@@ -99,8 +100,8 @@ def test_weights_that_are_all_0_are_refused(per_channel):
 def naive_float(check, image):
     """The float network by loops, for one image (28, 28)."""
     x = image[np.newaxis] / 255
-    for spec in nets.layers_of(check.network):
-        weights, k = check.weights[spec.name].astype(float), spec.kernel
+    for spec in layers_of(check.network):
+        weights, k = check.state[f"{spec.name}.weight"].astype(float), spec.kernel
         size, per = x.shape[1] // k, spec.out_channels // spec.groups
         y = np.zeros((spec.out_channels, size, size))
         for oc, i, j in np.ndindex(y.shape):
@@ -111,7 +112,7 @@ def naive_float(check, image):
     return x.ravel()
 
 
-@pytest.mark.parametrize("network", nets.NETS)
+@pytest.mark.parametrize("network", STRIDE3)
 def test_the_float_trace_is_the_network(network):
     check, images = checkpoint(network, 3), random_images(4, 3)
     trace = float_trace(check, images)
@@ -121,7 +122,7 @@ def test_the_float_trace_is_the_network(network):
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("network", nets.NETS)
+@pytest.mark.parametrize("network", STRIDE3)
 def test_the_float_trace_is_the_module(network):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     check, images = checkpoint(network, 3), random_images(4, 700)
@@ -132,12 +133,12 @@ def test_the_float_trace_is_the_module(network):
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
-@pytest.mark.parametrize("network", nets.NETS)
+@pytest.mark.parametrize("network", STRIDE3)
 def test_layers_have_the_scales_names_and_clamps_of_the_scheme(network, per_channel):
     check, images = checkpoint(network, 5), random_images(6, 40)
     options = Options(per_channel, multiplier_bits=14, rounding=Rounding.HALF_AWAY)
     quantized = quantize(check, images, options)
-    specs, floats = nets.layers_of(network), float_trace(check, images)
+    specs, floats = layers_of(network), float_trace(check, images)
     names = [spec.name for spec in specs]
     assert [layer.name for layer in quantized.layers] == [*names, "argmax"]
     assert list(quantized.tensors) == ["image", *names[:-1], "logits", "class"]
@@ -165,7 +166,7 @@ def test_layers_have_the_scales_names_and_clamps_of_the_scheme(network, per_chan
 
 def test_a_dead_layer_is_refused_by_name():
     check = checkpoint("plain", 5)
-    weights = {**check.weights, "conv2": -np.abs(check.weights["conv2"])}
+    weights = {**check.state, "conv2.weight": -np.abs(check.state["conv2.weight"])}
     message = "Layer 'conv2': all its calibration values are 0; train the network again"
     with pytest.raises(NetworkError, match=f"^{message}$"):
         quantize(nets.Checkpoint("plain", weights), random_images(6, 5))
@@ -173,8 +174,8 @@ def test_a_dead_layer_is_refused_by_name():
 
 def test_multipliers_that_do_not_fit_are_refused_by_layer():
     check = checkpoint("plain", 5)
-    weights = {**check.weights, "conv2": check.weights["conv2"].copy()}
-    weights["conv2"][0] *= 1e-9
+    weights = {**check.state, "conv2.weight": check.state["conv2.weight"].copy()}
+    weights["conv2.weight"][0] *= 1e-9
     with pytest.raises(NetworkError) as caught:
         quantize(nets.Checkpoint("plain", weights), random_images(6, 5), Options(per_channel=True))
     assert re.fullmatch(
@@ -233,7 +234,7 @@ def arguments(*words):
 
 
 @pytest.mark.mnist
-@pytest.mark.parametrize("network", nets.NETS)
+@pytest.mark.parametrize("network", STRIDE3)
 def test_the_shipped_network_is_made_again_byte_for_byte(
     network, training, test_digits, tmp_path, capsys
 ):
@@ -242,7 +243,7 @@ def test_the_shipped_network_is_made_again_byte_for_byte(
     assert ok
     assert path.read_bytes() == (ZOO / f"{network}.json").read_bytes()
     assert json.loads(json.dumps(facts)) == facts
-    assert [layer["layer"] for layer in facts["layers"]] == [s.name for s in nets.NETS[network]]
+    assert [layer["layer"] for layer in facts["layers"]] == [s.name for s in STRIDE3[network]]
     assert all(layer["weight_sqnr_db"] > 25 for layer in facts["layers"])
     assert all(layer["activation_sqnr_db"] > 15 for layer in facts["layers"])
     shown = capsys.readouterr().out.splitlines()
@@ -270,7 +271,7 @@ TARGETS = {"plain": 0.940, "separable": 0.810}
 
 
 @pytest.mark.mnist
-@pytest.mark.parametrize("network", nets.NETS)
+@pytest.mark.parametrize("network", STRIDE3)
 def test_the_shipped_networks_reach_their_figures(network, test_digits):
     check = nets.load(network)
     floats = accuracy(float_trace(check, test_digits.images)["logits"], test_digits.labels)
@@ -281,7 +282,7 @@ def test_the_shipped_networks_reach_their_figures(network, test_digits):
     assert abs(floats - integers) <= 0.003
 
 
-@pytest.mark.parametrize("network", nets.NETS)
+@pytest.mark.parametrize("network", STRIDE3)
 def test_another_order_of_the_sums_gives_the_same_network(network, monkeypatch, seed):
     check, images = checkpoint(network, 8), random_images(9, 100)
     expected = dumps(quantize(check, images))
@@ -306,7 +307,7 @@ def test_the_command_refuses_impossible_options():
     for words, message in [
         (
             ["plain", "--net", "lenet"],
-            "There is no float network named 'lenet'; there are plain, separable",
+            f"There is no float network named 'lenet'; there are {', '.join(nets.NETS)}",
         ),
         (["plain", "--multiplier-bits", "40"], "multiplier bits must be 1 to 31, not 40"),
         (["plain", "--seed", "-1"], "seed must be 0 to 4294967295, not -1"),

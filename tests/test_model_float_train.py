@@ -12,14 +12,19 @@ from tercet.model.data import Digits
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytestmark = pytest.mark.torch
 
-from tercet.model.float import command_train  # noqa: E402
+from tercet.model.float import (  # noqa: E402
+    command_train,
+    train_common,
+    train_copies,
+)
 from tercet.model.float import train as train_module  # noqa: E402
-from tercet.model.float.nets import NETS, Checkpoint, load, save  # noqa: E402
+from tercet.model.float.nets import NETS, Checkpoint, input_shape_of, load, save  # noqa: E402
+from tercet.model.float.nets_stride3 import STRIDE3  # noqa: E402
 from tercet.model.float.quantize import accuracy, float_trace  # noqa: E402
-from tercet.model.float.recipe import RECIPES, Recipe  # noqa: E402
-from tercet.model.float.train import augment, split, train  # noqa: E402
+from tercet.model.float.recipe import RECIPES, CopiesRecipe, Recipe  # noqa: E402
+from tercet.model.float.train import accuracy_of, augment, split, train  # noqa: E402
 
-SHORT = Recipe(
+SHORT = CopiesRecipe(
     epochs=3,
     heat_epochs=1,
     copies=5,
@@ -30,6 +35,7 @@ SHORT = Recipe(
     exponent=0.5,
     penalty=1e-3,
 )
+QUICK = Recipe(epochs=1, batch=50, rate=3e-3, decay=0.02, augmentation=0.5)
 
 
 def strokes(count, seed=1):
@@ -44,14 +50,17 @@ def strokes(count, seed=1):
 
 
 @pytest.mark.parametrize("network", NETS)
-def test_two_runs_give_the_same_bytes(tmp_path, network):
-    digits = strokes(3000)
+def test_two_runs_give_the_same_bytes(tmp_path, network, monkeypatch):
+    recipe, count = (SHORT, 3000) if network in STRIDE3 else (QUICK, 300)
+    if count < 3000:
+        monkeypatch.setattr(train_common, "BLOCK", 50)
+    digits = strokes(count)
     torch.manual_seed(1)
     for name in ("a.npz", "b.npz"):
-        save(train(network, digits, SHORT, seed=5), tmp_path / name)
+        save(train(network, digits, recipe, seed=5), tmp_path / name)
         torch.manual_seed(2)  # whatever else draws from PyTorch's own generator has no say
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    save(train(network, digits, SHORT, seed=6), tmp_path / "c.npz")
+    save(train(network, digits, recipe, seed=6), tmp_path / "c.npz")
     assert (tmp_path / "a.npz").read_bytes() != (tmp_path / "c.npz").read_bytes()
 
 
@@ -73,6 +82,52 @@ def test_learns_and_keeps_a_best_epoch():
     assert accuracy(scores, choose.labels) == pytest.approx(best, abs=0.002)  # float64 against 32
 
 
+def test_a_module_learns_and_keeps_its_best_epoch():
+    digits, states = strokes(3000), []
+    threads, before = torch.get_num_threads(), torch.random.get_rng_state()
+    recipe = replace(QUICK, epochs=3)
+    found = train("mnist_cnn_bn", digits, recipe, seed=5, report=states.append)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert [(state.epoch, state.epochs) for state in states] == [(1, 3), (2, 3), (3, 3)]
+    best = max(state.accuracy for state in states)
+    assert found.facts == {
+        "seed": 5,
+        "recipe": vars(recipe),
+        "training_images": 2500,
+        "validation_images": 500,
+        "epoch": 1 + [state.accuracy for state in states].index(best),
+        "validation_accuracy": pytest.approx(best, abs=1e-6),
+    }
+    assert best > 0.95
+    _, choose = split(digits)
+    assert accuracy_of(found, choose) == pytest.approx(best, abs=1e-6)
+    assert states[-1].loss < states[0].loss
+
+
+def test_arrays_are_rounded_to_float16_before_their_figure_is_taken(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        train_module, "accuracy_of", lambda checkpoint, digits: seen.append(checkpoint) or 0.25
+    )
+    found = train("mnist_cnn", strokes(3000), replace(QUICK, half=True), seed=5)
+    for name, values in found.state.items():
+        assert values.dtype == np.float32
+        assert np.array_equal(values, values.astype(np.float16))
+        assert seen[0].state[name] is values
+    assert found.facts["validation_accuracy"] == 0.25
+
+
+@pytest.mark.parametrize("network", NETS)
+def test_examples_have_the_networks_shape(network):
+    shape = input_shape_of(network)
+    examples = train_common.Examples.of(strokes(3), shape)
+    assert examples.images.shape == (3, shape[2], *shape[:2])
+    assert (examples.images.min(), examples.images.dtype) == (0, torch.float32)
+    assert 0.9 < examples.images.max() <= 1
+    assert examples.labels.dtype == torch.int64
+
+
 def test_of_the_finalists_the_best_in_int8_is_kept(monkeypatch):
     digits, seen = strokes(3000), []
 
@@ -80,7 +135,7 @@ def test_of_the_finalists_the_best_in_int8_is_kept(monkeypatch):
         seen.append(candidate.facts["copy"])
         return {0: 0.1, 1: 0.9}.get(len(seen) - 1, 0.5)
 
-    monkeypatch.setattr(train_module, "_int8_accuracy", ranked)
+    monkeypatch.setattr(train_copies, "_int8_accuracy", ranked)
     found = train("plain", digits, replace(SHORT, finalists=3), seed=5)
     assert len(seen) == 3
     assert found.facts["copy"] == seen[1]
@@ -90,7 +145,7 @@ def test_of_the_finalists_the_best_in_int8_is_kept(monkeypatch):
 def test_weights_start_positive_where_the_recipe_says_so():
     generator = torch.Generator().manual_seed(1)
     recipe = replace(SHORT, copies=40, positive=("dw1",))
-    weights = train_module._initial_weights("separable", recipe, generator)
+    weights = train_copies._initial_weights("separable", recipe, generator)
     assert weights["dw1"].min() >= 0
     assert weights["pw1"].min() < 0
     assert weights["dw3"].shape == (40, 6, 1, 3, 3)
@@ -124,11 +179,19 @@ def test_too_few_images_to_choose_by_are_refused():
 )
 def test_impossible_recipes_are_refused(field, value, message):
     with pytest.raises(NetworkError, match=f"^{message}$"):
-        Recipe(**{**vars(SHORT), field: value})
+        CopiesRecipe(**{**vars(SHORT), field: value})
+
+
+@pytest.mark.parametrize("field", ["epochs", "batch"])
+def test_impossible_recipes_of_modules_are_refused(field):
+    with pytest.raises(NetworkError, match=f"^{field} must be at least 1, not 0$"):
+        replace(QUICK, **{field: 0})
 
 
 def test_every_network_has_a_recipe():
     assert RECIPES.keys() == NETS.keys()
+    copies = {name for name, recipe in RECIPES.items() if isinstance(recipe, CopiesRecipe)}
+    assert copies == STRIDE3.keys()
 
 
 def test_augmentation_moves_a_little_and_nothing_at_strength_0():
@@ -168,11 +231,31 @@ def test_the_command_trains_and_takes_the_figure_on_the_test_images(tmp_path, mo
     )
 
 
+def test_the_command_trains_a_module(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command_train, "training_digits", lambda: strokes(3000))
+    monkeypatch.setattr(command_train, "mnist", lambda name: strokes(400, seed=9))
+    monkeypatch.setitem(RECIPES, "mnist_cnn", replace(QUICK, epochs=7))
+    path = tmp_path / "m.npz"
+    command_train.run(arguments("mnist_cnn", "-o", str(path), "--epochs", "1"))
+    found = load(str(path))
+    assert found.facts["recipe"] == vars(QUICK)
+    line = capsys.readouterr().out.rstrip("\n")
+    assert re.fullmatch(
+        rf"mnist_cnn: [01]\.\d{{4}} on the 400 strokes, [01]\.\d{{4}} on the 500 kept to choose by "
+        rf"\(epoch 1, seed 0\) -> {re.escape(str(path))}",
+        line,
+    )
+
+
 def test_the_command_refuses_before_it_trains(tmp_path):
     with pytest.raises(
-        NetworkError, match=r"^There is no float network named 'lenet'; there are plain, separable$"
+        NetworkError,
+        match=f"^There is no float network named 'lenet'; there are {', '.join(NETS)}$",
     ):
         command_train.run(arguments("lenet"))
+    message = "The network mnist_cnn is trained alone, without copies; leave out --copies"
+    with pytest.raises(NetworkError, match=f"^{message}$"):
+        command_train.run(arguments("mnist_cnn", "--copies", "2"))
     path = tmp_path / "none" / "p.npz"
     message = f"The checkpoint {path} cannot be written: its folder does not exist"
     with pytest.raises(NetworkError, match=f"^{re.escape(message)}$"):

@@ -25,7 +25,7 @@ from ..conv import Conv2d
 from ..data import Digits, mnist, training_digits
 from ..layers import NetworkError
 from ..network import QNetwork
-from .nets import NETS, Checkpoint, layers_of, load
+from .nets import NETS, Checkpoint, load, net_of
 from .quantize import Options, accuracy, calibration_images, float_trace, quantize
 
 TABLE_WIDTH = 140  # characters; a narrower terminal wraps the lines rather than cutting numbers
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Quantize, write the network, show what became of each layer."""
     checkpoint = load(args.checkpoint)
     if args.net is not None:
-        layers_of(args.net)
+        net_of(args.net)
         if args.net != checkpoint.network:
             raise NetworkError(
                 f"The checkpoint {args.checkpoint} holds {checkpoint.network}, not {args.net}; "
@@ -130,7 +130,7 @@ def layer_facts(
         if not isinstance(layer, Conv2d):
             continue
         exact, tensor = floats[layer.output], network.tensors[layer.output]
-        weights = checkpoint.weights[layer.name].transpose(0, 2, 3, 1).astype(np.float64)
+        weights = checkpoint.state[f"{layer.name}.weight"].transpose(0, 2, 3, 1).astype(np.float64)
         scales = np.array(layer.weights.scales).reshape(-1, 1, 1, 1)
         dequantized = (integers[layer.output].astype(np.float64) - tensor.zero_point) * tensor.scale
         facts.append(

@@ -1,7 +1,7 @@
 """``tercet train``: a float network from MNIST to a checkpoint.
 
-The shipped checkpoints are made by the defaults, ``tercet train plain`` and ``tercet train
-separable``: the same bytes again with the same PyTorch on the same kind of CPU.
+The shipped checkpoints are made by the defaults, ``tercet train plain`` and so on: the same bytes
+again with the same PyTorch on the same kind of CPU.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..data import mnist, training_digits
+from ..data import Digits, mnist, training_digits
 from ..layers import NetworkError
-from .nets import NETS, Checkpoint, layers_of, save
-from .quantize import accuracy, float_trace
-from .recipe import RECIPES, Recipe
+from .nets import NETS, Checkpoint, net_of, save
+from .recipe import RECIPES, CopiesRecipe, Recipe
 
 if TYPE_CHECKING:
     from .train import Progress as State
@@ -43,25 +42,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Train, take the figure on the test images, write the checkpoint."""
-    layers_of(args.network)  # an unknown name is refused before PyTorch is imported
+    net_of(args.network)  # an unknown name is refused before PyTorch is imported
     output = args.output or Path(f"{args.network}.npz")
     if not output.parent.is_dir():
         raise NetworkError(f"The checkpoint {output} cannot be written: its folder does not exist")
+    recipe = _recipe(args)
     learn, test = training_digits(), mnist("test")
-    trained = _train(args, learn)
-    figure = accuracy(float_trace(trained, test.images)["logits"], test.labels)
+    from .train import accuracy_of  # after all that can be refused without PyTorch
+
+    trained = _train(args, recipe, learn)
+    figure = accuracy_of(trained, test)
     facts = {**trained.facts, "test_accuracy": round(figure, 6)}
-    save(Checkpoint(trained.network, trained.weights, facts), output)
+    save(Checkpoint(trained.network, trained.state, facts), output)
+    names = ("copy", "epoch", "seed")
+    which = ", ".join(f"{name} {facts[name]}" for name in names if name in facts)
     Console(soft_wrap=True, highlight=False).print(
         f"{args.network}: {figure:.4f} on the {len(test)} {test.source}, "
         f"{facts['validation_accuracy']:.4f} on the {facts['validation_images']} kept to choose by "
-        f"(copy {facts['copy']}, epoch {facts['epoch']}, seed {args.seed}) -> {output}",
+        f"({which}) -> {output}",
         markup=False,
     )
     return {"network": args.network, "checkpoint": str(output), **facts}, True
 
 
-def _train(args: argparse.Namespace, learn: Any) -> Checkpoint:
+def _train(args: argparse.Namespace, recipe: Recipe | CopiesRecipe, learn: Digits) -> Checkpoint:
     from .train import train
 
     columns = (
@@ -78,15 +82,19 @@ def _train(args: argparse.Namespace, learn: Any) -> Checkpoint:
             text = f"loss {state.loss:.4f}  validation {state.accuracy:.4f}"
             bar.update(task, total=state.epochs, completed=state.epoch, state=text)
 
-        return train(args.network, learn, _recipe(args), args.seed, report)
+        return train(args.network, learn, recipe, args.seed, report)
 
 
-def _recipe(args: argparse.Namespace) -> Recipe:
+def _recipe(args: argparse.Namespace) -> Recipe | CopiesRecipe:
     """The network's recipe with what the command line changes of it."""
     recipe = RECIPES[args.network]
     if args.epochs is not None:
         recipe = replace(recipe, epochs=args.epochs)
     if args.copies is not None:
+        if not isinstance(recipe, CopiesRecipe):
+            raise NetworkError(
+                f"The network {args.network} is trained alone, without copies; leave out --copies"
+            )
         finalists = max(min(recipe.finalists, args.copies), 1)
         recipe = replace(recipe, copies=args.copies, finalists=finalists)
     return recipe

@@ -1,8 +1,8 @@
-"""The float networks: their layers, their PyTorch modules, and the files that keep their weights.
+"""The float networks by name, and the files that keep their weights.
 
-The layers are plain data and the files plain arrays, so that quantizing needs numpy alone; PyTorch
-is imported where a module is built. A checkpoint is an .npz of float32 weights by layer name and
-one JSON text, ``facts``; it is read without pickle.
+PyTorch is imported where a module is built or its arrays must be known, so that the networks of
+stride 3 can be read and quantized by numpy alone. A checkpoint is an .npz of a module's arrays by
+PyTorch's names and one JSON text, ``facts``; it is read without pickle.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,92 +21,107 @@ import numpy.typing as npt
 
 from ..files import write_whole
 from ..layers import NetworkError
+from .nets_stride3 import INPUT_SHAPE, STRIDE3, build_copies
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["NETS", "Checkpoint", "ConvSpec", "build", "layers_of", "load", "save", "shipped"]
+__all__ = [
+    "NETS",
+    "Checkpoint",
+    "Floats",
+    "Net",
+    "build",
+    "input_shape_of",
+    "load",
+    "net_of",
+    "save",
+    "shipped",
+    "state_of",
+]
 
-INPUT_SHAPE = (28, 28, 1)
 ZOO = Path(__file__).parent.parent / "zoo" / "float"
+MAX_UNPACKED = 8_000_000  # bytes; a few deflated ones can claim any number
+UNUSED = "num_batches_tracked"  # batch norm counts batches, which nothing here reads
 
 Floats = npt.NDArray[np.float32]
+Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class ConvSpec:
-    """A bias-free convolution whose stride is its kernel; rows and columns left over are dropped.
+class Net:
+    """A float network.
 
     Parameters
     ----------
-    kernel : rows and columns, and the stride along both
-    groups : as in torch.nn.Conv2d; in_channels of them make it depthwise
-    relu : whether a ReLU follows
+    input_shape : (H, W, C) of the images it takes; the pixel p, 0 to 255, enters as p / 255
+    module : builds it, with PyTorch's initial weights: float32 (N, C, H, W) -> (N, 10)
+    shapes : gives its arrays' shapes by their names in the module's state dict
     """
 
-    name: str
-    in_channels: int
-    out_channels: int
-    kernel: int
-    groups: int = 1
-    relu: bool = False
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Of the weights: (OC, IC / groups, KH, KW)."""
-        return (self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel)
+    input_shape: tuple[int, int, int]
+    module: Callable[[], nn.Module]
+    shapes: Callable[[], Shapes]
 
 
-# Input 1x28x28, pixels scaled to 0..1; output ten scores; maps 28 -> 9 -> 3 -> 1.
-NETS: dict[str, tuple[ConvSpec, ...]] = {
-    "plain": (  # 729 weights
-        ConvSpec("conv1", 1, 3, 3, relu=True),
-        ConvSpec("conv2", 3, 6, 3, relu=True),
-        ConvSpec("conv3", 6, 10, 3),
-    ),
-    "separable": (  # 171 weights: the same three, each split into depthwise and pointwise
-        ConvSpec("dw1", 1, 1, 3),
-        ConvSpec("pw1", 1, 3, 1, relu=True),
-        ConvSpec("dw2", 3, 3, 3, groups=3),
-        ConvSpec("pw2", 3, 6, 1, relu=True),
-        ConvSpec("dw3", 6, 6, 3, groups=6),
-        ConvSpec("pw3", 6, 10, 1),
-    ),
+def _stride3(name: str) -> Net:
+    shapes: Shapes = {f"{spec.name}.weight": spec.shape for spec in STRIDE3[name]}
+    return Net(INPUT_SHAPE, partial(build_copies, name), lambda: shapes)
+
+
+def _ordinary(name: str, input_shape: tuple[int, int, int]) -> Net:
+    """A network of ``modules``, imported when it is wanted."""
+
+    def module() -> nn.Module:
+        from .modules import MODULES
+
+        return MODULES[name]()
+
+    def shapes() -> Shapes:
+        import torch
+
+        with torch.device("meta"):  # no memory, and no draw of initial weights
+            state = module().state_dict()
+        return {key: tuple(t.shape) for key, t in state.items() if not key.endswith(UNUSED)}
+
+    return Net(input_shape, module, shapes)
+
+
+NETS: dict[str, Net] = {
+    "plain": _stride3("plain"),
+    "separable": _stride3("separable"),
+    "mnist_cnn": _ordinary("mnist_cnn", (28, 28, 1)),
+    "mnist_cnn_bn": _ordinary("mnist_cnn_bn", (28, 28, 1)),
+    "lenet_avg": _ordinary("lenet_avg", (28, 28, 1)),
+    "lenet_max": _ordinary("lenet_max", (32, 32, 1)),
+    "mobilenet": _ordinary("mobilenet", (28, 28, 3)),
 }
 
 
-def layers_of(name: str) -> tuple[ConvSpec, ...]:
-    """The convolutions of a network by its name. Raises NetworkError for an unknown one."""
+def net_of(name: str) -> Net:
+    """A network by its name. Raises NetworkError for an unknown one."""
     if name not in NETS:
         raise NetworkError(f"There is no float network named {name!r}; there are {', '.join(NETS)}")
     return NETS[name]
 
 
-def build(name: str, copies: int = 1) -> nn.Sequential:
-    """Build a network's module, or ``copies`` independent ones in one, side by side as groups.
+def input_shape_of(name: str) -> tuple[int, int, int]:
+    """(H, W, C) of the images that a network takes. Raises NetworkError for an unknown name."""
+    return net_of(name).input_shape
 
-    The modules are named like the layers, ``relu`` and the layer's number follow a layer with one,
-    and a ``flatten`` closes: float32 (N, 1, 28, 28) -> (N, copies * 10), copy by copy.
+
+def build(name: str) -> nn.Module:
+    """Build a network's module with PyTorch's initial weights: float32 (N, C, H, W) -> (N, 10).
 
     Raises NetworkError for an unknown name.
     """
-    from torch import nn
+    return net_of(name).module()
 
-    modules: OrderedDict[str, nn.Module] = OrderedDict()
-    for spec in layers_of(name):
-        first = not modules  # the image is shared by all copies
-        modules[spec.name] = nn.Conv2d(
-            spec.in_channels * (1 if first else copies),
-            spec.out_channels * copies,
-            spec.kernel,
-            stride=spec.kernel,
-            groups=spec.groups * (1 if first else copies),
-            bias=False,
-        )
-        if spec.relu:
-            modules[f"relu{spec.name[-1]}"] = nn.ReLU()
-    modules["flatten"] = nn.Flatten()
-    return nn.Sequential(modules)
+
+def state_of(module: nn.Module) -> dict[str, Floats]:
+    """The arrays of a module by its own names, as a checkpoint keeps them."""
+    state = module.state_dict()
+    return {name: t.numpy().copy() for name, t in state.items() if not name.endswith(UNUSED)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,36 +131,39 @@ class Checkpoint:
     Parameters
     ----------
     network : a name of ``NETS``
-    weights : float32 (OC, IC / groups, KH, KW) by layer name, finite
+    state : float32 arrays, finite, by their names in the module's state dict ("conv1.weight")
     facts : how it was trained and what it reached; JSON values only
     """
 
     network: str
-    weights: Mapping[str, Floats]
+    state: Mapping[str, Floats]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        specs = layers_of(self.network)
-        for name in sorted(set(self.weights) ^ {spec.name for spec in specs}):
-            what = "unknown" if name in self.weights else "missing"
-            raise NetworkError(f"the weights of layer {name!r} are {what} in {self.network}")
-        for spec in specs:
-            values = self.weights[spec.name]
-            if values.shape != spec.shape or values.dtype != np.float32:
+        shapes = net_of(self.network).shapes()
+        for name in sorted(set(self.state) ^ set(shapes)):
+            what = "unknown" if name in self.state else "missing"
+            raise NetworkError(f"the array {name!r} is {what} in {self.network}")
+        for name, shape in shapes.items():
+            values = self.state[name]
+            if values.shape != shape or values.dtype != np.float32:
                 raise NetworkError(
-                    f"the weights of layer {spec.name!r} must be float32 {list(spec.shape)}, "
+                    f"the array {name!r} must be float32 {list(shape)}, "
                     f"not {values.dtype} {list(values.shape)}"
                 )
             if not np.isfinite(values).all():
-                raise NetworkError(f"the weights of layer {spec.name!r} must be finite")
+                raise NetworkError(f"the array {name!r} must be finite")
+            if name.endswith("running_var") and (values < 0).any():
+                raise NetworkError(f"the variances {name!r} must not be negative")
 
-    def module(self) -> nn.Sequential:
-        """The network's module with these weights, in evaluation mode."""
+    def module(self) -> nn.Module:
+        """The network's module with these arrays, in evaluation mode."""
         import torch
 
-        net = build(self.network)
-        state = {f"{name}.weight": torch.from_numpy(w.copy()) for name, w in self.weights.items()}
-        net.load_state_dict(state)
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn to be replaced
+            net = build(self.network)
+        state = {name: torch.from_numpy(values.copy()) for name, values in self.state.items()}
+        net.load_state_dict(state, strict=False)  # all but the counts of batches
         return net.eval()
 
 
@@ -178,8 +196,7 @@ def load(source: str) -> Checkpoint:
 def _decode(content: bytes) -> Checkpoint:
     """Read the bytes of a checkpoint. Raises NetworkError."""
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = _unpack(content)
         facts = json.loads(str(arrays.pop("facts")))
         network = facts.pop("network")
     except (
@@ -191,22 +208,45 @@ def _decode(content: bytes) -> Checkpoint:
             "it is no .npz file of arrays and a JSON text 'facts' that names its network; "
             "make it anew with tercet train"
         )
-    return Checkpoint(network, arrays, facts)
+    wide = {n: a.astype(np.float32) if a.dtype == np.float16 else a for n, a in arrays.items()}
+    return Checkpoint(network, wide, facts)
+
+
+def _unpack(content: bytes) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an .npz. Raises ValueError, or what a reader raises, where it is none."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > MAX_UNPACKED:
+            raise ValueError("unpacks to more than any network")
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    if not all(isinstance(values, np.ndarray) for values in arrays.values()):
+        raise ValueError("holds an entry that is no array")
+    return arrays
+
+
+def _narrow(values: Floats) -> npt.NDArray[Any]:
+    """The same values as float16 where it holds every one of them."""
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    return half if np.array_equal(half.astype(np.float32), values) else values
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint, whole or not at all; the same one gives the same bytes.
 
-    Raises NetworkError where the file cannot be written.
+    Arrays that float16 holds exactly are written in it, and are float32 again when read. Raises
+    NetworkError where the file cannot be written.
     """
     facts = json.dumps({"network": checkpoint.network, **checkpoint.facts}, sort_keys=True)
+    arrays = {name: _narrow(values) for name, values in checkpoint.state.items()}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, values in {**checkpoint.weights, "facts": np.array(facts)}.items():
+        for name, values in {**arrays, "facts": np.array(facts)}.items():
             entry = io.BytesIO()
             np.lib.format.write_array(entry, values, allow_pickle=False)
             # A ZipInfo of its own has a fixed date, so that no clock gets into the bytes.
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getvalue())
+            info = zipfile.ZipInfo(f"{name}.npy")
+            archive.writestr(info, entry.getvalue(), zipfile.ZIP_DEFLATED)
     try:
         write_whole(path, buffer.getvalue())
     except OSError as error:

@@ -30,7 +30,8 @@ from ..layers import Argmax, Layer, NetworkError, Tensor
 from ..network import QNetwork
 from ..requant import Requant, fixed_point
 from ..weights import Weights
-from .nets import INPUT_SHAPE, Checkpoint, ConvSpec, layers_of
+from .nets import Checkpoint
+from .nets_stride3 import INPUT_SHAPE, ConvSpec, layers_of
 
 __all__ = [
     "Options",
@@ -91,7 +92,7 @@ def float_trace(checkpoint: Checkpoint, images: npt.NDArray[np.uint8]) -> dict[s
         x = images[start : start + BATCH, :, :, np.newaxis] / 255.0
         values = {"image": x}
         for spec, name in zip(specs, names[1:], strict=True):
-            x = values[name] = _convolve(x, checkpoint.weights[spec.name], spec)
+            x = values[name] = _convolve(x, checkpoint.state[f"{spec.name}.weight"], spec)
         parts.append(values)
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
@@ -165,9 +166,8 @@ def quantize(
     for spec, source, name in zip(specs, names[:-1], names[1:], strict=True):
         try:
             tensors[name] = _activation(name, floats[name])
-            layers.append(
-                _layer(spec, checkpoint.weights[spec.name], tensors[source], tensors[name], options)
-            )
+            weights = checkpoint.state[f"{spec.name}.weight"]
+            layers.append(_layer(spec, weights, tensors[source], tensors[name], options))
         except ValueError as error:
             raise NetworkError(f"Layer {spec.name!r}: {error}") from None
     tensors["class"] = Tensor("class", (1, 1, 1), IntType(4, signed=False), 1.0, 0)

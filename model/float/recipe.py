@@ -6,12 +6,27 @@ from dataclasses import dataclass
 
 from ..layers import NetworkError
 
-__all__ = ["RECIPES", "Recipe"]
+__all__ = ["RECIPES", "CopiesRecipe", "Recipe"]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained."""
+    """How an ordinary module is trained: one cycle of AdamW on the cross entropy."""
+
+    epochs: int  # passes over the training images
+    batch: int  # images
+    rate: float  # AdamW's learning rate at its peak; one cycle, up in a sixth of the time
+    decay: float  # AdamW's weight decay, which keeps weights from standing out
+    augmentation: float  # as in CopiesRecipe
+    half: bool = False  # whether the trained arrays are rounded to float16
+
+    def __post_init__(self) -> None:
+        _refuse_below_1(self, "epochs", "batch")
+
+
+@dataclass(frozen=True)
+class CopiesRecipe:
+    """How a network of stride 3 is trained: copies side by side, the best of them kept."""
 
     epochs: int  # of the whole schedule, passes over the training images
     heat_epochs: int  # of the schedule that every copy goes through first
@@ -20,22 +35,26 @@ class Recipe:
     batch: int  # images
     rate: float  # Adam's learning rate at its peak; one cycle, up in a sixth of the time
     augmentation: float  # 0 for none; at 1 to 9 degrees, 0.2 shear, 10 % of size, half a pixel
-    exponent: float  # q of the loss at the end, 0 to 1; see _Run.loss
+    exponent: float  # q of the loss at the end, 0 to 1; see train_copies
     penalty: float  # on the mean square of the scores, which keeps their steps small in 8 bits
     positive: tuple[str, ...] = ()  # layers whose weights start positive, as a weighted mean
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "heat_epochs", "copies", "finalists", "batch"):
-            if getattr(self, name) < 1:
-                raise NetworkError(f"{name} must be at least 1, not {getattr(self, name)}")
+        _refuse_below_1(self, "epochs", "heat_epochs", "copies", "finalists", "batch")
         if self.finalists > self.copies:
             raise NetworkError(
                 f"finalists must number at most the {self.copies} copies, not {self.finalists}"
             )
 
 
-RECIPES = {
-    "plain": Recipe(
+def _refuse_below_1(recipe: Recipe | CopiesRecipe, *names: str) -> None:
+    for name in names:
+        if getattr(recipe, name) < 1:
+            raise NetworkError(f"{name} must be at least 1, not {getattr(recipe, name)}")
+
+
+RECIPES: dict[str, Recipe | CopiesRecipe] = {
+    "plain": CopiesRecipe(
         epochs=300,
         heat_epochs=10,
         copies=32,
@@ -46,7 +65,7 @@ RECIPES = {
         exponent=0.5,
         penalty=5e-4,
     ),
-    "separable": Recipe(
+    "separable": CopiesRecipe(
         epochs=250,
         heat_epochs=16,
         copies=64,
@@ -58,4 +77,9 @@ RECIPES = {
         penalty=1e-4,
         positive=("dw1", "pw1"),  # one filter for three channels: a mean serves them best
     ),
+    "mnist_cnn": Recipe(epochs=30, batch=64, rate=5e-3, decay=0.02, augmentation=1.0),
+    "mnist_cnn_bn": Recipe(epochs=25, batch=64, rate=5e-3, decay=0.02, augmentation=1.0),
+    "lenet_avg": Recipe(epochs=40, batch=64, rate=3e-3, decay=0.05, augmentation=1.0),
+    "lenet_max": Recipe(epochs=40, batch=64, rate=3e-3, decay=0.02, augmentation=1.0),
+    "mobilenet": Recipe(epochs=16, batch=64, rate=3e-3, decay=0.02, augmentation=1.0, half=True),
 }
