@@ -1,0 +1,51 @@
+"""Float PyTorch modules, read through ``torch.export`` into a float graph.
+
+``graph_of`` traces a module in evaluation mode and reads these ATen operators; anything else is
+refused by its layer's name. ``read`` quantizes what was read (``float/quantize.py``).
+
+==========================================  ====================================================
+conv2d, linear                              with or without bias; padding "same" and "valid" too
+batch_norm                                  folds into the convolution or linear layer before it
+relu, relu6, hardtanh, clamp                fuse into the layer before them, or stand alone
+max_pool2d, avg_pool2d                      without ceil_mode; padding counts in the average
+adaptive_avg_pool2d, mean over H and W      to one position: the global average pool
+add                                         of two tensors
+flatten, view, reshape, squeeze             of everything behind the batch
+dropout, contiguous, identity               nothing at inference
+==========================================  ====================================================
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ..float import graph as g
+from ..layers import NetworkError, Shape
+from .exported import Reader
+from .exported_operators import OPERATORS
+
+__all__ = ["graph_of"]
+
+
+def graph_of(module: nn.Module, shape: Shape, name: str) -> g.Graph:
+    """Read a float module.
+
+    Parameters
+    ----------
+    module : float (N, C, H, W) -> float (N, classes); left as it is, but put into evaluation mode
+    shape : (C, H, W) of one image
+    name : the network's
+
+    Raises NetworkError, naming the layer, for what cannot be traced or is not supported.
+    """
+    example = torch.zeros((2, *shape))  # one image would let torch.export specialize on 1
+    try:
+        program = torch.export.export(module.eval(), (example,))
+    except Exception as error:  # torch.export raises whatever its tracer stumbles over
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise NetworkError(
+            f"Network {name!r}: torch.export cannot trace the module ({reason}); write its forward "
+            "without control flow that depends on values"
+        ) from None
+    return Reader(program, shape, name, OPERATORS).graph()

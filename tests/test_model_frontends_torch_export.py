@@ -1,0 +1,202 @@
+"""Modules read through torch.export: the graph computes what the module computes, or is refused."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from tercet.model.float import nets  # noqa: E402
+from tercet.model.float.execute import batches, trace  # noqa: E402
+from tercet.model.float.graph import NO_CLIP, Graph, fold, fuse  # noqa: E402
+from tercet.model.frontends.torch_export import graph_of  # noqa: E402
+from tercet.model.layers import NetworkError  # noqa: E402
+from torch import nn  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+
+def scrambled(module, seed):
+    """The module in evaluation mode, its batch norms' statistics drawn as if it were trained."""
+    torch.manual_seed(seed)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d | nn.BatchNorm1d):
+            for values, ends in (
+                (part.weight, (-1, 2)),
+                (part.bias, (-1, 1)),
+                (part.running_mean, (-1, 1)),
+                (part.running_var, (0.1, 2)),
+            ):
+                nn.init.uniform_(values, *ends)
+    return module.eval()
+
+
+def same(module, shape, seed):
+    """Check that the folded graph computes what the module does, in float64; returns it."""
+    module = scrambled(module, seed)
+    graph = fold(fuse(graph_of(module, shape, "net")))
+    x = torch.rand((3, *shape), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        theirs = module.double()(x)
+    ours = trace(graph, x)[graph.output].flatten(1)
+    torch.testing.assert_close(ours, theirs.flatten(1), rtol=1e-9, atol=1e-9)
+    return graph
+
+
+@pytest.mark.parametrize("name", nets.NETS)
+def test_the_networks_by_name(name, seed):
+    height, width, channels = nets.input_shape_of(name)
+    graph = same(nets.build(name), (channels, height, width), seed)
+    assert graph.shapes[graph.output] == (10, 1, 1)
+
+
+class Everything(nn.Module):
+    """One of each operator, functional forms and a module used twice among them."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 8, (3, 5), stride=(2, 1), padding=(1, 2)), nn.BatchNorm2d(8), nn.ReLU6()
+        )
+        self.twice = nn.Conv2d(8, 8, 3, padding="same", dilation=2, groups=4, bias=False)
+        self.max = nn.MaxPool2d(3, stride=2, padding=1)
+        self.drop = nn.Dropout(0.5)
+        self.fc = nn.Linear(8 * 5 * 7, 9)
+        self.norm = nn.BatchNorm1d(9)
+
+    def forward(self, x):
+        x = self.stem(x)
+        x = torch.relu(x + self.twice(x))
+        x = self.max(self.twice(x))
+        x = nn.functional.avg_pool2d(x, (2, 3), 1, padding=1).clamp(min=0)
+        return self.norm(self.fc(self.drop(x.view(x.shape[0], -1)))).clamp(0, 4)
+
+
+def test_every_operator(seed):
+    graph = same(Everything(), (3, 16, 14), seed)
+    names = [node.name for node in graph.nodes]
+    assert names == [
+        "stem_0", "twice", "add", "twice_2", "max", "avg_pool2d", "clamp", "view", "fc"
+    ]  # fmt: skip
+    by_name = {node.name: node for node in graph.nodes}
+    assert by_name["stem_0"].clip == (0.0, 6.0)
+    assert by_name["add"].clip == (0.0, np.inf)
+    assert by_name["fc"].clip == (0.0, 4.0)
+    assert by_name["twice"].clip == NO_CLIP
+
+
+def test_global_average_by_mean(seed):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 3, 3)
+
+        def forward(self, x):
+            return self.conv(x).mean((-1, 2))
+
+    assert [node.name for node in same(Net(), (1, 6, 7), seed).nodes] == ["conv", "mean"]
+
+
+def test_batches_give_every_tensor_channels_last(seed):
+    module = scrambled(nets.build("lenet_avg"), seed)
+    graph = fold(fuse(graph_of(module, (1, 28, 28), "net")))
+    images = np.random.default_rng(seed).integers(0, 256, (130, 28, 28, 1), dtype=np.uint8)
+    parts = list(batches(graph, images))
+    assert [len(part) for part, _ in parts] == [100, 30]
+    assert parts[0][1]["conv1"].shape == (100, 28, 28, 6)
+    np.testing.assert_array_equal(parts[1][1]["image"], images[100:] / 255.0)
+    with torch.no_grad():
+        theirs = module.double()(torch.from_numpy(images[100:].transpose(0, 3, 1, 2) / 255.0))
+    np.testing.assert_allclose(parts[1][1][graph.output].reshape(30, 10), theirs, atol=1e-9)
+
+
+class Lambda(nn.Module):
+    """A convolution and a function of its output."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+        self.norm = nn.BatchNorm2d(2)
+        self.function = function
+
+    def forward(self, x):
+        return self.function(self, self.conv(x))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (
+            lambda net, x: torch.sigmoid(x),
+            "Layer 'sigmoid': the operator aten.sigmoid.default is not supported; "
+            "replace it by convolutions, linear layers, pools, additions and ReLUs",
+        ),
+        (
+            lambda net, x: net.norm(torch.relu(x)),
+            "Layer 'norm': a batch normalization folds into the convolution or linear layer right "
+            "before it, and 'conv' is none that nothing else reads; move it there",
+        ),
+        (
+            lambda net, x: nn.functional.avg_pool2d(x, 2, padding=1, count_include_pad=False),
+            "Layer 'avg_pool2d': avg_pool2d with padding and count_include_pad=False divides by "
+            "less at the border; set count_include_pad=True or padding=0",
+        ),
+        (
+            lambda net, x: nn.functional.max_pool2d(x, 2, ceil_mode=True),
+            "Layer 'max_pool2d': max_pool2d with dilation or ceil_mode is not supported; drop it",
+        ),
+        (
+            lambda net, x: x.clamp(1, 2),
+            "Layer 'clamp': it clips to [1.0, 2.0], which does not hold 0 and more; "
+            "use ReLU or ReLU6",
+        ),
+        (
+            lambda net, x: x + 1.0,
+            "Layer 'add': its input 1.0 is no activation; use layers on activations only",
+        ),
+        (
+            lambda net, x: torch.add(x, x, alpha=2),
+            "Layer 'add': add with alpha=2 is not supported; use alpha=1",
+        ),
+        (
+            lambda net, x: x.view(x.shape[0], 4, -1),
+            "Layer 'view': it reshapes [2, 4, 4] to [4, 8]; "
+            "only flatten everything behind the batch",
+        ),
+        (
+            lambda net, x: x.mean(1),
+            "Layer 'mean': mean is supported over rows and columns alone; use dim=(2, 3)",
+        ),
+        (
+            lambda net, x: nn.functional.conv2d(x, x),
+            "Layer 'conv2d': its weights are not parameters but computed from others; "
+            "remove parametrizations such as weight_norm first",
+        ),
+    ],
+)
+def test_what_cannot_be_represented_is_refused_by_layer(function, message):
+    with pytest.raises(NetworkError) as caught:
+        fuse(graph_of(Lambda(function), (1, 6, 6), "net"))
+    assert str(caught.value) == message
+
+
+def test_what_cannot_be_traced_is_refused():
+    with pytest.raises(NetworkError) as caught:
+        graph_of(Lambda(lambda net, x: x if x.sum() > 0 else -x), (1, 6, 6), "net")
+    assert str(caught.value).startswith("Network 'net': torch.export cannot trace the module (")
+    assert str(caught.value).endswith(
+        "; write its forward without control flow that depends on values"
+    )
+
+
+def test_infinite_weights_are_refused():
+    net = Lambda(lambda net, x: x)
+    nn.init.constant_(net.conv.weight, float("nan"))
+    with pytest.raises(NetworkError) as caught:
+        graph_of(net, (1, 6, 6), "net")
+    assert str(caught.value) == (
+        "Layer 'conv': the values of 'conv.weight' are not all finite; train it again"
+    )
+
+
+def test_an_empty_network_is_refused():
+    with pytest.raises(NetworkError, match=r"^Network 'net': there must be a layer$"):
+        Graph("net", (1, 2, 2), ())
