@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from tercet.model import NetworkError
+from tercet.model.data import MissingError, mnist
 from tercet.model.float.nets import (
     NETS,
     Checkpoint,
@@ -14,9 +15,12 @@ from tercet.model.float.nets import (
     state_of,
 )
 from tercet.model.float.nets_stride3 import STRIDE3
+from tercet.model.float.recipe import RECIPES
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytestmark = pytest.mark.torch
+
+from tercet.model.float.train import accuracy_of  # noqa: E402
 
 # What a PyTorch user would count: parameters, convolutions, linear layers, batch norms.
 ORDINARY = {
@@ -138,3 +142,25 @@ def test_negative_variances_are_refused():
     message = "the variances 'bn2.running_var' must not be negative"
     with pytest.raises(NetworkError, match=f"^{message}$"):
         Checkpoint("mnist_cnn_bn", state)
+
+
+# The shipped networks on the 10,000 test images: the figure, and what it must reach at least.
+FIGURES = {
+    "mnist_cnn": (0.9884, 0.985),
+    "mnist_cnn_bn": (0.9909, 0.985),
+    "lenet_avg": (0.9898, 0.988),
+}
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize("network", FIGURES)
+def test_the_shipped_networks_reach_their_figures(network):
+    try:
+        digits = mnist("test")
+    except MissingError as error:
+        pytest.skip(str(error))
+    check, (figure, target) = load(network), FIGURES[network]
+    assert check.facts["recipe"] == vars(RECIPES[network])
+    assert check.facts["test_accuracy"] == figure >= target
+    # Another CPU's order of summation may turn a near tie.
+    assert accuracy_of(check, digits) == pytest.approx(figure, abs=2e-4)

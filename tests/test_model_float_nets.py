@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tercet.model import NetworkError
 from tercet.model.float.nets import (
+    NETS,
     Checkpoint,
     build,
     input_shape_of,
@@ -286,5 +287,6 @@ def test_an_unwritable_checkpoint_leaves_nothing(tmp_path):
 
 def test_networks_ship_trained():
     assert set(shipped()) >= STRIDE3.keys()
-    for name in shipped():
+    assert set(shipped()) <= NETS.keys()
+    for name in STRIDE3:
         assert load(name).network == name
