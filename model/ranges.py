@@ -21,26 +21,37 @@ if TYPE_CHECKING:
 
 __all__ = ["accumulator_bounds", "accumulator_ranges"]
 
-Bounds = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+Integers = npt.NDArray[np.int64]
+Bounds = tuple[Integers, Integers]
 
 
-def accumulator_bounds(conv: Conv2d, low: int, high: int, zero_point: int) -> Bounds:
+def accumulator_bounds(
+    conv: Conv2d, low: int | Integers, high: int | Integers, zero_point: int
+) -> Bounds:
     """Bound each output channel's accumulator, bias included.
 
     Parameters
     ----------
-    low, high : the least and greatest input activation
+    low, high : the least and greatest input activation, or int64 (IC,) those of each channel
     zero_point : Zx
 
     Returns (lo, hi), int64 (OC,): attained where ``low <= zero_point <= high`` and no padding or
     tail interferes, and never exceeded.
     """
     weights = conv.weights.centered  # (OC, KH, KW, ICG)
-    ends = np.stack([weights * (low - zero_point), weights * (high - zero_point)])
+    ends = np.stack([weights * (_spread(conv, end) - zero_point) for end in (low, high)])
     axes = (1, 2, 3)
     lo = np.minimum(ends.min(axis=0), 0).sum(axis=axes) + conv.bias
     hi = np.maximum(ends.max(axis=0), 0).sum(axis=axes) + conv.bias
     return lo, hi
+
+
+def _spread(conv: Conv2d, values: int | Integers) -> int | Integers:
+    """One value per input channel in front of the weights that it meets: (OC, 1, 1, ICG)."""
+    if isinstance(values, int):
+        return values
+    of_groups = values.reshape(conv.groups, -1)
+    return np.repeat(of_groups, conv.out_channels // conv.groups, axis=0)[:, None, None]
 
 
 def accumulator_ranges(network: Values, conv: Conv2d) -> Bounds:

@@ -1,0 +1,105 @@
+"""State dicts from files: arrays by PyTorch's names, out of an .npz or a .pt, without pickle."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..layers import NetworkError, require
+
+__all__ = ["State", "by_layer", "read_state"]
+
+State = Mapping[str, npt.NDArray[Any]]
+MAX_UNPACKED = 1 << 28  # bytes; a few deflated ones can claim any number
+
+
+def read_state(path: str | os.PathLike[str]) -> State:
+    """Read a state dict: .npz as numpy.savez writes it, .pt or .pth as torch.save does.
+
+    A .pt file needs PyTorch, and is read with ``weights_only=True``. Returns arrays by name, in the
+    file's order. Raises NetworkError, one sentence that names the file, for anything else.
+    """
+    name = os.fspath(path)
+    suffix = Path(name).suffix
+    if suffix not in (".npz", ".pt", ".pth"):
+        raise NetworkError(f"The state dict {name} must be an .npz or a .pt file")
+    try:
+        content = Path(name).read_bytes()
+    except OSError as error:
+        raise NetworkError(f"The state dict {name} cannot be read: {error.strerror}") from None
+    try:
+        return _from_npz(content) if suffix == ".npz" else _from_pt(content)
+    except NetworkError as error:
+        raise NetworkError(f"The state dict {name} {error}") from None
+
+
+def _from_npz(content: bytes) -> State:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = [entry.filename for entry in archive.infolist()]
+            size = sum(entry.file_size for entry in archive.infolist())
+    except zipfile.BadZipFile:
+        raise NetworkError("is no whole .npz file; save it anew with numpy.savez") from None
+    for entry in sorted(entries):
+        if entries.count(entry) > 1:
+            raise NetworkError(f"holds {entry.removesuffix('.npy')!r} twice; save it anew")
+    if size > MAX_UNPACKED:
+        raise NetworkError(f"unpacks to {size} bytes, more than the {MAX_UNPACKED} read here")
+    state = {}
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        for entry in archive.files:
+            try:
+                values = archive[entry]
+            except Exception:  # an object array, or what zlib and numpy say of damaged bytes
+                values = None
+            if not isinstance(values, np.ndarray):
+                raise NetworkError(
+                    f"holds {entry!r}, which is no whole array of numbers (pickled objects are "
+                    "not read); save it anew as numbers"
+                )
+            state[entry] = values
+    return state
+
+
+def _from_pt(content: bytes) -> State:
+    import torch
+
+    try:
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception:  # torch, pickle and zipfile each have their own for what they refuse
+        loaded = None
+    if not isinstance(loaded, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in loaded.items()
+    ):
+        raise NetworkError(
+            "is no file of tensors by name that torch.load(..., weights_only=True) reads; "
+            "save the state dict itself: torch.save(net.state_dict(), path)"
+        )
+    return {name: value.detach().numpy() for name, value in loaded.items()}
+
+
+def by_layer(state: State) -> dict[str, dict[str, npt.NDArray[Any]]]:
+    """The arrays ``weight`` and, where there is one, ``bias`` of each layer, in the file's order.
+
+    Raises NetworkError for an array of another name, and a layer without weights.
+    """
+    layers: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    for key, values in state.items():
+        layer, _, kind = key.rpartition(".")
+        require(
+            layer.isidentifier() and layer.isascii() and kind in ("weight", "bias"),
+            f"Array {key!r}: arrays must be called like conv1.weight and conv1.bias; "
+            "leave out what is neither, batch norm folded into the weights",
+        )
+        layers.setdefault(layer, {})[kind] = np.asarray(values)
+    require(bool(layers), "The state dict is empty; it must hold conv1.weight and so on")
+    for layer, arrays in layers.items():
+        require("weight" in arrays, f"Layer {layer!r}: the array '{layer}.weight' is missing")
+    return layers
