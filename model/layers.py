@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -21,6 +22,7 @@ __all__ = [
     "Shape",
     "Tensor",
     "Values",
+    "in_layer",
     "require",
     "require_requant",
 ]
@@ -36,6 +38,17 @@ def require(condition: bool, message: str) -> None:
     """Raise NetworkError with ``message`` unless ``condition`` holds."""
     if not condition:
         raise NetworkError(message)
+
+
+@contextmanager
+def in_layer(name: str) -> Iterator[None]:
+    """Put the layer's name before the sentence of a NetworkError that does not have it yet."""
+    try:
+        yield
+    except NetworkError as error:
+        if str(error).startswith("Layer "):
+            raise
+        raise NetworkError(f"Layer {name!r}: {error}") from None
 
 
 @dataclass(frozen=True)

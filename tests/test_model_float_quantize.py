@@ -10,22 +10,24 @@ import pytest
 from tercet.model import NetworkError, load
 from tercet.model.arith import Rounding
 from tercet.model.data import MissingError, mnist, training_digits
-from tercet.model.dtypes import IntType
 from tercet.model.float import command_quantize, nets
-from tercet.model.float import quantize as quantize_module
 from tercet.model.float.nets_stride3 import STRIDE3, layers_of
-from tercet.model.float.quantize import (
-    Options,
-    accuracy,
-    activation_parameters,
-    calibration_images,
-    float_trace,
-    quantize,
-    quantize_weights,
-)
 from tercet.model.netfile import ZOO, dumps
 
-UINT8, INT4 = IntType(8, signed=False), IntType(4, signed=True)
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+from tercet.model.float import execute  # noqa: E402
+from tercet.model.float.graph import fold, fuse  # noqa: E402
+from tercet.model.float.quantize import (  # noqa: E402
+    Options,
+    Schemes,
+    accuracy,
+    calibration_images,
+    quantize,
+)
+from tercet.model.float.schemes import Scheme  # noqa: E402
+from tercet.model.float.train_common import accuracy_of  # noqa: E402
+
+pytestmark = pytest.mark.torch
 
 
 def checkpoint(network, seed):
@@ -41,60 +43,11 @@ def random_images(seed, count):
     return np.random.default_rng(seed).integers(0, 256, (count, 28, 28), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("dtype", [UINT8, INT4, IntType(8, signed=True)], ids=str)
-def test_activation_parameters_are_the_formulas(seed, dtype):
-    rng = np.random.default_rng(seed)
-    edges = [(0.0, 1.0), (-1.0, 0.0), (0.5, 2.0), (-3.0, -2.0), (-1e-30, 1e30), (-127.5, 127.5)]
-    for rmin, rmax in [*edges, *np.sort(rng.normal(0, 5, (300, 2)), axis=1).tolist()]:
-        scale, zero_point = activation_parameters(rmin, rmax, dtype)
-        low, high = min(Fraction(rmin), Fraction(0)), max(Fraction(rmax), Fraction(0))
-        exact = (high - low) / (dtype.qmax - dtype.qmin)
-        assert abs(Fraction(scale) / exact - 1) < Fraction(1, 1 << 52)
-        exact_zero = dtype.qmin - low / Fraction(scale)
-        assert abs(zero_point - exact_zero) <= Fraction(1, 2) + Fraction(1, 1 << 40)
-        assert dtype.qmin <= zero_point <= dtype.qmax
-        # The range is covered to half a step at each end.
-        for real, q in ((low, dtype.qmin), (high, dtype.qmax)):
-            assert abs((q - zero_point) * Fraction(scale) - real) <= Fraction(scale) * Fraction(
-                51, 100
-            )
-
-
-def test_activation_parameters_at_ties_go_to_the_even_zero_point():
-    assert activation_parameters(-0.5, 254.5, UINT8) == (1.0, 0)
-    assert activation_parameters(-1.5, 253.5, UINT8) == (1.0, 2)
-
-
-def test_an_empty_range_is_refused():
-    message = "all its calibration values are 0; train the network again"
-    with pytest.raises(NetworkError, match=f"^{message}$"):
-        activation_parameters(0.0, 0.0, UINT8)
-
-
-@pytest.mark.parametrize("per_channel", [False, True])
-def test_weights_are_the_nearest_multiples_of_the_scale(seed, per_channel):
-    values = np.random.default_rng(seed).normal(0, 1, (5, 2, 3, 4)).astype(np.float32)
-    weights = quantize_weights(values, per_channel)
-    assert weights.values.shape == (5, 3, 4, 2)
-    assert weights.zero_points == (0,) * len(weights.scales)
-    assert len(weights.scales) == (5 if per_channel else 1)
-    for oc, ic, y, x in np.ndindex(values.shape):
-        largest = Fraction(float(np.abs(values[oc] if per_channel else values).max()))
-        scale = Fraction(weights.scales[oc if per_channel else 0])
-        assert abs(scale / (largest / 127) - 1) < Fraction(1, 1 << 52)
-        exact = Fraction(float(values[oc, ic, y, x])) / scale
-        assert abs(int(weights.values[oc, y, x, ic]) - exact) <= Fraction(1, 2) + Fraction(
-            1, 1 << 40
-        )
-    tops = np.abs(weights.values).max(axis=(1, 2, 3)) if per_channel else abs(weights.values).max()
-    assert np.all(tops == 127)
-
-
-@pytest.mark.parametrize("per_channel", [False, True])
-def test_weights_that_are_all_0_are_refused(per_channel):
-    message = "its weights are all 0, in one channel at least; train the network again"
-    with pytest.raises(NetworkError, match=f"^{message}$"):
-        quantize_weights(np.zeros((2, 1, 1, 1), np.float32), per_channel)
+def float_trace(check, images):
+    """Every tensor of the folded float network, float64 (N, H, W, C)."""
+    graph = fold(fuse(check.graph()))
+    parts = [values for _, values in execute.batches(graph, images[..., np.newaxis])]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def naive_float(check, image):
@@ -116,28 +69,18 @@ def naive_float(check, image):
 def test_the_float_trace_is_the_network(network):
     check, images = checkpoint(network, 3), random_images(4, 3)
     trace = float_trace(check, images)
+    last = layers_of(network)[-1].name
     for index, image in enumerate(images):
-        assert np.allclose(trace["logits"][index].ravel(), naive_float(check, image), rtol=1e-12)
-    assert float_trace(check, images[:0])["logits"].shape == (0, 1, 1, 10)
-
-
-@pytest.mark.torch
-@pytest.mark.parametrize("network", STRIDE3)
-def test_the_float_trace_is_the_module(network):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    check, images = checkpoint(network, 3), random_images(4, 700)
-    with torch.no_grad():
-        module = check.module().double()
-        theirs = module(torch.from_numpy(images[:, np.newaxis] / 255.0)).numpy()
-    assert np.allclose(float_trace(check, images)["logits"].reshape(-1, 10), theirs, rtol=1e-9)
+        assert np.allclose(trace[last][index].ravel(), naive_float(check, image), rtol=1e-12)
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize("network", STRIDE3)
 def test_layers_have_the_scales_names_and_clamps_of_the_scheme(network, per_channel):
     check, images = checkpoint(network, 5), random_images(6, 40)
-    options = Options(per_channel, multiplier_bits=14, rounding=Rounding.HALF_AWAY)
-    quantized = quantize(check, images, options)
+    schemes = Schemes(weights=Scheme(symmetric=True, per_channel=per_channel))
+    options = Options(schemes, multiplier_bits=14, rounding=Rounding.HALF_AWAY)
+    quantized = quantize(check.graph(), images[..., np.newaxis], options)
     specs, floats = layers_of(network), float_trace(check, images)
     names = [spec.name for spec in specs]
     assert [layer.name for layer in quantized.layers] == [*names, "argmax"]
@@ -147,8 +90,9 @@ def test_layers_have_the_scales_names_and_clamps_of_the_scheme(network, per_chan
     assert (str(label.dtype), label.scale, label.zero_point) == ("uint4", 1.0, 0)
     for spec, layer in zip(specs, quantized.layers, strict=False):
         x, y = quantized.tensors[layer.input], quantized.tensors[layer.output]
-        ends = (float(np.float32(end)) for end in (floats[y.name].min(), floats[y.name].max()))
-        assert (y.scale, y.zero_point) == activation_parameters(*ends, UINT8)
+        exact = floats[layer.name]
+        grid = Scheme().grid(*(float(np.float32(end)) for end in (exact.min(), exact.max())))
+        assert (y.dtype, y.scale, y.zero_point) == (grid.dtype, grid.scale, grid.zero_point)
         requant = layer.requant
         assert (requant.low, requant.high) == (y.zero_point if spec.relu else 0, 255)
         assert (requant.rounding, requant.reference) == (Rounding.HALF_AWAY, None)
@@ -169,15 +113,17 @@ def test_a_dead_layer_is_refused_by_name():
     weights = {**check.state, "conv2.weight": -np.abs(check.state["conv2.weight"])}
     message = "Layer 'conv2': all its calibration values are 0; train the network again"
     with pytest.raises(NetworkError, match=f"^{message}$"):
-        quantize(nets.Checkpoint("plain", weights), random_images(6, 5))
+        quantize(nets.Checkpoint("plain", weights).graph(), random_images(6, 5)[..., np.newaxis])
 
 
 def test_multipliers_that_do_not_fit_are_refused_by_layer():
     check = checkpoint("plain", 5)
     weights = {**check.state, "conv2.weight": check.state["conv2.weight"].copy()}
     weights["conv2.weight"][0] *= 1e-9
+    options = Options(Schemes(weights=Scheme(symmetric=True, per_channel=True)))
+    graph, images = nets.Checkpoint("plain", weights).graph(), random_images(6, 5)[..., np.newaxis]
     with pytest.raises(NetworkError) as caught:
-        quantize(nets.Checkpoint("plain", weights), random_images(6, 5), Options(per_channel=True))
+        quantize(graph, images, options)
     assert re.fullmatch(
         r"Layer 'conv2': factors from \S+ to \S+ do not fit 16-bit multipliers "
         r"over one shift of 0 to 61",
@@ -248,8 +194,9 @@ def test_the_shipped_network_is_made_again_byte_for_byte(
     assert all(layer["activation_sqnr_db"] > 15 for layer in facts["layers"])
     shown = capsys.readouterr().out.splitlines()
     assert shown[-1] == (
-        f"{network}: int8 {facts['int8_accuracy']:.4f}, float {facts['float_accuracy']:.4f} "
-        f"on the 10000 MNIST test images -> {path}"
+        f"{network}: integers {facts['int_accuracy']:.4f}, float {facts['float_accuracy']:.4f}, "
+        f"lost {100 * (facts['float_accuracy'] - facts['int_accuracy']):.2f} points on the "
+        f"10000 MNIST test images -> {path}"
     )
 
 
@@ -261,7 +208,7 @@ def test_facts_are_json_where_a_channel_has_one_weight(training, test_digits, tm
     assert layers["pw1"]["weight_sqnr_db"] is None  # 127 times its scale: nothing is lost
     json.dumps(facts, allow_nan=False)
     rows = capsys.readouterr().out.splitlines()
-    assert [row.split("│")[8].strip() for row in rows if "pw1" in row] == ["exact"]
+    assert [row.split("│")[10].strip() for row in rows if "pw1" in row] == ["exact"]
     assert not any("…" in row for row in rows)
 
 
@@ -274,7 +221,7 @@ TARGETS = {"plain": 0.940, "separable": 0.810}
 @pytest.mark.parametrize("network", STRIDE3)
 def test_the_shipped_networks_reach_their_figures(network, test_digits):
     check = nets.load(network)
-    floats = accuracy(float_trace(check, test_digits.images)["logits"], test_digits.labels)
+    floats = accuracy_of(check, test_digits)
     integers = accuracy(load(network)(test_digits.images), test_digits.labels)
     assert (round(floats, 4), round(integers, 4)) == FIGURES[network]
     assert check.facts["test_accuracy"] == round(floats, 6)
@@ -284,16 +231,16 @@ def test_the_shipped_networks_reach_their_figures(network, test_digits):
 
 @pytest.mark.parametrize("network", STRIDE3)
 def test_another_order_of_the_sums_gives_the_same_network(network, monkeypatch, seed):
-    check, images = checkpoint(network, 8), random_images(9, 100)
-    expected = dumps(quantize(check, images))
-    rng, convolve = np.random.default_rng(seed), quantize_module._convolve
+    graph, images = checkpoint(network, 8).graph(), random_images(9, 100)[..., np.newaxis]
+    expected = dumps(quantize(graph, images))
+    rng, exactly = np.random.default_rng(seed), execute.apply
 
-    def shaken(*args):
-        exact = convolve(*args)
-        return exact * (1 + rng.uniform(-1, 1, exact.shape) * 2.0**-50)
+    def shaken(node, inputs):
+        exact = exactly(node, inputs)
+        return exact * (1 + torch.from_numpy(rng.uniform(-1, 1, exact.shape)) * 2.0**-50)
 
-    monkeypatch.setattr(quantize_module, "_convolve", shaken)
-    assert dumps(quantize(check, images)) == expected
+    monkeypatch.setattr(execute, "apply", shaken)
+    assert dumps(quantize(graph, images)) == expected
 
 
 @pytest.mark.mnist
@@ -310,6 +257,16 @@ def test_the_command_refuses_impossible_options():
             f"There is no float network named 'lenet'; there are {', '.join(nets.NETS)}",
         ),
         (["plain", "--multiplier-bits", "40"], "multiplier bits must be 1 to 31, not 40"),
+        (["plain", "--bits-w", "9"], "weights must have 2 to 8 bits, not 9"),
+        (["plain", "--bits-a", "1"], "bits must be 2 to 16, not 1"),
+        (
+            ["plain", "--observer", "percentile", "--percentile", "nan"],
+            "percentile must lie above 50 and up to 100, not nan",
+        ),
+        (
+            ["plain", "--layer", "conv1=8"],
+            "--layer must be NAME=W,A such as conv1=8,8, not 'conv1=8'",
+        ),
         (["plain", "--seed", "-1"], "seed must be 0 to 4294967295, not -1"),
     ]:
         with pytest.raises(NetworkError, match=f"^{re.escape(message)}$"):

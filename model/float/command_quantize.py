@@ -2,8 +2,7 @@
 
 The shipped networks are made by
 
-    tercet quantize plain --net plain -o plain.json
-    tercet quantize separable --net separable -o separable.json
+    tercet quantize NET --net NET -o NET.json
 
 from the shipped checkpoints, byte for byte on any machine.
 """
@@ -15,166 +14,185 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from .. import netfile
 from ..arith import Rounding
-from ..conv import Conv2d
-from ..data import Digits, mnist, training_digits
+from ..data import Digits, fit_to, mnist, training_digits
 from ..layers import NetworkError
 from ..network import QNetwork
-from .nets import NETS, Checkpoint, load, net_of
-from .quantize import Options, accuracy, calibration_images, float_trace, quantize
+from .graph import Graph
+from .nets import NETS, Checkpoint, input_shape_of, load, net_of
+from .observers import OBSERVERS
+from .quantize import Options, Schemes, accuracy, calibration_images, prepare, quantize
+from .report import layer_facts, layer_table
+from .schemes import Scheme
 
-TABLE_WIDTH = 140  # characters; a narrower terminal wraps the lines rather than cutting numbers
+TABLE_WIDTH = 160  # characters; a narrower terminal wraps the lines rather than cutting numbers
+MEASURED = 200  # calibration images that the signal-to-noise ratios are taken on
 HELP = "quantize a checkpoint to an integer network"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument(
-        "checkpoint", metavar="CKPT", help="a shipped checkpoint's name, or a path ending in .npz"
-    )
-    parser.add_argument(
-        "--net", metavar="NET", help=f"the network it must be, one of {', '.join(NETS)}"
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="the network file (default: NET.json)"
-    )
-    parser.add_argument(
-        "--per-channel",
-        action="store_true",
-        help="one weight scale for each output channel (default: one for each layer)",
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("checkpoint", metavar="CKPT", help="a shipped checkpoint's name, or a path ending in .npz")
+    add("--net", metavar="NET", help=f"the network it must be, one of {', '.join(NETS)}")
+    add("-o", "--output", type=Path, metavar="FILE", help="the network file (default: NET.json)")
+    add_scheme_arguments(parser)
+    add(
         "--multiplier-bits",
         type=int,
         default=16,
         metavar="BITS",
         help="width of the largest multiplier, 1 to 31 (default: %(default)s)",
     )
-    parser.add_argument(
+    add(
         "--rounding",
         choices=[rule.value for rule in Rounding],
         default=Rounding.HALF_UP.value,
         help="of accumulator * multiplier / 2**shift (default: %(default)s)",
     )
-    parser.add_argument(
+    numbers: dict[str, Any] = {"type": float, "nargs": "+", "metavar": "X"}
+    add("--mean", default=[0.0], help="the network expects pixels less this, of 0..1", **numbers)
+    add("--std", default=[1.0], help="and divided by this; one number or one a channel", **numbers)
+    add(
         "--images",
         type=int,
         default=1000,
         help="training images to calibrate on (default: %(default)s)",
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the choice of images (default: %(default)s)"
+    add("--seed", type=int, default=0, help="of the choice of images (default: %(default)s)")
+
+
+def add_scheme_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how weights and activations are quantized; :func:`schemes_of` reads it."""
+    add = parser.add_argument
+    add("--bits-w", type=int, default=8, metavar="BITS", help="of weights, 2 to 8, default 8")
+    add(
+        "--bits-a", type=int, default=8, metavar="BITS", help="of activations, 2 to 16 (default: 8)"
+    )
+    add(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="NAME=W,A",
+        help="other bits for one layer; may be repeated",
+    )
+    add("--per-channel", action="store_true", help="a weight scale for each output channel")
+    add("--affine-w", action="store_true", help="unsigned weights with a zero point")
+    add("--symmetric-a", action="store_true", help="signed activations, zero point 0")
+    add("--reduced", action="store_true", help="activations in one bit less than their type has")
+    for what, letter in (("activations", ""), ("weights", "-w")):
+        add(
+            f"--observer{letter}",
+            choices=list(OBSERVERS),
+            default="minmax",
+            help=f"finds the ranges of {what} (default: %(default)s)",
+        )
+    add(
+        "--percentile",
+        type=float,
+        default=99.99,
+        metavar="P",
+        help="of the observer percentile (default: %(default)s)",
+    )
+
+
+def schemes_of(args: argparse.Namespace, bits_w: int, bits_a: int) -> Schemes:
+    """The schemes that the arguments ask for, with these bits. Raises NetworkError."""
+    return Schemes(
+        weights=Scheme(
+            bits=bits_w,
+            symmetric=not args.affine_w,
+            per_channel=args.per_channel,
+            observer=args.observer_w,
+            percentile=args.percentile,
+        ),
+        activations=Scheme(
+            bits=bits_a,
+            symmetric=args.symmetric_a,
+            observer=args.observer,
+            reduced=args.reduced,
+            percentile=args.percentile,
+        ),
+    )
+
+
+def options_of(args: argparse.Namespace) -> Options:
+    """What the arguments ask for. Raises NetworkError."""
+    layers = {}
+    for text in args.layer:
+        name, _, bits = text.partition("=")
+        try:
+            bits_w, bits_a = (int(part) for part in bits.split(","))
+        except ValueError:
+            raise NetworkError(
+                f"--layer must be NAME=W,A such as conv1=8,8, not {text!r}"
+            ) from None
+        layers[name] = schemes_of(args, bits_w, bits_a)
+    return Options(
+        schemes=schemes_of(args, args.bits_w, args.bits_a),
+        layers=layers,
+        multiplier_bits=args.multiplier_bits,
+        rounding=Rounding(args.rounding),
+        mean=args.mean,
+        std=args.std,
     )
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Quantize, write the network, show what became of each layer."""
-    checkpoint = load(args.checkpoint)
     if args.net is not None:
         net_of(args.net)
-        if args.net != checkpoint.network:
-            raise NetworkError(
-                f"The checkpoint {args.checkpoint} holds {checkpoint.network}, not {args.net}; "
-                f"give --net {checkpoint.network}"
-            )
+    options = options_of(args)
     if not 0 <= args.seed < 1 << 32:
         raise NetworkError(f"seed must be 0 to {(1 << 32) - 1}, not {args.seed}")
-    options = Options(args.per_channel, args.multiplier_bits, Rounding(args.rounding))
-    images = calibration_images(training_digits().images, args.images, args.seed)
-    network = quantize(checkpoint, images, options)
+    checkpoint = load(args.checkpoint)
+    if args.net not in (None, checkpoint.network):
+        raise NetworkError(
+            f"The checkpoint {args.checkpoint} holds {checkpoint.network}, not {args.net}; "
+            f"give --net {checkpoint.network}"
+        )
+    shape = input_shape_of(checkpoint.network)
+    digits = training_digits()
+    images = fit_to(calibration_images(digits.images, args.images, args.seed), shape)
+    graph = checkpoint.graph()
+    network = _quantized(graph, images, options)
     output = args.output or Path(f"{network.name}.json")
     netfile.save(network, output)
-    layers = layer_facts(network, checkpoint, images)
-    test = mnist("test")
-    figures = accuracies(network, checkpoint, test)
+    layers = layer_facts(network, prepare(graph, options)[0], images[:MEASURED])
+    figures = accuracies(network, checkpoint, mnist("test"))
     console = Console(width=max(Console().width, TABLE_WIDTH), highlight=False)
-    console.print(_table(layers))
+    console.print(layer_table(layers))
+    lost = 100 * (figures["float_accuracy"] - figures["int_accuracy"])
     console.print(
-        f"{network.name}: int8 {figures['int8_accuracy']:.4f}, "
-        f"float {figures['float_accuracy']:.4f} on the {len(test)} {test.source} -> {output}",
+        f"{network.name}: integers {figures['int_accuracy']:.4f}, "
+        f"float {figures['float_accuracy']:.4f}, lost {lost:.2f} points on the "
+        f"{figures['images']} {figures['source']} -> {output}",
         markup=False,
         soft_wrap=True,
     )
-    facts = {"network": network.name, "file": str(output), "layers": layers, **figures}
-    return facts, True
+    return {"network": network.name, "file": str(output), "layers": layers, **figures}, True
 
 
-def accuracies(network: QNetwork, checkpoint: Checkpoint, digits: Digits) -> dict[str, float]:
+def _quantized(graph: Graph, images: np.ndarray[Any, Any], options: Options) -> QNetwork:
+    """Quantize behind a progress bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("calibrating, images", total=len(images))
+        return quantize(graph, images, options, lambda done: bar.update(task, completed=done))
+
+
+def accuracies(network: QNetwork, checkpoint: Checkpoint, digits: Digits) -> dict[str, Any]:
     """The accuracy of the integer network, and of the float one that it was made from."""
-    floats = float_trace(checkpoint, digits.images)["logits"]
+    from .train_common import accuracy_of
+
+    images = fit_to(digits.images, network.tensors[network.input].shape)
     return {
-        "int8_accuracy": accuracy(network(digits.images), digits.labels),
-        "float_accuracy": accuracy(floats, digits.labels),
+        "int_accuracy": accuracy(network(images), digits.labels),
+        "float_accuracy": accuracy_of(checkpoint, digits),
+        "images": len(digits),
+        "source": digits.source,
     }
-
-
-def _sqnr_db(exact: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> float | None:
-    """Signal to quantization noise, dB; None where nothing is lost."""
-    noise = float(((exact - values) ** 2).sum())
-    signal = float((exact**2).sum())
-    return float(10 * np.log10(signal / noise)) if signal and noise else None
-
-
-def layer_facts(
-    network: QNetwork, checkpoint: Checkpoint, images: npt.NDArray[np.uint8]
-) -> list[dict[str, Any]]:
-    """Each layer's numbers: ranges, scales, zero points, M, n, and how much signal is left, dB."""
-    floats, integers = float_trace(checkpoint, images), network.trace(images)
-    facts: list[dict[str, Any]] = []
-    for layer in network.layers:
-        if not isinstance(layer, Conv2d):
-            continue
-        exact, tensor = floats[layer.output], network.tensors[layer.output]
-        weights = checkpoint.state[f"{layer.name}.weight"].transpose(0, 2, 3, 1).astype(np.float64)
-        scales = np.array(layer.weights.scales).reshape(-1, 1, 1, 1)
-        dequantized = (integers[layer.output].astype(np.float64) - tensor.zero_point) * tensor.scale
-        facts.append(
-            {
-                "layer": layer.name,
-                "range": [float(exact.min()), float(exact.max())],
-                "scale": tensor.scale,
-                "zero_point": tensor.zero_point,
-                "weight_scales": list(layer.weights.scales),
-                "multipliers": list(layer.requant.multipliers),
-                "shift": layer.requant.shift,
-                "weight_sqnr_db": _sqnr_db(weights, layer.weights.centered * scales),
-                "activation_sqnr_db": _sqnr_db(exact, dequantized),
-            }
-        )
-    return facts
-
-
-def _table(layers: list[dict[str, Any]]) -> Table:
-    table = Table()
-    for title in ("layer", "range", "scale", "zero point", "weight scale", "M", "n"):
-        table.add_column(title, justify="left" if title == "layer" else "right")
-    table.add_column("weight SQNR, dB", justify="right")
-    table.add_column("activation SQNR, dB", justify="right")
-    for facts in layers:
-        low, high = facts["range"]
-        table.add_row(
-            facts["layer"],
-            f"{low:.4g} .. {high:.4g}",
-            f"{facts['scale']:.6g}",
-            str(facts["zero_point"]),
-            _span(facts["weight_scales"]),
-            _span(facts["multipliers"]),
-            str(facts["shift"]),
-            *(_decibels(facts[name]) for name in ("weight_sqnr_db", "activation_sqnr_db")),
-        )
-    return table
-
-
-def _span(values: list[Any]) -> str:
-    """One value, or from the least to the greatest."""
-    ends = [f"{value:.6g}" if isinstance(value, float) else str(value) for value in sorted(values)]
-    return ends[0] if len(ends) == 1 else f"{ends[0]} .. {ends[-1]}"
-
-
-def _decibels(value: float | None) -> str:
-    return "exact" if value is None else f"{value:.1f}"

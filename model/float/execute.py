@@ -9,8 +9,10 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from ..builder import Grid
 from . import graph as g
 from .graph import Graph, Node
+from .schemes import PIXELS
 
 __all__ = ["apply", "batches", "trace"]
 
@@ -75,19 +77,21 @@ def trace(graph: Graph, images: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def batches(
-    graph: Graph, images: npt.NDArray[np.uint8]
+    graph: Graph, images: npt.NDArray[np.uint8], grid: Grid = PIXELS
 ) -> Iterator[tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[np.float64]]]]:
-    """Run pixels, p standing for p / 255, batch after batch.
+    """Run pixels through a folded graph, batch after batch.
 
     Parameters
     ----------
     images : uint8 (N, H, W, C)
+    grid : what a pixel stands for
 
     Yields (images, every tensor by name as float64 (N, H, W, C)) for a hundred images at a time.
     """
     with torch.no_grad():
         for start in range(0, len(images), BATCH):
             part = images[start : start + BATCH]
-            real = torch.from_numpy(part.transpose(0, 3, 1, 2) / 255.0)
+            levels = part.transpose(0, 3, 1, 2).astype(np.float64) - grid.zero_point
+            real = torch.from_numpy(np.ascontiguousarray(levels) * grid.scale)
             traced = trace(graph, real)
             yield part, {name: y.permute(0, 2, 3, 1).numpy() for name, y in traced.items()}

@@ -26,6 +26,8 @@ from .nets_stride3 import INPUT_SHAPE, STRIDE3, build_copies
 if TYPE_CHECKING:
     from torch import nn
 
+    from .graph import Graph
+
 __all__ = [
     "NETS",
     "Checkpoint",
@@ -165,6 +167,13 @@ class Checkpoint:
         state = {name: torch.from_numpy(values.copy()) for name, values in self.state.items()}
         net.load_state_dict(state, strict=False)  # all but the counts of batches
         return net.eval()
+
+    def graph(self) -> Graph:
+        """The network as a float graph, batch normalizations on their own."""
+        from ..frontends.torch_export import graph_of
+
+        height, width, channels = input_shape_of(self.network)
+        return graph_of(self.module(), (channels, height, width), self.network)
 
 
 def shipped() -> list[str]:

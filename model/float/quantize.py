@@ -1,54 +1,55 @@
-"""Post-training quantization: from a float network and calibration images to an integer network.
+"""Post-training quantization: from a float graph and calibration images to an integer network.
 
-The scheme is gemmlowp's (Jacob et al., "Quantization and Training of Neural Networks for Efficient
-Integer-Arithmetic-Only Inference", CVPR 2018, 2.1 and 3; gemmlowp ``doc/quantization.md``):
-
-    activations  uint8 per tensor: min and max over the calibration images, zero included,
-                 scale = (rmax - rmin) / (qmax - qmin), zero_point = round(qmin - rmin / scale)
-    weights      int8 symmetric, per tensor or per output channel: scale = max|w| / 127
+    activations  a range per tensor, observed over the calibration images, see ``observers.py``
+    weights      batch normalization folded in; a range per tensor or per output channel
+    bias         int32 at scale Sx * Sw
     multiplier   Sx * Sw / Sy as M / 2**n, see ``requant.fixed_point``
 
-The input is raw pixels, scale 1/255 and zero point 0. A ReLU fuses into the layer before it and
-raises the clamp's low end to the zero point. numpy alone, in float64; each range is rounded to
-float32, so that another machine's order of summation, some 2**-50 of a value, does not reach the
-result.
+The input is raw pixels, scale 1/255 and zero point 0, or what a normalization makes of them. ReLU
+and ReLU6 fuse into the layer before them as its clamp. The class scores get 8 bits at least, so
+that few of them are equal. All this runs in float64; the same arguments give the same network on
+any machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arith import Rounding
-from ..conv import Conv2d
-from ..dtypes import IntType
-from ..layers import Argmax, Layer, NetworkError, Tensor
+from ..builder import Grid
+from ..layers import NetworkError, in_layer
 from ..network import QNetwork
-from ..requant import Requant, fixed_point
+from ..rescale import fixed
 from ..weights import Weights
-from .nets import Checkpoint
-from .nets_stride3 import INPUT_SHAPE, ConvSpec, layers_of
+from . import graph as g
+from .graph import Graph
+from .lower import has_grid, lower
+from .normalize import normalized
+from .observers import observer_of
+from .schemes import PIXELS, Scheme, quantize_weights
 
-__all__ = [
-    "Options",
-    "accuracy",
-    "activation_parameters",
-    "calibration_images",
-    "float_trace",
-    "quantize",
-    "quantize_weights",
-]
+__all__ = ["Options", "Schemes", "accuracy", "calibration_images", "prepare", "quantize"]
 
-UINT8 = IntType(8, signed=False)
-INT8 = IntType(8, signed=True)
-BATCH = 500  # images at once in the float network
+SCORE_BITS = 8  # of the class scores, at least
 
-Array = npt.NDArray[Any]
-Float64s = npt.NDArray[np.float64]
+
+@dataclass(frozen=True)
+class Schemes:
+    """How a layer's weights and its output are quantized."""
+
+    weights: Scheme = field(default_factory=lambda: Scheme(symmetric=True))
+    activations: Scheme = field(default_factory=Scheme)
+
+    def __post_init__(self) -> None:
+        if self.weights.bits > 8:
+            raise NetworkError(f"weights must have 2 to 8 bits, not {self.weights.bits}")
+        if self.activations.per_channel:
+            raise NetworkError("activations must have one scale, not one per channel")
 
 
 @dataclass(frozen=True)
@@ -57,156 +58,116 @@ class Options:
 
     Parameters
     ----------
-    per_channel : one weight scale for each output channel instead of one for the tensor
+    schemes : of every layer
+    layers : of single layers, by name, instead
     multiplier_bits : the width of the largest M, 1 to 31
     rounding : of acc * M / 2**n
+    mean, std : of a normalization that the float network expects, per channel or one for all
     """
 
-    per_channel: bool = False
+    schemes: Schemes = field(default_factory=Schemes)
+    layers: Mapping[str, Schemes] = field(default_factory=dict)
     multiplier_bits: int = 16
     rounding: Rounding = Rounding.HALF_UP
+    mean: Sequence[float] = (0.0,)
+    std: Sequence[float] = (1.0,)
 
     def __post_init__(self) -> None:
         if not 1 <= self.multiplier_bits <= 31:
             raise NetworkError(f"multiplier bits must be 1 to 31, not {self.multiplier_bits}")
 
+    def of(self, graph: Graph, layer: str) -> Schemes:
+        """The schemes of a layer; the scores' activations have 8 bits at least."""
+        chosen = self.layers.get(layer, self.schemes)
+        if layer in self.layers or layer != graph.output:
+            return chosen
+        bits = max(chosen.activations.bits, SCORE_BITS)
+        return replace(chosen, activations=replace(chosen.activations, bits=bits))
 
-def tensor_names(specs: Sequence[ConvSpec]) -> list[str]:
-    """The activations' names: image, then each layer's output by the layer, the last one logits."""
-    return ["image", *(spec.name for spec in specs[:-1]), "logits"]
-
-
-def float_trace(checkpoint: Checkpoint, images: npt.NDArray[np.uint8]) -> dict[str, Float64s]:
-    """Run the float network in float64.
-
-    Parameters
-    ----------
-    images : uint8 (N, 28, 28); the pixel p stands for p / 255
-
-    Returns every activation by name, float64 (N, H, W, C), ReLU applied where there is one.
-    """
-    specs = layers_of(checkpoint.network)
-    names = tensor_names(specs)
-    parts: list[dict[str, Float64s]] = []
-    for start in range(0, max(len(images), 1), BATCH):
-        x = images[start : start + BATCH, :, :, np.newaxis] / 255.0
-        values = {"image": x}
-        for spec, name in zip(specs, names[1:], strict=True):
-            x = values[name] = _convolve(x, checkpoint.state[f"{spec.name}.weight"], spec)
-        parts.append(values)
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+    def require_layers(self, graph: Graph) -> None:
+        """Refuse options for layers that there are not, or that have nothing to quantize."""
+        names = [node.name for node in graph.nodes if has_grid(node)]
+        for name in self.layers:
+            if name not in names:
+                raise NetworkError(
+                    f"There is no layer {name!r} to quantize; there are {', '.join(names)}"
+                )
 
 
-def _convolve(x: Float64s, weights: npt.NDArray[np.float32], spec: ConvSpec) -> Float64s:
-    """One convolution with stride = kernel, and its ReLU: (N, H, W, IC) -> (N, OH, OW, OC)."""
-    n, height, width, channels = x.shape
-    k, groups = spec.kernel, spec.groups
-    oh, ow = height // k, width // k
-    patches = x[:, : oh * k, : ow * k].reshape(n, oh, k, ow, k, groups, channels // groups)
-    kernels = weights.astype(np.float64).reshape(groups, -1, *weights.shape[1:])  # g oc ic ky kx
-    y: Float64s = np.einsum("nyixjgc,gocij->nyxgo", patches, kernels, optimize=True)
-    y = y.reshape(n, oh, ow, spec.out_channels)
-    return np.maximum(y, 0.0) if spec.relu else y
-
-
-def activation_parameters(rmin: float, rmax: float, dtype: IntType) -> tuple[float, int]:
-    """The scale and zero point of an activation that reaches from ``rmin`` to ``rmax``.
-
-    Zero is taken into the range, so that it is exactly an integer. Raises NetworkError where the
-    range is then empty.
-    """
-    rmin, rmax = min(rmin, 0.0), max(rmax, 0.0)
-    if rmin == rmax:
-        raise NetworkError("all its calibration values are 0; train the network again")
-    scale = (rmax - rmin) / (dtype.qmax - dtype.qmin)
-    zero_point = round(dtype.qmin - rmin / scale)
-    return scale, min(max(zero_point, dtype.qmin), dtype.qmax)
-
-
-def quantize_weights(values: npt.NDArray[np.float32], per_channel: bool) -> Weights:
-    """Quantize weights (OC, IC / groups, KH, KW) to int8 (OC, KH, KW, IC / groups), symmetric.
-
-    Rounds to the nearest, ties to even, so that max|w| becomes 127. Raises NetworkError where a
-    tensor or channel is all 0.
-    """
-    exact = values.astype(np.float64).transpose(0, 2, 3, 1)
-    axes = (1, 2, 3) if per_channel else None
-    scales = np.abs(exact).max(axis=axes, keepdims=True) / INT8.qmax
-    if not scales.all():
-        raise NetworkError(
-            "its weights are all 0, in one channel at least; train the network again"
-        )
-    return Weights(
-        values=np.rint(exact / scales).astype(np.int64),
-        dtype=INT8,
-        scales=tuple(scales.ravel().tolist()),
-        zero_points=(0,) * scales.size,
-    )
+def prepare(graph: Graph, options: Options) -> tuple[Graph, Grid]:
+    """Fuse and fold a graph and work the normalization in; the graph and its image's grid."""
+    options.require_layers(folded := g.fold(g.fuse(graph)))
+    if set(options.mean) == {0.0} and set(options.std) == {1.0}:
+        return folded, PIXELS
+    return normalized(folded, options.mean, options.std)
 
 
 def quantize(
-    checkpoint: Checkpoint, images: npt.NDArray[np.uint8], options: Options | None = None
+    graph: Graph,
+    images: npt.NDArray[np.uint8],
+    options: Options | None = None,
+    report: Callable[[int], None] = lambda done: None,
 ) -> QNetwork:
-    """Quantize a trained network by what it computes on calibration images.
+    """Quantize a float graph by what it computes on calibration images.
 
     Parameters
     ----------
-    images : uint8 (N, 28, 28), N at least 1
+    images : uint8 (N, H, W, C), N at least 1
+    report : called with the number of images seen so far
 
-    Returns the integer network, named like the float one: its convolutions, then an argmax that
-    writes the tensor ``class``. The same arguments give the same network on any machine. Raises
-    NetworkError that names the layer where a range is empty or a multiplier cannot be had.
+    Returns the integer network, named like the float one, closed by an argmax that writes the
+    tensor ``class``. Raises NetworkError that names the layer where a range is empty or infinite,
+    or a bias or multiplier cannot be had.
     """
     options = options or Options()
-    specs = layers_of(checkpoint.network)
-    names = tensor_names(specs)
-    floats = float_trace(checkpoint, images)
-    tensors = {"image": Tensor("image", INPUT_SHAPE, UINT8, 1 / 255, 0)}
-    layers: list[Layer] = []
-    for spec, source, name in zip(specs, names[:-1], names[1:], strict=True):
-        try:
-            tensors[name] = _activation(name, floats[name])
-            weights = checkpoint.state[f"{spec.name}.weight"]
-            layers.append(_layer(spec, weights, tensors[source], tensors[name], options))
-        except ValueError as error:
-            raise NetworkError(f"Layer {spec.name!r}: {error}") from None
-    tensors["class"] = Tensor("class", (1, 1, 1), IntType(4, signed=False), 1.0, 0)
-    layers.append(Argmax("argmax", names[-1], "class"))
-    return QNetwork(checkpoint.network, "image", tensors, layers)
+    folded, image = prepare(graph, options)
+    grids = {g.IMAGE: image, **_grids(folded, image, images, options, report)}
+    weights = dict(_weights(folded, options))
+    return lower(folded, grids, weights, fixed(options.multiplier_bits, options.rounding))
 
 
-def _activation(name: str, values: Float64s) -> Tensor:
-    _, height, width, channels = values.shape
-    rmin, rmax = (float(np.float32(extreme)) for extreme in (values.min(), values.max()))
-    scale, zero_point = activation_parameters(rmin, rmax, UINT8)
-    return Tensor(name, (height, width, channels), UINT8, scale, zero_point)
+def _grids(
+    graph: Graph,
+    image: Grid,
+    images: npt.NDArray[np.uint8],
+    options: Options,
+    report: Callable[[int], None],
+) -> dict[str, Grid]:
+    """The grid of every node that has one of its own."""
+    from .execute import batches
+
+    if not len(images):
+        raise NetworkError("calibration needs images, and there are none; give some")
+    schemes = {
+        node.name: options.of(graph, node.name).activations
+        for node in graph.nodes
+        if has_grid(node)
+    }
+    observers = {name: observer_of(scheme) for name, scheme in schemes.items()}
+    done = 0
+    for part, values in batches(graph, images, image):
+        for name, observer in observers.items():
+            with in_layer(name):
+                observer.update(values[name])
+        done += len(part)
+        report(done)
+    grids = {}
+    for name, scheme in schemes.items():
+        with in_layer(name):
+            lo, hi = observers[name].range(scheme)
+            grids[name] = scheme.grid(float(np.float32(lo)), float(np.float32(hi)))
+    return grids
 
 
-def _layer(
-    spec: ConvSpec, values: npt.NDArray[np.float32], x: Tensor, y: Tensor, options: Options
-) -> Conv2d:
-    weights = quantize_weights(values, options.per_channel)
-    factors = [x.scale * scale / y.scale for scale in weights.scales]
-    multipliers, shift = fixed_point(factors, options.multiplier_bits)
-    return Conv2d(
-        name=spec.name,
-        input=x.name,
-        output=y.name,
-        weights=weights,
-        bias=np.zeros(spec.out_channels, dtype=np.int64),
-        requant=Requant(
-            multipliers=multipliers,
-            shift=shift,
-            rounding=options.rounding,
-            low=y.zero_point if spec.relu else UINT8.qmin,
-            high=UINT8.qmax,
-        ),
-        stride=(spec.kernel, spec.kernel),
-        groups=spec.groups,
-    )
+def _weights(graph: Graph, options: Options) -> Iterator[tuple[str, Weights]]:
+    for node in graph.nodes:
+        if isinstance(node, g.Weighted):
+            with in_layer(node.name):
+                scheme = options.of(graph, node.name).weights
+                yield node.name, quantize_weights(node.weight, scheme)
 
 
-def accuracy(scores: Array, labels: npt.NDArray[np.uint8]) -> float:
+def accuracy(scores: npt.NDArray[Any], labels: npt.NDArray[np.uint8]) -> float:
     """The part of the images whose greatest score, the first of equals, is the label's.
 
     Parameters
@@ -220,7 +181,7 @@ def accuracy(scores: Array, labels: npt.NDArray[np.uint8]) -> float:
 def calibration_images(
     images: npt.NDArray[np.uint8], count: int, seed: int
 ) -> npt.NDArray[np.uint8]:
-    """Draw ``count`` of the images (N, 28, 28) by ``seed``, the same ones in every numpy.
+    """Draw ``count`` of the images (N, ...) by ``seed``, the same ones in every numpy.
 
     Raises NetworkError where ``count`` is below 1 or beyond N.
     """

@@ -59,7 +59,7 @@ def train_copies(
     sets = Examples.of(learn, INPUT_SHAPE), Examples.of(choose, INPUT_SHAPE)
     with one_thread():
         candidates = _candidates(network, *sets, recipe, seed, report)
-    images = calibration_images(learn.images, min(CALIBRATION, len(learn)), seed=0)
+    images = calibration_images(learn.images, min(CALIBRATION, len(learn)), seed=0)[..., np.newaxis]
     integers = [_int8_accuracy(candidate, images, choose) for candidate in candidates]
     order = range(len(candidates))
     best = max(order, key=lambda i: (integers[i], candidates[i].facts["validation_accuracy"]))
@@ -111,7 +111,7 @@ def _candidates(
 def _int8_accuracy(candidate: Checkpoint, images: npt.NDArray[np.uint8], choose: Digits) -> float:
     """What is left of a network's accuracy in int8; -1 where it cannot be quantized."""
     try:
-        return accuracy(quantize(candidate, images)(choose.images), choose.labels)
+        return accuracy(quantize(candidate.graph(), images)(choose.images), choose.labels)
     except NetworkError:
         return -1.0
 

@@ -1,0 +1,128 @@
+"""How real numbers become integers: schemes, and what a range or an array of weights gives by one.
+
+    symmetric  signed, zero point 0: scale = max(-lo, hi) / qmax, values in [-qmax, qmax]
+    affine     unsigned with a zero point: scale = (hi - lo) / (qmax - qmin), zero included in the
+               range, zero_point = round(qmin - lo / scale)
+
+Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference", CVPR 2018, 2.1 and 3; gemmlowp ``doc/quantization.md``. Rounding
+to the nearest, ties to even; float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..builder import Grid
+from ..dtypes import IntType
+from ..layers import NetworkError
+from ..weights import Weights, with_axes
+from .observers import OBSERVERS, extremes_of
+
+__all__ = ["PIXELS", "Scheme", "quantize_bias", "quantize_weights"]
+
+PIXELS = Grid(IntType(8, signed=False), 1 / 255, 0)  # raw pixels, p standing for p / 255
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How a tensor is quantized.
+
+    Parameters
+    ----------
+    bits : 2 to 16 for activations, 2 to 8 for weights
+    symmetric : signed around a zero point of 0, else unsigned with a zero point
+    per_channel : a scale for each output channel; of weights only
+    observer : a name of ``observers.OBSERVERS``, which finds the range
+    reduced : the scale is that of one bit less, while the type keeps all its bits: values beyond
+        the range have room left (PyTorch's reduce_range)
+    percentile : of the observer ``percentile``, 50 to 100
+    """
+
+    bits: int = 8
+    symmetric: bool = False
+    per_channel: bool = False
+    observer: str = "minmax"
+    reduced: bool = False
+    percentile: float = 99.99
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 16:
+            raise NetworkError(f"bits must be 2 to 16, not {self.bits}")
+        if self.reduced and self.bits < 3:
+            raise NetworkError(f"a reduced range needs 3 bits at least, not {self.bits}")
+        if self.observer not in OBSERVERS:
+            names = ", ".join(OBSERVERS)
+            raise NetworkError(f"observer must be one of {names}, not {self.observer!r}")
+        if not 50 < self.percentile <= 100:
+            raise NetworkError(f"percentile must lie above 50 and up to 100, not {self.percentile}")
+
+    @property
+    def dtype(self) -> IntType:
+        """The type of the integers."""
+        return IntType(self.bits, signed=self.symmetric)
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The least and greatest integer that the range is laid over."""
+        bits = self.bits - self.reduced
+        if self.symmetric:
+            return 1 - (1 << (bits - 1)), (1 << (bits - 1)) - 1
+        return 0, (1 << bits) - 1
+
+    def grid(self, lo: float, hi: float) -> Grid:
+        """The scale and zero point of a range. Raises NetworkError where it is empty."""
+        if not np.isfinite([lo, hi]).all():
+            raise NetworkError(f"its range [{lo}, {hi}] is not finite; train the network again")
+        lo, hi = min(lo, 0.0), max(hi, 0.0)
+        if lo == hi:
+            raise NetworkError("all its calibration values are 0; train the network again")
+        qmin, qmax = self.ends
+        if self.symmetric:
+            return Grid(self.dtype, max(-lo, hi) / qmax, 0)
+        scale = (hi - lo) / (qmax - qmin)
+        return Grid(self.dtype, scale, min(max(round(qmin - lo / scale), qmin), qmax))
+
+
+def quantize_weights(values: npt.NDArray[np.floating], scheme: Scheme) -> Weights:
+    """Quantize weights (OC, IC / groups, KH, KW) or (OC, IC) to integers (OC, KH, KW, IC / groups).
+
+    A channel of nothing but zeros takes the largest scale of the others. Raises NetworkError where
+    all weights are 0, or the scheme has more than 8 bits.
+    """
+    if scheme.bits > 8:
+        raise NetworkError(f"weights must have 2 to 8 bits, not {scheme.bits}")
+    exact = with_axes(values.astype(np.float64))
+    exact = exact if values.ndim == 2 else exact.transpose(0, 2, 3, 1)
+    if not exact.any():
+        raise NetworkError("its weights are all 0; train the network again")
+    channels = exact.reshape(len(exact) if scheme.per_channel else 1, -1)
+    grids = [scheme.grid(*extremes_of(part, scheme)) if part.any() else None for part in channels]
+    widest = max((grid for grid in grids if grid is not None), key=lambda grid: grid.scale)
+    found = [replace(widest, zero_point=0) if grid is None else grid for grid in grids]
+    scales, zero_points = (
+        np.array([getattr(grid, name) for grid in found]).reshape(-1, 1, 1, 1)
+        for name in ("scale", "zero_point")
+    )
+    return Weights(
+        values=np.clip(np.rint(exact / scales) + zero_points, *scheme.ends).astype(np.int64),
+        dtype=scheme.dtype,
+        scales=tuple(scales.ravel().tolist()),
+        zero_points=tuple(zero_points.ravel().tolist()),
+    )
+
+
+def quantize_bias(bias: Floats, x: Grid, weights: Weights) -> npt.NDArray[np.int64]:
+    """A bias (OC,) as int32 at scale Sx * Sw. Raises NetworkError where it does not fit."""
+    steps = np.rint(bias / (x.scale * np.array(weights.scales)))
+    if np.abs(steps).max(initial=0) >= 1 << 31:
+        raise NetworkError(
+            "its bias does not fit int32 at the scale of inputs times weights, "
+            f"{np.abs(bias).max():g}; train with weight decay, or with more even weights"
+        )
+    return steps.astype(np.int64)
