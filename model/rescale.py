@@ -6,8 +6,11 @@ pool, Sa / Sy and Sb / Sy for an addition.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+
+import numpy as np
 
 from .add import Add
 from .arith import Rounding
@@ -17,9 +20,11 @@ from .layers import Layer, Tensor
 from .narrow import NoMultiplierError, Target, narrow
 from .pool import AvgPool2d
 from .ranges import Bounds
-from .requant import Requant, fixed_point
+from .requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, fixed_point
 
-__all__ = ["by_reference", "factors", "fixed"]
+__all__ = ["by_reference", "factors", "fixed", "float32"]
+
+FLOAT32_EXACT = 1 << 24  # up to here float32 holds every accumulator
 
 
 def factors(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor) -> list[Fraction]:
@@ -62,6 +67,53 @@ def by_reference(reference: str = "half_even") -> Rescale:
             return narrow(target, Rounding.HALF_EVEN)
 
     return rescale
+
+
+def float32(scales: Sequence[np.float32]) -> Rescale:
+    """M / 2**n exactly the float32 factors that an engine multiplies accumulators by.
+
+    With the rule ``Rounding.FLOAT32`` the requantization then equals ``nearbyint(float(acc) * s)``
+    by construction, as long as float32 holds the accumulators or they saturate beyond. Factors too
+    far apart for 31-bit multipliers over one shift are looked for by ``narrow``, which checks every
+    reachable accumulator.
+
+    scales : one, or one per output channel; the layer is refused unless positive and finite
+    """
+
+    def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
+        clamp = _clamp_of(layer)
+        for scale in scales:
+            if not (np.isfinite(scale) and scale > 0):
+                raise ValueError(f"the factor must be positive and finite in float32, not {scale}")
+        exact_scales = [Fraction(float(scale)) for scale in scales]
+        _require_exact(exact_scales, reach, (clamp.low - y.zero_point, clamp.high - y.zero_point))
+        shift = max(scale.denominator.bit_length() - 1 for scale in exact_scales)
+        multipliers = tuple(int(scale * (1 << shift)) for scale in exact_scales)
+        if max(multipliers) <= MAX_MULTIPLIER and shift <= MAX_SHIFT:
+            return replace(
+                clamp,
+                multipliers=multipliers,
+                shift=shift,
+                rounding=Rounding.FLOAT32,
+                reference="float32_half_even",
+            )
+        spread = exact_scales if len(exact_scales) > 1 else exact_scales * len(reach[0])
+        target = Target("float32_half_even", spread, *reach, y.zero_point, clamp.low, clamp.high)
+        return narrow(target, Rounding.FLOAT32)
+
+    return rescale
+
+
+def _require_exact(scales: Sequence[Fraction], reach: Bounds, ends: tuple[int, int]) -> None:
+    """Refuse accumulators that float32 rounds before the multiplication and the clamp leaves."""
+    for channel, (lo, hi) in enumerate(zip(*reach, strict=True)):
+        scale = scales[channel % len(scales)]
+        for extreme, end in ((-int(lo), -ends[0]), (int(hi), ends[1])):
+            if extreme > FLOAT32_EXACT and FLOAT32_EXACT * scale < end + 1:
+                raise ValueError(
+                    f"accumulators of channel {channel} reach {extreme} and float32 holds them up "
+                    f"to {FLOAT32_EXACT}; use fewer input channels"
+                )
 
 
 def _clamp_of(layer: Layer) -> Requant:

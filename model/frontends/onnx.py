@@ -1,0 +1,67 @@
+"""Networks quantized for ONNX Runtime, in QDQ form or in operator form.
+
+``onnxruntime.quantization.quantize_static`` writes both. In QDQ form float operators stand between
+DequantizeLinear and QuantizeLinear nodes, and ONNX Runtime fuses each such group into the integer
+operator that the other form names; that operator's arithmetic is what the integer network equals
+(``onnx_arithmetic.py``, and "ONNX Runtime" in ``ARITHMETIC.md``).
+
+The network's input is what the first QuantizeLinear makes of an image. Where its scale is 1/255 in
+float32 and its zero point 0, and pixels p enter as p / 255, that is p itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..builder import identifier
+from ..layers import NetworkError, Shape
+from ..network import QNetwork
+from .onnx_graph import load
+from .onnx_operators import OPERATORS
+from .onnx_reader import Reader
+from .onnx_values import Quantized
+
+__all__ = ["read", "read_with_names"]
+
+
+def read(source: str | Path | bytes, name: str | None = None) -> QNetwork:
+    """Read a quantized ONNX model into an integer network.
+
+    Parameters
+    ----------
+    source : the path of a model, or its bytes; nothing but these is read
+    name : the network's; by default the file's, or the graph's
+
+    Raises NetworkError that names the node, the reason and a way out for what cannot be read.
+    """
+    return read_with_names(source, name)[0]
+
+
+def read_with_names(
+    source: str | Path | bytes, name: str | None = None
+) -> tuple[QNetwork, dict[str, tuple[str, Shape]]]:
+    """Read as :func:`read` does, and tell how to find the network's tensors in the model.
+
+    Returns the network, and by its tensors the names there, with the extents (H, W, C) of the map
+    that a flat tensor counts through, channels first there and last here.
+    """
+    graph = load(source)
+    fallback = graph.name if isinstance(source, bytes) else Path(source).stem
+    reader = Reader(graph, identifier(name or fallback or "network"))
+    for node in graph.nodes:
+        if node.op not in OPERATORS:
+            there = ", ".join(sorted(OPERATORS))
+            raise node.refuse("the operator is not supported", f"there are {there}")
+        if not node.outputs:
+            raise node.refuse("it has no output", "export the model again")
+        OPERATORS[node.op](reader, node)
+    result = reader.integers.get(graph.output) or reader.reals.get(graph.output)
+    if not isinstance(result, Quantized):
+        raise NetworkError(
+            f"The output {graph.output!r} is not quantized; "
+            "put a QuantizeLinear behind its operator"
+        )
+    network, last = reader.builder.network(), result.tensor.name
+    if last in reader.names:
+        reader.names[network.output] = reader.names.pop(last)
+    return network, reader.names

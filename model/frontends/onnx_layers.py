@@ -1,0 +1,247 @@
+"""ONNX operators as layers of an integer network.
+
+Maps are (H, W, C) here and (C, H, W) in ONNX, so weights are transposed, and those behind a
+flattened map permuted. What each operator computes is in ``onnx_arithmetic.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..builder import Builder, Grid, Window
+from ..weights import Weights
+from .onnx_arithmetic import added, averaged, multiplied, pooled, requantized
+from .onnx_graph import Node
+from .onnx_values import Constant, Quantized
+
+__all__ = ["Layers"]
+
+Clamp = tuple[int, int] | None
+MAX_WINDOW = 1 << 16  # positions of an average
+
+
+class Layers:
+    """Adds the layers that operators stand for to a builder."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+
+    def conv(
+        self,
+        node: Node,
+        name: str,
+        x: Quantized,
+        w: Constant,
+        bias: npt.NDArray[Any] | Constant | None,
+        grid: Grid,
+        clamp: Clamp = None,
+    ) -> Quantized:
+        """A convolution."""
+        self._require_map(node, x)
+        if w.values.ndim != 4:
+            raise node.refuse(
+                f"weights have {w.values.ndim} axes", "use a 2-d convolution (OC, IC, KH, KW)"
+            )
+        weights = w.per_channel(node, 0, w.values.transpose(0, 2, 3, 1))
+        kernel = (w.values.shape[2], w.values.shape[3])
+        node.require("kernel_shape", list(kernel), otherwise=list(kernel), way_out="export again")
+        y = self.builder.conv2d(
+            name,
+            x.tensor,
+            weights,
+            _bias(node, x, weights, bias),
+            grid,
+            multiplied(x.tensor, weights, grid),
+            window=window(node, x, kernel),
+            groups=node.integer("group", 1),
+            clamp=clamp,
+        )
+        return Quantized(y, 4, y.shape)
+
+    def linear(
+        self,
+        node: Node,
+        name: str,
+        x: Quantized,
+        w: Constant,
+        bias: npt.NDArray[Any] | Constant | None,
+        grid: Grid,
+        clamp: Clamp = None,
+    ) -> Quantized:
+        """A fully connected layer, Gemm or MatMul."""
+        node.require("alpha", 1.0, otherwise=1.0, way_out="fold it into the weights")
+        node.require("beta", 1.0, otherwise=1.0, way_out="fold it into the bias")
+        node.require("transA", 0, otherwise=0, way_out="transpose the weights instead")
+        if x.rank != 2 or w.values.ndim != 2:
+            reason = "input and weights must have two axes"
+            raise node.refuse(reason, "put a Flatten before it")
+        transposed = node.integer("transB", 0) != 0
+        values = w.values if transposed else w.values.T
+        height, width, channels = x.order
+        if values.shape[1] != height * width * channels:
+            reason = f"weights read {values.shape[1]} values, there are {height * width * channels}"
+            raise node.refuse(reason, "export the model again")
+        values = values.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+        weights = w.per_channel(node, 0 if transposed else 1, values.reshape(len(values), 1, 1, -1))
+        y = self.builder.linear(
+            name,
+            x.tensor,
+            weights,
+            _bias(node, x, weights, bias),
+            grid,
+            multiplied(x.tensor, weights, grid),
+            clamp=clamp,
+        )
+        return Quantized(y, 2, y.shape)
+
+    def add(
+        self, node: Node, name: str, a: Quantized, b: Quantized, grid: Grid, clamp: Clamp = None
+    ) -> Quantized:
+        """The sum of two tensors of one shape."""
+        if (a.tensor.shape, a.rank, a.order) != (b.tensor.shape, b.rank, b.order):
+            shapes = f"{list(a.tensor.shape)} and {list(b.tensor.shape)}"
+            reason = f"its inputs have the shapes {shapes} (height, width, channels)"
+            raise node.refuse(reason, "broadcast before the model is exported")
+        y = self.builder.add(name, a.tensor, b.tensor, grid, added, clamp=clamp)
+        return Quantized(y, a.rank, a.order)
+
+    def average_pool(
+        self, node: Node, name: str, x: Quantized, grid: Grid, clamp: Clamp = None
+    ) -> Quantized:
+        """An average pool whose padding, if any, counts."""
+        self._require_map(node, x)
+        kernel = _pool_kernel(node)
+        frame = window(node, x, kernel)
+        if any(frame.padding) and node.integer("count_include_pad", 0) != 1:
+            reason = "padding that does not count divides by another number at the border"
+            raise node.refuse(reason, "set count_include_pad=1, or pad with a Conv before it")
+        y = self.builder.avg_pool2d(name, x.tensor, kernel, frame, grid, pooled, clamp=clamp)
+        return Quantized(y, 4, y.shape)
+
+    def global_average_pool(
+        self, node: Node, name: str, x: Quantized, grid: Grid, clamp: Clamp = None
+    ) -> Quantized:
+        """The average of each channel, summed in integers."""
+        self._require_map(node, x)
+        node.require("channels_last", 0, otherwise=0, way_out="export it channels first")
+        kernel = _whole(node, x)
+        y = self.builder.avg_pool2d(name, x.tensor, kernel, Window(), grid, averaged, clamp=clamp)
+        return Quantized(y, 4, y.shape)
+
+    def reduce_mean(
+        self,
+        node: Node,
+        name: str,
+        x: Quantized,
+        axes: Sequence[int],
+        grid: Grid,
+        clamp: Clamp = None,
+    ) -> Quantized:
+        """The average of each channel, summed in floats."""
+        self._require_map(node, x)
+        if sorted(axis % 4 for axis in axes) != [2, 3]:
+            raise node.refuse(f"axes are {list(axes)}", "average over height and width, [2, 3]")
+        kernel = _whole(node, x)
+        y = self.builder.avg_pool2d(name, x.tensor, kernel, Window(), grid, pooled, clamp=clamp)
+        return Quantized(y, 4 if node.integer("keepdims", 1) else 2, y.shape)
+
+    def max_pool(self, node: Node, name: str, x: Quantized) -> Quantized:
+        """A maximum pool."""
+        self._require_map(node, x)
+        kernel = _pool_kernel(node)
+        y = self.builder.max_pool2d(name, x.tensor, kernel, window(node, x, kernel))
+        return Quantized(y, 4, y.shape)
+
+    def flatten(self, name: str, x: Quantized) -> Quantized:
+        """A flattening; ``order`` remembers how ONNX counts."""
+        return Quantized(self.builder.flatten(name, x.tensor), 2, x.order)
+
+    def requantize(self, x: Quantized, name: str, grid: Grid, clamp: Clamp = None) -> Quantized:
+        """The same values on another grid, or clamped."""
+        if grid == x.grid:
+            low, high = clamp or (grid.dtype.qmin, grid.dtype.qmax)
+            return Quantized(self.builder.relu(name, x.tensor, low, high), x.rank, x.order)
+        y = self.builder.avg_pool2d(
+            name, x.tensor, (1, 1), Window(), grid, requantized, clamp=clamp
+        )
+        return Quantized(y, x.rank, x.order)
+
+    @staticmethod
+    def _require_map(node: Node, x: Quantized) -> None:
+        if x.rank != 4:
+            raise node.refuse("its input is flat", "put it before the Flatten")
+
+
+def _bias(
+    node: Node, x: Quantized, weights: Weights, bias: npt.NDArray[Any] | Constant | None
+) -> npt.NDArray[np.int64]:
+    channels = len(weights.values)
+    if bias is None:
+        return np.zeros(channels, np.int64)
+    if isinstance(bias, Constant):
+        bias = bias.as_bias(node, x, weights)
+    if bias.dtype not in (np.int32, np.int64) or bias.shape != (channels,):
+        reason = f"the bias is {bias.dtype} with the extents {list(bias.shape)}"
+        raise node.refuse(reason, f"use int32 ({channels},)")
+    return bias.astype(np.int64)
+
+
+def _whole(node: Node, x: Quantized) -> tuple[int, int]:
+    height, width, _ = x.tensor.shape
+    if height * width > MAX_WINDOW:
+        reason = f"an average of {height * width} positions is too large"
+        raise node.refuse(reason, f"average at most {MAX_WINDOW}")
+    return height, width
+
+
+def _pool_kernel(node: Node) -> tuple[int, int]:
+    """Rows and columns of a pool without any oddity."""
+    node.require("dilations", [1, 1], otherwise=[1, 1], way_out="use a pool without dilation")
+    node.require("storage_order", 0, otherwise=0, way_out="leave it out")
+    if len(node.outputs) > 1:
+        raise node.refuse("indices of the maximum are not supported", "leave the output out")
+    height, width = node.integers("kernel_shape", (0, 0))
+    if min(height, width) < 1 or height * width > MAX_WINDOW:
+        reason = f"kernel_shape is {[height, width]}"
+        raise node.refuse(reason, f"pool 1 to {MAX_WINDOW} positions")
+    return height, width
+
+
+def window(node: Node, x: Quantized, kernel: tuple[int, ...]) -> Window:
+    """Strides, pads (ONNX and here: top, left, bottom, right) and dilations of a node.
+
+    Raises NetworkError for extents rounded up, where that makes a difference.
+    """
+    strides = node.integers("strides", (1, 1))
+    dilations = node.integers("dilations", (1, 1))
+    if min(*strides, *dilations) < 1:
+        reason = f"strides {list(strides)} and dilations {list(dilations)} must be at least 1"
+        raise node.refuse(reason, "export the model again")
+    top, left, bottom, right = node.integers("pads", (0, 0, 0, 0))
+    mode = node.attributes.get("auto_pad", b"NOTSET")
+    if mode in (b"SAME_UPPER", b"SAME_LOWER"):
+        sides = []
+        for size, k, s, d in zip(x.tensor.shape[:2], kernel, strides, dilations, strict=True):
+            total = max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
+            sides.append((total // 2, total - total // 2))
+        (top, bottom), (left, right) = (
+            sides if mode == b"SAME_UPPER" else [side[::-1] for side in sides]
+        )
+    elif mode not in (b"NOTSET", b"VALID"):
+        raise node.refuse(f"auto_pad is {mode!r}", "give explicit pads")
+    elif mode == b"VALID":
+        top = left = bottom = right = 0
+    if node.integer("ceil_mode", 0):
+        for size, pads, k, s in zip(
+            x.tensor.shape[:2], (top + bottom, left + right), kernel, strides, strict=True
+        ):
+            if (size + pads - k) % s:
+                reason = "ceil_mode adds a window that hangs over the map"
+                raise node.refuse(reason, "set ceil_mode=0, or pad the map")
+    return Window(
+        (strides[0], strides[1]), (top, left, bottom, right), (dilations[0], dilations[1])
+    )

@@ -1,0 +1,260 @@
+"""What each ONNX operator does to a reading: a real result in between, or a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from ..builder import Grid
+from .onnx_graph import Node
+from .onnx_reader import Reader
+from .onnx_values import (
+    Constant,
+    Pending,
+    Quantized,
+    clamp_on,
+    constant_of,
+    grid_of,
+    quantized_constant,
+)
+
+__all__ = ["OPERATORS"]
+
+Clamp = tuple[int, int] | None
+
+
+def _quantize(reader: Reader, node: Node) -> None:
+    graph, x = reader.graph, node.input(0)
+    node.require("block_size", 0, otherwise=0, way_out="quantize per tensor or per channel")
+    if x in graph.tensors:
+        constant = quantized_constant(graph, node)
+        reader.reals[f"integers of {node.outputs[0]}"] = constant
+        return
+    grid = grid_of(graph, node, node.input(1), node.input(2))
+    if x == graph.input:
+        reader.define(node, _image(reader, node, grid))
+        return
+    value = reader.reals.get(x)
+    if isinstance(value, Pending):
+        clamp = clamp_on(grid, value.low, value.high)
+        if value.fused and clamp != (grid.dtype.qmin, grid.dtype.qmax):
+            reason = "the clamp behind it is not what the output's zero point and scale imply"
+            way_out = "quantize the activation with its zero point at the end of its type"
+            raise value.node.refuse(reason, way_out)
+        result = value.emit(reader.fresh(value.node), grid, clamp)
+    else:
+        result = reader.dequantized(node, 0)
+        if result.grid != grid:
+            result = reader.layers.requantize(result, reader.fresh(node), grid)
+    reader.define(node, result)
+
+
+def _image(reader: Reader, node: Node, grid: Grid) -> Quantized:
+    """The network's input."""
+    shape = reader.graph.shape
+    extents = (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, shape[0])
+    if "image" in reader.builder.tensors:
+        tensor = reader.builder.tensors["image"]
+        if (tensor.dtype, tensor.scale, tensor.zero_point) != (
+            grid.dtype,
+            grid.scale,
+            grid.zero_point,
+        ):
+            raise node.refuse("the input is quantized twice", "quantize it once")
+    else:
+        tensor = reader.builder.input(extents, grid)
+    return Quantized(tensor, 4 if len(shape) == 3 else 2, extents)
+
+
+def _dequantize(reader: Reader, node: Node) -> None:
+    graph, x, out = reader.graph, node.input(0), node.outputs[0]
+    node.require("block_size", 0, otherwise=0, way_out="quantize per tensor or per channel")
+    constant = reader.reals.get(f"integers of {x}")
+    if isinstance(constant, Constant):
+        reader.reals[out] = constant
+    elif x in graph.tensors:
+        reader.reals[out] = constant_of(graph, node, x, node.input(1), node.input(2))
+    else:
+        value = reader.quantized(node, x)
+        if grid_of(graph, node, node.input(1), node.input(2)) != value.grid:
+            reason = "scale, zero point or type differ from those of the tensor it reads"
+            raise node.refuse(reason, "give both the same")
+        reader.reals[out] = value
+
+
+def _conv(reader: Reader, node: Node, linear: bool = False) -> None:
+    x, w = reader.dequantized(node, 0), reader.constant(node, 1)
+    bias = reader.constant(node, 2) if node.input(2) else None
+    layer = reader.layers.linear if linear else reader.layers.conv
+    reader.reals[node.outputs[0]] = Pending(
+        node, lambda name, grid, clamp: layer(node, name, x, w, bias, grid, clamp)
+    )
+
+
+def _qlinear_conv(reader: Reader, node: Node) -> None:
+    graph, read = reader.graph, node.input
+    x = reader.operand(node, 0)
+    w = replace(constant_of(graph, node, read(3), read(4), read(5)), axis=0)
+    grid = grid_of(graph, node, read(6), read(7))
+    bias = graph.constant(node, read(8)) if read(8) else None
+    reader.define(node, reader.layers.conv(node, reader.fresh(node), x, w, bias, grid))
+
+
+def _qgemm(reader: Reader, node: Node) -> None:
+    graph, read = reader.graph, node.input
+    x = reader.operand(node, 0)
+    axis = 0 if node.integer("transB", 0) else 1
+    w = replace(constant_of(graph, node, read(3), read(4), read(5)), axis=axis)
+    bias = graph.constant(node, read(6)) if read(6) else None
+    if not read(7):
+        raise node.refuse("its output stays in floats", "quantize it")
+    grid = grid_of(graph, node, read(7), read(8))
+    reader.define(node, reader.layers.linear(node, reader.fresh(node), x, w, bias, grid))
+
+
+def _qlinear_matmul(reader: Reader, node: Node) -> None:
+    graph, read = reader.graph, node.input
+    x = reader.operand(node, 0)
+    w = replace(constant_of(graph, node, read(3), read(4), read(5)), axis=1)
+    grid = grid_of(graph, node, read(6), read(7))
+    reader.define(node, reader.layers.linear(node, reader.fresh(node), x, w, None, grid))
+
+
+def _add(reader: Reader, node: Node) -> None:
+    a, b = (reader.dequantized(node, index) for index in (0, 1))
+    reader.reals[node.outputs[0]] = Pending(node, partial(_emit_add, reader, node, a, b))
+
+
+def _emit_add(
+    reader: Reader,
+    node: Node,
+    a: Quantized,
+    b: Quantized,
+    name: str,
+    grid: Grid,
+    clamp: Clamp = None,
+) -> Quantized:
+    return reader.layers.add(node, name, a, b, grid, clamp)
+
+
+def _qlinear_add(reader: Reader, node: Node) -> None:
+    a, b = reader.operand(node, 0), reader.operand(node, 3)
+    grid = grid_of(reader.graph, node, node.input(6), node.input(7))
+    reader.define(node, _emit_add(reader, node, a, b, reader.fresh(node), grid))
+
+
+def _average(reader: Reader, node: Node, whole: bool = False) -> None:
+    x = reader.dequantized(node, 0)
+    layer = reader.layers.global_average_pool if whole else reader.layers.average_pool
+    reader.reals[node.outputs[0]] = Pending(
+        node, lambda name, grid, clamp: layer(node, name, x, grid, clamp)
+    )
+
+
+def _qlinear_average(reader: Reader, node: Node, whole: bool = False) -> None:
+    x = reader.operand(node, 0)
+    layer = reader.layers.global_average_pool if whole else reader.layers.average_pool
+    grid = grid_of(reader.graph, node, node.input(3), node.input(4))
+    reader.define(node, layer(node, reader.fresh(node), x, grid))
+
+
+def _reduce_mean(reader: Reader, node: Node) -> None:
+    x = reader.dequantized(node, 0)
+    axes = node.attributes.get("axes")
+    if axes is None and node.input(1):
+        axes = reader.graph.constant(node, node.input(1)).reshape(-1).tolist()
+    reader.reals[node.outputs[0]] = Pending(
+        node,
+        lambda name, grid, clamp: reader.layers.reduce_mean(node, name, x, axes or [], grid, clamp),
+    )
+
+
+def _clip_ends(reader: Reader, node: Node) -> tuple[float, float]:
+    """The least and greatest value that a Relu or a Clip lets through."""
+    if node.op == "Relu":
+        return 0.0, np.inf
+    ends = []
+    for index, key, default in ((1, "min", -np.inf), (2, "max", np.inf)):
+        end = node.attributes.get(key, default)
+        if node.input(index):
+            bound = reader.graph.constant(node, node.input(index))
+            end = float(bound.reshape(-1)[0]) if bound.size == 1 else np.nan
+        if not isinstance(end, float) or np.isnan(end):
+            raise node.refuse(f"{key} must be a number", "export the model again")
+        ends.append(end)
+    return ends[0], ends[1]
+
+
+def _clip(reader: Reader, node: Node) -> None:
+    value = reader.reals.get(node.input(0))
+    if not isinstance(value, Pending):
+        x = reader.dequantized(node, 0)
+        value = Pending(node, partial(reader.layers.requantize, x), fused=False)
+    reader.reals[node.outputs[0]] = value.clipped(*_clip_ends(reader, node))
+
+
+def _same(
+    reader: Reader, node: Node, layer: Callable[[Reader, Node, Quantized], Quantized]
+) -> None:
+    """An operator that only moves values, on integers or between DequantizeLinear and Quantize."""
+    if node.input(0) in reader.integers:
+        reader.define(node, layer(reader, node, reader.integers[node.input(0)]))
+    else:
+        reader.reals[node.outputs[0]] = layer(reader, node, reader.dequantized(node, 0))
+
+
+def _max_pool(reader: Reader, node: Node, x: Quantized) -> Quantized:
+    return reader.layers.max_pool(node, reader.fresh(node), x)
+
+
+def _flatten(reader: Reader, node: Node, x: Quantized) -> Quantized:
+    if node.integer("axis", 1) != 1:
+        raise node.refuse(f"axis is {node.integer('axis', 1)}", "flatten from axis 1")
+    return reader.layers.flatten(reader.fresh(node), x)
+
+
+def _reshape(reader: Reader, node: Node, x: Quantized) -> Quantized:
+    shape = reader.graph.constant(node, node.input(1)).reshape(-1).tolist()
+    height, width, channels = x.order
+    count = height * width * channels
+    if len(shape) != 2 or shape[1] not in (-1, count) or shape == [-1, -1]:
+        raise node.refuse(f"the shape is {shape}", f"flatten to (N, {count})")
+    return reader.layers.flatten(reader.fresh(node), x)
+
+
+def _identity(reader: Reader, node: Node) -> None:
+    source, out = node.input(0), node.outputs[0]
+    if source in reader.integers:
+        reader.integers[out] = reader.integers[source]
+    elif source in reader.reals:
+        reader.reals[out] = reader.reals[source]
+    else:
+        raise node.refuse("it passes floats on", "remove it")
+
+
+OPERATORS: dict[str, Callable[[Reader, Node], None]] = {
+    "QuantizeLinear": _quantize,
+    "DequantizeLinear": _dequantize,
+    "Conv": _conv,
+    "Gemm": partial(_conv, linear=True),
+    "MatMul": partial(_conv, linear=True),
+    "QLinearConv": _qlinear_conv,
+    "QGemm": _qgemm,
+    "QLinearMatMul": _qlinear_matmul,
+    "Add": _add,
+    "QLinearAdd": _qlinear_add,
+    "AveragePool": _average,
+    "GlobalAveragePool": partial(_average, whole=True),
+    "QLinearAveragePool": _qlinear_average,
+    "QLinearGlobalAveragePool": partial(_qlinear_average, whole=True),
+    "ReduceMean": _reduce_mean,
+    "Relu": _clip,
+    "Clip": _clip,
+    "MaxPool": partial(_same, layer=_max_pool),
+    "Flatten": partial(_same, layer=_flatten),
+    "Reshape": partial(_same, layer=_reshape),
+    "Identity": _identity,
+}

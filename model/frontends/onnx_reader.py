@@ -1,0 +1,76 @@
+"""One reading of an ONNX graph: what each name stands for so far."""
+
+from __future__ import annotations
+
+from ..builder import Builder, identifier
+from ..layers import Shape
+from .onnx_graph import Graph, Node
+from .onnx_layers import Layers
+from .onnx_values import Constant, Pending, Quantized, grid_of
+
+__all__ = ["Reader"]
+
+RESERVED = {"image", "logits", "class", "argmax"}  # names that the builder gives itself
+
+
+class Reader:
+    """One reading: what each name stands for so far."""
+
+    def __init__(self, graph: Graph, name: str) -> None:
+        self.graph = graph
+        self.builder = Builder(name)
+        self.layers = Layers(self.builder)
+        self.integers: dict[str, Quantized] = {}
+        self.reals: dict[str, Quantized | Constant | Pending] = {}
+        self.names: dict[str, tuple[str, Shape]] = {}  # in the model, see onnx.py
+        self.taken = set(RESERVED)
+
+    def fresh(self, node: Node) -> str:
+        """A name for the layer of a node."""
+        base = name = identifier(node.name)
+        number = 2
+        while name in self.taken:
+            name, number = f"{base}_{number}", number + 1
+        self.taken.add(name)
+        return name
+
+    def quantized(self, node: Node, name: str) -> Quantized:
+        """The tensor of integers that an input names."""
+        if name not in self.integers:
+            raise node.refuse(f"input {name!r} is no quantized tensor", "quantize it before")
+        return self.integers[name]
+
+    def dequantized(self, node: Node, index: int) -> Quantized:
+        """The tensor that a real input stands for, straight from a DequantizeLinear."""
+        value = self.reals.get(node.input(index))
+        if isinstance(value, Quantized):
+            return value
+        if isinstance(value, Pending):
+            reason = f"it takes floats from {value.node}"
+            way_out = "put a QuantizeLinear and a DequantizeLinear between the two"
+            raise node.refuse(reason, way_out)
+        way_out = "quantize it, then dequantize it"
+        raise node.refuse(
+            f"input {node.input(index)!r} is no activation that is quantized", way_out
+        )
+
+    def constant(self, node: Node, index: int) -> Constant:
+        """The quantized constant that a real input stands for."""
+        value = self.reals.get(node.input(index))
+        if not isinstance(value, Constant):
+            reason = f"input {node.input(index)!r} is no quantized constant"
+            raise node.refuse(reason, "quantize weights as int8 or uint8, a bias as int32")
+        return value
+
+    def define(self, node: Node, value: Quantized) -> None:
+        """Say which tensor of the network an output of integers is."""
+        self.integers[node.outputs[0]] = value
+        self.names.setdefault(value.tensor.name, (node.outputs[0], value.order))
+
+    def operand(self, node: Node, index: int) -> Quantized:
+        """An activation given as integers, scale and zero point, three inputs in a row."""
+        x = self.quantized(node, node.input(index))
+        if grid_of(self.graph, node, node.input(index + 1), node.input(index + 2)) != x.grid:
+            reason = f"scale, zero point or type of {node.input(index)!r} differ from its own"
+            raise node.refuse(reason, "give both the same")
+        return x
