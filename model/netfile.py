@@ -18,7 +18,7 @@ from .layers import NetworkError, Tensor
 from .netlayers import object_text, read_layer, write_layer
 from .network import QNetwork
 
-__all__ = ["FORMAT", "VERSION", "dumps", "load", "loads", "save", "shipped"]
+__all__ = ["FORMAT", "VERSION", "dumps", "from_json", "load", "loads", "save", "shipped"]
 
 FORMAT = "tercet-network"
 VERSION = 1
@@ -41,7 +41,12 @@ def _read_tensor(name: str, value: object) -> Tensor:
 
 def loads(document: str) -> QNetwork:
     """Read a network from the text of its file. Raises NetworkError."""
-    fields = Fields("The file", decode(document))
+    return from_json(decode(document))
+
+
+def from_json(document: object) -> QNetwork:
+    """Read a network from what its file's JSON says. Raises NetworkError."""
+    fields = Fields("The file", document)
     kind = fields.take("format", text)
     if kind != FORMAT:
         raise NetworkError(f"field 'format' must be {FORMAT!r}, not {kind!r}")
