@@ -6,12 +6,14 @@ from tercet.model import NetworkError
 from tercet.model.data import MissingError, mnist
 from tercet.model.float.nets import (
     NETS,
+    ZOO,
     Checkpoint,
     build,
     input_shape_of,
     load,
     net_of,
     save,
+    shipped,
     state_of,
 )
 from tercet.model.float.nets_stride3 import STRIDE3
@@ -150,11 +152,15 @@ FIGURES = {
     "mnist_cnn_bn": (0.9909, 0.985),
     "lenet_avg": (0.9898, 0.988),
     "lenet_max": (0.9907, 0.988),
+    "mobilenet": (0.9922, 0.985),
 }
 
 
 @pytest.mark.mnist
-@pytest.mark.parametrize("network", FIGURES)
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "mobilenet")) for name in FIGURES],
+)
 def test_the_shipped_networks_reach_their_figures(network):
     try:
         digits = mnist("test")
@@ -165,3 +171,8 @@ def test_the_shipped_networks_reach_their_figures(network):
     assert check.facts["test_accuracy"] == figure >= target
     # Another CPU's order of summation may turn a near tie.
     assert accuracy_of(check, digits) == pytest.approx(figure, abs=2e-4)
+
+
+def test_every_network_ships_trained_in_less_than_a_megabyte():
+    assert set(shipped()) == NETS.keys()
+    assert all((ZOO / f"{name}.npz").stat().st_size < 1_000_000 for name in shipped())
