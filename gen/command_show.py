@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from rich.table import Table
 
 from ..model import QNetwork, load
+from ..model.add import Add
 from ..model.conv import Conv2d
-from ..model.layers import Layer
+from ..model.layers import Layer, Relu
+from ..model.pool import AvgPool2d, MaxPool2d
 from ..model.ranges import accumulator_ranges
 from .arguments import add_net
 from .tables import console, table
@@ -57,43 +60,59 @@ def _tensor_table(network: QNetwork) -> Table:
 
 def _layer_facts(network: QNetwork, layer: Layer) -> dict[str, Any]:
     facts: dict[str, Any] = {"name": layer.name, "kind": layer.kind, "weights": 0}
-    if not isinstance(layer, Conv2d):
-        return facts
-    lo, hi = accumulator_ranges(network, layer)
-    return facts | {
-        "weights": layer.weights.values.size,
-        "kernel": list(layer.kernel),
-        "stride": list(layer.stride),
-        "groups": layer.groups,
-        "weight_type": str(layer.weights.dtype),
-        "accumulator": [int(lo.min()), int(hi.max())],
-        "multipliers": list(layer.requant.multipliers),
-        "shift": layer.requant.shift,
-        "rounding": layer.requant.rounding.value,
-        "clamp": [layer.requant.low, layer.requant.high],
-    }
+    if isinstance(layer, Conv2d | MaxPool2d | AvgPool2d):
+        facts |= {name: list(getattr(layer, name)) for name in ("kernel", "stride", "padding")}
+    if isinstance(layer, Conv2d):
+        lo, hi = accumulator_ranges(network, layer)
+        facts |= {
+            "groups": layer.groups,
+            "weights": layer.weights.values.size,
+            "weight_type": str(layer.weights.dtype),
+            "accumulator": [int(lo.min()), int(hi.max())],
+        }
+    if isinstance(layer, Conv2d | AvgPool2d | Add):
+        facts |= {
+            "multipliers": list(layer.requant.multipliers),
+            "shift": layer.requant.shift,
+            "rounding": layer.requant.rounding.value,
+            "clamp": [layer.requant.low, layer.requant.high],
+        }
+    if isinstance(layer, Relu):
+        facts["clamp"] = [layer.low, layer.high]
+    return facts
 
 
 def _layer_table(layers: list[dict[str, Any]]) -> Table:
-    columns = ["layer", "kind", "kernel>", "stride>", "groups>", "weights>", "accumulator>"]
-    columns += ["multiplier>", "shift>", "rounding", "clamp>"]
+    columns = ["layer", "kind", "kernel>", "stride>", "padding>", "groups>", "weights>"]
+    columns += ["accumulator>", "multiplier>", "shift>", "rounding", "clamp>"]
     return table("layers", columns, map(_layer_row, layers))
 
 
 def _layer_row(facts: dict[str, Any]) -> list[str]:
-    if "kernel" not in facts:
-        return [facts["name"], facts["kind"], *[""] * 9]
-    low, high = min(facts["multipliers"]), max(facts["multipliers"])
+    """A layer's cells; empty where it has no such thing."""
+
+    def cell(name: str, show: Callable[[Any], str] = str) -> str:
+        return show(facts[name]) if name in facts else ""
+
     return [
         facts["name"],
         facts["kind"],
-        "x".join(map(str, facts["kernel"])),
-        "x".join(map(str, facts["stride"])),
-        str(facts["groups"]),
-        f"{facts['weights']} {facts['weight_type']}",
-        "{} .. {}".format(*facts["accumulator"]),
-        str(low) if low == high else f"{low} .. {high}",
-        str(facts["shift"]),
-        facts["rounding"],
-        "{} .. {}".format(*facts["clamp"]),
+        cell("kernel", _by),
+        cell("stride", _by),
+        cell("padding", lambda sides: ",".join(map(str, sides)) if any(sides) else ""),
+        cell("groups"),
+        cell("weight_type", lambda kind: f"{facts['weights']} {kind}"),
+        cell("accumulator", _span),
+        cell("multipliers", lambda values: _span(sorted({min(values), max(values)}))),
+        cell("shift"),
+        cell("rounding"),
+        cell("clamp", _span),
     ]
+
+
+def _by(pair: list[int]) -> str:
+    return "x".join(map(str, pair))
+
+
+def _span(ends: list[int]) -> str:
+    return " .. ".join(map(str, ends))

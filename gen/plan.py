@@ -154,7 +154,7 @@ def _require_patches(conv: Conv2d) -> None:
         if not holds:
             raise NetworkError(
                 f"Layer {conv.name!r}: {field} must equal {allowed} in hardware, not {value}; "
-                "train the layer with a stride equal to its kernel and no padding"
+                "windows that overlap or leave gaps, and padding, cannot be built yet"
             )
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 __all__ = ["console", "table"]
 
-PIPED_WIDTH = 120  # columns where the output is no terminal
+PIPED_WIDTH = 160  # columns where the output is no terminal
 
 
 def console() -> Console:

@@ -94,17 +94,17 @@ def test_the_class_has_a_port_even_where_there_is_one_class(seed):
         (
             {"stride": (1, 1)},
             "Layer 'conv': stride must equal the kernel [2, 2] in hardware, not [1, 1]; "
-            "train the layer with a stride equal to its kernel and no padding",
+            "windows that overlap or leave gaps, and padding, cannot be built yet",
         ),
         (
             {"padding": (1, 0, 0, 0)},
             "Layer 'conv': padding must equal [0, 0, 0, 0] in hardware, not [1, 0, 0, 0]; "
-            "train the layer with a stride equal to its kernel and no padding",
+            "windows that overlap or leave gaps, and padding, cannot be built yet",
         ),
         (
             {"dilation": (1, 2)},
             "Layer 'conv': dilation must equal [1, 1] in hardware, not [1, 2]; "
-            "train the layer with a stride equal to its kernel and no padding",
+            "windows that overlap or leave gaps, and padding, cannot be built yet",
         ),
     ],
 )
