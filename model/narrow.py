@@ -7,8 +7,10 @@ hundred steps. Each step at accumulator t from k - 1 to k demands round(t * M / 
 round((t - 1) * M / 2**n) < k, and the ends of the range demand that no step lies beyond the first
 and the last: linear inequalities in M, solved here in exact rationals. The smallest n for which
 every channel has an M gives the narrowest multipliers, about as many bits as accumulator and output
-have together. The equality is then checked by evaluating both sides on every reachable accumulator,
-not by trusting the algebra.
+have together. The equality is then checked by evaluating both sides at every threshold, not by
+trusting the algebra.
+
+Where the reference has biases, an offset is searched for too, see ``narrow_offset.py``.
 """
 
 from __future__ import annotations
@@ -22,8 +24,17 @@ from math import ceil, floor
 import numpy as np
 
 from .arith import Rounding, reaches
-from .reference import REFERENCES, Acc, Scale, exact
-from .requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, requantize
+from .narrow_offset import closest_with_offset, narrow_with_offset
+from .reference import Scale, exact
+from .requant import MAX_MULTIPLIER, MAX_SHIFT, Requant
+from .staircase import (
+    NoMultiplierError,
+    Target,
+    check,
+    differences,
+    reference_outputs,
+    reference_thresholds,
+)
 
 __all__ = [
     "NoMultiplierError",
@@ -35,42 +46,8 @@ __all__ = [
     "reference_outputs",
 ]
 
-CHUNK = 1 << 20  # accumulators evaluated at once
-
-
 # (acc, y, at_least): accumulator acc gives at least, or else at most, y, with Zy not yet added
 Demand = tuple[int, int, bool]
-
-
-class NoMultiplierError(ValueError):
-    """No fixed-point multiplier equals the reference on every reachable accumulator."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is to be equalled.
-
-    Parameters
-    ----------
-    reference : a name of ``reference.REFERENCES``
-    scales : the real factor Sx * Sw / Sy per output channel, as the reference takes it
-    lo, hi : the reachable accumulators per output channel, int64 (OC,)
-    zero_point, low, high : of the output, as in ``requant.py``
-    """
-
-    reference: str
-    scales: Sequence[Scale]
-    lo: Acc
-    hi: Acc
-    zero_point: int
-    low: int
-    high: int
-
-
-def reference_outputs(target: Target, channel: int, acc: Acc) -> Acc:
-    """What the reference makes of accumulators of one channel, clamped; int64, acc's shape."""
-    reference = REFERENCES[target.reference]
-    return reference(acc, target.scales[channel], target.zero_point, target.low, target.high)
 
 
 def _steps(target: Target, channel: int) -> list[list[Demand]]:
@@ -84,12 +61,12 @@ def _steps(target: Target, channel: int) -> list[list[Demand]]:
     lo, hi = int(target.lo[channel]), int(target.hi[channel])
     first, last = reference_outputs(target, channel, np.array([lo, hi])) - target.zero_point
     steps = [[(lo, int(first), True)]] if first > low else []
-    for start in range(lo, hi, CHUNK):
-        acc = np.arange(start, min(start + CHUNK, hi) + 1, dtype=np.int64)
-        y = reference_outputs(target, channel, acc) - target.zero_point
-        for index in np.flatnonzero(np.diff(y)):
-            t = start + int(index) + 1
-            steps.append([(t, int(y[index + 1]), True), (t - 1, int(y[index]), False)])
+    at = np.unique(reference_thresholds(target, channel))
+    at = at[(at > lo) & (at <= hi)]
+    after = reference_outputs(target, channel, at) - target.zero_point
+    before = reference_outputs(target, channel, at - 1) - target.zero_point
+    for t, up, down in zip(at.tolist(), after.tolist(), before.tolist(), strict=True):
+        steps.append([(t, up, True), (t - 1, down, False)])
     if last < high:
         steps.append([(hi, int(last), False)])
     return steps
@@ -157,8 +134,11 @@ def narrow(target: Target, rule: Rounding = Rounding.HALF_UP) -> Requant:
     shift. Ties of the reference need no tie logic, because the search moves M off them.
 
     Returns a Requant with one multiplier per channel (one in all where they agree) and the smallest
-    shift. Raises NoMultiplierError, naming the channel if it is one, where none exists.
+    shift; with offsets where the target has biases, half-up then. Raises NoMultiplierError, naming
+    the channel if it is one, where none exists.
     """
+    if any(target.biases):
+        return narrow_with_offset(target)
     channels = range(len(target.scales))
     intervals = [_interval(chain.from_iterable(_steps(target, c)), rule) for c in channels]
     requant = _fit(target, rule, intervals, target.reference)
@@ -195,6 +175,8 @@ def closest(
 
     Raises NoMultiplierError where even that does not fit M and n.
     """
+    if any(target.biases):
+        return closest_with_offset(target, seen)
     channels = range(len(target.scales))
     intervals = [_most_agreed(target, c, rule, seen[c] if seen else {}) for c in channels]
     requant = _fit(target, rule, intervals, None)
@@ -252,43 +234,3 @@ def _most_agreed(
         if high > low and score > best:
             best, found = score, _Interval(low=low, high=high)
     return found
-
-
-def _compared(target: Target, requant: Requant) -> Iterator[tuple[int, Acc, Acc, Acc]]:
-    """Every reachable accumulator in pieces: (channel, accumulators, expected, got)."""
-    for channel, multiplier in enumerate(requant.per_channel(len(target.scales))):
-        single = Requant((multiplier,), requant.shift, requant.rounding, requant.low, requant.high)
-        last = int(target.hi[channel])
-        for start in range(int(target.lo[channel]), last + 1, CHUNK):
-            acc = np.arange(start, min(start + CHUNK, last + 1), dtype=np.int64)
-            expected = reference_outputs(target, channel, acc)
-            yield channel, acc, expected, requantize(acc, single, target.zero_point)
-
-
-def differences(target: Target, requant: Requant) -> tuple[int, int]:
-    """Count the reachable accumulators, all channels, on which ``requant`` and reference differ.
-
-    Returns (how many differ, how many there are).
-    """
-    different = compared = 0
-    for _, acc, expected, got in _compared(target, requant):
-        different += int((expected != got).sum())
-        compared += len(acc)
-    return different, compared
-
-
-def check(target: Target, requant: Requant) -> int:
-    """Compare ``requant`` with the reference on every reachable accumulator of every channel.
-
-    Returns the number of accumulators compared. Raises NoMultiplierError at the first difference.
-    """
-    compared = 0
-    for channel, acc, expected, got in _compared(target, requant):
-        if not np.array_equal(expected, got):
-            at = int(np.flatnonzero(expected != got)[0])
-            raise NoMultiplierError(
-                f"channel {channel}: accumulator {acc[at]} gives {got[at]}, "
-                f"the reference {target.reference} {expected[at]}"
-            )
-        compared += len(acc)
-    return compared

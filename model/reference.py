@@ -4,10 +4,14 @@ Each turns an int32 accumulator into an output, y = clamp(round(acc * factor) + 
 order of operations and number types of its engine (measured; see ARITHMETIC.md):
 
 * ``half_even``: the exact product of the scales; what ONNX specifies.
-* ``float32_half_even``: one multiplier float32(float32(Sx * Sw) / Sy), the product in float32,
-  rounded, then Zy added. FBGEMM ``requantize_``, PyTorch ``qconv.cpp``.
-* ``float32_chain``: the factors Sx, Sw and 1 / Sy multiplied one after another and Zy added, each
-  step rounded to float32, then the rounding. oneDNN 3, PyTorch's ``onednn`` engine.
+* ``float32_half_even``: the bias added to float32(acc), the sum rounded to float32 once; one
+  multiplier float32(float32(Sx * Sw) / Sy), the product in float32, rounded, then Zy added. FBGEMM
+  ``requantize_``, PyTorch ``qconv.cpp``.
+* ``float32_chain``: the factors Sx, Sw and 1 / Sy multiplied one after another, the bias added
+  before the last of them, Zy at the end, each step rounded to float32, then the rounding. oneDNN 3,
+  PyTorch's ``onednn`` engine.
+
+A bias is a float in steps of the accumulator; in ``float32_chain`` it is the real one.
 
 All of them are monotone in the accumulator, which the narrow search relies on.
 """
@@ -24,7 +28,7 @@ import numpy.typing as npt
 
 from .arith import Rounding, clamp, reaches
 
-__all__ = ["REFERENCES", "Acc", "Scale", "exact"]
+__all__ = ["REFERENCES", "Acc", "Scale", "affine", "exact"]
 
 Acc = npt.NDArray[np.int64]
 Scale = Fraction | tuple[Fraction, ...]  # a factor, or the factors multiplied one after another
@@ -35,39 +39,74 @@ def exact(scale: Scale) -> Fraction:
     return prod(scale, start=Fraction(1)) if isinstance(scale, tuple) else scale
 
 
+def affine(reference: str, scale: Scale, bias: float) -> tuple[Fraction, Fraction]:
+    """The real function that a reference rounds: (f, b) of acc * f + b, in output steps."""
+    factors = scale if isinstance(scale, tuple) else (scale,)
+    last = factors[-1] if reference == "float32_chain" else exact(scale)
+    return exact(scale), Fraction(bias) * last
+
+
 @lru_cache(maxsize=64)
-def _thresholds(scale: Fraction, low: int, high: int) -> Acc:
-    """For each k in (low, high], the least integer t with round_half_even(t * scale) >= k."""
+def _thresholds(scale: Fraction, bias: float, low: int, high: int) -> Acc:
+    """For k in (low, high], the least integer t with round_half_even((t + bias) * scale) >= k."""
     thresholds = []
     for k in range(low + 1, high + 1):
         bound, inclusive = reaches(k, Rounding.HALF_EVEN)
-        thresholds.append(ceil(bound / scale) if inclusive else floor(bound / scale) + 1)
+        at = bound / scale - Fraction(bias)
+        thresholds.append(ceil(at) if inclusive else floor(at) + 1)
     limits = np.iinfo(np.int64)
     return np.array([min(max(t, limits.min), limits.max) for t in thresholds], dtype=np.int64)
 
 
-def _rational_half_even(acc: Acc, scale: Scale, zero_point: int, low: int, high: int) -> Acc:
-    """clamp(round_half_even(acc * scale) + zero_point) in exact arithmetic."""
-    thresholds = _thresholds(exact(scale), low - zero_point, high - zero_point)
+def _rational_half_even(
+    acc: Acc, scale: Scale, zero_point: int, low: int, high: int, bias: float = 0.0
+) -> Acc:
+    """clamp(round_half_even((acc + bias) * scale) + zero_point) in exact arithmetic."""
+    thresholds = _thresholds(exact(scale), bias, low - zero_point, high - zero_point)
     return low + np.searchsorted(thresholds, acc, side="right")
 
 
-def _float32_half_even(acc: Acc, scale: Scale, zero_point: int, low: int, high: int) -> Acc:
-    """clamp(nearbyint(float32(acc) * float32 scale) + zero_point), as FBGEMM's requantize_ does."""
-    product = acc.astype(np.float32) * np.float32(float(exact(scale)))
+def _add_rounding_once(value: npt.NDArray[np.float32], addend: float) -> npt.NDArray[np.float32]:
+    """float32(value + addend), as a fused multiply-add rounds: the exact sum, once.
+
+    float64 may not hold the sum either. It is then rounded to odd, to whichever float64 beside it
+    has an odd significand; from there, rounding to float32 is as from the sum itself (Boldo and
+    Melquiond, "Emulation of a FMA and correctly-rounded sums", 2008).
+    """
+    wide = value.astype(np.float64)
+    total = wide + addend
+    back = total - wide
+    error = (wide - (total - back)) + (addend - back)  # Knuth's two-sum: total + error is exact
+    even = (total.view(np.int64) & 1) == 0
+    beside = np.nextafter(total, np.where(error > 0, np.inf, -np.inf))
+    return np.where((error != 0) & even, beside, total).astype(np.float32)
+
+
+def _float32_half_even(
+    acc: Acc, scale: Scale, zero_point: int, low: int, high: int, bias: float = 0.0
+) -> Acc:
+    """clamp(nearbyint(float32(acc + bias) * scale) + zero_point), as FBGEMM's requantize_ does."""
+    value = acc.astype(np.float32)
+    if bias:
+        value = _add_rounding_once(value, bias)
+    product = value * np.float32(float(exact(scale)))
     return clamp(np.rint(product).astype(np.int64) + zero_point, low, high)
 
 
-def _float32_chain(acc: Acc, scale: Scale, zero_point: int, low: int, high: int) -> Acc:
-    """clamp(nearbyint(float32(acc) * factor * ... + zero_point)), each step rounded to float32."""
+def _float32_chain(
+    acc: Acc, scale: Scale, zero_point: int, low: int, high: int, bias: float = 0.0
+) -> Acc:
+    """clamp(nearbyint((acc * factor * ... + bias) * last + zero_point)), float32 at each step."""
+    *factors, last = scale if isinstance(scale, tuple) else (scale,)
     value = acc.astype(np.float32)
-    for factor in scale if isinstance(scale, tuple) else (scale,):
+    for factor in factors:
         value = value * np.float32(float(factor))
+    value = (value + np.float32(bias)) * np.float32(float(last))
     return clamp(np.rint(value + np.float32(zero_point)).astype(np.int64), low, high)
 
 
-# By the name that network files carry.
-REFERENCES: dict[str, Callable[[Acc, Scale, int, int, int], Acc]] = {
+# By the name that network files carry: (acc, scale, zero point, low, high, bias) -> outputs.
+REFERENCES: dict[str, Callable[[Acc, Scale, int, int, int, float], Acc]] = {
     "half_even": _rational_half_even,
     "float32_half_even": _float32_half_even,
     "float32_chain": _float32_chain,

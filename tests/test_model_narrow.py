@@ -266,12 +266,3 @@ def test_closest_says_where_nothing_fits():
     with pytest.raises(NoMultiplierError) as caught:
         closest(goal)
     assert str(caught.value) == "no multiplier and shift come close to half_even"
-
-
-@pytest.mark.parametrize("chunk", [1, 2, 5, 640])
-def test_ranges_of_more_than_one_chunk_are_searched_whole(monkeypatch, chunk):
-    goal = target([Fraction(1, 71)], -700, 580, 3, 0, 200)
-    whole = narrow(goal)
-    monkeypatch.setattr("tercet.model.narrow.CHUNK", chunk)
-    assert narrow(goal) == whole
-    assert check(goal, whole) == 1281

@@ -1,0 +1,215 @@
+"""The narrow search with an offset: the smallest n with M and B that equal a reference's staircase.
+
+An engine that adds its bias in floats rounds an affine function of the accumulator. With half-up
+rounding, y = floor((acc * M + B) / 2**n + 1/2), each threshold t of an output k demands
+
+    t * M + B >= (2 * k - 1) * 2**(n - 1)    and    (t - 1) * M + B < (2 * k - 1) * 2**(n - 1)
+
+so M and B are the slope and height of a line above some points and below others. Only the corners
+of the two convex hulls bound it: a dozen of several hundred. Eliminating B leaves an interval of M,
+each M of it an interval of B, all in integers: a shift has a solution or it has none.
+
+Where none has (a float sum or product near k + 1/2 became that tie), some accumulators must give
+way. At most four points contradict one another, and one of them has to yield by one accumulator;
+trying each in turn, the cheapest first, ends at the fewest that have to.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from itertools import product
+
+from .arith import Rounding
+from .reference import affine
+from .requant import MAX_MULTIPLIER, MAX_OFFSET, MAX_SHIFT, Requant
+from .staircase import NoMultiplierError, Target, check, reference_thresholds
+
+__all__ = ["closest_with_offset", "narrow_with_offset"]
+
+TRIES = 300  # contradictions resolved best first; beyond them only the cheapest way is followed
+
+Point = tuple[int, int]  # an accumulator, and 2 * k - 1 for the output k, Zy not added
+Points = dict[int, int]  # the same, by accumulator
+Cost = tuple[int, int, int]  # occurrences, accumulators, and their distances from 0 negated
+
+
+class _Line:
+    """What one channel asks of M and B: a line on or above ``least`` and below ``most``."""
+
+    def __init__(self, least: Points, most: Points) -> None:
+        self.least, self.most = least, most
+        self.floor = _upper_hull(sorted(least.items()))
+        self.ceiling = [(x, -y) for x, y in _upper_hull(sorted((x, -y) for x, y in most.items()))]
+
+    def slopes(self, shift: int) -> tuple[int, int] | list[Point]:
+        """The least and greatest M for a shift, or the corners that contradict one another."""
+        half = 1 << (shift - 1)
+        low, high = 1, MAX_MULTIPLIER
+        lowest, highest = list[Point](), list[Point]()
+        for (x0, y0), (x1, y1) in product(self.floor, self.ceiling):
+            run, rise = x1 - x0, (y1 - y0) * half - 1  # M * run <= rise
+            if run > 0 and rise // run < high:
+                high, highest = rise // run, [(x0, y0), (x1, y1)]
+            elif run < 0 and -(rise // -run) > low:
+                low, lowest = -(rise // -run), [(x0, y0), (x1, y1)]
+            elif run == 0 and rise < 0:
+                return [(x0, y0), (x1, y1)]
+        return (low, high) if low <= high else lowest + highest
+
+    def heights(self, shift: int, multiplier: int) -> tuple[int, int]:
+        """The least and greatest B for a shift and an M that it has."""
+        half, free = 1 << (shift - 1), MAX_OFFSET
+        low = max((y * half - multiplier * x for x, y in self.floor), default=-free)
+        high = min((y * half - 1 - multiplier * x for x, y in self.ceiling), default=free)
+        return low, high
+
+    def without(self, point: Point, low: int, high: int) -> _Line:
+        """The line where the output at ``point`` need not be met; those beside it must still."""
+        x, y = point
+        least, most = dict(self.least), dict(self.most)
+        if least.get(x) == y:
+            del least[x]
+            if x < high:
+                least[x + 1] = max(y, least.get(x + 1, y))
+        else:
+            del most[x]
+            if x > low:
+                most[x - 1] = min(y, most.get(x - 1, y))
+        return _Line(least, most)
+
+
+def _upper_hull(points: Sequence[Point]) -> list[Point]:
+    """The corners of the convex hull seen from above; points sorted by x, each x once."""
+    hull: list[Point] = []
+    for x, y in points:
+        while len(hull) > 1:
+            (x0, y0), (x1, y1) = hull[-2:]
+            if (x1 - x0) * (y - y0) < (y1 - y0) * (x - x0):
+                break
+            hull.pop()
+        hull.append((x, y))
+    return hull
+
+
+def _line(target: Target, channel: int) -> _Line:
+    """What the reference's staircase asks of one channel; an end that the clamp holds is free."""
+    lo, hi = int(target.lo[channel]), int(target.hi[channel])
+    thresholds = reference_thresholds(target, channel).tolist()
+    outputs = range(target.low + 1 - target.zero_point, target.high + 1 - target.zero_point)
+    least, most = Points(), Points()
+    for t, k in zip(thresholds, outputs, strict=True):  # both rise
+        if t <= hi:
+            least[t] = 2 * k - 1
+        if t > lo:
+            most.setdefault(t - 1, 2 * k - 1)
+    return _Line(least, most)
+
+
+def _real(target: Target) -> list[tuple[Fraction, Fraction]]:
+    """Per channel, the slope and height that the reference rounds."""
+    channels = range(len(target.scales))
+    return [affine(target.reference, target.scales[c], target.bias(c)) for c in channels]
+
+
+def _last_shift(target: Target) -> int:
+    """The greatest shift for which every M has 31 bits and every sum 62, with room."""
+    real = _real(target)
+    reach = [max(abs(int(lo)), abs(int(hi))) for lo, hi in zip(target.lo, target.hi, strict=True)]
+    sums = (abs(b) + (r + 1) * f for (f, b), r in zip(real, reach, strict=True))
+    widest = max(f for f, _ in real)
+    return min(MAX_SHIFT, 30 - _bits(widest), 59 - _bits(max(sums)))
+
+
+def _bits(value: Fraction) -> int:
+    """Such that value < 2**bits."""
+    return value.numerator.bit_length() - value.denominator.bit_length() + 1
+
+
+def _clipped(value: Fraction, ends: tuple[int, int]) -> int:
+    return min(max(round(value), ends[0]), ends[1])
+
+
+def _fit(target: Target, lines: Sequence[_Line], reference: str | None) -> Requant | None:
+    """The smallest shift with M and B in every channel; None where there is none."""
+    for shift in range(1, _last_shift(target) + 1):
+        multipliers, offsets = list[int](), list[int]()
+        for line, (f, b) in zip(lines, _real(target), strict=True):
+            slopes = line.slopes(shift)
+            if isinstance(slopes, list):
+                break
+            multipliers.append(_clipped(f * (1 << shift), slopes))
+            heights = line.heights(shift, multipliers[-1])
+            offsets.append(_clipped(b * (1 << shift), heights))
+        else:
+            return Requant(
+                multipliers=tuple(multipliers),
+                shift=shift,
+                rounding=Rounding.HALF_UP,
+                low=target.low,
+                high=target.high,
+                reference=reference,
+                offsets=tuple(offsets),
+            )
+    return None
+
+
+def narrow_with_offset(target: Target) -> Requant:
+    """Find the smallest shift with M and B per channel that equal ``target`` everywhere, half-up.
+
+    Raises NoMultiplierError, naming the channel if it is one, where there are none.
+    """
+    lines = [_line(target, channel) for channel in range(len(target.scales))]
+    requant = _fit(target, lines, target.reference)
+    if requant is not None:
+        check(target, requant)
+        return requant
+    last = _last_shift(target)  # has whatever a smaller shift has, doubled
+    failing = (c for c, line in enumerate(lines) if isinstance(line.slopes(last), list))
+    bad = next(failing) if last > 0 else 0
+    raise NoMultiplierError(
+        f"channel {bad}: no multiplier, offset and shift with half_up rounding equal "
+        f"{target.reference} on every accumulator in [{target.lo[bad]}, {target.hi[bad]}]"
+    )
+
+
+def closest_with_offset(target: Target, seen: Sequence[Mapping[int, int]] = ()) -> Requant:
+    """Find M, B and n that differ from ``target`` on as few accumulators as possible, half-up.
+
+    Parameters
+    ----------
+    seen : per channel, how often accumulators occur in practice; those give way last. Nothing is
+        known to occur where it is left out.
+
+    Raises NoMultiplierError where the factors do not fit M and n.
+    """
+    last = _last_shift(target)
+    if last < 1:
+        raise NoMultiplierError(f"no multiplier and shift come close to {target.reference}")
+    lines = [
+        _most_agreed(target, channel, last, seen[channel] if seen else {})
+        for channel in range(len(target.scales))
+    ]
+    requant = _fit(target, lines, None)
+    assert requant is not None  # the last shift fits
+    return requant
+
+
+def _most_agreed(target: Target, channel: int, shift: int, seen: Mapping[int, int]) -> _Line:
+    """The line of a channel with the cheapest points left out until a shift has an M."""
+    lo, hi = int(target.lo[channel]), int(target.hi[channel])
+    queue: list[tuple[Cost, int, _Line]] = [((0, 0, 0), 0, _line(target, channel))]
+    tries = 0
+    while True:
+        cost, _, line = heapq.heappop(queue)
+        slopes = line.slopes(shift)
+        if not isinstance(slopes, list):
+            return line
+        if tries >= TRIES:
+            queue = []
+        for point in dict.fromkeys(slopes):
+            tries += 1
+            x = point[0]
+            more = (cost[0] + seen.get(x, 0), cost[1] + 1, cost[2] - abs(x))
+            heapq.heappush(queue, (more, tries, line.without(point, lo, hi)))
