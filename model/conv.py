@@ -17,26 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .dtypes import INT32
+from .fastconv import FastConv
 from .layers import Layer, Tensor, Values, require, require_requant
 from .ranges import accumulator_ranges
 from .requant import Requant
 from .weights import Weights, frozen_integers
+from .windows import output_extent
 
-__all__ = [
-    "Conv2d",
-    "accumulate",
-    "accumulate_batch_last",
-    "accumulate_loop",
-    "magnitude",
-    "output_extent",
-]
-
-FLOAT32_EXACT = 1 << 24  # integers up to here, and so their sums, are exact in float32
-
-
-def output_extent(size: int, kernel: int, stride: int, pads: tuple[int, int], dilation: int) -> int:
-    """The windows along one axis of ``size`` positions; below 1 where the kernel does not fit."""
-    return (size + sum(pads) - dilation * (kernel - 1) - 1) // stride + 1
+__all__ = ["Conv2d", "accumulate", "accumulate_loop", "output_extent"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +188,7 @@ def accumulate_loop(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.N
 
 
 def accumulate(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.NDArray[np.int64]:
-    """The fast form over a batch as networks carry it.
+    """The fast form over a batch as networks carry it; see ``fastconv.py``.
 
     Parameters
     ----------
@@ -209,64 +197,8 @@ def accumulate(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.NDArra
 
     Returns int64 (N, OH, OW, OC).
     """
-    reach = int(np.abs(x.astype(np.int64) - zero_point).max(initial=0))
-    acc = accumulate_batch_last(x.transpose(3, 1, 2, 0), conv, zero_point, reach)
-    return acc.transpose(3, 1, 2, 0).astype(np.int64)
-
-
-def accumulate_batch_last(
-    x: npt.NDArray[Any], conv: Conv2d, zero_point: int, reach: int
-) -> npt.NDArray[np.floating[Any]]:
-    """The fast form itself: one matrix product per group on BLAS.
-
-    The batch stands last, so that gathering the windows copies runs of N values. Float sums are
-    exact because every partial sum is an integer that the float type holds.
-
-    Parameters
-    ----------
-    x : (IC, H, W, N) integers of any dtype
-    zero_point : Zx
-    reach : no |x - Zx| is greater
-
-    Returns float32 or float64 (OC, OH, OW, N), integers.
-    """
-    dtype = np.float32 if magnitude(conv, reach) < FLOAT32_EXACT else np.float64
-    weights = conv.weights.centered.astype(dtype)  # (OC, KH, KW, ICG)
-    oc_count, kh, kw, icg = weights.shape
-    columns = _columns(x, conv, zero_point, dtype)  # (groups, KH, KW, ICG, OH, OW, N)
-    _, _, _, _, oh, ow, n = columns.shape
-    product = np.matmul(
-        weights.reshape(conv.groups, oc_count // conv.groups, kh * kw * icg),
-        columns.reshape(conv.groups, kh * kw * icg, oh * ow * n),
-    )
-    acc: npt.NDArray[Any] = product.reshape(oc_count, oh, ow, n)
-    if conv.bias.any():
-        acc += conv.bias.astype(dtype)[:, None, None, None]
+    low, high = int(x.min(initial=zero_point)), int(x.max(initial=zero_point))
+    fast = FastConv(conv, zero_point, low, high)
+    sums = np.concatenate([acc.astype(np.int64) for _, acc in fast(x.transpose(1, 3, 2, 0))])
+    acc: npt.NDArray[np.int64] = sums.transpose(3, 0, 2, 1) + fast.constants
     return acc
-
-
-def magnitude(conv: Conv2d, reach: int) -> int:
-    """A bound on every |partial sum|, bias included, where no |x - Zx| is above ``reach``."""
-    sums = np.abs(conv.weights.centered).sum(axis=(1, 2, 3)) * reach + np.abs(conv.bias)
-    return int(sums.max())
-
-
-def _columns(x: npt.NDArray[Any], conv: Conv2d, zero_point: int, dtype: type) -> npt.NDArray[Any]:
-    """The windows of a batch (IC, H, W, N), centered: (groups, KH, KW, ICG, OH, OW, N)."""
-    _, kh, kw, icg = conv.weights.values.shape
-    top, left, bottom, right = conv.padding
-    centered: npt.NDArray[Any] = x.astype(dtype)
-    if zero_point:
-        centered -= dtype(zero_point)
-    if any(conv.padding):
-        centered = np.pad(centered, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    _, height, width, n = centered.shape
-    (sy, sx), (dy, dx) = conv.stride, conv.dilation
-    oh = output_extent(height, kh, sy, (0, 0), dy)
-    ow = output_extent(width, kw, sx, (0, 0), dx)
-    columns: npt.NDArray[Any] = np.empty((conv.groups, kh, kw, icg, oh, ow, n), dtype=dtype)
-    for ky, kx in np.ndindex(kh, kw):
-        rows = slice(ky * dy, ky * dy + (oh - 1) * sy + 1, sy)
-        cols = slice(kx * dx, kx * dx + (ow - 1) * sx + 1, sx)
-        columns[:, ky, kx] = centered[:, rows, cols].reshape(conv.groups, icg, oh, ow, n)
-    return columns

@@ -1,6 +1,6 @@
 """The golden model: runs an integer network and gives every tensor, bit for bit.
 
-Two forms of one truth. ``trace`` runs batches on BLAS, with the batch last inside, (C, H, W, N), so
+Two forms of one truth. ``trace`` runs batches on BLAS, with the batch last inside, (H, C, W, N), so
 that every operator works on runs of N values; ``trace_loop`` runs image by image through the plain
 loops. A test holds them equal.
 """
@@ -9,29 +9,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .add import add
-from .conv import accumulate_batch_last, accumulate_loop, magnitude
-from .pool import pool_max, pool_max_loop, pool_sum, pool_sum_loop
-from .requant import requantize, requantize_batch_last
+from .conv import Conv2d, accumulate_loop
+from .fastconv import FastConv
+from .pool import MaxPool2d, pool_max, pool_max_loop, pool_sum, pool_sum_loop
+from .requant import FastRequant, requantize
 
 if TYPE_CHECKING:
     from .add import Add
-    from .conv import Conv2d
     from .layers import Argmax, Flatten, Layer, Relu
     from .network import QNetwork
-    from .pool import AvgPool2d, MaxPool2d
+    from .pool import AvgPool2d
 
-__all__ = ["scores", "trace", "trace_loop"]
+__all__ = ["batch_size", "scores", "trace", "trace_loop"]
 
-BATCH = 256  # images at once: large enough for BLAS, small enough for the cache
+BATCH_VALUES = 1 << 18  # in the largest tensor of a batch, for the cache's sake
+BATCHES = (32, 256)  # images: below, runs get too short for BLAS; above, nothing gains
 
 Array = npt.NDArray[Any]
-Operator = Callable[..., Array]  # (network, layer, *inputs) -> output
+Operator = Callable[..., Array]  # (*inputs) -> output
 
 
 def _zero_points(network: QNetwork, layer: Layer) -> tuple[int, ...]:
@@ -39,69 +41,90 @@ def _zero_points(network: QNetwork, layer: Layer) -> tuple[int, ...]:
     return tuple(network.tensors[name].zero_point for name in (*layer.reads, layer.output))
 
 
-def _conv2d(network: QNetwork, layer: Conv2d, x: Array) -> Array:
+def _reach(network: QNetwork, tensor: str) -> int:
+    """No |q| of the tensor is greater."""
+    return max(map(abs, (*network.value_range(tensor), network.tensors[tensor].zero_point)))
+
+
+def _requantizing(network: QNetwork, layer: Layer, requant: FastRequant) -> Operator:
+    """Write requantized sums (H, C, W, N) in the numpy type of the layer's output."""
+    dtype = network.tensors[layer.output].dtype.numpy
+
+    def run(acc: Array) -> Array:
+        out = np.empty(acc.shape, dtype)
+        requant(acc, out)
+        return out
+
+    return run
+
+
+def _conv2d(network: QNetwork, layer: Conv2d, pool: tuple[int, int] = (1, 1)) -> Operator:
     zx, zy = _zero_points(network, layer)
-    low, high = network.value_range(layer.input)
-    reach = max(abs(low - zx), abs(high - zx))
-    acc = accumulate_batch_last(x, layer, zx, reach)
-    return requantize_batch_last(acc, layer.requant, zy, magnitude(layer, reach))
+    fast = FastConv(layer, zx, *network.value_range(layer.input), pool)
+    requant = FastRequant(layer.requant, zy, fast.constants, fast.reach)
+    y = network.tensors[layer.output]
+    height, width = (extent // step for extent, step in zip(y.shape, pool, strict=False))
+
+    def run(x: Array) -> Array:
+        out = np.empty((height, y.shape[2], width, x.shape[3]), y.dtype.numpy)
+        for rows, acc in fast(x):
+            requant(acc, out[rows])
+        return out
+
+    return run
 
 
-def _conv2d_loop(network: QNetwork, layer: Conv2d, x: Array) -> Array:
+def _max_pool2d(network: QNetwork, layer: MaxPool2d) -> Operator:
+    return lambda x: pool_max(x, layer)
+
+
+def _avg_pool2d(network: QNetwork, layer: AvgPool2d) -> Operator:
     zx, zy = _zero_points(network, layer)
-    acc = np.stack([accumulate_loop(image, layer, zx) for image in x])
-    return requantize(acc, layer.requant, zy)
+    positions = math.prod(layer.kernel)
+    constants = np.array([-positions * zx])
+    reach = positions * _reach(network, layer.input)
+    requant = FastRequant(layer.requant, zy, constants, reach)
+    finish = _requantizing(network, layer, requant)
+    return lambda x: finish(pool_sum(x, layer, zx))
 
 
-def _max_pool2d(network: QNetwork, layer: MaxPool2d, x: Array) -> Array:
-    return pool_max(x, layer)
+def _add(network: QNetwork, layer: Add) -> Operator:
+    za, zb, zy = _zero_points(network, layer)
+    ma, mb = layer.requant.multipliers
+    reach = ma * _reach(network, layer.input) + mb * _reach(network, layer.other)  # < 2**48
+    constants = np.array([-za * ma - zb * mb])
+    unit = replace(layer.requant, multipliers=(1,))
+    finish = _requantizing(network, layer, FastRequant(unit, zy, constants, reach))
+
+    def run(a: Array, b: Array) -> Array:
+        total = a.astype(np.float64)
+        total *= ma
+        other = b.astype(np.float64)
+        other *= mb
+        total += other
+        return finish(total)
+
+    return run
 
 
-def _max_pool2d_loop(network: QNetwork, layer: MaxPool2d, x: Array) -> Array:
-    shape = network.tensors[layer.output].shape
-    return np.stack([pool_max_loop(image, layer, shape) for image in x])
+def _relu(network: QNetwork, layer: Relu) -> Operator:
+    return lambda x: np.clip(x, layer.low, layer.high)
 
 
-def _avg_pool2d(network: QNetwork, layer: AvgPool2d, x: Array) -> Array:
-    zx, zy = _zero_points(network, layer)
-    return requantize(pool_sum(x, layer, zx), layer.requant, zy)
+def _flatten(network: QNetwork, layer: Flatten) -> Operator:
+    def run(x: Array) -> Array:
+        return x.swapaxes(1, 2).reshape(1, math.prod(x.shape[:3]), 1, x.shape[3])
+
+    return run
 
 
-def _avg_pool2d_loop(network: QNetwork, layer: AvgPool2d, x: Array) -> Array:
-    zx, zy = _zero_points(network, layer)
-    shape = network.tensors[layer.output].shape
-    total = np.stack([pool_sum_loop(image, layer, zx, shape) for image in x])
-    return requantize(total, layer.requant, zy)
+def _argmax(network: QNetwork, layer: Argmax) -> Operator:
+    dtype = network.tensors[layer.output].dtype.numpy
+    return lambda x: x.argmax(axis=1, keepdims=True).astype(dtype)
 
 
-def _add(network: QNetwork, layer: Add, a: Array, b: Array) -> Array:
-    return add(a, b, layer, _zero_points(network, layer))
-
-
-def _relu(network: QNetwork, layer: Relu, x: Array) -> Array:
-    clamped: Array = np.clip(x, layer.low, layer.high)
-    return clamped
-
-
-def _flatten(network: QNetwork, layer: Flatten, x: Array) -> Array:
-    return x.transpose(1, 2, 0, 3).reshape(math.prod(x.shape[:3]), 1, 1, x.shape[3])
-
-
-def _flatten_loop(network: QNetwork, layer: Flatten, x: Array) -> Array:
-    return x.reshape(len(x), 1, 1, math.prod(x.shape[1:]))
-
-
-def _argmax(network: QNetwork, layer: Argmax, x: Array) -> Array:
-    index: Array = x.argmax(axis=0, keepdims=True)
-    return index
-
-
-def _argmax_loop(network: QNetwork, layer: Argmax, x: Array) -> Array:
-    index: Array = x.argmax(axis=3, keepdims=True)
-    return index
-
-
-FAST: dict[str, Operator] = {  # tensors (C, H, W, N)
+# By the kind of layer: (network, layer) -> what runs it on tensors (H, C, W, N).
+FAST: dict[str, Callable[..., Operator]] = {
     "conv2d": _conv2d,
     "linear": _conv2d,
     "max_pool2d": _max_pool2d,
@@ -111,53 +134,148 @@ FAST: dict[str, Operator] = {  # tensors (C, H, W, N)
     "flatten": _flatten,
     "argmax": _argmax,
 }
-LOOP: dict[str, Operator] = {  # tensors (N, H, W, C)
+
+
+def _conv2d_loop(network: QNetwork, layer: Conv2d, x: Array) -> Array:
+    zx, zy = _zero_points(network, layer)
+    acc = np.stack([accumulate_loop(image, layer, zx) for image in x])
+    return requantize(acc, layer.requant, zy)
+
+
+def _max_pool2d_loop(network: QNetwork, layer: MaxPool2d, x: Array) -> Array:
+    shape = network.tensors[layer.output].shape
+    return np.stack([pool_max_loop(image, layer, shape) for image in x])
+
+
+def _avg_pool2d_loop(network: QNetwork, layer: AvgPool2d, x: Array) -> Array:
+    zx, zy = _zero_points(network, layer)
+    shape = network.tensors[layer.output].shape
+    total = np.stack([pool_sum_loop(image, layer, zx, shape) for image in x])
+    return requantize(total, layer.requant, zy)
+
+
+def _add_loop(network: QNetwork, layer: Add, a: Array, b: Array) -> Array:
+    return add(a, b, layer, _zero_points(network, layer))
+
+
+def _relu_loop(network: QNetwork, layer: Relu, x: Array) -> Array:
+    clamped: Array = np.clip(x, layer.low, layer.high)
+    return clamped
+
+
+def _flatten_loop(network: QNetwork, layer: Flatten, x: Array) -> Array:
+    return x.reshape(len(x), 1, 1, math.prod(x.shape[1:]))
+
+
+def _argmax_loop(network: QNetwork, layer: Argmax, x: Array) -> Array:
+    index: Array = x.argmax(axis=3, keepdims=True)
+    return index
+
+
+# By the kind of layer: (network, layer, *inputs) -> output, tensors (N, H, W, C).
+LOOP: dict[str, Operator] = {
     "conv2d": _conv2d_loop,
     "linear": _conv2d_loop,
     "max_pool2d": _max_pool2d_loop,
     "avg_pool2d": _avg_pool2d_loop,
-    "add": _add,
-    "relu": _relu,
+    "add": _add_loop,
+    "relu": _relu_loop,
     "flatten": _flatten_loop,
     "argmax": _argmax_loop,
 }
 
 
-def _run(network: QNetwork, images: Array, operators: dict[str, Operator]) -> dict[str, Array]:
+def trace_loop(network: QNetwork, images: Array) -> dict[str, Array]:
+    """The same as :func:`trace` by the plain loops; slow, and easy to believe."""
     values = {network.input: images}
     for layer in network.layers:
         inputs = (values[name] for name in layer.reads)
-        result = operators[layer.kind](network, layer, *inputs)
+        result = LOOP[layer.kind](network, layer, *inputs)
         values[layer.output] = result.astype(network.tensors[layer.output].dtype.numpy)
     return values
 
 
-def _run_fast(network: QNetwork, images: Array) -> dict[str, Array]:
-    """One batch (N, H, W, C) by the fast forms; tensors (C, H, W, N)."""
-    return _run(network, np.ascontiguousarray(images.transpose(3, 1, 2, 0)), FAST)
+@dataclass(frozen=True)
+class _Step:
+    """One or two layers at once: what they read, what they write, what is not read again."""
+
+    reads: tuple[str, ...]
+    output: str
+    run: Operator
+    done: tuple[str, ...] = ()
 
 
-def _batches(images: Array) -> Iterator[Array]:
-    for start in range(0, max(len(images), 1), BATCH):
-        yield images[start : start + BATCH]
+def _every_layer(network: QNetwork) -> list[_Step]:
+    return [
+        _Step(layer.reads, layer.output, FAST[layer.kind](network, layer))
+        for layer in network.layers
+    ]
+
+
+def _to_the_output(network: QNetwork) -> list[_Step]:
+    """What the output takes: a convolution and its max pool in one, tensors dropped when read."""
+    readers: dict[str, list[Layer]] = {name: [] for name in network.tensors}
+    for layer in network.layers:
+        for name in layer.reads:
+            readers[name].append(layer)
+    steps: list[_Step] = []
+    written = {network.input}
+    for layer in network.layers:
+        if layer.output in written or network.output in written:
+            continue  # its convolution brought it along, or the output has been reached
+        run, last = FAST[layer.kind](network, layer), layer
+        if isinstance(layer, Conv2d) and layer.output != network.output:
+            match readers[layer.output]:
+                case [MaxPool2d() as pool] if _tiles(pool):
+                    run, last = _conv2d(network, layer, pool.kernel), pool
+        written |= {layer.output, last.output}
+        done = tuple({name for name in layer.reads if readers[name][-1] is layer})
+        steps.append(_Step(layer.reads, last.output, run, done))
+    return steps
+
+
+def _tiles(pool: MaxPool2d) -> bool:
+    """Whether its windows tile the map."""
+    return pool.kernel == pool.stride and not any(pool.padding)
+
+
+def _run(network: QNetwork, steps: list[_Step], images: Array) -> dict[str, Array]:
+    """One batch (N, H, W, C) by the fast forms; tensors (H, C, W, N)."""
+    values = {network.input: np.ascontiguousarray(images.transpose(1, 3, 2, 0))}
+    for step in steps:
+        values[step.output] = step.run(*(values[name] for name in step.reads))
+        for name in step.done:
+            del values[name]
+    return values
+
+
+def batch_size(network: QNetwork) -> int:
+    """Images at once: enough for BLAS, few enough for the cache."""
+    largest = max(math.prod(tensor.shape) for tensor in network.tensors.values())
+    fewest, most = BATCHES
+    return min(max(BATCH_VALUES // largest, fewest), most)
+
+
+def _batches(network: QNetwork, images: Array) -> Iterator[Array]:
+    size = batch_size(network)
+    for start in range(0, max(len(images), 1), size):
+        yield images[start : start + size]
 
 
 def trace(network: QNetwork, images: Array) -> dict[str, Array]:
     """Every tensor by name, (N, H, W, C), for checked images (N, H, W, C)."""
-    parts = [_run_fast(network, batch) for batch in _batches(images)]
+    steps = _every_layer(network)
+    parts = [_run(network, steps, batch) for batch in _batches(network, images)]
     return {name: _joined(part[name] for part in parts) for name in parts[0]}
-
-
-def trace_loop(network: QNetwork, images: Array) -> dict[str, Array]:
-    """The same as :func:`trace` by the plain loops; slow, and easy to believe."""
-    return _run(network, images, LOOP)
 
 
 def scores(network: QNetwork, images: Array) -> Array:
     """The output tensor alone, (N, H, W, C)."""
-    return _joined(_run_fast(network, batch)[network.output] for batch in _batches(images))
+    steps = _to_the_output(network)
+    batches = _batches(network, images)
+    return _joined(_run(network, steps, batch)[network.output] for batch in batches)
 
 
 def _joined(parts: Iterable[Array]) -> Array:
-    """Batches (C, H, W, N) in a row, as (N, H, W, C)."""
-    return np.concatenate([part.transpose(3, 1, 2, 0) for part in parts])
+    """Batches (H, C, W, N) in a row, as (N, H, W, C)."""
+    return np.concatenate([part.transpose(3, 0, 2, 1) for part in parts])

@@ -10,16 +10,16 @@ qavg_pool2d), ONNX MaxPool-12 and AveragePool-11.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .conv import output_extent
 from .layers import Layer, SameValues, Shape, Values, require, require_requant
 from .requant import Requant
+from .windows import output_extent, tap
 
 __all__ = ["AvgPool2d", "MaxPool2d", "pool_max", "pool_max_loop", "pool_sum", "pool_sum_loop"]
 
@@ -105,26 +105,37 @@ class AvgPool2d(_Pool):
         )
 
 
-def _windows(x: npt.NDArray[Any], pool: _Pool, fill: int) -> npt.NDArray[Any]:
-    """Every window of a batch (C, H, W, N) as a view, (C, OH, OW, N, KH, KW)."""
+def _taps(x: npt.NDArray[Any], pool: _Pool, fill: int) -> Iterator[npt.NDArray[Any]]:
+    """What each tap of all windows of a batch (H, C, W, N) reads, (OH, C, OW, N) each."""
     top, left, bottom, right = pool.padding
     if any(pool.padding):
-        pads = ((0, 0), (top, bottom), (left, right), (0, 0))
+        pads = ((top, bottom), (0, 0), (left, right), (0, 0))
         x = np.pad(x, pads, constant_values=fill)
-    windows = np.lib.stride_tricks.sliding_window_view(x, pool.kernel, axis=(1, 2))
-    return windows[:, :: pool.stride[0], :: pool.stride[1]]
+    oh = output_extent(x.shape[0], pool.kernel[0], pool.stride[0], (0, 0), 1)
+    ow = output_extent(x.shape[2], pool.kernel[1], pool.stride[1], (0, 0), 1)
+    for ky, kx in np.ndindex(pool.kernel):
+        yield x[tap(ky, oh, pool.stride[0]), :, tap(kx, ow, pool.stride[1])]
 
 
 def pool_max(x: npt.NDArray[Any], pool: MaxPool2d) -> npt.NDArray[Any]:
-    """The greatest value of each window: (C, H, W, N) -> (C, OH, OW, N), dtype of x."""
-    windows = _windows(x, pool, np.iinfo(x.dtype).min)
-    return reduce(np.maximum, (windows[..., ky, kx] for ky, kx in np.ndindex(pool.kernel)))
+    """The greatest value of each window: (H, C, W, N) -> (OH, C, OW, N), dtype of x."""
+    taps = _taps(x, pool, np.iinfo(x.dtype).min)
+    greatest = next(taps).copy()
+    for values in taps:
+        np.maximum(greatest, values, out=greatest)
+    return greatest
 
 
-def pool_sum(x: npt.NDArray[Any], pool: AvgPool2d, zero_point: int) -> npt.NDArray[np.int64]:
-    """The sum of x - Zx over each window: (C, H, W, N) -> int64 (C, OH, OW, N)."""
-    windows = _windows(x.astype(np.int64) - zero_point, pool, 0)
-    return reduce(np.add, (windows[..., ky, kx] for ky, kx in np.ndindex(pool.kernel)))
+def pool_sum(x: npt.NDArray[Any], pool: AvgPool2d, zero_point: int) -> npt.NDArray[np.float64]:
+    """The sum of x over each window, padding at Zx: (H, C, W, N) -> float64 (OH, C, OW, N).
+
+    Zx is left in: the sum of x - Zx is less by Zx for every position of the window.
+    """
+    taps = _taps(x, pool, zero_point)
+    total = next(taps).astype(np.float64)
+    for values in taps:
+        total += values
+    return total
 
 
 def _values_of(x: npt.NDArray[Any], pool: _Pool, oy: int, ox: int, channel: int) -> list[int]:

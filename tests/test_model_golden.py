@@ -1,13 +1,19 @@
 """The golden model: the fast form against the loops, shapes and types, and images it refuses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from netgen import INT8, network_of, random_conv, random_images, random_network, random_tensor
 from smallnet import FIRST, SECOND, network, without
-from tercet.model import NetworkError
+from tercet.model import NetworkError, fastconv, requant
+from tercet.model.add import Add
+from tercet.model.arith import Rounding
 from tercet.model.dtypes import IntType
-from tercet.model.golden import BATCH, trace, trace_loop
-from tercet.model.layers import Argmax, Tensor
+from tercet.model.golden import batch_size, scores, trace, trace_loop
+from tercet.model.layers import Argmax, Relu, Tensor
+from tercet.model.pool import MaxPool2d
+from tercet.model.requant import Requant
 
 
 @pytest.mark.parametrize("windows", [False, True])
@@ -41,13 +47,14 @@ def test_activations_have_any_width(seed, bits, signed):
 def test_batches_change_nothing(seed):
     rng = np.random.default_rng(seed)
     net = random_network(rng, shape=(2, 2, 1), depth=1)
-    images = random_images(rng, net.tensors[net.input], BATCH + 3)
+    count = batch_size(net) + 3
+    images = random_images(rng, net.tensors[net.input], count)
     whole = net.trace(images)
     single = [net.trace(image[np.newaxis]) for image in (images[0], images[-1])]
     for name, values in whole.items():
-        assert len(values) == BATCH + 3
+        assert len(values) == count
         assert np.array_equal(values[[0, -1]], np.concatenate([one[name] for one in single]))
-    assert np.array_equal(net(images), whole[net.output].reshape(BATCH + 3, -1))
+    assert np.array_equal(net(images), whole[net.output].reshape(count, -1))
 
 
 def test_calling_gives_the_scores_flat_and_leaves_the_argmax_aside():
@@ -73,8 +80,8 @@ def test_argmax_takes_the_first_of_equals(seed):
     x = random_tensor(np.random.default_rng(seed), "x", (1, 1, 4), INT8)
     y = Tensor("class", (1, 1, 1), IntType(2, signed=False), 1.0, 0)
     net = network_of(x, [Argmax("argmax", "x", "class")], [y])
-    scores = [[-5, -5, -5, -5], [1, 2, 2, 0], [-128, -127, -128, -127], [0, 1, 2, 3]]
-    images = np.array(scores, dtype=np.int8).reshape(4, 1, 1, 4)
+    rows = [[-5, -5, -5, -5], [1, 2, 2, 0], [-128, -127, -128, -127], [0, 1, 2, 3]]
+    images = np.array(rows, dtype=np.int8).reshape(4, 1, 1, 4)
     for values in (net.trace(images), trace_loop(net, images)):
         assert values["class"].ravel().tolist() == [0, 1, 1, 3]
 
@@ -134,3 +141,74 @@ def test_images_of_the_wrong_kind_are_refused(seed, images, message):
         with pytest.raises(NetworkError) as caught:
             use(images)
         assert str(caught.value) == message
+
+
+def pooled_network(rng, pool, kernel=(3, 2), stride=(1, 1), **arguments):
+    """A convolution, a max pool behind it and a convolution behind that."""
+    x = random_tensor(rng, "x", (14, 17, 2))
+    conv, a = random_conv(rng, x, name="first", kernel=kernel, stride=stride, groups=1, **arguments)
+    height, width, channels = a.shape
+    (ky, kx), (sy, sx), padding = pool
+    extents = [
+        (height + padding[0] + padding[2] - ky) // sy + 1,
+        (width + padding[1] + padding[3] - kx) // sx + 1,
+    ]
+    b = replace(a, name="pooled", shape=(*extents, channels))
+    layer = MaxPool2d("pool", a.name, b.name, kernel=(ky, kx), stride=(sy, sx), padding=padding)
+    last, c = random_conv(rng, b, name="last", kernel=(2, 1), stride=(1, 1), groups=1)
+    return network_of(x, [conv, layer, last], [a, b, c])
+
+
+POOLS = {  # kernel, stride, padding: those that tile the map are computed with the convolution
+    "tiles": ((2, 2), (2, 2), (0, 0, 0, 0)),
+    "tiles-with-a-tail": ((3, 4), (3, 4), (0, 0, 0, 0)),
+    "columns": ((1, 3), (1, 3), (0, 0, 0, 0)),
+    "overlapping": ((3, 3), (2, 2), (0, 0, 0, 0)),
+    "gaps": ((2, 2), (3, 3), (0, 0, 0, 0)),
+    "padded": ((2, 2), (2, 2), (1, 1, 1, 0)),
+}
+
+
+@pytest.mark.parametrize("block", [1, 4000, None])
+@pytest.mark.parametrize("pool", POOLS)
+def test_scores_through_a_pool_are_those_of_the_loops(seed, pool, block, monkeypatch):
+    if block:  # a row at a time, and some rows
+        monkeypatch.setattr(fastconv, "BLOCK_BYTES", block)
+        monkeypatch.setattr(requant, "CACHED", block // 8)
+    rng = np.random.default_rng([seed, *pool.encode()])
+    arguments = {"symmetric": False, "per_channel": True, "bias": True}
+    for window in (
+        {},
+        {"padding": (1, 0, 2, 1), "dilation": (2, 1)},
+        {"stride": (2, 3), "kernel": (1, 2)},
+    ):
+        net = pooled_network(rng, POOLS[pool], **(arguments | window))
+        images = random_images(rng, net.tensors["x"], 3)
+        assert np.array_equal(scores(net, images), trace_loop(net, images)[net.output])
+
+
+def test_a_pooled_convolution_that_is_read_twice_or_asked_for_is_computed_whole(seed):
+    rng = np.random.default_rng(seed)
+    net = pooled_network(rng, POOLS["tiles"])
+    conv, pool, last = net.layers
+    relu = Relu(name="relu", input=conv.output, output="clamped", low=9, high=99)
+    clamped = replace(net.tensors[conv.output], name="clamped")
+    images = random_images(rng, net.tensors["x"], 3)
+    x, *tensors = net.tensors.values()
+    for layers in ([conv, pool, last, relu], [conv, relu, pool, last]):
+        twice = network_of(x, layers, [*tensors, clamped])
+        assert np.array_equal(scores(twice, images), trace_loop(twice, images)[layers[-1].output])
+
+
+def test_sums_of_two_tensors_drop_neither_too_early(seed):
+    rng = np.random.default_rng(seed)
+    x = random_tensor(rng, "x", (3, 4, 2))
+    y, z = random_tensor(rng, "y", x.shape), random_tensor(rng, "z", x.shape, INT8)
+    rescale = Requant((37, 141), 9, Rounding.HALF_EVEN, 0, 255)
+    first = Add(name="first", input="x", other="x", output="y", requant=rescale)
+    second = Add(
+        name="second", input="y", other="x", output="z", requant=replace(rescale, low=-9, high=100)
+    )
+    net = network_of(x, [first, second], [y, z])
+    images = random_images(rng, x, 4)
+    assert np.array_equal(scores(net, images), trace_loop(net, images)["z"])

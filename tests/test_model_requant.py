@@ -11,10 +11,10 @@ from tercet.model.arith import Rounding
 from tercet.model.requant import (
     MAX_MULTIPLIER,
     MAX_SHIFT,
+    FastRequant,
     Requant,
     fixed_point,
     requantize,
-    requantize_batch_last,
 )
 
 INT32_ENDS = (-(1 << 31), 1 - (1 << 31), (1 << 31) - 1)
@@ -30,6 +30,15 @@ def make(
     offsets=(0,),
 ):
     return Requant(multipliers, shift, rounding, low, high, reference, offsets)
+
+
+def fast(acc, requant, zero_point, reach, constants=None):
+    """What FastRequant makes of sums (H, OC, W, N), as int64."""
+    if constants is None:
+        constants = np.zeros(acc.shape[1], dtype=np.int64)
+    out = np.empty(acc.shape, dtype=np.int64)
+    FastRequant(requant, zero_point, constants, reach)(acc, out)
+    return out
 
 
 def by_definition(acc, multiplier, requant, zero_point):
@@ -92,8 +101,7 @@ def test_an_offset_is_added_before_the_rounding(acc, multiplier, offset, shift, 
     exact = round_exactly(Fraction(acc * multiplier + offset, 1 << shift), rule) + 7
     expected = [min(max(exact, requant.low), requant.high)]
     assert requantize(np.array([acc]), requant, 7).tolist() == expected
-    fast = requantize_batch_last(np.full((1, 1, 1, 1), float(acc)), requant, 7, abs(acc))
-    assert fast.ravel().tolist() == expected
+    assert fast(np.full((1, 1, 1, 1), float(acc)), requant, 7, abs(acc)).ravel() == expected
 
 
 def test_each_channel_has_its_own_offset():
@@ -195,21 +203,20 @@ def test_the_fast_form_equals_the_rules_on_both_sides_of_float64s_reach(rule, sh
     requant = Requant(multipliers, shift, rule, -128, 127)
     for acc_bits in (3, 20, 31):
         reach = 1 << acc_bits
-        acc = rng.integers(-reach, reach, (3, 4, 5, 6), endpoint=True)
+        acc = rng.integers(-reach, reach, (4, 3, 5, 6), endpoint=True)
         ties = (1 << shift) // (2 * multipliers[0]) * np.arange(-3, 4)
-        acc[0, 0, 0, : len(ties)] = np.clip(ties, -reach, reach)[:6]
-        fast = requantize_batch_last(acc.astype(np.float64), requant, 5, reach)
-        plain = requantize(acc.transpose(1, 2, 3, 0), requant, 5)
-        np.testing.assert_array_equal(fast, plain.transpose(3, 0, 1, 2))
+        acc[0, 0, 0] = np.clip(ties, -reach, reach)[:6]
+        plain = requantize(acc.transpose(0, 2, 3, 1), requant, 5)
+        got = fast(acc.astype(np.float64), requant, 5, reach)
+        np.testing.assert_array_equal(got, plain.transpose(0, 3, 1, 2))
 
 
 @pytest.mark.parametrize("rule", Rounding)
 def test_the_fast_form_breaks_exact_ties_by_the_rule(rule):
     acc = np.arange(-64, 65, dtype=np.float64).reshape(1, 1, 1, -1)
     requant = Requant((1,), 3, rule, -128, 127)
-    fast = requantize_batch_last(acc, requant, -1, 64)
     exact = [requantize_exactly(int(a), Fraction(1, 8), rule, -1, -128, 127) for a in acc.ravel()]
-    assert fast.ravel().tolist() == exact
+    assert fast(acc, requant, -1, 64).ravel().tolist() == exact
 
 
 @pytest.mark.parametrize("k", range(20, 31))
@@ -218,4 +225,22 @@ def test_the_fast_form_sees_a_tie_missed_by_one_unit_of_the_product(rule, k):
     # (2**k - 1) * (2**k + 1) is one short of the tie; past 53 bits float64 loses the one
     requant = Requant(((1 << k) + 1,), 2 * k + 1, rule, -128, 127)
     acc = np.full((1, 1, 1, 1), (1 << k) - 1, dtype=np.float64)
-    assert requantize_batch_last(acc, requant, 0, (1 << k) - 1).item() == 0
+    assert fast(acc, requant, 0, (1 << k) - 1).item() == 0
+
+
+@pytest.mark.parametrize("bits", [8, 30])
+@pytest.mark.parametrize("shift", [0, 9, 24])
+@pytest.mark.parametrize("rule", Rounding)
+def test_the_fast_form_adds_constants_first(rule, shift, bits, seed):
+    rng = np.random.default_rng([seed, shift, bits])
+    multipliers = tuple(int(m) for m in rng.integers(1 << (bits - 1), 1 << bits, 3))
+    offsets = tuple(int(o) for o in rng.integers(-(1 << shift), 1 << shift, 3, endpoint=True))
+    constants = rng.integers(-(1 << 20), 1 << 20, 3)
+    for low, high in ((-100, 101), (17, 255), (0, 0)):
+        requant = Requant(multipliers, shift, rule, low, high, offsets=offsets)
+        reach = 1 << 20
+        acc = rng.integers(-reach, reach, (4, 3, 5, 6), endpoint=True)
+        acc[:, :, 0] = rng.integers(-200, 200, (4, 3, 6)) - constants[:, None]
+        plain = requantize(acc.transpose(0, 2, 3, 1) + constants, requant, 5)
+        got = fast(acc.astype(np.float64), requant, 5, reach, constants)
+        np.testing.assert_array_equal(got, plain.transpose(0, 3, 1, 2))
