@@ -187,7 +187,7 @@ class Relu(SameValues):
 
     def value_range(self, network: Values) -> tuple[int, int]:
         low, high = network.value_range(self.input)
-        return max(low, min(self.low, high)), min(high, max(self.high, low))
+        return min(max(low, self.low), self.high), min(max(high, self.low), self.high)
 
     def validate(self, network: Values) -> None:
         super().validate(network)

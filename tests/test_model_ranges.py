@@ -8,7 +8,7 @@ import pytest
 from netgen import network_of, random_conv, random_images, random_network, random_tensor
 from tercet.model.conv import accumulate
 from tercet.model.dtypes import IntType
-from tercet.model.layers import Argmax, Tensor
+from tercet.model.layers import Argmax, Relu, Tensor
 from tercet.model.ranges import accumulator_bounds, accumulator_ranges
 
 UINT2 = IntType(2, signed=False)
@@ -113,3 +113,20 @@ def test_a_class_is_below_the_number_of_classes(seed):
     classes = Tensor("class", (1, 1, 1), IntType(3, signed=False), 1.0, 0)
     net = network_of(x, [conv, Argmax("argmax", y.name, "class")], [y, classes])
     assert net.value_range("class") == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(30, 200, (200, 200)), (0, 220, (201, 220)), (250, 255, (250, 250))],
+)
+def test_a_relu_clamps_both_ends_of_its_range(seed, low, high, expected):
+    # the clamp may lie below or above all that comes in; then its end is what comes out
+    rng = np.random.default_rng(seed)
+    x = random_tensor(rng, "x", (2, 2, 1))
+    conv, middle = random_conv(rng, x, kernel=(1, 1), groups=1)
+    conv = replace(conv, requant=replace(conv.requant, low=201, high=240))
+    relu = Relu("relu", middle.name, "y", low=low, high=high)
+    net = network_of(x, [conv, relu], [middle, replace(middle, name="y")])
+    assert net.value_range("y") == expected
+    values = net.trace(random_images(rng, x, 9))["y"]
+    assert expected[0] <= values.min() <= values.max() <= expected[1]
