@@ -178,15 +178,17 @@ def arguments(*words):
     return parser.parse_args(words)
 
 
-# The figures of the shipped networks on the 10,000 test images, as the README gives them, and what
-# the float network must reach: float, int8, target.
+# The figures of the shipped networks, as the README gives them, and what the float network must
+# reach: test images, float, int8, target. All of mobilenet's images take a minute and a half: its
+# figures there are 0.9922 and 0.9914.
 SHIPPED = {
-    "plain": (0.9451, 0.9444, 0.940),
-    "separable": (0.8399, 0.8386, 0.810),
-    "mnist_cnn": (0.9884, 0.9884, 0.985),
-    "mnist_cnn_bn": (0.9909, 0.9907, 0.985),
-    "lenet_avg": (0.9898, 0.9900, 0.988),
-    "lenet_max": (0.9907, 0.9904, 0.988),
+    "plain": (10000, 0.9451, 0.9444, 0.940),
+    "separable": (10000, 0.8399, 0.8386, 0.810),
+    "mnist_cnn": (10000, 0.9884, 0.9884, 0.985),
+    "mnist_cnn_bn": (10000, 0.9909, 0.9907, 0.985),
+    "lenet_avg": (10000, 0.9898, 0.9900, 0.988),
+    "lenet_max": (10000, 0.9907, 0.9904, 0.988),
+    "mobilenet": (1000, 0.9900, 0.9890, 0.985),
 }
 
 
@@ -200,22 +202,24 @@ def test_the_shipped_network_is_made_again_byte_for_byte(
     network, training, test_digits, tmp_path, capsys
 ):
     path = tmp_path / "made.json"
-    facts, ok = command_quantize.run(arguments(network, "--net", network, "-o", str(path)))
+    count, floats, integers, target = SHIPPED[network]
+    words = [network, "--net", network, "-o", str(path), "--test-images", str(count)]
+    facts, ok = command_quantize.run(arguments(*words))
     assert ok
     assert path.read_bytes() == (ZOO / f"{network}.json").read_bytes()
     assert json.loads(json.dumps(facts)) == facts
-    floats, integers, target = SHIPPED[network]
     assert round(facts["float_accuracy"], 4) == floats > target
     assert round(facts["int_accuracy"], 4) == integers
     assert abs(floats - integers) <= 0.002
-    assert nets.load(network).facts["test_accuracy"] == round(facts["float_accuracy"], 6)
+    if count == 10000:
+        assert nets.load(network).facts["test_accuracy"] == round(facts["float_accuracy"], 6)
     assert all((layer["weight_sqnr_db"] or 99) > 25 for layer in facts["layers"])
     assert all(layer["activation_sqnr_db"] > 15 for layer in facts["layers"])
     shown = capsys.readouterr().out.splitlines()
     assert shown[-1] == (
         f"{network}: integers {facts['int_accuracy']:.4f}, float {facts['float_accuracy']:.4f}, "
         f"lost {100 * (facts['float_accuracy'] - facts['int_accuracy']):.2f} points on the "
-        f"10000 MNIST test images -> {path}"
+        f"{count} MNIST test images -> {path}"
     )
 
 

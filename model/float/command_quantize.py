@@ -63,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1000,
         help="training images to calibrate on (default: %(default)s)",
     )
+    add("--test-images", type=int, help="images to measure accuracy on (default: all there are)")
     add("--seed", type=int, default=0, help="of the choice of images (default: %(default)s)")
 
 
@@ -156,14 +157,15 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
             f"give --net {checkpoint.network}"
         )
     shape = input_shape_of(checkpoint.network)
-    digits = training_digits()
+    digits, test = training_digits(), mnist("test")
+    test = test if args.test_images is None else test.first(args.test_images)
     images = fit_to(calibration_images(digits.images, args.images, args.seed), shape)
     graph = checkpoint.graph()
     network = _quantized(graph, images, options)
     output = args.output or Path(f"{network.name}.json")
     netfile.save(network, output)
     layers = layer_facts(network, prepare(graph, options)[0], images[:MEASURED])
-    figures = accuracies(network, checkpoint, mnist("test"))
+    figures = accuracies(network, checkpoint, test)
     console = Console(width=max(Console().width, TABLE_WIDTH), highlight=False)
     console.print(layer_table(layers))
     lost = 100 * (figures["float_accuracy"] - figures["int_accuracy"])
