@@ -153,7 +153,7 @@ def _grids(
         report(done)
     grids = {}
     for name, scheme in schemes.items():
-        with in_layer(name):
+        with in_layer(name), np.errstate(over="ignore"):  # what becomes infinite is refused
             lo, hi = observers[name].range(scheme)
             grids[name] = scheme.grid(float(np.float32(lo)), float(np.float32(hi)))
     return grids
