@@ -23,7 +23,7 @@ from ..data import Digits, fit_to, mnist, training_digits
 from ..layers import NetworkError
 from ..network import QNetwork
 from .graph import Graph
-from .nets import NETS, Checkpoint, input_shape_of, load, net_of
+from .nets import NETS, SUFFIXES, Checkpoint, input_shape_of, load, net_of
 from .observers import OBSERVERS
 from .quantize import Options, Schemes, accuracy, calibration_images, prepare, quantize
 from .report import layer_facts, layer_table
@@ -37,7 +37,11 @@ HELP = "quantize a checkpoint to an integer network"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("checkpoint", metavar="CKPT", help="a shipped checkpoint's name, or a path ending in .npz")
+    add(
+        "checkpoint",
+        metavar="CKPT",
+        help="a shipped checkpoint's name, or the path of an .npz or .pt file",
+    )
     add("--net", metavar="NET", help=f"the network it must be, one of {', '.join(NETS)}")
     add("-o", "--output", type=Path, metavar="FILE", help="the network file (default: NET.json)")
     add_scheme_arguments(parser)
@@ -150,12 +154,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     options = options_of(args)
     if not 0 <= args.seed < 1 << 32:
         raise NetworkError(f"seed must be 0 to {(1 << 32) - 1}, not {args.seed}")
-    checkpoint = load(args.checkpoint)
-    if args.net not in (None, checkpoint.network):
-        raise NetworkError(
-            f"The checkpoint {args.checkpoint} holds {checkpoint.network}, not {args.net}; "
-            f"give --net {checkpoint.network}"
-        )
+    checkpoint = checkpoint_of(args)
     shape = input_shape_of(checkpoint.network)
     digits, test = training_digits(), mnist("test")
     test = test if args.test_images is None else test.first(args.test_images)
@@ -177,6 +176,26 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         soft_wrap=True,
     )
     return {"network": network.name, "file": str(output), "layers": layers, **figures}, True
+
+
+def checkpoint_of(args: argparse.Namespace) -> Checkpoint:
+    """The checkpoint that the arguments name. Raises NetworkError."""
+    if args.checkpoint.endswith(SUFFIXES):
+        if args.net is None:
+            raise NetworkError(
+                f"The checkpoint {args.checkpoint} does not tell its network; add --net, one of "
+                f"{', '.join(NETS)}"
+            )
+        from .state_dicts import load_state_dict
+
+        return load_state_dict(Path(args.checkpoint), args.net)
+    checkpoint = load(args.checkpoint)
+    if args.net not in (None, checkpoint.network):
+        raise NetworkError(
+            f"The checkpoint {args.checkpoint} holds {checkpoint.network}, not {args.net}; "
+            f"give --net {checkpoint.network}"
+        )
+    return checkpoint
 
 
 def _quantized(graph: Graph, images: np.ndarray[Any, Any], options: Options) -> QNetwork:

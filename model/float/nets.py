@@ -44,6 +44,7 @@ __all__ = [
 
 ZOO = Path(__file__).parent.parent / "zoo" / "float"
 MAX_UNPACKED = 8_000_000  # bytes; a few deflated ones can claim any number
+SUFFIXES = (".pt", ".pth")  # of PyTorch's own files, see state_dicts.py
 UNUSED = "num_batches_tracked"  # batch norm counts batches, which nothing here reads
 
 Floats = npt.NDArray[np.float32]

@@ -17,15 +17,40 @@ dropout, contiguous, identity               nothing at inference
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from ..float import graph as g
+from ..float.quantize import Options, quantize
 from ..layers import NetworkError, Shape
+from ..network import QNetwork
 from .exported import Reader
 from .exported_operators import OPERATORS
 
-__all__ = ["graph_of"]
+__all__ = ["graph_of", "read"]
+
+
+def read(
+    module: nn.Module,
+    shape: Shape,
+    name: str,
+    images: npt.NDArray[np.uint8],
+    options: Options | None = None,
+) -> QNetwork:
+    """Read a float module and quantize it.
+
+    Parameters
+    ----------
+    module, shape, name : as in :func:`graph_of`
+    images : uint8 (N, H, W, C), raw pixels to calibrate on; p enters the module as p / 255, or as
+        the options' mean and std say
+    options : what there is to choose
+
+    Raises NetworkError as :func:`graph_of` and :func:`quantize` do.
+    """
+    return quantize(graph_of(module, shape, name), images, options)
 
 
 def graph_of(module: nn.Module, shape: Shape, name: str) -> g.Graph:
