@@ -19,17 +19,19 @@ from netgen import (
 from tercet.model import NetworkError, QNetwork, load
 from tercet.model.arith import Rounding
 from tercet.model.builder import Builder, Grid, Window
+from tercet.model.conv import Conv2d
 from tercet.model.data import mnist
 from tercet.model.dtypes import IntType
 from tercet.model.layers import Argmax, Flatten, Relu, Tensor
 from tercet.model.linear import Linear
 from tercet.model.ranges import accumulator_ranges
 from tercet.model.requant import Requant, requantize
-from tercet.model.rescale import fixed
+from tercet.model.rescale import fixed, float32
 from tercet.model.weights import Weights
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
+from tercet.model.frontends.onnx import read  # noqa: E402
 from tercet.model.frontends.onnx_export import write  # noqa: E402
 from tercet.model.frontends.onnx_export_qdq import NoScaleError, weight_scales  # noqa: E402
 
@@ -126,7 +128,9 @@ def operators(rng, image=UINT8, small=INT8, rounding=Rounding.HALF_UP, weight_ty
 
 
 @pytest.mark.parametrize("rounding", list(Rounding))
-@pytest.mark.parametrize("widths", [(8, 8, 8), (2, 3, 2), (5, 7, 4), (16, 16, 8), (12, 8, 6)])
+@pytest.mark.parametrize(
+    "widths", [(8, 8, 8), (2, 3, 2), (5, 7, 4), (16, 16, 8), (12, 8, 6), (20, 24, 3)]
+)
 def test_every_operator_width_and_rounding_gives_the_same_integers(seed, rounding, widths):
     rng = np.random.default_rng(seed)
     for signs in ((False, True, True), (True, False, False)):
@@ -345,6 +349,69 @@ def test_sums_beyond_float32_are_split_into_digits(seed, kind, bits, count, digi
     assert len(np.unique(net(images))) > 20
 
 
+def from_floats(content, network):
+    """The model as the reader takes it: real images are quantized first, and scores come last."""
+    model = onnx.load_from_string(content)
+    graph, x = model.graph, network.tensors[network.input]
+    images = graph.input[0]
+    names = ["real", "real_scale", "real_zero_point"]
+    graph.initializer.extend(
+        onnx.numpy_helper.from_array(np.array(value, dtype), name)
+        for value, dtype, name in (
+            (x.scale, np.float32, names[1]),
+            (x.zero_point, x.dtype.numpy, names[2]),
+        )
+    )
+    graph.node.insert(0, onnx.helper.make_node("QuantizeLinear", names, [images.name]))
+    images.name, images.type.tensor_type.elem_type = "real", onnx.TensorProto.FLOAT
+    del graph.output[1:]
+    return model.SerializeToString()
+
+
+def fused_chain(rng):
+    """A convolution over the whole map and two linear layers, by ONNX Runtime's own factors."""
+    builder = Builder("chain")
+    x = builder.input((5, 4, 3), Grid(UINT8, 0.02, 7))
+    for name, count, scale in (("a", 6, 25.0), ("b", 8, 8e3), ("c", 5, 3e6)):
+        shape = (count, *x.shape)
+        scales = rng.uniform(1, 2, count).astype(np.float32)
+        weights = Weights(rng.integers(-127, 128, shape), INT8, tuple(scales.tolist()))
+        grid = Grid(UINT8, scale, int(rng.integers(256)))
+        rescale = float32(list(np.float32(x.scale) * scales / np.float32(scale)))
+        bias = rng.integers(-999, 999, count)
+        add = builder.conv2d if name == "a" else builder.linear
+        x = add(name, x, weights, bias, grid, rescale)
+    return builder.network()
+
+
+@pytest.mark.parametrize("name", ["plain", "separable", "chain"])
+def test_the_reader_reads_what_was_written_in_qdq_form(seed, name):
+    rng = np.random.default_rng(seed)
+    net = fused_chain(rng) if name == "chain" else load(name)
+    content = write(net)
+    assert set(forms(content).values()) == {"qdq"}
+    again = read(from_floats(content, net))
+    images = random_images(rng, net.tensors[net.input], 200)
+    first, second = net.trace(images), again.trace(images)
+    for layer in net.layers:
+        if isinstance(layer, Conv2d):
+            np.testing.assert_array_equal(second[layer.output], first[layer.output])
+    np.testing.assert_array_equal(again(images), net(images))
+    assert len(np.unique(net(images))) > 20
+
+
+def test_zero_points_that_differ_by_channel_are_written_out(seed):
+    # older versions of ONNX Runtime refuse them in the fused node
+    net = fused_chain(np.random.default_rng(seed))
+    first = net.layers[0]
+    zero_points = (1, 2, 3, 3, 2, 1)
+    layer = replace(first, weights=replace(first.weights, zero_points=zero_points))
+    net = QNetwork("differing", net.input, net.tensors, [layer, *net.layers[1:]])
+    content = write(net)
+    assert facts(content)["a"]["why"] == "the zero points of the weights differ"
+    assert_equal(net, random_images(np.random.default_rng(seed), net.tensors["image"], 50))
+
+
 def test_one_session_takes_any_batch(seed):
     rng = np.random.default_rng(seed)
     net = operators(rng)
@@ -449,19 +516,19 @@ def refused(net, message):
 
 def test_what_onnx_cannot_carry_is_refused(seed):
     rng = np.random.default_rng(seed)
-    wide = IntType(17, signed=True)
+    wide = IntType(25, signed=True)
     x = random_tensor(rng, "image", (2, 2, 1), wide, 0)
     relu = Relu("relu", "image", "y", low=0, high=9)
     refused(
         network_of(x, [relu], [replace(x, name="y")]),
-        "The input: 'image' must have at most 16 bits to be exported to ONNX, not 17; "
+        "The input: 'image' must have at most 24 bits to be exported to ONNX, not 25; "
         "requantize it to fewer",
     )
     x = random_tensor(rng, "image", (2, 2, 1))
     conv, y = random_conv(rng, x, output_type=wide)
     refused(
         network_of(x, [conv], [y]),
-        "Layer 'conv': 'conv_out' must have at most 16 bits to be exported to ONNX, not 17; "
+        "Layer 'conv': 'conv_out' must have at most 24 bits to be exported to ONNX, not 25; "
         "requantize it to fewer",
     )
     for name in ("", "\ud800"):

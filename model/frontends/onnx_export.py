@@ -32,12 +32,13 @@ __all__ = ["OPSET", "write"]
 
 OPSET = 21
 IR_VERSION = 10  # the first with metadata on nodes and values
-WIDEST = 16  # bits of an activation
+WIDEST = 24  # bits of an activation: float32 holds it, its zero point subtracted too
 
 PROMISE = (
-    "Every tensor named without a slash holds the integers that tercet computes. Nodes of the form "
-    "explicit give them by themselves; those of the form qdq where ONNX Runtime fuses them, as it "
-    "does by default on a CPU (optimization level extended or all)."
+    "Every tensor with a zero point among its metadata holds the integers that tercet computes. "
+    "Nodes of the form explicit give them by themselves; those of the form qdq where ONNX Runtime "
+    "fuses them, as it does by default on a CPU (optimization level extended or all; on x86 "
+    "without VNNI with session.x64quantprecision = 1)."
 )
 
 Facts = dict[str, str]
@@ -190,7 +191,7 @@ def _relu(nodes: Nodes, layer: Relu, explicit: bool) -> Facts:
 def _max_pool2d(nodes: Nodes, layer: MaxPool2d, explicit: bool) -> Facts:
     x = nodes.read(layer.input, 4)
     narrow = nodes.y.dtype.numpy.itemsize == 1
-    if not narrow:  # ONNX has no MaxPool of 16 bits; float32 holds them
+    if not narrow:  # ONNX has no MaxPool of wider integers; float32 holds them
         x = nodes.cast(x, FLOAT, "x_float")
     y = nodes.node("MaxPool", [x], "y", **_window(layer))
     if not narrow:

@@ -9,7 +9,6 @@ makes the fused node's staircase the layer's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -20,16 +19,13 @@ from ..conv import Conv2d
 from ..layers import Tensor
 from ..ranges import Bounds
 from ..reference import REFERENCES, Acc
-from ..requant import Requant, requantize
+from ..requant import MAX_MULTIPLIER, Requant, requantize
 from .onnx_export_exact import WeightedSum
 from .onnx_export_nodes import Nodes
 
 __all__ = ["NoScaleError", "fused", "weight_scales"]
 
 Floats = npt.NDArray[np.float32]
-
-# Steps from the nearest float32, in units of the last place, in the order in which they are tried.
-STEPS = (0, *(sign * step for step in (1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64) for sign in (1, -1)))
 
 
 class NoScaleError(ValueError):
@@ -99,34 +95,58 @@ def _search(conv: Conv2d, y: Tensor, scales: Floats, acc: Acc, expected: Acc) ->
 def _scale(
     conv: Conv2d, y: Tensor, scales: Floats, channel: int, acc: Acc, expected: Acc
 ) -> np.float32 | None:
-    """A scale of one channel's weights that gives ``expected``, the layer's own if it does."""
-    rule = REFERENCES["float32_half_even"]
-    for scale in _candidates(conv, scales, channel):
-        factor = Fraction(float(scales[0] * scale / scales[1]))
-        got = rule(acc, factor, y.zero_point, conv.requant.low, conv.requant.high, 0.0)
-        if np.array_equal(got, expected):
+    """A scale of one channel's weights that gives ``expected``; None where there is none.
+
+    The layer's own if it does, or what M / 2**n stands for; else by bisection over all float32,
+    since |output - Zy| grows with the scale: too little somewhere asks for a greater one, too much
+    somewhere else for a smaller, and no scale mends both.
+    """
+    usable = np.finfo(np.float32)
+    low, high = (int(end.view(np.int32)) for end in (usable.tiny, usable.max))
+    first = [int(scale.view(np.int32)) for scale in _likely(conv, scales, channel)]
+    while low <= high:
+        bits = first.pop(0) if first else (low + high) // 2
+        scale = np.int32(bits).view(np.float32)
+        little, much = _misses(conv, y, scales, scale, acc, expected)
+        if not little and not much:
             return scale
+        low = max(low, bits + 1) if little else low
+        high = min(high, bits - 1) if much else high
+        if little and much:
+            return None
     return None
 
 
-def _candidates(conv: Conv2d, scales: Floats, channel: int) -> Iterator[np.float32]:
-    """The channel's own scale, then the float32 nearest to what M / 2**n stands for, and others."""
+def _misses(
+    conv: Conv2d, y: Tensor, scales: Floats, scale: np.float32, acc: Acc, expected: Acc
+) -> tuple[bool, bool]:
+    """Whether a fused node gives too little and whether it gives too much, away from Zy."""
+    with np.errstate(over="ignore", under="ignore"):
+        product = scales[0] * scale
+        factor = product / scales[1]
+    little = min(product, factor) < np.finfo(np.float32).tiny
+    much = not np.isfinite(product) or factor > MAX_MULTIPLIER
+    if little or much:
+        return bool(little), bool(much)
+    rule, clamp = REFERENCES["float32_half_even"], (conv.requant.low, conv.requant.high)
+    got = rule(acc, Fraction(float(factor)), y.zero_point, *clamp, 0.0)
+    error = got - expected
+    at_zero = bool(error[acc == 0].any())  # where no scale makes a difference
+    outward = error * np.sign(acc)
+    return at_zero or bool((outward < 0).any()), at_zero or bool((outward > 0).any())
+
+
+def _likely(conv: Conv2d, scales: Floats, channel: int) -> list[np.float32]:
+    """The channel's own scale, and the float32 nearest to what M / 2**n stands for."""
     own = conv.weights.scales
     multiplier = conv.requant.per_channel(conv.out_channels)[channel]
     factor = Fraction(multiplier, 1 << conv.requant.shift)
     ratio = Fraction(float(scales[1])) / Fraction(float(scales[0]))
     with np.errstate(over="ignore", under="ignore"):
-        first = np.float32(own[channel if len(own) > 1 else 0])
-        nearest = np.float32(float(factor * ratio))
-    bits = int(nearest.view(np.int32))
-    near = (np.int32(bits + step).view(np.float32) for step in STEPS)
-    usable = np.finfo(np.float32)
-    for scale in (first, *near):
-        with np.errstate(over="ignore", under="ignore"):
-            product = scales[0] * scale
-            ends = (scale, product, product / scales[1])
-        if all(usable.tiny <= end <= usable.max for end in ends):
-            yield scale
+        return [
+            np.float32(own[channel if len(own) > 1 else 0]),
+            np.float32(float(factor * ratio)),
+        ]
 
 
 def fused(nodes: Nodes, total: WeightedSum, requant: Requant, scales: Floats, axes: int) -> None:
