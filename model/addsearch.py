@@ -15,7 +15,7 @@ input are the case without b.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from .arith import Rounding
 from .layers import Tensor
-from .requant import MAX_MULTIPLIER, Requant
+from .requant import MAX_MULTIPLIER, Requant, rescale
 
 __all__ = ["search_add", "search_one"]
 
@@ -31,7 +31,7 @@ Ints = npt.NDArray[np.int64]
 
 NEAR = 2.0**-6  # of an output step: demands further from their bound hold for all factors in reach
 REACH = 2.0**-14  # how far from the real factors to look; 2**-14 * 255 < NEAR
-STEPS = 48  # of each ternary search, (2/3)**48 < 2**-28
+STEPS = 32  # of each ternary search, (2/3)**32 < 2**-18
 MAX_SHIFT = 50  # (y - Zy) * 2**n and the products stay in int64
 
 
@@ -161,15 +161,23 @@ def search_add(
     reference : integers (A, B): what a = a.dtype.qmin + i and b = b.dtype.qmin + j make
     clamp : the least and greatest output; the table is clamped to it
 
-    Returns the Requant with two multipliers, one offset, half-up, and how many of the table's pairs
-    it gets wrong: 0 where there is one that equals it. Raises ValueError where the factors do not
-    fit the multipliers.
+    Returns the Requant with two multipliers and one offset, half-up, or half-even where that equals
+    more, and how many of the table's pairs it gets wrong: 0 where there is one that equals it.
+    Raises ValueError where the factors do not fit the multipliers.
     """
-    factors = (a.scale / y.scale, b.scale / y.scale)
     table = np.clip(np.asarray(reference, np.int64), *clamp)
-    demands = _demands(table, _inputs(a), _inputs(b), y, *clamp)
-    multipliers, offset, shift, left = _search(demands, factors)
-    return _requant(multipliers, offset, shift, clamp), left
+    first, second = _inputs(a), _inputs(b)
+    multipliers, offset, shift, left = _search(
+        _demands(table, first, second, y, *clamp), (a.scale / y.scale, b.scale / y.scale)
+    )
+    found = Requant(multipliers, shift, Rounding.HALF_UP, *clamp, offsets=(offset,))
+    if left:  # scales whose ratio is simple make ties, and engines round those to even
+        even = replace(found, rounding=Rounding.HALF_EVEN, offsets=(0,))
+        total = first[:, None] * multipliers[0] + second[None, :] * multipliers[1]
+        differing = int((rescale(total, even, y.zero_point) != table).sum())
+        if differing < left:
+            return even, differing
+    return found, left
 
 
 def search_one(
@@ -179,10 +187,4 @@ def search_one(
     table = np.clip(np.asarray(reference, np.int64), *clamp)
     demands = _demands(table[:, None], _inputs(x), np.zeros(1, np.int64), y, *clamp)
     (multiplier, _), offset, shift, left = _search(demands, (x.scale / y.scale, 0.0))
-    return _requant((multiplier,), offset, shift, clamp), left
-
-
-def _requant(
-    multipliers: tuple[int, ...], offset: int, shift: int, clamp: tuple[int, int]
-) -> Requant:
-    return Requant(multipliers, shift, Rounding.HALF_UP, *clamp, offsets=(offset,))
+    return Requant((multiplier,), shift, Rounding.HALF_UP, *clamp, offsets=(offset,)), left

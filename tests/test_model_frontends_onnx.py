@@ -1,15 +1,22 @@
 """Networks read from ONNX equal ONNX Runtime on every element of every tensor."""
 
+import io
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 pytest.importorskip("onnxruntime")
 
+import onnx
+import onnxruntime
 from onnxgen import Model, images, quantized
+from tercet.model.data import fit_to, mnist, training_digits
+from tercet.model.float import nets
 from tercet.model.frontends.onnx import read
 from tercet.model.frontends.onnx_session import session_trace
+from tercet.model.layers import NetworkError
 from tercet.model.netfile import dumps, loads
 
 CONFIGURATIONS = {
@@ -79,3 +86,180 @@ def test_every_tensor_equals_onnx_runtime(seed, tmp_path, build, configuration):
     counts, network = differing(source, batch, config)
     assert not counts.total(), counts
     assert dumps(loads(dumps(network))) == dumps(network)
+
+
+@pytest.mark.parametrize("activations", ["uint8", "int8"])
+def test_the_output_equals_a_default_session_with_nothing_added(seed, tmp_path, activations):
+    rng = np.random.default_rng(seed)
+    model = Model(rng, (2, 12, 11))
+    batch = images(rng, model.shape)
+    source = quantized(model.proto(chain(model)), tmp_path, batch, activations=activations)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    (expected,) = session.run(None, {"x": batch})
+    network = read(source)
+    scores = network(session_trace(source, batch)["image"]).astype(np.int32)
+    output = network.tensors[network.output]
+    real = np.float32(output.scale) * (scores - output.zero_point).astype(np.float32)
+    np.testing.assert_array_equal(real, expected)
+
+
+def test_a_planted_fault_is_found(seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    model = Model(rng, (2, 12, 11))
+    batch = images(rng, model.shape)
+    source = quantized(model.proto(chain(model)), tmp_path, batch)
+    network = read(source)
+    layers = list(network.layers)
+    broken = layers[0].requant.multipliers[0] * 101 // 100
+    requant = replace(layers[0].requant, multipliers=(broken,))
+    layers[0] = replace(layers[0], requant=requant)
+    expected = session_trace(source, batch)
+    found = replace(network, layers=layers).trace(expected["image"])
+    assert (found["conv0"] != expected["conv0"]).any()
+
+
+def test_average_pools_in_operator_form_equal_onnx_runtime(seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    model = Model(rng, (2, 12, 12))
+    x = model.node("Relu", model.conv("x", (3, 2, 3, 3)))
+    x = model.node("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
+    y = model.node("AveragePool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1)
+    batch = images(rng, model.shape, 200)
+    source = quantized(model.proto(y), tmp_path, batch[4:], form="QOperator")
+    counts, _ = differing(source, batch)
+    assert not counts.total(), counts
+
+
+def test_average_pools_with_ties_are_refused_unless_inexact_is_asked_for(seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    model = Model(rng, (2, 12, 12))
+    x = model.conv("x", (3, 2, 3, 3))
+    y = model.node("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
+    batch = images(rng, model.shape, 200)
+    source = quantized(model.proto(y), tmp_path, batch)
+    with pytest.raises(
+        NetworkError,
+        match=r"^Layer 'averagepool1': 255 of 1021 sums lie so close to a tie that ONNX Runtime's "
+        r"float rounding errors decide; quantize in operator form \(QuantFormat\.QOperator\), "
+        r"which gives the pool a scale of its own, or read it as inexact$",
+    ):
+        read(source)
+    network = read(source, inexact=True)
+    expected = session_trace(source, batch)
+    found = network.trace(expected["image"])["logits"].astype(int)
+    wrong = np.abs(found - expected["logits"])
+    assert wrong.max() == 1
+    assert 0 < wrong.mean() < 0.2  # a quarter are ties
+
+
+def grid(model, x, scale, zero_point, dtype=np.uint8):
+    """QuantizeLinear and DequantizeLinear behind x."""
+    names = model.constant(scale), model.constant(zero_point, dtype)
+    return model.node("DequantizeLinear", model.node("QuantizeLinear", x, *names), *names)
+
+
+def coded(model, *shape, scale=0.0123, axis=None):
+    """Quantized weights."""
+    values = model.constant(model.rng.integers(-100, 100, shape), np.int8)
+    if axis is None:
+        return model.node("DequantizeLinear", values, model.constant(scale))
+    scales = model.constant(model.rng.uniform(0.01, 0.02, shape[axis]))
+    zero_points = model.constant(np.zeros(shape[axis]), np.int8)
+    return model.node("DequantizeLinear", values, scales, zero_points, axis=axis)
+
+
+def requantizations(model):
+    """Two scales for one map, a ReLU of its own, a clamp at both ends, another type."""
+    a = grid(model, model.conv_of("x", coded(model, 3, 2, 3, 3)), 0.0217, 100)
+    b = grid(model, model.node("Relu", a), 0.0131, 3)
+    c = grid(model, model.node("Clip", a, model.constant(-0.5), model.constant(0.9)), 0.0217, 100)
+    d = grid(model, model.node("Add", a, b), 0.0313, 90)
+    e = grid(model, model.node("Add", c, d), 0.0411, 90)
+    return grid(model, model.node("Identity", e), 0.0371, -7, np.int8)
+
+
+def same_padding(model):
+    """auto_pad, weights per channel, a mean instead of a pool, weights of a MatMul by column."""
+    x = model.conv_of("x", coded(model, 3, 2, 3, 2, axis=0), auto_pad="SAME_UPPER", strides=[2, 2])
+    x = grid(model, model.node("Relu", x), 0.0217, 0)
+    x = model.conv_of(x, coded(model, 4, 3, 2, 2), auto_pad="SAME_LOWER")
+    x = grid(model, x, 0.0611, 120)
+    x = grid(model, model.node("ReduceMean", x, axes=[2, 3], keepdims=0), 0.0293, 101)
+    return grid(model, model.node("MatMul", x, coded(model, 4, 3, axis=1)), 0.0173, 30)
+
+
+def float_weights(model):
+    """Weights that the model quantizes itself, as after training with quantization."""
+    scales = model.constant(model.rng.uniform(0.002, 0.004, 3)), model.constant([0, 0, 0], np.int8)
+    w = model.node("QuantizeLinear", model.weights(3, 2, 3, 3), *scales, axis=0)
+    x = model.conv_of("x", model.node("DequantizeLinear", w, *scales, axis=0))
+    return grid(model, x, 0.0217, 100)
+
+
+@pytest.mark.parametrize("build", [requantizations, same_padding, float_weights])
+def test_models_by_hand_equal_onnx_runtime(seed, build):
+    rng = np.random.default_rng(seed)
+    model = Model(rng, (2, 9, 8))
+    x = grid(model, "x", np.float32(1) / np.float32(255), 0)
+    model.conv_of = lambda source, w, **kw: model.node(
+        "Conv", x if source == "x" else source, w, **kw
+    )
+    source = model.proto(build(model)).SerializeToString()
+    counts, network = differing(source, images(rng, model.shape, 200))
+    assert not counts.total(), counts
+    assert network.tensors["image"].scale == float(np.float32(1 / 255))
+
+
+def test_the_input_is_the_pixels_where_the_scale_is_one_in_255(seed):
+    rng = np.random.default_rng(seed)
+    model = Model(rng, (1, 16, 16))
+    x = grid(model, "x", np.float32(1 / 255), 0)
+    y = grid(model, model.node("MaxPool", x, kernel_shape=[2, 2]), np.float32(1 / 255), 0)
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    batch = (pixels.astype(np.float32) / np.float32(255)).transpose(0, 3, 1, 2)
+    source = model.proto(y).SerializeToString()
+    np.testing.assert_array_equal(session_trace(source, batch)["image"], pixels)
+
+
+@pytest.mark.torch
+@pytest.mark.mnist
+@pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The feature will be removed:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("plain", "QDQ"),
+        ("plain", "QOperator"),
+        ("lenet_max", "QDQ"),
+        ("lenet_avg", "QOperator"),
+        ("mnist_cnn_bn", "QDQ"),
+    ],
+)
+def test_trained_networks_equal_onnx_runtime_on_test_images(tmp_path, name, form):
+    torch = pytest.importorskip("torch")
+    shape = nets.input_shape_of(name)
+
+    def pixels(images):
+        fitted = fit_to(images, shape).reshape(-1, *shape)
+        return (fitted.astype(np.float32) / np.float32(255)).transpose(0, 3, 1, 2)
+
+    exported = io.BytesIO()
+    training, test = (
+        pixels(digits.first(count).images)
+        for digits, count in ((training_digits(), 200), (mnist("test"), 1000))
+    )
+    torch.onnx.export(
+        nets.load(name).module(),
+        (torch.from_numpy(training[:1].copy()),),
+        exported,
+        dynamo=False,
+        opset_version=17,
+        dynamic_axes={"x": {0: "N"}},
+        input_names=["x"],
+    )
+    model = onnx.load_model_from_string(exported.getvalue())
+    source = quantized(model, tmp_path, training, form=form, per_channel=form == "QDQ")
+    counts, _ = differing(source, test)
+    assert not counts.total(), counts

@@ -24,21 +24,23 @@ from .onnx_values import Quantized
 __all__ = ["read", "read_with_names"]
 
 
-def read(source: str | Path | bytes, name: str | None = None) -> QNetwork:
+def read(source: str | Path | bytes, name: str | None = None, *, inexact: bool = False) -> QNetwork:
     """Read a quantized ONNX model into an integer network.
 
     Parameters
     ----------
     source : the path of a model, or its bytes; nothing but these is read
     name : the network's; by default the file's, or the graph's
+    inexact : accept average pools and additions with ties that ONNX Runtime's rounding errors
+        decide; everything else equals it on every element
 
     Raises NetworkError that names the node, the reason and a way out for what cannot be read.
     """
-    return read_with_names(source, name)[0]
+    return read_with_names(source, name, inexact=inexact)[0]
 
 
 def read_with_names(
-    source: str | Path | bytes, name: str | None = None
+    source: str | Path | bytes, name: str | None = None, *, inexact: bool = False
 ) -> tuple[QNetwork, dict[str, tuple[str, Shape]]]:
     """Read as :func:`read` does, and tell how to find the network's tensors in the model.
 
@@ -47,7 +49,7 @@ def read_with_names(
     """
     graph = load(source)
     fallback = graph.name if isinstance(source, bytes) else Path(source).stem
-    reader = Reader(graph, identifier(name or fallback or "network"))
+    reader = Reader(graph, identifier(name or fallback or "network"), inexact)
     for node in graph.nodes:
         if node.op not in OPERATORS:
             there = ", ".join(sorted(OPERATORS))

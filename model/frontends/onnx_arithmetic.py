@@ -14,6 +14,8 @@ All in float32, told from the sources of MLAS and of the CPU provider (ONNX Runt
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ from ..layers import Layer, Tensor
 from ..pool import AvgPool2d
 from ..ranges import Bounds
 from ..requant import Requant
-from ..rescale import fixed, float32
+from ..rescale import factors, fixed, float32
 from ..weights import Weights
 
 __all__ = [
@@ -38,7 +40,11 @@ __all__ = [
     "pooled",
     "requant_table",
     "requantized",
+    "undecided",
 ]
+
+FEW = 0.01  # of a pool's sums: so many may come close to a tie without being one
+TIE = 2.0**-40  # float64 tells ties from their neighbours that well
 
 
 def multiplied(x: Tensor, weights: Weights, grid: Grid) -> Rescale:
@@ -59,12 +65,63 @@ def averaged(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds)
     return float32([factor])(layer, inputs, y, reach)
 
 
-def pooled(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
-    """Of an average pool that ONNX Runtime sums in floats: the real factor, half-even.
+def pooled(inexact: bool) -> Rescale:
+    """Of an average pool that ONNX Runtime sums in floats: the real factor.
 
-    Equal to it wherever the rounding errors of its sum cannot reach a tie.
+    It rounds half-even after it has added the zero point; half-up is nearer to that where the zero
+    point is odd.
+
+    Equal to it wherever the rounding errors of its sum cannot reach a tie. Where sums are ties, or
+    more than a few come that close, the layer is refused unless ``inexact``.
     """
-    return fixed(31, Rounding.HALF_EVEN)(layer, inputs, y, reach)
+
+    def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
+        assert isinstance(layer, AvgPool2d)
+        rounding = Rounding.HALF_UP if y.zero_point % 2 else Rounding.HALF_EVEN
+        requant = fixed(31, rounding)(layer, inputs, y, reach)
+        ties, close, count = undecided(replace(layer, requant=requant), inputs[0], y, reach)
+        if not inexact and (ties or close > count * FEW):
+            raise ValueError(
+                f"{ties + close} of {count} sums lie so close to a tie that ONNX Runtime's float "
+                "rounding errors decide; quantize in operator form (QuantFormat.QOperator), which "
+                "gives the pool a scale of its own, or read it as inexact"
+            )
+        return requant
+
+    return rescale
+
+
+def undecided(pool: AvgPool2d, x: Tensor, y: Tensor, reach: Bounds) -> tuple[int, int, int]:
+    """Count the sums of an average pool that float rounding errors can carry across a tie.
+
+    Each value, each addition, both divisions and the zero point's addition round once, each by a
+    relative 2**-24 at most.
+
+    Returns (sums that are ties, sums that come that close, all reachable sums).
+    """
+    positions = pool.kernel[0] * pool.kernel[1]
+    sums = np.arange(int(reach[0][0]), int(reach[1][0]) + 1, dtype=np.int64)
+    (factor,) = factors(pool, (x,), y)
+    if _exact_in_float32(x, y, positions):
+        return 0, 0, len(sums)
+    value = sums * float(factor)
+    lowest, highest = (end - y.zero_point for end in (pool.requant.low, pool.requant.high))
+    value = value[(value > lowest - 1) & (value < highest + 1)]
+    largest = np.abs(value)
+    if reach[0][0] < 0 < reach[1][0]:  # terms of both signs cancel, their errors do not
+        largest = np.full_like(value, max(-int(reach[0][0]), int(reach[1][0])) * float(factor))
+    error = ((positions + 2) * largest + np.abs(value + y.zero_point)) * 2.0**-24
+    distance = np.abs(value - np.floor(value) - 0.5)
+    ties = int((distance < TIE).sum())
+    return ties, int((distance <= error).sum()) - ties, len(sums)
+
+
+def _exact_in_float32(x: Tensor, y: Tensor, positions: int) -> bool:
+    """Whether no step of the float sum rounds, and ties go to the even output as half-even says."""
+    if x.scale != y.scale or positions & (positions - 1) or y.zero_point % 2:
+        return False
+    digits = Fraction(x.scale).numerator.bit_length()
+    return digits + (positions * 255).bit_length() <= 24
 
 
 def requantized(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
@@ -81,13 +138,23 @@ def requantized(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Boun
     return requant
 
 
-def added(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
-    """Of a QLinearAdd, equal on every pair of inputs, or on as many as can be."""
-    assert isinstance(layer, Add)
-    a, b = inputs
-    clamp = (layer.requant.low, layer.requant.high)
-    requant, _ = search_add(add_table(a, b, y), a, b, y, clamp)
-    return requant
+def added(inexact: bool) -> Rescale:
+    """Of a QLinearAdd: equal on every pair of inputs, or refused unless ``inexact``."""
+
+    def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
+        assert isinstance(layer, Add)
+        a, b = inputs
+        clamp = (layer.requant.low, layer.requant.high)
+        table = add_table(a, b, y)
+        requant, differing = search_add(table, a, b, y, clamp)
+        if differing and not inexact:
+            raise ValueError(
+                f"{differing} of {table.size} pairs of inputs add up to a tie that ONNX Runtime's "
+                "float rounding errors decide; calibrate to other scales, or read it as inexact"
+            )
+        return requant
+
+    return rescale
 
 
 def _values(x: Tensor) -> npt.NDArray[np.float32]:

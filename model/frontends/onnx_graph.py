@@ -104,6 +104,11 @@ class Graph:
                 readers[name] = (*readers.get(name, ()), node)
         return readers
 
+    @cached_property
+    def writers(self) -> Mapping[str, Node]:
+        """The node that writes each name."""
+        return {name: node for node in self.nodes for name in node.outputs}
+
     def constant(self, node: Node, name: str) -> npt.NDArray[Any]:
         """A constant that ``node`` reads. Raises NetworkError where it is none, or malformed."""
         if name not in self.tensors:
@@ -139,6 +144,10 @@ def load(source: str | Path | bytes) -> Graph:
             "The model has functions or sparse tensors of its own; export it without them"
         )
     _check_opset(model)
+    names = [tensor.name for tensor in graph.initializer]
+    names += [text for node in graph.node for text in (node.name, *node.input, *node.output)]
+    if not all(isinstance(name, str) for name in (graph.name, *names)):  # else they are bytes
+        raise NetworkError("The model has names that are no UTF-8 text; export it again")
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     nodes = []
     for number, proto in enumerate(graph.node):

@@ -25,10 +25,14 @@ MAX_WINDOW = 1 << 16  # positions of an average
 
 
 class Layers:
-    """Adds the layers that operators stand for to a builder."""
+    """Adds the layers that operators stand for to a builder.
 
-    def __init__(self, builder: Builder) -> None:
+    inexact : whether ties that float rounding errors decide are accepted
+    """
+
+    def __init__(self, builder: Builder, inexact: bool) -> None:
         self.builder = builder
+        self.inexact = inexact
 
     def conv(
         self,
@@ -47,6 +51,7 @@ class Layers:
                 f"weights have {w.values.ndim} axes", "use a 2-d convolution (OC, IC, KH, KW)"
             )
         weights = w.per_channel(node, 0, w.values.transpose(0, 2, 3, 1))
+        _require_types(node, x, weights, grid)
         kernel = (w.values.shape[2], w.values.shape[3])
         node.require("kernel_shape", list(kernel), otherwise=list(kernel), way_out="export again")
         y = self.builder.conv2d(
@@ -87,6 +92,7 @@ class Layers:
             raise node.refuse(reason, "export the model again")
         values = values.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         weights = w.per_channel(node, 0 if transposed else 1, values.reshape(len(values), 1, 1, -1))
+        _require_types(node, x, weights, grid)
         y = self.builder.linear(
             name,
             x.tensor,
@@ -106,7 +112,10 @@ class Layers:
             shapes = f"{list(a.tensor.shape)} and {list(b.tensor.shape)}"
             reason = f"its inputs have the shapes {shapes} (height, width, channels)"
             raise node.refuse(reason, "broadcast before the model is exported")
-        y = self.builder.add(name, a.tensor, b.tensor, grid, added, clamp=clamp)
+        if not a.tensor.dtype == b.tensor.dtype == grid.dtype:
+            types = f"{a.tensor.dtype}, {b.tensor.dtype} and {grid.dtype}"
+            raise node.refuse(f"inputs and output are {types}", "quantize them to one type")
+        y = self.builder.add(name, a.tensor, b.tensor, grid, added(self.inexact), clamp=clamp)
         return Quantized(y, a.rank, a.order)
 
     def average_pool(
@@ -119,7 +128,9 @@ class Layers:
         if any(frame.padding) and node.integer("count_include_pad", 0) != 1:
             reason = "padding that does not count divides by another number at the border"
             raise node.refuse(reason, "set count_include_pad=1, or pad with a Conv before it")
-        y = self.builder.avg_pool2d(name, x.tensor, kernel, frame, grid, pooled, clamp=clamp)
+        y = self.builder.avg_pool2d(
+            name, x.tensor, kernel, frame, grid, pooled(self.inexact), clamp=clamp
+        )
         return Quantized(y, 4, y.shape)
 
     def global_average_pool(
@@ -146,7 +157,9 @@ class Layers:
         if sorted(axis % 4 for axis in axes) != [2, 3]:
             raise node.refuse(f"axes are {list(axes)}", "average over height and width, [2, 3]")
         kernel = _whole(node, x)
-        y = self.builder.avg_pool2d(name, x.tensor, kernel, Window(), grid, pooled, clamp=clamp)
+        y = self.builder.avg_pool2d(
+            name, x.tensor, kernel, Window(), grid, pooled(self.inexact), clamp=clamp
+        )
         return Quantized(y, 4 if node.integer("keepdims", 1) else 2, y.shape)
 
     def max_pool(self, node: Node, name: str, x: Quantized) -> Quantized:
@@ -174,6 +187,16 @@ class Layers:
     def _require_map(node: Node, x: Quantized) -> None:
         if x.rank != 4:
             raise node.refuse("its input is flat", "put it before the Flatten")
+
+
+def _require_types(node: Node, x: Quantized, weights: Weights, grid: Grid) -> None:
+    """ONNX Runtime computes other mixtures in floats, or not at all."""
+    if x.tensor.dtype != grid.dtype or (x.tensor.dtype.signed and not weights.dtype.signed):
+        types = f"{x.tensor.dtype}, {weights.dtype} and {grid.dtype}"
+        raise node.refuse(
+            f"input, weights and output are {types}",
+            "give input and output one type, int8 activations int8 weights",
+        )
 
 
 def _bias(

@@ -48,8 +48,29 @@ def _quantize(reader: Reader, node: Node) -> None:
     else:
         result = reader.dequantized(node, 0)
         if result.grid != grid:
+            _require_unmerged(reader, node, result.grid.dtype == grid.dtype)
             result = reader.layers.requantize(result, reader.fresh(node), grid)
     reader.define(node, result)
+
+
+def _require_unmerged(reader: Reader, node: Node, one_type: bool) -> None:
+    """Refuse two quantizations in a row that ONNX Runtime makes one of, with another scale.
+
+    It does where nothing else reads what lies between (``double_qdq_pairs_remover.cc``).
+    """
+    graph = reader.graph
+    names, ops = [node.outputs[0], node.input(0)], ["DequantizeLinear", "QuantizeLinear"]
+    writer = graph.writers.get(node.input(0))
+    if writer is not None:
+        names, ops = [*names, writer.input(0)], [*ops, "DequantizeLinear"]
+    first = graph.writers.get(names[-1])
+    alone = all(
+        [reader.op for reader in graph.readers.get(name, ())] == [op]
+        for name, op in zip(names, ops, strict=True)
+    )
+    if one_type and alone and first is not None and first.op == "QuantizeLinear":
+        way_out = "remove one of the two"
+        raise node.refuse(f"ONNX Runtime merges it with {first}", way_out)
 
 
 def _image(reader: Reader, node: Node, grid: Grid) -> Quantized:

@@ -16,10 +16,10 @@ RESERVED = {"image", "logits", "class", "argmax"}  # names that the builder give
 class Reader:
     """One reading: what each name stands for so far."""
 
-    def __init__(self, graph: Graph, name: str) -> None:
+    def __init__(self, graph: Graph, name: str, inexact: bool) -> None:
         self.graph = graph
         self.builder = Builder(name)
-        self.layers = Layers(self.builder)
+        self.layers = Layers(self.builder, inexact)
         self.integers: dict[str, Quantized] = {}
         self.reals: dict[str, Quantized | Constant | Pending] = {}
         self.names: dict[str, tuple[str, Shape]] = {}  # in the model, see onnx.py

@@ -30,7 +30,7 @@ def session_trace(
     Returns integers (N, H, W, C) by the name that ``read`` gives the tensor: ``image`` is what the
     first QuantizeLinear makes of the images, and what the integer network takes.
     """
-    _, names = read_with_names(source)
+    _, names = read_with_names(source, inexact=True)
     model = onnx.load_model_from_string(
         source if isinstance(source, bytes) else Path(source).read_bytes()
     )
