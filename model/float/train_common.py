@@ -27,7 +27,7 @@ __all__ = [
 
 BLOCK = 500  # images
 BLOCKS = 6  # of which the last one is kept to choose by
-BATCH = 500  # images at once where nothing is learned
+BATCH = 50  # images at once where nothing is learned; larger maps leave the cache
 
 
 @dataclass(frozen=True)
