@@ -381,6 +381,13 @@ def test_damaged_and_pickled_npz_files_are_refused(tmp_path):
         assert file_refusal(path) == (
             f"The state dict {path} is no whole .npz file; save it anew with numpy.savez"
         )
+    directory = whole.index(b"PK\x01\x02")
+    unknown_version = whole[: directory + 6] + b"\xd7" + whole[directory + 7 :]
+    for damaged in (b"XX" + whole[2:], unknown_version):
+        path.write_bytes(damaged)
+        assert file_refusal(path) == (
+            f"The state dict {path} is no whole .npz file; save it anew with numpy.savez"
+        )
     at = whole.index(b"\x82" * 9)
     path.write_bytes(whole[:at] + b"\x83" + whole[at + 1 :])  # against its checksum
     assert file_refusal(path) == f"The state dict {path} holds 'conv1.weight', {NO_ARRAY}"

@@ -43,20 +43,23 @@ def read_state(path: str | os.PathLike[str]) -> State:
 def _from_npz(content: bytes) -> State:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = [entry.filename for entry in archive.infolist()]
-            size = sum(entry.file_size for entry in archive.infolist())
-    except zipfile.BadZipFile:
+            infos = archive.infolist()
+        arrays = np.load(io.BytesIO(content), allow_pickle=False)
+    except (
+        Exception
+    ):  # zipfile has several for bytes that are damaged, numpy one for what is no zip
         raise NetworkError("is no whole .npz file; save it anew with numpy.savez") from None
+    entries, size = [info.filename for info in infos], sum(info.file_size for info in infos)
     for entry in sorted(entries):
         if entries.count(entry) > 1:
             raise NetworkError(f"holds {entry.removesuffix('.npy')!r} twice; save it anew")
     if size > MAX_UNPACKED:
         raise NetworkError(f"unpacks to {size} bytes, more than the {MAX_UNPACKED} read here")
     state = {}
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        for entry in archive.files:
+    with arrays:
+        for entry in arrays.files:
             try:
-                values = archive[entry]
+                values = arrays[entry]
             except Exception:  # an object array, or what zlib and numpy say of damaged bytes
                 values = None
             if not isinstance(values, np.ndarray):
