@@ -66,6 +66,8 @@ def test_other_weights_stand_output_channel_by_output_channel(seed, window):
         (UINT8, (130,), 9),
         (UINT8, (200, 0, 7, 9), 9),
         (IntType(2, signed=True), (1,), 3),
+        (IntType(4, signed=False), (8, 9, 8, 8), 5),
+        (IntType(4, signed=False), (8,), 4),
     ],
 )
 def test_a_weight_has_the_width_of_its_type_less_its_zero_point(dtype, zero_points, width):
@@ -77,7 +79,7 @@ def test_a_weight_has_the_width_of_its_type_less_its_zero_point(dtype, zero_poin
 
 
 def test_biases_multipliers_and_offsets_have_one_word_per_channel_or_one_for_all():
-    requant = Requant((1, 2, 300, 4), 5, Rounding.HALF_EVEN, 0, 255, offsets=(0, -3, 2, 1))
+    requant = Requant((1, 2, 300, 4), 5, Rounding.HALF_EVEN, 0, 255, offsets=(0, -3, 9, 1))
     conv = replace(FIRST, bias=np.array([1, -2, 3, -(1 << 31)]), requant=requant)
     found = of(conv)
     assert list(found) == ["weights", "biases", "multipliers", "offsets"]
@@ -86,7 +88,7 @@ def test_biases_multipliers_and_offsets_have_one_word_per_channel_or_one_for_all
     assert found["multipliers"] == Rom(
         "first", "multipliers", (1, 2, 300, 4), 9, False, per_channel
     )
-    assert found["offsets"] == Rom("first", "offsets", (0, -3, 2, 1), 3, True, per_channel)
+    assert found["offsets"] == Rom("first", "offsets", (0, -3, 9, 1), 5, True, per_channel)
     shared = of(replace(conv, requant=Requant((7,), 0, Rounding.FLOOR, 0, 255, offsets=(5,))))
     assert shared["multipliers"].order == shared["offsets"].order == "one for all output channels"
 

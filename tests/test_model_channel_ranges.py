@@ -7,12 +7,13 @@ import pytest
 from netgen import network_of, random_conv, random_images, random_network, random_tensor
 from tercet.model.arith import Rounding
 from tercet.model.channel_ranges import channel_ranges, output_range
-from tercet.model.conv import accumulate
+from tercet.model.conv import Conv2d, accumulate
 from tercet.model.dtypes import IntType
-from tercet.model.layers import Flatten, Relu, Tensor
+from tercet.model.layers import Flatten, Tensor
 from tercet.model.pool import AvgPool2d
 from tercet.model.ranges import accumulator_bounds
 from tercet.model.requant import Requant, requantize
+from tercet.model.weights import Weights
 from test_model_builder import residual
 
 
@@ -72,16 +73,12 @@ def test_no_value_leaves_its_channels_range_and_no_range_that_of_its_tensor(seed
 
 
 def test_a_flattening_keeps_the_order_of_the_channels():
-    x = Tensor("x", (1, 2, 2), IntType(8, signed=True), 1.0, 0)
-    rng = np.random.default_rng(1)
-    conv, y = random_conv(rng, x, kernel=(1, 1), out_channels=2, groups=2, relu=False)
-    flat = Tensor("flat", (1, 1, 4), y.dtype, y.scale, y.zero_point)
-    relu = Relu(name="relu", input=y.name, output="relu", low=y.dtype.qmin, high=y.dtype.qmax)
-    net = network_of(
-        x,
-        [conv, relu, Flatten("flat", "relu", "flat")],
-        [y, Tensor("relu", y.shape, y.dtype, y.scale, y.zero_point), flat],
-    )
-    ranges = channel_ranges(net)
-    for end in (0, 1):
-        assert ranges["flat"][end].tolist() == ranges["relu"][end].tolist() * 2
+    x = Tensor("x", (1, 2, 1), IntType(8, signed=False), 1.0, 0)
+    y = Tensor("y", (1, 2, 2), IntType(12, signed=False), 1.0, 0)
+    flat = Tensor("flat", (1, 1, 4), y.dtype, 1.0, 0)
+    weights = Weights(np.array([1, 3]).reshape(2, 1, 1, 1), IntType(8, signed=True), (1.0,))
+    requant = Requant((1,), 0, Rounding.FLOOR, 0, 4095)
+    conv = Conv2d("conv", "x", "y", weights, np.array([2, 0]), requant)
+    ranges = channel_ranges(network_of(x, [conv, Flatten("flat", "y", "flat")], [y, flat]))
+    assert ranges["flat"][0].tolist() == [2, 0, 2, 0]
+    assert ranges["flat"][1].tolist() == [257, 765, 257, 765]

@@ -159,17 +159,41 @@ def test_no_relu_is_left_alone_and_scales_say_the_gain(seed):
     assert net.layers[2].weights.zero_points == (z,)
 
 
-def test_biases_round_to_even_in_their_own_type():
-    def bias_of(values):
-        state = {"conv.weight": np.ones((len(values), 1, 1, 1), np.uint8), "conv.bias": values}
-        net = read(state, {"conv": (1, 1, 0)}, size=(1, 1), paddings=(), pools=0, gain=1)
-        return net.layers[0].bias.tolist()
+def bias_of(values, triple):
+    state = {"conv.weight": np.ones((len(values), 1, 1, 1), np.uint8), "conv.bias": values}
+    net = read(state, {"conv": triple}, size=(1, 1), paddings=(), pools=0, gain=1)
+    return net.layers[0].bias.tolist()
 
+
+def test_biases_round_to_even_in_their_own_type():
     halves = np.array([0.25, 0.75, 1.25, -0.25, -0.75])  # 0.5, 1.5, 2.5, -0.5, -1.5
-    assert bias_of(halves) == [0, 2, 2, 0, -2]
-    close = 1.25 + 2.0**-30  # above a tie in float64, on it in float32
-    assert bias_of(np.array([close])) == [3]
-    assert bias_of(np.array([close], np.float32)) == [2]
+    assert bias_of(halves, (1, 1, 0)) == [0, 2, 2, 0, -2]
+    near = np.array([3 * 2**22 + 2])  # a third is 2**22 + 2/3, in float32 2**22 + 1/2
+    assert bias_of(near.astype(np.float64), (3, 0, 0)) == [2**22 + 1]
+    assert bias_of(near.astype(np.float32), (3, 0, 0)) == [2**22]
+
+
+def chain(*weights, zero_point=1, **arguments):
+    """A network of 1x1 convolutions without scales: weights (OC, IC) less the zero point."""
+    names = [f"conv{number}" for number in range(len(weights))]
+    state = {
+        f"{name}.weight": np.array(values, np.uint8)[:, :, None, None]
+        for name, values in zip(names, weights, strict=True)
+    }
+    triples = dict.fromkeys(names, (1, 0, zero_point))
+    state["conv0.bias"] = np.full(len(weights[0]), arguments.pop("bias", 0))
+    return read(state, triples, relus=0, gain=1, **arguments)
+
+
+def test_what_is_linear_ends_at_a_pool():
+    # x and 2x are averaged, each rounded; then 2 * first - second is no longer 0
+    net = chain([[2], [3]], [[3, 0]], size=(2, 2), paddings=(), pools=1)
+    assert net(np.array([[[0, 1], [0, 1]]])).tolist() == [[-1]]
+
+
+def test_padding_gives_zeros_between_linear_layers():
+    net = chain([[2]], [[2]], bias=10, size=(1, 1), paddings=(0, 1), pools=0)
+    assert net(np.array([[[7]]])).tolist() == [[0, 0, 0, 0, 17, 0, 0, 0, 0]]
 
 
 def saved(tmp_path, state, name="lenet.npz"):
