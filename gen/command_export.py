@@ -24,9 +24,10 @@ HELP = "write a network as text, as ROM contents or as ONNX"
 Content = str | bytes
 
 
-def _onnx(network: QNetwork) -> Content:
+def _onnx(network: QNetwork, explicit: bool = False) -> Content:
     """Imported when it is wanted, since it needs packages of its own."""
-    written: bytes = import_module("..model.frontends.onnx_export", __package__).write(network)
+    write = import_module("..model.frontends.onnx_export", __package__).write
+    written: bytes = write(network, explicit=explicit)
     return written
 
 
@@ -50,6 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help=f"the file; for {', '.join(FOLDERS)} the folder, which gets an index.json as well",
     )
+    parser.add_argument(
+        "--explicit",
+        action="store_true",
+        help="onnx: every layer in operators that are exact without being fused",
+    )
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
@@ -57,9 +63,12 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     if args.format not in {**FILES, **FOLDERS}:
         formats = ", ".join(sorted([*FILES, *FOLDERS]))
         raise UserError(f"There is no format {args.format!r} to export; there are {formats}")
+    if args.explicit and args.format != "onnx":
+        raise UserError("--explicit belongs to --format onnx alone")
     network, output = load(args.net), args.output
     if args.format in FILES:
-        contents = {output: FILES[args.format](network)}
+        write = partial(_onnx, explicit=True) if args.explicit else FILES[args.format]
+        contents = {output: write(network)}
     else:
         files = FOLDERS[args.format](network)
         contents = {output / name: content for name, content in files.items()}

@@ -67,11 +67,28 @@ def test_a_missing_onnx_says_what_to_install(call, tmp_path, monkeypatch):
     assert not (tmp_path / "x.onnx").exists()
 
 
-def test_onnx_is_written_as_the_exporter_gives_it(call, tmp_path, monkeypatch):
-    module = SimpleNamespace(write=lambda net: b"onnx of " + net.name.encode())
-    monkeypatch.setattr(command_export, "import_module", lambda *_: module)
+@pytest.mark.parametrize("explicit", [False, True])
+def test_onnx_is_written_as_the_exporter_gives_it(call, tmp_path, monkeypatch, explicit):
+    def write(net, explicit):
+        return f"{net.name} {explicit}".encode()
+
+    monkeypatch.setattr(command_export, "import_module", lambda *_: SimpleNamespace(write=write))
+    words = ["--explicit"] if explicit else []
+    assert call("--format", "onnx", "-o", tmp_path / "x.onnx", *words) == (0, "")
+    assert (tmp_path / "x.onnx").read_bytes() == f"net {explicit}".encode()
+
+
+def test_onnx_comes_from_the_exporter_there_is(call, tmp_path):
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
     assert call("--format", "onnx", "-o", tmp_path / "x.onnx") == (0, "")
-    assert (tmp_path / "x.onnx").read_bytes() == b"onnx of net"
+    assert onnx.load(tmp_path / "x.onnx").graph.name == "net"
+
+
+def test_explicit_belongs_to_onnx(call, tmp_path):
+    assert call("--format", "text", "-o", tmp_path / "x.txt", "--explicit") == (
+        1,
+        "tercet export: error: --explicit belongs to --format onnx alone\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """``tercet import`` as a user calls it."""
 
 import json
+from importlib import import_module
+from inspect import signature
 from types import SimpleNamespace
 
 import numpy as np
@@ -128,6 +130,14 @@ def test_a_bad_file_beside_is_one_sentence(call, tmp_path, beside, message):
             "--gain belongs to --format scale-shift alone",
         ),
         (
+            ("tiny.npz", "--format", "scale-shift", "--inexact"),
+            "--inexact belongs to --format onnx alone",
+        ),
+        (
+            ("net.txt", "--format", "onnx", "--layer", "a=1,2,3"),
+            "--layer belongs to --format scale-shift alone",
+        ),
+        (
             ("tiny.npz", "--format", "scale-shift", *LAYERS, *LAYERS[:2]),
             "--layer conv1=... stands twice",
         ),
@@ -185,11 +195,23 @@ def test_a_missing_package_says_what_to_install(call, monkeypatch):
 def test_other_formats_get_the_path_and_the_name(call, monkeypatch, tmp_path):
     seen = []
 
-    def read(path, name):
-        seen.append((str(path), name))
+    def read(path, name, **options):
+        seen.append((str(path), name, options))
         return network(name=name)
 
     monkeypatch.setattr(command_import, "import_module", lambda *_: SimpleNamespace(read=read))
     assert call("x.onnx", "--format", "onnx", "--name", "mine") == (0, "")
-    assert seen == [("x.onnx", "mine")]
+    assert call("x.onnx", "--format", "onnx", "--name", "mine", "--inexact") == (0, "")
+    assert seen == [("x.onnx", "mine", {}), ("x.onnx", "mine", {"inexact": True})]
     assert (tmp_path / "mine.json").is_file()
+
+
+@pytest.mark.parametrize("form", command_import.FORMATS)
+def test_each_format_has_its_reader(form):
+    if form == "onnx":
+        pytest.importorskip("onnx", reason="onnx is not installed")
+    module = import_module(command_import.FORMATS[form], "tercet.model.frontends")
+    taken = signature(module.read).parameters
+    own = {"scale-shift": {"triples"}}.get(form, set())
+    options = set(command_import.OPTIONS.get(form, ())) - {"layer"}
+    assert {"name"} | own | options <= set(taken)

@@ -29,7 +29,10 @@ FORMATS = {
     "scale-shift": ".scale_shift",
     "text": "..textfile",
 }
-SCALE_SHIFT = ("layer", "gain", "size", "paddings", "relus", "pools")  # options of that format
+OPTIONS = {  # of one format alone, by their names in ``read``; layer becomes its triples
+    "onnx": ("inexact",),
+    "scale-shift": ("layer", "gain", "size", "paddings", "relus", "pools"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, metavar="NET", help="the network file (default: NAME.json)"
     )
     parser.add_argument("--name", help="the network's (default: the one it has, or the file's)")
+    group = parser.add_argument_group("onnx", "a model quantized for ONNX Runtime")
+    group.add_argument(
+        "--inexact",
+        action="store_true",
+        default=None,
+        help="accept pools and additions with ties that ONNX Runtime's rounding errors decide",
+    )
     group = parser.add_argument_group(
         "scale-shift", "an .npz or .pt state dict of uint8 weights and float biases"
     )
@@ -88,15 +98,18 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 
 def _read(args: argparse.Namespace) -> QNetwork:
     read = import_module(FORMATS[args.format], __package__).read
-    options = {name: getattr(args, name) for name in SCALE_SHIFT if getattr(args, name) is not None}
-    if args.format != "scale-shift":
-        if options:
-            raise UserError(f"--{next(iter(options))} belongs to --format scale-shift alone")
-        made: QNetwork = read(args.file, args.name)
-        return made
-    given = options.pop("layer", None)
-    triples = _beside(args.file) if given is None else _unique(given)
-    made = read(args.file, triples, name=args.name or identifier(args.file.stem), **options)
+    options: dict[str, Any] = {}
+    for form, names in OPTIONS.items():
+        given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+        if given and form != args.format:
+            raise UserError(f"--{next(iter(given))} belongs to --format {form} alone")
+        options |= given
+    name = args.name
+    if args.format == "scale-shift":
+        triples = options.pop("layer", None)
+        options["triples"] = _beside(args.file) if triples is None else _unique(triples)
+        name = name or identifier(args.file.stem)
+    made: QNetwork = read(args.file, name=name, **options)
     return made
 
 
