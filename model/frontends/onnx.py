@@ -23,6 +23,13 @@ from .onnx_values import Quantized
 
 __all__ = ["read", "read_with_names"]
 
+WAYS_OUT = {  # of operators that users are likely to meet
+    "BatchNormalization": "fold it into the convolution (onnxruntime.quantization.preprocess)",
+    "QLinearConcat": "join the branches by an Add",
+    "Softmax": "cut it off, the greatest score stays the greatest",
+    "Transpose": "export the model channels first, without it",
+}
+
 
 def read(source: str | Path | bytes, name: str | None = None, *, inexact: bool = False) -> QNetwork:
     """Read a quantized ONNX model into an integer network.
@@ -52,8 +59,8 @@ def read_with_names(
     reader = Reader(graph, identifier(name or fallback or "network"), inexact)
     for node in graph.nodes:
         if node.op not in OPERATORS:
-            there = ", ".join(sorted(OPERATORS))
-            raise node.refuse("the operator is not supported", f"there are {there}")
+            there = f"there are {', '.join(sorted(OPERATORS))}"
+            raise node.refuse("the operator is not supported", WAYS_OUT.get(node.op, there))
         if not node.outputs:
             raise node.refuse("it has no output", "export the model again")
         OPERATORS[node.op](reader, node)

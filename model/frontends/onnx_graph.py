@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, ModelProto, TensorProto, ValueInfoProto, numpy_helper
+from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoProto, numpy_helper
 
 from ..layers import NetworkError
 
@@ -25,6 +25,8 @@ __all__ = ["Graph", "Node", "load"]
 
 MAX_BYTES = 1 << 30
 MAX_EXTENT = 1 << 16  # of the input's channels, rows and columns
+MAX_VALUES = 1 << 28  # of an image
+MAX_ATTRIBUTE = 1 << 10  # of kernels, strides, pads and dilations
 DOMAINS = ("", "ai.onnx", "com.microsoft")  # the last one has ONNX Runtime's QGemm, QLinearAdd, ...
 OLDEST_OPSET = 10  # the first with QuantizeLinear
 
@@ -40,7 +42,7 @@ class Node:
     attributes: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return f"Node {self.name!r} ({self.op})"
+        return f"Node {self.name!r} ({self.op if self.op.isprintable() else repr(self.op)})"
 
     def refuse(self, reason: str, way_out: str) -> NetworkError:
         """The error for what cannot be read here."""
@@ -58,12 +60,12 @@ class Node:
         return value
 
     def integers(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
-        """An attribute that is a list of integers as long as ``default``, all below 2**16."""
+        """An attribute that is a list of integers as long as ``default``, none beyond 1024."""
         values = self.attributes.get(name, list(default))
         if not isinstance(values, list) or not all(isinstance(v, int) for v in values):
             raise self.refuse(f"{name} must be a list of integers", "export the model again")
-        if len(values) != len(default) or any(abs(v) > MAX_EXTENT for v in values):
-            wanted = f"{len(default)} integers of at most {MAX_EXTENT}"
+        if len(values) != len(default) or any(abs(v) > MAX_ATTRIBUTE for v in values):
+            wanted = f"{len(default)} integers of at most {MAX_ATTRIBUTE}"
             raise self.refuse(f"{name} must be {wanted}, not {values}", "use a 2-d operator")
         return tuple(values)
 
@@ -144,10 +146,7 @@ def load(source: str | Path | bytes) -> Graph:
             "The model has functions or sparse tensors of its own; export it without them"
         )
     _check_opset(model)
-    names = [tensor.name for tensor in graph.initializer]
-    names += [text for node in graph.node for text in (node.name, *node.input, *node.output)]
-    if not all(isinstance(name, str) for name in (graph.name, *names)):  # else they are bytes
-        raise NetworkError("The model has names that are no UTF-8 text; export it again")
+    _check_texts(graph)
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     nodes = []
     for number, proto in enumerate(graph.node):
@@ -191,6 +190,18 @@ def _model(source: str | Path | bytes) -> ModelProto:
         return onnx.load_model_from_string(data)
     except (DecodeError, ValueError):
         raise NetworkError(f"{what} is no ONNX model; export it again") from None
+
+
+def _check_texts(graph: GraphProto) -> None:
+    """Every name is text; protobuf gives bytes where it is not UTF-8."""
+    texts = [graph.name, *(tensor.name for tensor in graph.initializer)]
+    for node in graph.node:
+        texts += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        texts += [attribute.name for attribute in node.attribute]
+    for value in (*graph.input, *graph.output):
+        texts += [value.name, *(d.dim_param for d in value.type.tensor_type.shape.dim)]
+    if not all(isinstance(text, str) for text in texts):
+        raise NetworkError("The model has names that are not UTF-8 text; export it again")
 
 
 def _check_opset(model: ModelProto) -> None:
@@ -252,6 +263,9 @@ def _shape(value: ValueInfoProto) -> tuple[int, ...]:
             f"{where} must have the extents (N, C, H, W) or (N, K), each but N fixed and at most "
             f"{MAX_EXTENT}, not (N, {text}); export it with a fixed shape"
         )
+    if math.prod(shape) > MAX_VALUES:
+        way_out = f"use at most {MAX_VALUES}"
+        raise NetworkError(f"{where} has {math.prod(shape)} values an image; {way_out}")
     return shape
 
 

@@ -205,12 +205,11 @@ def _bias(
     channels = len(weights.values)
     if bias is None:
         return np.zeros(channels, np.int64)
-    if isinstance(bias, Constant):
-        bias = bias.as_bias(node, x, weights)
-    if bias.dtype not in (np.int32, np.int64) or bias.shape != (channels,):
-        reason = f"the bias is {bias.dtype} with the extents {list(bias.shape)}"
+    values = bias.as_bias(node, x, weights) if isinstance(bias, Constant) else bias
+    if values.dtype != np.int32 or values.shape != (channels,):
+        reason = f"the bias is {values.dtype} with the extents {list(values.shape)}"
         raise node.refuse(reason, f"use int32 ({channels},)")
-    return bias.astype(np.int64)
+    return values.astype(np.int64)
 
 
 def _whole(node: Node, x: Quantized) -> tuple[int, int]:

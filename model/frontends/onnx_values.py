@@ -85,16 +85,17 @@ class Constant:
             zero_points=tuple(int(zero_point) for zero_point in self.zero_points),
         )
 
-    def as_bias(self, node: Node, x: Quantized, weights: Weights) -> npt.NDArray[np.int64]:
-        """As a bias, int32 at the scale Sx * Sw. Raises NetworkError where it is something else."""
-        if self.values.dtype != np.int32 or self.values.ndim != 1 or self.zero_points.any():
-            way_out = "quantize it as int32 (N,), with zero point 0"
-            raise node.refuse(f"the bias is {self.values.dtype}, or has a zero point", way_out)
+    def as_bias(self, node: Node, x: Quantized, weights: Weights) -> npt.NDArray[Any]:
+        """As a bias at the scale Sx * Sw. Raises NetworkError for another scale or zero point."""
+        if self.zero_points.any():
+            raise node.refuse("the bias has a zero point", "quantize it with zero point 0")
         expected = np.float64(x.tensor.scale) * np.array(weights.scales)
-        if not np.allclose(self.scales, expected, rtol=BIAS_TOLERANCE, atol=0):
+        if len(self.scales) not in (1, len(expected)) or not np.allclose(
+            self.scales, expected, rtol=BIAS_TOLERANCE, atol=0
+        ):
             way_out = "quantize it at the product of input scale and weight scale"
             raise node.refuse("the bias has another scale than the accumulator", way_out)
-        return self.values.astype(np.int64)
+        return self.values
 
 
 @dataclass(frozen=True)
