@@ -143,7 +143,7 @@ def test_average_pools_with_ties_are_refused_unless_inexact_is_asked_for(seed, t
         NetworkError,
         match=r"^Layer 'averagepool1': 255 of 1021 sums lie so close to a tie that ONNX Runtime's "
         r"float rounding errors decide; quantize in operator form \(QuantFormat\.QOperator\), "
-        r"which gives the pool a scale of its own, or read it as inexact$",
+        r"which gives the pool a scale of its own, or read it with inexact=True$",
     ):
         read(source)
     network = read(source, inexact=True)
@@ -210,6 +210,34 @@ def test_models_by_hand_equal_onnx_runtime(seed, build):
     counts, network = differing(source, images(rng, model.shape, 200))
     assert not counts.total(), counts
     assert network.tensors["image"].scale == float(np.float32(1 / 255))
+
+
+def near_ties(model, rng, kind):
+    """A layer whose factor lies a few units in the last place beside a power of two."""
+    sx, sw = rng.uniform(0.01, 0.02, 2).astype(np.float32)
+    x = grid(model, "x", sx, 128)
+    target = np.float32(2.0**-5)
+    if kind == "Conv":
+        values = model.constant([[[[1]], [[64]]], [[[-3]], [[50]]]], np.int8)
+        y = model.node("Conv", x, model.node("DequantizeLinear", values, model.constant(sw)))
+        sy = sx * sw / target
+    else:
+        y = model.node("GlobalAveragePool", x)
+        sy = sx / (target * np.float32(24))
+    for _ in range(rng.integers(0, 4)):
+        sy = np.nextafter(sy, np.float32(rng.choice([0, 1])))
+    return grid(model, y, sy, 120), sx
+
+
+@pytest.mark.parametrize("kind", ["Conv", "GlobalAveragePool"])
+def test_near_ties_equal_onnx_runtime(seed, kind):
+    rng = np.random.default_rng(seed)
+    for _ in range(12):
+        model = Model(rng, (2, 4, 6))
+        output, scale = near_ties(model, rng, kind)
+        batch = scale * rng.integers(-40, 40, (3000, *model.shape)).astype(np.float32)
+        counts, _ = differing(model.proto(output).SerializeToString(), batch)
+        assert not counts.total(), counts
 
 
 def test_the_input_is_the_pixels_where_the_scale_is_one_in_255(seed):

@@ -84,7 +84,7 @@ def pooled(inexact: bool) -> Rescale:
             raise ValueError(
                 f"{ties + close} of {count} sums lie so close to a tie that ONNX Runtime's float "
                 "rounding errors decide; quantize in operator form (QuantFormat.QOperator), which "
-                "gives the pool a scale of its own, or read it as inexact"
+                "gives the pool a scale of its own, or read it with inexact=True"
             )
         return requant
 
@@ -150,7 +150,8 @@ def added(inexact: bool) -> Rescale:
         if differing and not inexact:
             raise ValueError(
                 f"{differing} of {table.size} pairs of inputs add up to a tie that ONNX Runtime's "
-                "float rounding errors decide; calibrate to other scales, or read it as inexact"
+                "float rounding errors decide; calibrate to other scales, or read it with "
+                "inexact=True"
             )
         return requant
 
