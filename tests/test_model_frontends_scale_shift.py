@@ -10,6 +10,7 @@ from tercet.model import NetworkError
 from tercet.model.data import mnist
 from tercet.model.float import nets
 from tercet.model.float.scale_shift import to_scale_shift
+from tercet.model.frontends import statefile
 from tercet.model.frontends.scale_shift import read
 from tercet.model.layers import Relu
 from tercet.model.netfile import dumps, loads
@@ -429,14 +430,15 @@ def zipped(path, *entries):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
-def test_names_that_stand_twice_and_bombs_are_refused(tmp_path):
+def test_names_that_stand_twice_and_bombs_are_refused(tmp_path, monkeypatch):
     path = zipped(tmp_path / "x.npz", ("conv1.weight.npy", None), ("conv1.weight.npy", None))
     assert file_refusal(path) == f"The state dict {path} holds 'conv1.weight' twice; save it anew"
     zipped(path, ("conv1.weight.npy", None), ("notes.txt", "hello"))
     assert file_refusal(path) == f"The state dict {path} holds 'notes.txt', {NO_ARRAY}"
-    zipped(path, ("conv1.weight.npy", bytes((1 << 28) + 1)))
+    monkeypatch.setattr(statefile, "MAX_UNPACKED", 1000)
+    zipped(path, ("conv1.weight.npy", bytes(1001)))
     assert file_refusal(path) == (
-        f"The state dict {path} unpacks to 268435457 bytes, more than the 268435456 read here"
+        f"The state dict {path} unpacks to 1001 bytes, more than the 1000 read here"
     )
 
 
