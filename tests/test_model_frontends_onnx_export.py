@@ -44,8 +44,10 @@ LEVELS = [
 FUSED = LEVELS[2:]
 
 
-def session(content, level=None, optimized=None):
+def session(content, level=None, optimized=None, config=None):
     options = ort.SessionOptions()
+    for key, value in (config or {}).items():
+        options.add_session_config_entry(key, value)
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     if level is not None:
@@ -63,10 +65,10 @@ def every_tensor(content, network):
     return model.SerializeToString()
 
 
-def assert_equal(network, images, level=None, content=None):
+def assert_equal(network, images, level=None, content=None, config=None):
     """ONNX Runtime gives every tensor of the golden model, in its dtype."""
     content = every_tensor(write(network) if content is None else content, network)
-    running = session(content, level)
+    running = session(content, level, config=config)
     names = [output.name for output in running.get_outputs()]
     expected = network.trace(images)
     assert {*names, network.input} == set(expected)
@@ -153,6 +155,28 @@ def test_random_networks_give_the_same_integers(seed, index):
     assert_equal(net, random_images(rng, net.tensors[net.input], 4))
 
 
+def with_offsets(rng, net):
+    """The network with offsets of up to some output steps, one or one per channel."""
+    layers = []
+    for layer in net.layers:
+        if hasattr(layer, "requant"):
+            most = 3 << layer.requant.shift
+            channels = layer.out_channels if isinstance(layer, Conv2d) else 1
+            count = int(rng.choice([1, channels]))
+            offsets = tuple(int(v) for v in rng.integers(-most, most, count, endpoint=True))
+            layer = replace(layer, requant=replace(layer.requant, offsets=offsets))
+        layers.append(layer)
+    return QNetwork(net.name, net.input, net.tensors, layers)
+
+
+@pytest.mark.parametrize("rounding", list(Rounding))
+def test_offsets_by_layer_and_by_channel(seed, rounding):
+    rng = np.random.default_rng(seed)
+    for bits in (12, 30):
+        net = with_offsets(rng, operators(rng, rounding=rounding, bits=bits))
+        assert_equal(net, random_images(rng, net.tensors["image"], 5))
+
+
 @pytest.mark.parametrize("level", LEVELS, ids=str)
 def test_the_explicit_form_is_exact_at_every_optimization_level(seed, level):
     rng = np.random.default_rng(seed)
@@ -193,6 +217,15 @@ def test_every_layer_in_qdq_form_is_fused_and_no_other(seed, level, tmp_path):
         assert_equal(net, random_images(rng, net.tensors[net.input], 3), level, content)
         seen += found
     assert min(seen["qdq"], seen["explicit"]) >= 5
+
+
+def test_weights_that_the_session_makes_unsigned_give_the_same_integers(seed):
+    # what x86 without VNNI needs, so as not to saturate
+    rng = np.random.default_rng(seed)
+    config = {"session.x64quantprecision": "1"}
+    for net in (fused_chain(rng), random_network(rng, shape=(12, 9, 3), windows=True)):
+        assert "qdq" in forms(write(net)).values()
+        assert_equal(net, random_images(rng, net.tensors["image"], 9), config=config)
 
 
 @pytest.mark.mnist
