@@ -534,6 +534,7 @@ def test_the_file_tells_scales_zero_points_forms_and_reasons():
     assert told["conv1"]["form"] == "explicit"
     assert told["conv1"]["why"] == "no float32 scale gives channel 0 the same integers"
     assert told["conv1"]["rounding"] == "floor"
+    assert told["conv1"]["weight_scales"] == repr(conv1.weights.scales[0])
     assert told["conv2"]["form"] == "qdq"
     assert told["conv2"]["shift"] == str(net.layers[1].requant.shift)
     scales = {c.name: onnx.numpy_helper.to_array(c) for c in model.graph.initializer}

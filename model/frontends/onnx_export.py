@@ -156,7 +156,8 @@ def _conv2d(nodes: Nodes, layer: Conv2d, explicit: bool) -> Facts:
     network, total = nodes.network, _sum_of(layer)
     x, y = network.tensors[layer.input], nodes.y
     axes = 2 if total.operator == "Gemm" else 4
-    facts = _requant_facts(layer.requant)
+    facts = {"weight_scales": ", ".join(map(repr, layer.weights.scales))}
+    facts |= _requant_facts(layer.requant)
     try:
         if explicit:
             raise NoScaleError("asked for")

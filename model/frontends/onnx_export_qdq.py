@@ -112,8 +112,6 @@ def _scale(
             return scale
         low = max(low, bits + 1) if little else low
         high = min(high, bits - 1) if much else high
-        if little and much:
-            return None
     return None
 
 
