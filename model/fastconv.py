@@ -20,6 +20,7 @@ same, and only one value of each window is requantized.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["FLOAT32_EXACT", "FastConv"]
 
 FLOAT32_EXACT = 1 << 24  # integers up to here, and so their sums, are exact in float32
-BLOCK_BYTES = 1 << 19  # of sums at once: half of a usual second-level cache
+BLOCK_VALUES = 1 << 17  # sums at once: half of a usual second-level cache
 
 Array = npt.NDArray[Any]
 
@@ -80,7 +81,7 @@ class FastConv:
         good until the next are asked for.
         """
         x = self._padded(x)
-        height, _, width, n = x.shape
+        height, _, width, _ = x.shape
         _, kh, kw, _ = self._conv.weights.values.shape
         (sy, sx), (dy, dx) = self._conv.stride, self._conv.dilation
         oh = output_extent(height, kh, sy, (0, 0), dy) // self._pool[0]
@@ -88,13 +89,15 @@ class FastConv:
         if dy > 1:  # pick the rows that are read: windows then stand one below the other
             starts = np.arange(oh * self._pool[0])[:, np.newaxis] * sy
             x, sy = x[(starts + np.arange(kh) * dy).ravel()], kh
-        area = self._pool[0] * self._pool[1]
-        row_bytes = self._conv.out_channels * area * ow * n * self._weights.itemsize
-        rows = max(1, BLOCK_BYTES // max(row_bytes, 1))
+        windows = self._windows(self._columns(x, ow), sy, oh * self._pool[0])
+        groups, _, oc, _ = self._weights.shape
+        row_values = self._pool[0] * groups * oc * windows.shape[3]
+        rows = max(1, BLOCK_VALUES // max(row_values, 1))
         for start in range(0, oh, rows):
-            stop = min(start + rows, oh)
-            first, last = start * self._pool[0], stop * self._pool[0] - 1
-            yield slice(start, stop), self._block(x[first * sy : last * sy + kh], sy, ow)
+            part = windows[:, start * self._pool[0] : (start + rows) * self._pool[0]]
+            sums = self._sums_buffer.array(part.shape[1], groups, oc, part.shape[3])
+            np.matmul(self._weights, part, out=sums.swapaxes(0, 1))
+            yield slice(start, start + rows), self._pooled(sums, ow)
 
     def _padded(self, x: Array) -> Array:
         """The map with its padding, which holds the zero point."""
@@ -107,30 +110,29 @@ class FastConv:
         padded[top : top + height, :, left : left + width] = x
         return padded
 
-    def _block(self, x: Array, sy: int, ow: int) -> Array:
-        """The pooled sums of a few rows; ``x`` holds the rows that they read."""
-        columns = self._columns(x, ow)  # (G, rows, KW, ICG, PW, OW, N)
-        groups, height, kw, icg, pw, _, n = columns.shape
-        _, _, oc, taps = self._weights.shape
-        kh = taps // (kw * icg)
-        oh = (height - kh) // sy + 1
-        by_group, by_row, _, _, _, _, item = columns.strides
-        windows = as_strided(
+    def _windows(self, columns: Array, sy: int, oh: int) -> Array:
+        """A matrix per output row, which overlap in memory: (G, OH, KH * KW * ICG, OW * N)."""
+        groups, _, kw, icg, *positions = columns.shape
+        width = math.prod(positions)
+        by_group, by_row, _, by_channel, *_, item = columns.strides
+        kh = self._conv.kernel[0]
+        return as_strided(
             columns,
-            (groups, oh, taps, pw * ow * n),
-            (by_group, by_row * sy, item * pw * ow * n, item),
+            (groups, oh, kh * kw * icg, width),
+            (by_group, by_row * sy, by_channel, item),
             writeable=False,
         )
-        acc: Array = self._sums_buffer.array(oh, groups, oc, pw * ow * n)
-        np.matmul(self._weights, windows, out=acc.transpose(1, 0, 2, 3))
-        ph = self._pool[0]
-        acc = acc.reshape(oh // ph, ph, groups * oc, pw, ow, n)
-        top = acc[:, 0]
+
+    def _pooled(self, sums: Array, ow: int) -> Array:
+        """The greatest sum of each window of the pool: (rows, G, OC, PW * OW * N), overwritten."""
+        (ph, pw), (rows, groups, oc, width) = self._pool, sums.shape
+        parts = sums.reshape(rows // ph, ph, groups * oc, pw, ow, width // (pw * ow))
+        by_row = parts[:, 0]
         for row in range(1, ph):
-            np.maximum(top, acc[:, row], out=top)
-        best = top[:, :, 0]
+            np.maximum(by_row, parts[:, row], out=by_row)
+        best: Array = by_row[:, :, 0]
         for column in range(1, pw):
-            np.maximum(best, top[:, :, column], out=best)
+            np.maximum(best, by_row[:, :, column], out=best)
         return best
 
     def _columns(self, x: Array, ow: int) -> Array:

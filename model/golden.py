@@ -18,8 +18,9 @@ import numpy.typing as npt
 from .add import add
 from .conv import Conv2d, accumulate_loop
 from .fastconv import FastConv
+from .fastrequant import FastRequant
 from .pool import MaxPool2d, pool_max, pool_max_loop, pool_sum, pool_sum_loop
-from .requant import FastRequant, requantize
+from .requant import requantize
 
 if TYPE_CHECKING:
     from .add import Add

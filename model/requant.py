@@ -13,20 +13,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .arith import Rounding, clamp, round_exact_float, round_shift
+from .arith import Rounding, clamp, round_shift
 from .reference import REFERENCES
-from .scratch import Scratch
 
 __all__ = [
     "MAX_MULTIPLIER",
     "MAX_OFFSET",
     "MAX_SHIFT",
-    "FastRequant",
     "Requant",
     "fixed_point",
     "requantize",
@@ -35,7 +32,6 @@ __all__ = [
 
 MAX_MULTIPLIER = (1 << 31) - 1
 FLOAT64_EXACT = 1 << 53  # below it, integers and their quotients by powers of two are exact
-CACHED = 1 << 15  # values requantized at once: they stay in the cache from step to step
 MAX_OFFSET = (1 << 61) - 1
 MAX_SHIFT = 61  # |acc * M| < 2**62, and half of 2**n beside it still fits int64
 
@@ -131,72 +127,6 @@ def requantize(
     multipliers = np.array(requant.multipliers, dtype=np.int64)  # (1,) or (OC,)
     offsets = np.array(requant.offsets, dtype=np.int64)
     return rescale(acc * multipliers + offsets, requant, zero_point)
-
-
-class FastRequant:
-    """:func:`requantize` prepared for many sums that are integers in floats; equal to it.
-
-        y = clamp(round(((acc + constant) * M + B) / 2**n) + Zy, low, high)
-
-    In float64 where that is exact: (acc + constant) * M + B, with the half that rounding adds and,
-    where rounding commutes with whole steps, the zero point, is an integer below 2**53; in int64
-    by the definition otherwise. The clamp comes before the floor, since its ends are integers.
-
-    Parameters
-    ----------
-    requant : one multiplier and offset, or one per channel
-    zero_point : Zy
-    constants : int64 (OC,), added to each channel's sums first
-    reach : no |acc| is greater
-    """
-
-    def __init__(
-        self, requant: Requant, zero_point: int, constants: npt.NDArray[np.int64], reach: int
-    ) -> None:
-        unit = 1 << requant.shift
-        half = 0 if requant.rounding is Rounding.FLOOR else unit >> 1
-        # What rounds by floor takes half and zero point along; ties to even, say, would move.
-        self._floors = requant.rounding in (Rounding.FLOOR, Rounding.HALF_UP)
-        extra = half + zero_point * unit if self._floors else 0
-        multipliers = requant.per_channel(len(constants))
-        offsets = requant.offsets * (len(constants) // len(requant.offsets))
-        added = [
-            int(constant) * multiplier + offset + extra
-            for constant, multiplier, offset in zip(constants, multipliers, offsets, strict=True)
-        ]
-        largest = reach * max(multipliers) + max(map(abs, added)) + half
-        self._exact = largest < FLOAT64_EXACT
-        self._requant, self._zero_point, self._constants = requant, zero_point, constants
-        self._buffer = Scratch(np.float64)
-        if self._exact:
-            self._factors = np.array(multipliers, dtype=np.float64)[:, None, None] / unit
-            self._added = np.array(added, dtype=np.float64)[:, None, None] / unit
-
-    def __call__(self, acc: npt.NDArray[np.floating[Any]], out: npt.NDArray[Any]) -> None:
-        """Requantize sums (H, OC, W, N) into integers ``out`` of the same shape."""
-        if not self._exact:
-            sums = acc.transpose(0, 2, 3, 1).astype(np.int64) + self._constants
-            last = requantize(sums, self._requant, self._zero_point)
-            out[...] = last.transpose(0, 3, 1, 2)
-            return
-        rows = max(1, CACHED // max(acc[:1].size, 1))
-        for start in range(0, len(acc), rows):
-            part = acc[start : start + rows]
-            value = self._buffer.array(*part.shape)
-            value[...] = part
-            value *= self._factors
-            value += self._added
-            np.copyto(out[start : start + rows], self._rounded(value), casting="unsafe")
-
-    def _rounded(self, value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Round and clamp; what is left is for the conversion, which drops fractions."""
-        low, high = self._requant.low, self._requant.high
-        if self._floors:
-            np.clip(value, low, high, out=value)
-            return value if low >= 0 else np.floor(value, out=value)
-        value = round_exact_float(value, self._requant.rounding)
-        value += self._zero_point
-        return np.clip(value, low, high, out=value)
 
 
 def rescale(

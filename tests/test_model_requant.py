@@ -1,5 +1,6 @@
 """Requantization against exact rationals, and M / 2**n for real factors."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rationals import requantize_exactly, round_exactly
+from tercet.model import fastrequant
 from tercet.model.arith import Rounding
+from tercet.model.fastrequant import FastRequant
 from tercet.model.requant import (
     MAX_MULTIPLIER,
     MAX_SHIFT,
-    FastRequant,
     Requant,
     fixed_point,
     requantize,
@@ -244,3 +246,45 @@ def test_the_fast_form_adds_constants_first(rule, shift, bits, seed):
         plain = requantize(acc.transpose(0, 2, 3, 1) + constants, requant, 5)
         got = fast(acc.astype(np.float64), requant, 5, reach, constants)
         np.testing.assert_array_equal(got, plain.transpose(0, 3, 1, 2))
+
+
+def steps_of(requant, constants, reach):
+    """Sums on both sides of every step of every channel, (n, OC, 1, 1), and where the type ends."""
+    every = np.arange(-reach, reach + 1)
+    columns = []
+    for channel, constant in enumerate(constants):
+        alone = replace(requant, multipliers=(requant.multipliers[channel],))
+        y = requantize((every + constant)[:, None], alone, 3)[:, 0]
+        at = np.flatnonzero(np.diff(y)) + 1
+        columns.append(np.unique(np.concatenate([every[at], every[at - 1], [-reach, reach]])))
+    longest = max(map(len, columns))
+    return np.stack([np.resize(column, longest) for column in columns], axis=1)[..., None, None]
+
+
+@pytest.mark.parametrize("rule", [Rounding.HALF_UP, Rounding.FLOOR])
+@pytest.mark.parametrize("low", [-128, 0, 100])
+@pytest.mark.parametrize("case", range(6))
+def test_float32_is_taken_only_where_every_step_is_the_same(rule, low, case, seed, monkeypatch):
+    rng = np.random.default_rng([seed, case, low + 128])
+    reach = 1 << int(rng.integers(8, 19))
+    scales = 255 / reach * rng.uniform(0.3, 3, 4)
+    multipliers, shift = fixed_point(scales.tolist(), int(rng.integers(8, 25)))
+    constants = rng.integers(-reach, reach, 4)
+    requant = Requant(multipliers, shift, rule, low, low + 255)
+    acc = steps_of(requant, constants, reach)
+    plain = requantize(acc.transpose(0, 2, 3, 1) + constants, requant, 3).transpose(0, 3, 1, 2)
+    for way, steps in ((np.float32, 1 << 16), (np.float64, 0)):
+        monkeypatch.setattr(fastrequant, "MOST_STEPS", steps)
+        prepared = FastRequant(requant, 3, constants, reach)
+        for dtype in (np.float32, np.float64):
+            out = np.empty(acc.shape, dtype=np.int64)
+            prepared(acc.astype(dtype), out)
+            np.testing.assert_array_equal(out, plain)
+        if way is np.float64 or reach < 1 << 14:  # there float32 has room enough
+            assert prepared.dtype == way
+
+
+def test_no_float32_is_found_where_sums_take_all_its_bits():
+    multipliers, shift = fixed_point([251.3 / (1 << 24)], 24)
+    requant = Requant(multipliers, shift, Rounding.HALF_UP, 0, 255)
+    assert FastRequant(requant, 0, np.zeros(1, np.int64), (1 << 24) - 1).dtype == np.float64
