@@ -21,7 +21,8 @@ STATE = {
 TRIPLES = {"conv1": [100, 12, 128], "fc1": [90, 12, 128]}
 LAYERS = ("--layer", "conv1=100,12,128", "--layer", "fc1=90,12,128")
 SHAPE = ("--size", "4,4", "--paddings", "1", "--relus", "1", "--pools", "1", "--gain", "128")
-ARGUMENTS = {"size": [4, 4], "paddings": [1], "relus": 1, "pools": 1, "gain": 128.0}
+SHAPE += ("--max-bits", "9")
+ARGUMENTS = {"size": [4, 4], "paddings": [1], "relus": 1, "pools": 1, "gain": 128.0, "max_bits": 9}
 
 
 @pytest.fixture
@@ -132,6 +133,10 @@ def test_a_bad_file_beside_is_one_sentence(call, tmp_path, beside, message):
         (
             ("tiny.npz", "--format", "scale-shift", "--inexact"),
             "--inexact belongs to --format onnx alone",
+        ),
+        (
+            ("net.txt", "--format", "text", "--max-bits", "16"),
+            "--max-bits belongs to --format scale-shift alone",
         ),
         (
             ("net.txt", "--format", "onnx", "--layer", "a=1,2,3"),

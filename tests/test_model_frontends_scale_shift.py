@@ -148,6 +148,9 @@ def test_the_trained_lenet_keeps_its_accuracy():
     bits = {name: net.tensors[name].dtype.bits for name in ("conv1", "conv2", "conv3", "fc1")}
     assert bits == {"conv1": 11, "conv2": 14, "conv3": 17, "fc1": 20}
     assert net.tensors["logits"].dtype.bits == 21
+    narrow = read(state, triples, max_bits=16)
+    assert max(tensor.dtype.bits for tensor in narrow.tensors.values()) == 16
+    np.testing.assert_array_equal(narrow(digits.images), scores)  # no digit comes near the bounds
 
 
 def test_no_relu_is_left_alone_and_scales_say_the_gain(seed):
@@ -190,6 +193,16 @@ def test_what_is_linear_ends_at_a_pool():
     # x and 2x are averaged, each rounded; then 2 * first - second is no longer 0
     net = chain([[2], [3]], [[3, 0]], size=(2, 2), paddings=(), pools=1)
     assert net(np.array([[[0, 1], [0, 1]]])).tolist() == [[-1]]
+
+
+def test_fewer_bits_saturate():
+    net = chain([[2], [0]], [[2, 0]], [[3]], size=(1, 1), paddings=(), pools=0, max_bits=6)
+    types = [str(net.tensors[name].dtype) for name in ("conv0", "conv1", "logits")]
+    assert types == ["int6", "int6", "int6"]
+    found = net.trace(np.array([[[5]], [[20]], [[40]]]))
+    assert found["conv0"][:, 0, 0].tolist() == [[5, -5], [20, -20], [31, -32]]
+    assert found["conv1"].ravel().tolist() == [10, 31, 31]
+    assert found["logits"].ravel().tolist() == [20, 31, 31]
 
 
 def test_padding_gives_zeros_between_linear_layers():
@@ -365,6 +378,8 @@ def test_bad_triples_are_refused_by_layer(changes, message):
         ({"gain": 0}, "gain must be positive and finite, not 0"),
         ({"gain": float("inf")}, "gain must be positive and finite, not inf"),
         ({"size": (0, 4)}, "size must be rows and columns, at least 1, not [0, 4]"),
+        ({"max_bits": 1}, "max_bits must be 2 to 32, not 1"),
+        ({"max_bits": 33}, "max_bits must be 2 to 32, not 33"),
         ({"paddings": (-1,)}, "paddings must be at least 0, not [-1]"),
         ({"name": "a-b"}, "Network name must be letters, digits and underscores, not 'a-b'"),
     ],

@@ -31,7 +31,7 @@ FORMATS = {
 }
 OPTIONS = {  # of one format alone, by their names in ``read``; layer becomes its triples
     "onnx": ("inexact",),
-    "scale-shift": ("layer", "gain", "size", "paddings", "relus", "pools"),
+    "scale-shift": ("layer", "gain", "size", "paddings", "relus", "pools", "max_bits"),
 }
 
 
@@ -75,6 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--relus", type=int, help="how many layers have a ReLU (default: 2)")
     group.add_argument("--pools", type=int, help="how many have a 2x2 average pool (default: 2)")
+    group.add_argument(
+        "--max-bits",
+        type=int,
+        help="of an activation, which saturates beyond (default: all that it can reach)",
+    )
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
@@ -102,7 +107,9 @@ def _read(args: argparse.Namespace) -> QNetwork:
     for form, names in OPTIONS.items():
         given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
         if given and form != args.format:
-            raise UserError(f"--{next(iter(given))} belongs to --format {form} alone")
+            raise UserError(
+                f"--{next(iter(given)).replace('_', '-')} belongs to --format {form} alone"
+            )
         options |= given
     name = args.name
     if args.format == "scale-shift":

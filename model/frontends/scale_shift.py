@@ -54,6 +54,7 @@ class _Shape:
     paddings: Sequence[int]
     relus: int
     pools: int
+    max_bits: int
 
     def __post_init__(self) -> None:
         require(
@@ -68,6 +69,7 @@ class _Shape:
             min(self.paddings, default=0) >= 0,
             f"paddings must be at least 0, not {list(self.paddings)}",
         )
+        require(2 <= self.max_bits <= 32, f"max_bits must be 2 to 32, not {self.max_bits}")
 
 
 def read(
@@ -80,6 +82,7 @@ def read(
     paddings: Sequence[int] = (2,),
     relus: int = 2,
     pools: int = 2,
+    max_bits: int = 32,
 ) -> QNetwork:
     """Read such a network; its layers are those of the state dict, in its order.
 
@@ -96,9 +99,12 @@ def read(
     paddings : of the convolutions in turn, on all four sides; 0 for those behind
     relus, pools : how many layers, and convolutions, from the first on have a ReLU, and a pool
 
+    max_bits : of an activation. Fewer than the ranges ask for make narrower hardware, but values
+        beyond saturate, and the scores are the formula's only where none is beyond
+
     Raises NetworkError that names the layer.
     """
-    shape = _Shape(gain, size, paddings, relus, pools)
+    shape = _Shape(gain, size, paddings, relus, pools, max_bits)
     state = source if isinstance(source, Mapping) else read_state(source)
     layers = by_layer(state)
     for layer in sorted(set(layers) ^ set(triples)):
@@ -186,7 +192,8 @@ class _Network:
         )
         channels = arrays["weight"].shape[1]
         self.x = self.builder.input((*shape.size, channels), Grid(UINT8, 1 / shape.gain, 0))
-        self.widths = Widths(np.zeros(channels, np.int64), np.full(channels, UINT8.qmax))
+        most = IntType(shape.max_bits, signed=True)
+        self.widths = Widths(np.zeros(channels, np.int64), np.full(channels, UINT8.qmax), most)
         self.count = 0  # layers so far
 
     def layer(self, name: str, arrays: Mapping[str, npt.NDArray[Any]], triple: Triple) -> None:

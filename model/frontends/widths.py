@@ -27,10 +27,14 @@ class Widths:
     Parameters
     ----------
     low, high : int64 (C,), those of the tensor that the first layer reads
+    most : the widest type there may be; values beyond it saturate
     """
 
-    def __init__(self, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> None:
+    def __init__(
+        self, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64], most: IntType = INT32
+    ) -> None:
         self._range: Bounds = low, high
+        self._most = most
         self._form: Affine | None = None  # of a position, since the last ReLU or pool
 
     def flatten(self, positions: int) -> None:
@@ -55,6 +59,9 @@ class Widths:
                 "int32; take a smaller gain, or a smaller m with its n",
             )
         self._range = self._after(layer)
+        if self._most != INT32 and not all(map(self._most.contains, self._range)):
+            least, most = (np.clip(end, self._most.qmin, self._most.qmax) for end in self._range)
+            self._range, self._form = (least, most), None  # a clamp that may act is not linear
         low, high = int(self._range[0].min()), int(self._range[1].max())
         require(
             INT32.contains((low, high)),
