@@ -33,7 +33,16 @@ from .normalize import normalized
 from .observers import observer_of
 from .schemes import PIXELS, Scheme, quantize_weights
 
-__all__ = ["Options", "Schemes", "accuracy", "calibration_images", "prepare", "quantize"]
+__all__ = [
+    "Options",
+    "Schemes",
+    "accuracy",
+    "calibration_images",
+    "entered",
+    "observed",
+    "prepare",
+    "quantize",
+]
 
 SCORE_BITS = 8  # of the class scores, at least
 
@@ -96,10 +105,15 @@ class Options:
 
 def prepare(graph: Graph, options: Options) -> tuple[Graph, Grid]:
     """Fuse and fold a graph and work the normalization in; the graph and its image's grid."""
-    options.require_layers(folded := g.fold(g.fuse(graph)))
+    return entered(g.fold(g.fuse(graph)), options)
+
+
+def entered(graph: Graph, options: Options) -> tuple[Graph, Grid]:
+    """A fused graph with the normalization worked in, and its image's grid."""
+    options.require_layers(graph)
     if set(options.mean) == {0.0} and set(options.std) == {1.0}:
-        return folded, PIXELS
-    return normalized(folded, options.mean, options.std)
+        return graph, PIXELS
+    return normalized(graph, options.mean, options.std)
 
 
 def quantize(
@@ -121,19 +135,22 @@ def quantize(
     """
     options = options or Options()
     folded, image = prepare(graph, options)
-    grids = {g.IMAGE: image, **_grids(folded, image, images, options, report)}
+    grids = {g.IMAGE: image}
+    for name, (lo, hi) in observed(folded, image, images, options, report).items():
+        with in_layer(name):
+            grids[name] = options.of(folded, name).activations.grid(lo, hi)
     weights = dict(_weights(folded, options))
     return lower(folded, grids, weights, fixed(options.multiplier_bits, options.rounding))
 
 
-def _grids(
+def observed(
     graph: Graph,
     image: Grid,
     images: npt.NDArray[np.uint8],
     options: Options,
     report: Callable[[int], None],
-) -> dict[str, Grid]:
-    """The grid of every node that has one of its own."""
+) -> dict[str, tuple[float, float]]:
+    """The range of every node that has a grid of its own, rounded to float32; folded graphs."""
     from .execute import batches
 
     if not len(images):
@@ -151,12 +168,12 @@ def _grids(
                 observer.update(values[name])
         done += len(part)
         report(done)
-    grids = {}
+    ranges = {}
     for name, scheme in schemes.items():
         with in_layer(name), np.errstate(over="ignore"):  # what becomes infinite is refused
             lo, hi = observers[name].range(scheme)
-            grids[name] = scheme.grid(float(np.float32(lo)), float(np.float32(hi)))
-    return grids
+        ranges[name] = float(np.float32(lo)), float(np.float32(hi))
+    return ranges
 
 
 def _weights(graph: Graph, options: Options) -> Iterator[tuple[str, Weights]]:

@@ -22,7 +22,7 @@ from ..layers import NetworkError
 from ..weights import Weights, with_axes
 from .observers import OBSERVERS, extremes_of
 
-__all__ = ["PIXELS", "Scheme", "quantize_bias", "quantize_weights"]
+__all__ = ["PIXELS", "Scheme", "quantize_bias", "quantize_weights", "weights_on"]
 
 PIXELS = Grid(IntType(8, signed=False), 1 / 255, 0)  # raw pixels, p standing for p / 255
 
@@ -79,14 +79,19 @@ class Scheme:
         """The scale and zero point of a range. Raises NetworkError where it is empty."""
         if not np.isfinite([lo, hi]).all():
             raise NetworkError(f"its range [{lo}, {hi}] is not finite; train the network again")
-        lo, hi = min(lo, 0.0), max(hi, 0.0)
-        if lo == hi:
+        if lo >= 0 and hi <= 0:
             raise NetworkError("all its calibration values are 0; train the network again")
+        scales, zero_points = self.grids(np.array([lo]), np.array([hi]))
+        return Grid(self.dtype, float(scales[0]), int(zero_points[0]))
+
+    def grids(self, lo: Floats, hi: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+        """The scales and zero points of ranges (C,), none of them empty."""
+        lo, hi = np.minimum(lo, 0.0), np.maximum(hi, 0.0)
         qmin, qmax = self.ends
         if self.symmetric:
-            return Grid(self.dtype, max(-lo, hi) / qmax, 0)
-        scale = (hi - lo) / (qmax - qmin)
-        return Grid(self.dtype, scale, min(max(round(qmin - lo / scale), qmin), qmax))
+            return np.maximum(-lo, hi) / qmax, np.zeros(len(lo), dtype=np.int64)
+        scales = (hi - lo) / (qmax - qmin)
+        return scales, np.clip(np.rint(qmin - lo / scales), qmin, qmax).astype(np.int64)
 
 
 def quantize_weights(values: npt.NDArray[np.floating], scheme: Scheme) -> Weights:
@@ -106,14 +111,26 @@ def quantize_weights(values: npt.NDArray[np.floating], scheme: Scheme) -> Weight
     widest = max((grid for grid in grids if grid is not None), key=lambda grid: grid.scale)
     found = [replace(widest, zero_point=0) if grid is None else grid for grid in grids]
     scales, zero_points = (
-        np.array([getattr(grid, name) for grid in found]).reshape(-1, 1, 1, 1)
-        for name in ("scale", "zero_point")
+        np.array([getattr(grid, name) for grid in found]) for name in ("scale", "zero_point")
     )
+    return weights_on(values, scales, zero_points, scheme)
+
+
+def weights_on(
+    values: npt.NDArray[np.floating],
+    scales: Floats,
+    zero_points: npt.NDArray[np.int64],
+    scheme: Scheme,
+) -> Weights:
+    """Round weights, in the axes of :func:`quantize_weights`, to grids: one, or one a channel."""
+    exact = with_axes(values.astype(np.float64))
+    exact = exact if values.ndim == 2 else exact.transpose(0, 2, 3, 1)
+    steps, offsets = (array.reshape(-1, 1, 1, 1) for array in (scales, zero_points))
     return Weights(
-        values=np.clip(np.rint(exact / scales) + zero_points, *scheme.ends).astype(np.int64),
+        values=np.clip(np.rint(exact / steps) + offsets, *scheme.ends).astype(np.int64),
         dtype=scheme.dtype,
-        scales=tuple(scales.ravel().tolist()),
-        zero_points=tuple(zero_points.ravel().tolist()),
+        scales=tuple(scales.tolist()),
+        zero_points=tuple(zero_points.tolist()),
     )
 
 
