@@ -15,6 +15,8 @@ from ..layers import NetworkError, Shape
 
 __all__ = ["Operator", "Reader", "arguments", "pair"]
 
+LEAVES = ("torch.nn.modules.", "tercet.model.float.qat_layers.")  # whose modules name layers
+
 Operator = Callable[..., None]  # (reader, FX node, *its arguments in the schema's order)
 
 
@@ -61,7 +63,7 @@ class Reader:
         """The path of PyTorch's submodule or, of another, path and operator; made unique."""
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         path, kind = stack[-1] if stack else ("", "")
-        leaf = str(kind).startswith("torch.nn.modules.") and ".container." not in str(kind)
+        leaf = str(kind).startswith(LEAVES) and ".container." not in str(kind)
         operator = str(node.target).split(".")[1]
         name = base = identifier(path if path and leaf else f"{path}.{operator}")
         count = 2

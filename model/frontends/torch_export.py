@@ -17,6 +17,8 @@ dropout, contiguous, identity               nothing at inference
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -26,7 +28,7 @@ from ..float import graph as g
 from ..float.quantize import Options, quantize
 from ..layers import NetworkError, Shape
 from ..network import QNetwork
-from .exported import Reader
+from .exported import Operator, Reader
 from .exported_operators import OPERATORS
 
 __all__ = ["graph_of", "read"]
@@ -53,7 +55,9 @@ def read(
     return quantize(graph_of(module, shape, name), images, options)
 
 
-def graph_of(module: nn.Module, shape: Shape, name: str) -> g.Graph:
+def graph_of(
+    module: nn.Module, shape: Shape, name: str, operators: Mapping[str, Operator] = OPERATORS
+) -> g.Graph:
     """Read a float module.
 
     Parameters
@@ -61,6 +65,7 @@ def graph_of(module: nn.Module, shape: Shape, name: str) -> g.Graph:
     module : float (N, C, H, W) -> float (N, classes); left as it is, but put into evaluation mode
     shape : (C, H, W) of one image
     name : the network's
+    operators : those that can be read, by ATen's names such as ``conv2d.default``
 
     Raises NetworkError, naming the layer, for what cannot be traced or is not supported.
     """
@@ -73,4 +78,4 @@ def graph_of(module: nn.Module, shape: Shape, name: str) -> g.Graph:
             f"Network {name!r}: torch.export cannot trace the module ({reason}); write its forward "
             "without control flow that depends on values"
         ) from None
-    return Reader(program, shape, name, OPERATORS).graph()
+    return Reader(program, shape, name, operators).graph()
