@@ -20,11 +20,13 @@ from .layers import Layer, Tensor
 from .narrow import NoMultiplierError, Target, narrow
 from .pool import AvgPool2d
 from .ranges import Bounds
+from .reference import exact
 from .requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, fixed_point
 
 __all__ = ["by_reference", "factors", "fixed", "float32"]
 
 FLOAT32_EXACT = 1 << 24  # up to here float32 holds every accumulator
+MAX_SEARCHED = 1 << 26  # accumulators; some ten seconds
 
 
 def factors(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor) -> list[Fraction]:
@@ -73,9 +75,9 @@ def float32(scales: Sequence[np.float32]) -> Rescale:
     """M / 2**n exactly the float32 factors that an engine multiplies accumulators by.
 
     With the rule ``Rounding.FLOAT32`` the requantization then equals ``nearbyint(float(acc) * s)``
-    by construction, as long as float32 holds the accumulators or they saturate beyond. Factors too
-    far apart for 31-bit multipliers over one shift are looked for by ``narrow``, which checks every
-    reachable accumulator.
+    by construction, as long as float32 holds the accumulators or they saturate beyond. Elsewhere,
+    and for factors too far apart for 31-bit multipliers over one shift, ``narrow`` looks for others
+    and checks every reachable accumulator.
 
     scales : one, or one per output channel; the layer is refused unless positive and finite
     """
@@ -85,35 +87,46 @@ def float32(scales: Sequence[np.float32]) -> Rescale:
         for scale in scales:
             if not (np.isfinite(scale) and scale > 0):
                 raise ValueError(f"the factor must be positive and finite in float32, not {scale}")
-        exact_scales = [Fraction(float(scale)) for scale in scales]
-        _require_exact(exact_scales, reach, (clamp.low - y.zero_point, clamp.high - y.zero_point))
-        shift = max(scale.denominator.bit_length() - 1 for scale in exact_scales)
-        multipliers = tuple(int(scale * (1 << shift)) for scale in exact_scales)
-        if max(multipliers) <= MAX_MULTIPLIER and shift <= MAX_SHIFT:
-            return replace(
-                clamp,
-                multipliers=multipliers,
-                shift=shift,
-                rounding=Rounding.FLOAT32,
-                reference="float32_half_even",
-            )
-        spread = exact_scales if len(exact_scales) > 1 else exact_scales * len(reach[0])
-        target = Target("float32_half_even", spread, *reach, y.zero_point, clamp.low, clamp.high)
-        return narrow(target, Rounding.FLOAT32)
+        real = [Fraction(float(scale)) for scale in scales]
+        real = real if len(real) > 1 else real * len(reach[0])
+        shift = max(scale.denominator.bit_length() - 1 for scale in real)
+        multipliers = tuple(int(scale * (1 << shift)) for scale in real)
+        target = Target("float32_half_even", real, *reach, y.zero_point, clamp.low, clamp.high)
+        if max(multipliers) > MAX_MULTIPLIER or shift > MAX_SHIFT or not _held(target):
+            return _narrowed(target)
+        return replace(
+            clamp,
+            multipliers=multipliers[:1] if len(scales) == 1 else multipliers,
+            shift=shift,
+            rounding=Rounding.FLOAT32,
+            reference=target.reference,
+        )
 
     return rescale
 
 
-def _require_exact(scales: Sequence[Fraction], reach: Bounds, ends: tuple[int, int]) -> None:
-    """Refuse accumulators that float32 rounds before the multiplication and the clamp leaves."""
-    for channel, (lo, hi) in enumerate(zip(*reach, strict=True)):
-        scale = scales[channel % len(scales)]
-        for extreme, end in ((-int(lo), -ends[0]), (int(hi), ends[1])):
-            if extreme > FLOAT32_EXACT and FLOAT32_EXACT * scale < end + 1:
-                raise ValueError(
-                    f"accumulators of channel {channel} reach {extreme} and float32 holds them up "
-                    f"to {FLOAT32_EXACT}; use fewer input channels"
-                )
+def _held(target: Target) -> bool:
+    """Whether float32 holds every accumulator, but for those that saturate anyway."""
+    ends = target.low - target.zero_point, target.high - target.zero_point
+    return all(
+        extreme <= FLOAT32_EXACT or FLOAT32_EXACT * exact(scale) >= end + 1
+        for scale, lo, hi in zip(target.scales, target.lo.tolist(), target.hi.tolist(), strict=True)
+        for extreme, end in ((-lo, -ends[0]), (hi, ends[1]))
+    )
+
+
+def _narrowed(target: Target) -> Requant:
+    """Other multipliers that equal the engine. Raises ValueError where there are none to be had."""
+    count = int((target.hi - target.lo + 1).sum())
+    if count > MAX_SEARCHED:
+        raise ValueError(
+            f"float32 does not hold its {count} accumulators or its factors, and they are too many "
+            f"to be searched (at most {MAX_SEARCHED}); use fewer input channels"
+        )
+    try:
+        return narrow(target, Rounding.HALF_UP)
+    except NoMultiplierError:
+        return narrow(target, Rounding.FLOAT32)
 
 
 def _clamp_of(layer: Layer) -> Requant:

@@ -290,6 +290,13 @@ def test_the_model_is_read_as_it_is():
     assert [layer.kind for layer in read(proto().SerializeToString()).layers] == ["conv2d"]
 
 
+def test_a_bias_of_zeros_may_have_any_scale():
+    model = proto()
+    constant(4, np.zeros(3, np.int32))(model)
+    constant(5, np.float32(9))(model)
+    assert not read(model.SerializeToString()).layers[0].bias.any()
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_breaks_a_rule_is_refused(case):
     model = proto()

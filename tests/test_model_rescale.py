@@ -59,14 +59,27 @@ def test_factors_too_far_apart_are_searched_on_every_accumulator():
 
 
 def test_accumulators_beyond_float32_pass_where_they_saturate():
-    weights = np.full((1, 600), 127)
-    assert layer_of([np.float32(1e-3)], weights).requant.rounding is Rounding.FLOAT32
+    layer = layer_of([np.float32(1e-3)], np.full((1, 600), 127))
+    assert layer.requant.rounding is Rounding.FLOAT32
+    assert layer.requant.multipliers[0] / 2.0**layer.requant.shift == np.float32(1e-3)
+
+
+def test_accumulators_that_float32_rounds_are_searched():
+    factor, bias = np.float32(2.9e-6), 20_000_001
+    layer = layer_of([factor], np.array([[127] * 9]), np.array([bias]))
+    assert layer.requant.reference == "float32_half_even"
+    acc = np.arange(bias - 3 * 127 * 9, bias + 252 * 127 * 9 + 1)[:, None]
+    assert (acc.astype(np.float32) != acc).any()
+    np.testing.assert_array_equal(requantize(acc, layer.requant, 7), as_engines_do(acc, [factor]))
+
+
+def test_too_many_accumulators_to_search():
     with pytest.raises(
         NetworkError,
-        match=r"^Layer 'fc': accumulators of channel 0 reach 19202400 and float32 holds them up to "
-        r"16777216; use fewer input channels$",
+        match=r"^Layer 'fc': float32 does not hold its 97155001 accumulators or its factors, and "
+        r"they are too many to be searched \(at most 67108864\); use fewer input channels$",
     ):
-        layer_of([np.float32(1e-7)], weights)
+        layer_of([np.float32(1e-7)], np.full((1, 3000), 127))
 
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, np.inf, np.nan])
