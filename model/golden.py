@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from .add import add
 from .conv import Conv2d, accumulate_loop
-from .fastconv import FastConv
 from .fastrequant import FastRequant
+from .minimalconv import fast_conv
 from .pool import MaxPool2d, pool_max, pool_max_loop, pool_sum, pool_sum_loop
 from .requant import requantize
 
@@ -61,7 +61,7 @@ def _requantizing(network: QNetwork, layer: Layer, requant: FastRequant) -> Oper
 
 def _conv2d(network: QNetwork, layer: Conv2d, pool: tuple[int, int] = (1, 1)) -> Operator:
     zx, zy = _zero_points(network, layer)
-    fast = FastConv(layer, zx, *network.value_range(layer.input), pool)
+    fast = fast_conv(layer, zx, *network.value_range(layer.input), pool)
     requant = FastRequant(layer.requant, zy, fast.constants, fast.reach)
     y = network.tensors[layer.output]
     height, width = (extent // step for extent, step in zip(y.shape, pool, strict=False))
