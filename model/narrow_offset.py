@@ -114,17 +114,18 @@ def _real(target: Target) -> list[tuple[Fraction, Fraction]]:
 
 
 def _last_shift(target: Target) -> int:
-    """The greatest shift for which every M has 31 bits and every sum 62, with room."""
+    """The greatest shift for which every real factor has 31 bits and every sum 62, with room."""
     real = _real(target)
     reach = [max(abs(int(lo)), abs(int(hi))) for lo, hi in zip(target.lo, target.hi, strict=True)]
     sums = (abs(b) + (r + 1) * f for (f, b), r in zip(real, reach, strict=True))
     widest = max(f for f, _ in real)
-    return min(MAX_SHIFT, 30 - _bits(widest), 59 - _bits(max(sums)))
+    return min(MAX_SHIFT, 31 - _bits(widest), 59 - _bits(max(sums)))
 
 
 def _bits(value: Fraction) -> int:
-    """Such that value < 2**bits."""
-    return value.numerator.bit_length() - value.denominator.bit_length() + 1
+    """The fewest such that value < 2**bits."""
+    bits = value.numerator.bit_length() - value.denominator.bit_length()
+    return bits + 1 if value >= Fraction(2) ** bits else bits
 
 
 def _clipped(value: Fraction, ends: tuple[int, int]) -> int:

@@ -28,10 +28,11 @@ import numpy.typing as npt
 
 from .arith import Rounding, clamp, reaches
 
-__all__ = ["REFERENCES", "Acc", "Scale", "affine", "exact"]
+__all__ = ["REFERENCES", "Acc", "Bias", "Scale", "affine", "exact"]
 
 Acc = npt.NDArray[np.int64]
 Scale = Fraction | tuple[Fraction, ...]  # a factor, or the factors multiplied one after another
+Bias = float | Fraction
 
 
 def exact(scale: Scale) -> Fraction:
@@ -39,7 +40,7 @@ def exact(scale: Scale) -> Fraction:
     return prod(scale, start=Fraction(1)) if isinstance(scale, tuple) else scale
 
 
-def affine(reference: str, scale: Scale, bias: float) -> tuple[Fraction, Fraction]:
+def affine(reference: str, scale: Scale, bias: Bias) -> tuple[Fraction, Fraction]:
     """The real function that a reference rounds: (f, b) of acc * f + b, in output steps."""
     factors = scale if isinstance(scale, tuple) else (scale,)
     last = factors[-1] if reference == "float32_chain" else exact(scale)
@@ -47,7 +48,7 @@ def affine(reference: str, scale: Scale, bias: float) -> tuple[Fraction, Fractio
 
 
 @lru_cache(maxsize=64)
-def _thresholds(scale: Fraction, bias: float, low: int, high: int) -> Acc:
+def _thresholds(scale: Fraction, bias: Bias, low: int, high: int) -> Acc:
     """For k in (low, high], the least integer t with round_half_even((t + bias) * scale) >= k."""
     thresholds = []
     for k in range(low + 1, high + 1):
@@ -59,7 +60,7 @@ def _thresholds(scale: Fraction, bias: float, low: int, high: int) -> Acc:
 
 
 def _rational_half_even(
-    acc: Acc, scale: Scale, zero_point: int, low: int, high: int, bias: float = 0.0
+    acc: Acc, scale: Scale, zero_point: int, low: int, high: int, bias: Bias = 0.0
 ) -> Acc:
     """clamp(round_half_even((acc + bias) * scale) + zero_point) in exact arithmetic."""
     thresholds = _thresholds(exact(scale), bias, low - zero_point, high - zero_point)
@@ -83,30 +84,30 @@ def _add_rounding_once(value: npt.NDArray[np.float32], addend: float) -> npt.NDA
 
 
 def _float32_half_even(
-    acc: Acc, scale: Scale, zero_point: int, low: int, high: int, bias: float = 0.0
+    acc: Acc, scale: Scale, zero_point: int, low: int, high: int, bias: Bias = 0.0
 ) -> Acc:
     """clamp(nearbyint(float32(acc + bias) * scale) + zero_point), as FBGEMM's requantize_ does."""
     value = acc.astype(np.float32)
     if bias:
-        value = _add_rounding_once(value, bias)
+        value = _add_rounding_once(value, float(bias))
     product = value * np.float32(float(exact(scale)))
     return clamp(np.rint(product).astype(np.int64) + zero_point, low, high)
 
 
 def _float32_chain(
-    acc: Acc, scale: Scale, zero_point: int, low: int, high: int, bias: float = 0.0
+    acc: Acc, scale: Scale, zero_point: int, low: int, high: int, bias: Bias = 0.0
 ) -> Acc:
     """clamp(nearbyint((acc * factor * ... + bias) * last + zero_point)), float32 at each step."""
     *factors, last = scale if isinstance(scale, tuple) else (scale,)
     value = acc.astype(np.float32)
     for factor in factors:
         value = value * np.float32(float(factor))
-    value = (value + np.float32(bias)) * np.float32(float(last))
+    value = (value + np.float32(float(bias))) * np.float32(float(last))
     return clamp(np.rint(value + np.float32(zero_point)).astype(np.int64), low, high)
 
 
 # By the name that network files carry: (acc, scale, zero point, low, high, bias) -> outputs.
-REFERENCES: dict[str, Callable[[Acc, Scale, int, int, int, float], Acc]] = {
+REFERENCES: dict[str, Callable[[Acc, Scale, int, int, int, Bias], Acc]] = {
     "half_even": _rational_half_even,
     "float32_half_even": _float32_half_even,
     "float32_chain": _float32_chain,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .reference import REFERENCES, Acc, Scale
+from .reference import REFERENCES, Acc, Bias, Scale
 from .requant import Requant, requantize
 
 __all__ = [
@@ -51,9 +51,9 @@ class Target:
     zero_point: int
     low: int
     high: int
-    biases: Sequence[float] = ()
+    biases: Sequence[Bias] = ()
 
-    def bias(self, channel: int) -> float:
+    def bias(self, channel: int) -> Bias:
         """The bias of a channel."""
         return self.biases[channel] if self.biases else 0.0
 
