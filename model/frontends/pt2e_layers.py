@@ -1,0 +1,268 @@
+"""From a float graph with quantizations to integer layers.
+
+A sum (convolution, linear layer, average pool, addition) becomes a layer when its quantization is
+reached. What stands between the two, ReLUs, maximum pools and flattenings, never changes the order
+of values, so that it commutes with rounding: round(relu(x)) is a clamp of round(x), the greatest of
+some rounded values is the greatest of them rounded. A ReLU right behind a sum is its clamp.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from ..builder import Builder, Grid, Window
+from ..dtypes import INT32
+from ..float import graph as g
+from ..layers import NetworkError, Shape, Tensor
+from .pt2e_program import Parameters, Quantize
+from .pt2e_rescale import exactly
+
+__all__ = ["Layers"]
+
+
+@dataclass(frozen=True)
+class _Real:
+    """A tensor that is not quantized yet.
+
+    source : the node that computes it, or the quantized tensor or None for the image that it is
+    steps : what then happens to it, none of which changes the order of values
+    """
+
+    source: g.Node | Tensor | None
+    steps: tuple[g.Node, ...] = ()
+
+
+class Layers:
+    """The integer layers of a graph, made node by node.
+
+    Parameters
+    ----------
+    parameters : by layer, the weights as integers
+    output : where the scores lie if the program leaves them in floats
+    """
+
+    def __init__(
+        self, graph: g.Graph, parameters: dict[str, Parameters], output: Grid | None
+    ) -> None:
+        self.graph, self.parameters = graph, parameters
+        self.builder = Builder(graph.name)
+        self.values: dict[str, Tensor | _Real] = {g.IMAGE: _Real(None)}
+        self.orders: dict[str, Shape] = {}  # of flattened tensors, (H, W, C) before
+        self.made: dict[str, tuple[Quantize, Tensor]] = {}  # by what is quantized, and its source
+        for node in graph.nodes:
+            self.values[node.name] = self._value(node)
+        last = self.values[graph.output]
+        if isinstance(last, _Real):
+            self._close(last, output)
+        elif last.name in self.orders and self.orders[last.name][:2] != (1, 1):
+            raise NetworkError(
+                f"Layer {graph.output!r}: scores flattened from a map of "
+                f"{list(self.orders[last.name][:2])} would come in another order; end with a "
+                "linear layer, or with a map of one position"
+            )
+
+    def _close(self, last: _Real, output: Grid | None) -> None:
+        """Quantize the scores of a program that leaves them in floats."""
+        name = self.graph.output
+        if output is None:
+            raise NetworkError(
+                f"Layer {name!r}: its output, the network's, is not quantized; annotate it in the "
+                "quantizer, or say where scores lie by output=Grid(dtype, scale, zero_point)"
+            )
+        ends = output.dtype.qmin, output.dtype.qmax
+        node = Quantize(f"{name}_quantized", (name,), grid=output, clamp=ends)
+        self.values[name] = self._quantized(node, last)
+
+    def _value(self, node: g.Node) -> Tensor | _Real:
+        x = self.values[node.inputs[0]]
+        if isinstance(node, Quantize):
+            return self._quantized(node, x)
+        if isinstance(node, g.Norm):
+            raise NetworkError(
+                f"Layer {node.name!r}: batch_norm is not folded into a convolution; put it right "
+                "behind one, and quantize by prepare_pt2e in evaluation mode or prepare_qat_pt2e"
+            )
+        if isinstance(node, g.Activation):
+            return _Real(x.source, (*x.steps, node)) if isinstance(x, _Real) else _Real(x, (node,))
+        if isinstance(node, g.MaxPool | g.Flatten):
+            if isinstance(x, Tensor):
+                return self._step(node, x)
+            return _Real(x.source, (*x.steps, node))
+        for name in node.inputs:
+            self._require_integers(node, name)
+        return _Real(node)
+
+    def _require_integers(self, node: g.Node, name: str) -> None:
+        """See to it that a sum reads integers; a ReLU of integers has them, quantized or not."""
+        x = self.values[name]
+        if isinstance(x, _Real) and isinstance(x.source, Tensor):
+            clips = {end for step in x.steps if isinstance(step, g.Activation) for end in step.clip}
+            if clips <= {0.0, math.inf, -math.inf}:
+                kept = Grid(x.source.dtype, x.source.scale, x.source.zero_point)
+                ends = kept.dtype.qmin, kept.dtype.qmax
+                x = self._quantized(Quantize(name, (name,), grid=kept, clamp=ends), x)
+                self.values[name] = x
+        if not isinstance(x, Tensor):
+            raise NetworkError(
+                f"Layer {node.name!r}: its input {name!r} is not quantized; annotate it in the "
+                "quantizer, both inputs where there are two"
+            )
+
+    def _quantized(self, node: Quantize, x: Tensor | _Real) -> Tensor:
+        """The integers that a quantize node gives, with the layers that compute them."""
+        if isinstance(x, Tensor):
+            return self._requantized(node, x, ())
+        source = x.source
+        read = node.inputs[0]
+        keys = {read, g.IMAGE if source is None else getattr(source, "name", read)}
+        if isinstance(source, Tensor):
+            keys = {read}  # other readers of integers do not matter
+        for key in sorted(keys & self.made.keys()):
+            before, tensor = self.made[key]
+            if (before.inputs, before.grid, before.clamp) == (node.inputs, node.grid, node.clamp):
+                return tensor
+            raise NetworkError(
+                f"Layer {key!r}: {before.name!r} and {node.name!r} quantize what it gives in two "
+                "ways; let one quantization serve all its readers"
+            )
+        if isinstance(source, Tensor):
+            tensor = self._requantized(node, source, x.steps)
+        else:
+            low, high, steps = _clamped(node, x.steps)
+            tensor = self._first(node, source, (low, high))
+            tensor = self._steps(node, tensor, steps)
+        self.made |= dict.fromkeys(keys, (node, tensor))
+        return tensor
+
+    def _first(self, node: Quantize, source: g.Node | None, clamp: tuple[int, int]) -> Tensor:
+        """The image, or a layer that rounds a sum."""
+        if source is not None:
+            return self._sum(source, node.grid, clamp)
+        c, h, w = self.graph.shape
+        image = self.builder.input((h, w, c), node.grid)
+        if clamp == (node.grid.dtype.qmin, node.grid.dtype.qmax):
+            return image
+        return self.builder.relu(node.name, image, *clamp)
+
+    def _requantized(self, node: Quantize, x: Tensor, steps: tuple[g.Node, ...]) -> Tensor:
+        """What is quantized already, brought to another grid or clamped."""
+        low, high, rest = _clamped(node, steps)
+        reached = self.builder.value_range(x.name)
+        if node.grid == Grid(x.dtype, x.scale, x.zero_point):
+            if low > reached[0] or high < reached[1]:
+                y = self.builder.relu(steps[0].name if steps else node.name, x, low, high)
+                self._keep_order(x, y)
+                x = y
+        else:
+            name, count = f"{x.name}_rescaled", 2
+            while name in self.builder.tensors:
+                name, count = f"{x.name}_rescaled_{count}", count + 1
+            y = self.builder.avg_pool2d(
+                name, x, (1, 1), Window(), node.grid, exactly(), clamp=(low, high)
+            )
+            self._keep_order(x, y)
+            x = y
+        return self._steps(node, x, rest)
+
+    def _keep_order(self, x: Tensor, y: Tensor) -> None:
+        if x.name in self.orders:
+            self.orders[y.name] = self.orders[x.name]
+
+    def _steps(self, quantize: Quantize, x: Tensor, steps: tuple[g.Node, ...]) -> Tensor:
+        for step in steps:
+            if isinstance(step, g.Activation):
+                ends = (quantize.rounded(step.clip[0]), quantize.rounded(step.clip[1]))
+                y = self.builder.relu(step.name, x, *ends)
+                self._keep_order(x, y)
+                x = y
+            else:
+                x = self._step(step, x)
+        return x
+
+    def _step(self, node: g.Node, x: Tensor) -> Tensor:
+        """A maximum pool or a flattening of integers."""
+        if isinstance(node, g.MaxPool):
+            return self.builder.max_pool2d(node.name, x, node.kernel, node.window)
+        y = self.builder.flatten(node.name, x)
+        if y is not x:
+            self.orders[y.name] = x.shape
+        return y
+
+    def _sum(self, node: g.Node, grid: Grid, clamp: tuple[int, int]) -> Tensor:
+        """A layer that rounds a sum."""
+        inputs = [x for name in node.inputs if isinstance(x := self.values[name], Tensor)]
+        x = inputs[0]
+        if isinstance(node, g.Add):
+            orders = [self.orders.get(tensor.name) for tensor in inputs]
+            if orders[0] != orders[1]:
+                raise NetworkError(
+                    f"Layer {node.name!r}: its inputs were flattened from different shapes; add "
+                    "them before they are flattened"
+                )
+            y = self.builder.add(node.name, x, inputs[1], grid, exactly(), clamp=clamp)
+            self._keep_order(x, y)
+            return y
+        if isinstance(node, g.AvgPool):
+            return self.builder.avg_pool2d(
+                node.name, x, node.kernel, node.window, grid, exactly(), clamp=clamp
+            )
+        return self._weighted(node, x, grid, clamp)
+
+    def _weighted(self, node: g.Node, x: Tensor, grid: Grid, clamp: tuple[int, int]) -> Tensor:
+        """A convolution or a linear layer."""
+        parameters = self.parameters[node.name]
+        bias, rests = _split_bias(node, parameters, x)
+        values = parameters.weights.values
+        if isinstance(node, g.Conv):
+            return self.builder.conv2d(
+                node.name,
+                x,
+                parameters.laid_out(values.transpose(0, 2, 3, 1)),
+                bias,
+                grid,
+                exactly(rests),
+                window=node.window,
+                groups=node.groups,
+                clamp=clamp,
+            )
+        h, w, c = self.orders.get(x.name, x.shape)
+        count = len(values)
+        flat = values.reshape(count, c, h, w).transpose(0, 2, 3, 1).reshape(count, 1, 1, -1)
+        weights = parameters.laid_out(flat)
+        return self.builder.linear(node.name, x, weights, bias, grid, exactly(rests), clamp=clamp)
+
+
+def _clamped(quantize: Quantize, steps: tuple[g.Node, ...]) -> tuple[int, int, tuple[g.Node, ...]]:
+    """The clamp of a sum with the ReLUs right behind it, and the steps that are left."""
+    low, high = quantize.clamp
+    for index, step in enumerate(steps):
+        if not isinstance(step, g.Activation):
+            return low, high, steps[index:]
+        ends = quantize.rounded(step.clip[0]), quantize.rounded(step.clip[1])
+        low, high = min(max(low, ends[0]), ends[1]), max(min(high, ends[1]), ends[0])
+    return low, high, ()
+
+
+def _split_bias(
+    node: g.Node, parameters: Parameters, x: Tensor
+) -> tuple[npt.NDArray[np.int64], list[Fraction]]:
+    """The bias as integers at Sx * Sw, and what is left of it, in the same steps."""
+    scales = parameters.weights.scales
+    units = [Fraction(x.scale) * Fraction(scale) for scale in scales]
+    units *= len(parameters.bias) if len(units) == 1 else 1
+    whole = [round(bias / unit) for bias, unit in zip(parameters.bias, units, strict=True)]
+    for value in whole:
+        if not INT32.qmin <= value <= INT32.qmax:
+            raise NetworkError(
+                f"Layer {node.name!r}: its bias is {value} at the scale of its sums, beyond int32; "
+                "its weights are too small beside it"
+            )
+    rests = [
+        bias / unit - value for bias, value, unit in zip(parameters.bias, whole, units, strict=True)
+    ]
+    return np.array(whole, dtype=np.int64), rests

@@ -1,0 +1,197 @@
+"""Reading PT2E programs into a float graph with quantizations, parameters as integers beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..builder import Grid
+from ..dtypes import IntType
+from ..float import graph as g
+from ..layers import NetworkError
+from ..weights import Weights
+from .exported import Operator, Reader, arguments
+
+__all__ = ["Parameters", "ProgramReader", "Quantize", "QuantizedArray"]
+
+WEIGHTED = ("conv2d.default", "conv2d.padding", "linear.default")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Quantize(g.Node):
+    """clamp(round_half_even(x / scale) + zero_point, *clamp)."""
+
+    grid: Grid
+    clamp: tuple[int, int]
+
+    def rounded(self, value: float) -> int:
+        """What it makes of one real value, exactly; infinities become the ends."""
+        if math.isinf(value):
+            return self.clamp[0] if value < 0 else self.clamp[1]
+        steps = round(Fraction(value) / Fraction(self.grid.scale))  # ties to even
+        return min(max(steps + self.grid.zero_point, self.clamp[0]), self.clamp[1])
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedArray:
+    """A parameter behind a dequantize node: (values - zero_points) * scales along axis 0.
+
+    values : int64, any shape
+    scales, zero_points : one, or one per index of axis 0
+    """
+
+    values: npt.NDArray[np.int64]
+    dtype: IntType
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+
+    def real(self) -> npt.NDArray[np.float64]:
+        """The real values, exact where they have at most 53 bits."""
+        axes = (-1, *(1,) * (self.values.ndim - 1))
+        centered = self.values - np.array(self.zero_points).reshape(axes)
+        product: npt.NDArray[np.float64] = centered * np.array(self.scales).reshape(axes)
+        return product
+
+    def fractions(self) -> list[Fraction]:
+        """The real values of a vector, exactly."""
+        count = len(self.values)
+        scales = self.scales * (count if len(self.scales) == 1 else 1)
+        zero_points = self.zero_points * (count if len(self.zero_points) == 1 else 1)
+        return [
+            (value - zero_point) * Fraction(scale)
+            for value, scale, zero_point in zip(
+                self.values.tolist(), scales, zero_points, strict=True
+            )
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """What a convolution or linear layer multiplies and adds; axes as PyTorch has them.
+
+    weights : (OC, IC / groups, KH, KW) or (OC, IC)
+    bias : (OC,), in real values
+    """
+
+    weights: QuantizedArray
+    bias: list[Fraction]
+
+    def laid_out(self, values: npt.NDArray[np.int64]) -> Weights:
+        """As a layer has them; ``values`` are the weights', (OC, KH, KW, IC / groups)."""
+        w = self.weights
+        return Weights(values=values, dtype=w.dtype, scales=w.scales, zero_points=w.zero_points)
+
+
+class ProgramReader(Reader):
+    """A reader that keeps quantize nodes, and the integers behind dequantized parameters."""
+
+    def __init__(
+        self, program: torch.export.ExportedProgram, name: str, operators: Mapping[str, Operator]
+    ) -> None:
+        super().__init__(program, _image_shape(program, name), name, operators)
+        self.quantized: dict[str, QuantizedArray] = {}  # by the name of the dequantize node
+        self.parameters: dict[str, Parameters] = {}  # by layer
+        self.sources: dict[str, str] = {}  # by the name of a quantize node, the graph's node
+
+    def _read(self, node: torch.fx.Node) -> None:
+        kind = str(node.target)
+        if "fake_quant" in kind:
+            raise self.network_error(
+                f"its node {node.name!r} still quantizes in floats, as in training",
+                "convert it with torchao's convert_pt2e",
+            )
+        if "choose_qparams" in kind:
+            raise self.network_error(
+                f"its node {node.name!r} chooses a scale for every batch (dynamic quantization), "
+                "where an integer network has constants",
+                "choose a static configuration in the quantizer, is_dynamic=False",
+            )
+        if kind.startswith("torchao."):
+            raise self.network_error(
+                f"its node {node.name!r} quantizes by {kind}, in groups or blocks",
+                "use a quantizer with per_tensor or per_channel schemes",
+            )
+        if "." not in kind:
+            raise self.network_error(
+                f"its node {node.name!r} calls {kind}",
+                "write the module's forward with PyTorch's layers alone",
+            )
+        super()._read(node)
+
+    def network_error(self, reason: str, way_out: str) -> NetworkError:
+        """The error of a program that is not what this reader is for."""
+        return NetworkError(f"Network {self.name!r}: {reason}; {way_out}")
+
+    def constant(self, value: Any, node: torch.fx.Node) -> npt.NDArray[np.float64]:
+        found = self.quantized.get(getattr(value, "name", ""))
+        if found is not None:
+            return found.real()
+        weighted = str(node.target).removeprefix("aten.") in WEIGHTED
+        if weighted and value is arguments(node)[1]:
+            raise self.refuse(
+                node,
+                "its weights are not quantized",
+                "annotate them in the quantizer, and convert with fold_quantize=True",
+            )
+        return super().constant(value, node)
+
+    def put(self, node: torch.fx.Node, made: g.Node) -> None:
+        if isinstance(made, g.Weighted):
+            _, weight, bias, *_ = arguments(node)
+            found = self.quantized.get(getattr(bias, "name", ""))
+            exact = [Fraction(value) for value in made.bias.tolist()]
+            self.parameters[made.name] = Parameters(
+                self.quantized[weight.name], exact if found is None else found.fractions()
+            )
+        super().put(node, made)
+
+    def unique(self, base: str) -> str:
+        """A name that no layer and no other quantize node has."""
+        name, count = base, 2
+        while name in self.names:
+            name, count = f"{base}_{count}", count + 1
+        self.names.add(name)
+        return name
+
+    def stored(self, value: Any) -> torch.Tensor | None:
+        """The parameter, buffer or constant behind an FX node; None where there is none."""
+        signature = self.program.graph_signature
+        names = {
+            **signature.inputs_to_parameters,
+            **signature.inputs_to_buffers,
+            **signature.inputs_to_lifted_tensor_constants,
+        }
+        key = names.get(getattr(value, "name", ""), "")
+        found = {**self.program.constants, **self.program.state_dict}.get(key)
+        return found if isinstance(found, torch.Tensor) else None
+
+    def refuse_at(self, node: torch.fx.Node, reason: str, way_out: str) -> NetworkError:
+        """The error of a quantize or dequantize node."""
+        return NetworkError(f"Node {node.name!r}: {reason}; {way_out}")
+
+
+def _image_shape(program: torch.export.ExportedProgram, name: str) -> tuple[int, int, int]:
+    """(C, H, W) of the program's one input. Raises NetworkError where it is none."""
+    signature = program.graph_signature
+    for what, found in (("take", signature.user_inputs), ("return", signature.user_outputs)):
+        if len(found) != 1:
+            raise NetworkError(
+                f"Network {name!r}: the program must {what} one tensor, not {len(found)}; "
+                "leave the others out of its forward"
+            )
+    (image,) = signature.user_inputs
+    nodes = {node.name: node for node in program.graph.nodes}
+    shape = list(nodes[str(image)].meta["val"].shape) if str(image) in nodes else []
+    if len(shape) != 4:
+        raise NetworkError(
+            f"Network {name!r}: the program must take images (N, C, H, W), not {shape}; "
+            "export it with such an example"
+        )
+    return int(shape[1]), int(shape[2]), int(shape[3])
