@@ -164,7 +164,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     output = args.output or Path(f"{network.name}.json")
     netfile.save(network, output)
     layers = layer_facts(network, prepare(graph, options)[0], images[:MEASURED])
-    figures = accuracies(network, checkpoint, test)
+    figures = accuracies(network, checkpoint, test, options)
     console = Console(width=max(Console().width, TABLE_WIDTH), highlight=False)
     console.print(layer_table(layers))
     lost = 100 * (figures["float_accuracy"] - figures["int_accuracy"])
@@ -206,14 +206,16 @@ def _quantized(graph: Graph, images: np.ndarray[Any, Any], options: Options) -> 
         return quantize(graph, images, options, lambda done: bar.update(task, completed=done))
 
 
-def accuracies(network: QNetwork, checkpoint: Checkpoint, digits: Digits) -> dict[str, Any]:
+def accuracies(
+    network: QNetwork, checkpoint: Checkpoint, digits: Digits, options: Options
+) -> dict[str, Any]:
     """The accuracy of the integer network, and of the float one that it was made from."""
     from .train_common import accuracy_of
 
     images = fit_to(digits.images, network.tensors[network.input].shape)
     return {
         "int_accuracy": accuracy(network(images), digits.labels),
-        "float_accuracy": accuracy_of(checkpoint, digits),
+        "float_accuracy": accuracy_of(checkpoint, digits, options.mean, options.std),
         "images": len(digits),
         "source": digits.source,
     }

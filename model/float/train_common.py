@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -90,10 +90,17 @@ def accuracy_on(module: nn.Module, examples: Examples) -> float:
     return float(right.double().mean())
 
 
-def accuracy_of(checkpoint: Checkpoint, digits: Digits) -> float:
-    """The accuracy of a checkpoint's module on digits. Raises as fit_to does."""
+def accuracy_of(
+    checkpoint: Checkpoint,
+    digits: Digits,
+    mean: Sequence[float] = (0.0,),
+    std: Sequence[float] = (1.0,),
+) -> float:
+    """The accuracy of a checkpoint's module on digits, normalized first. Raises as fit_to does."""
     with one_thread():
         examples = Examples.of(digits, input_shape_of(checkpoint.network))
+        means, stds = (torch.tensor(values).reshape(1, -1, 1, 1) for values in (mean, std))
+        examples = replace(examples, images=(examples.images - means) / stds)
         return accuracy_on(checkpoint.module(), examples)
 
 

@@ -85,7 +85,12 @@ def _from_pt(content: bytes) -> State:
             "is no file of tensors by name that torch.load(..., weights_only=True) reads; "
             "save the state dict itself: torch.save(net.state_dict(), path)"
         )
-    return {name: value.detach().numpy() for name, value in loaded.items()}
+    try:
+        return {name: value.detach().numpy() for name, value in loaded.items()}
+    except (TypeError, RuntimeError):  # bfloat16, sparse or quantized tensors have no numpy form
+        raise NetworkError(
+            "holds tensors that are no plain numbers; save the module's .float().state_dict()"
+        ) from None
 
 
 def by_layer(state: State) -> dict[str, dict[str, npt.NDArray[Any]]]:
