@@ -1,5 +1,7 @@
 """Small float ONNX models by hand, and what ONNX Runtime's static quantization makes of them."""
 
+from collections import Counter
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -9,6 +11,8 @@ from onnxruntime.quantization import (
     QuantType,
     quantize_static,
 )
+from tercet.model.frontends.onnx import read
+from tercet.model.frontends.onnx_session import session_trace
 
 TYPES = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
 
@@ -87,3 +91,17 @@ def quantized(
         extra_options=extra,
     )
     return target.read_bytes()
+
+
+def differing(source, batch, config=None):
+    """How many elements of each tensor differ, and the network."""
+    network = read(source)
+    expected = session_trace(source, batch, config)
+    found = network.trace(expected["image"])
+    counts = Counter()
+    for name, values in expected.items():
+        assert values.dtype == found[name].dtype
+        assert values.shape == found[name].shape
+        counts[name] = int((values != found[name]).sum())
+    assert set(expected) == set(network.tensors) - {"class"}
+    return counts, network

@@ -1,7 +1,6 @@
 """Networks read from ONNX equal ONNX Runtime on every element of every tensor."""
 
 import io
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,7 @@ pytest.importorskip("onnxruntime")
 
 import onnx
 import onnxruntime
-from onnxgen import Model, images, quantized
+from onnxgen import Model, differing, images, quantized
 from tercet.model.data import fit_to, mnist, training_digits
 from tercet.model.float import nets
 from tercet.model.frontends.onnx import read
@@ -61,22 +60,14 @@ def residual(model):
     return model.node("MatMul", x, model.weights(4, 3))
 
 
-def differing(source, batch, config=None):
-    """How many elements of each tensor differ, and the network."""
-    network = read(source)
-    expected = session_trace(source, batch, config)
-    found = network.trace(expected["image"])
-    counts = Counter()
-    for name, values in expected.items():
-        assert values.dtype == found[name].dtype
-        assert values.shape == found[name].shape
-        counts[name] = int((values != found[name]).sum())
-    assert set(expected) == set(network.tensors) - {"class"}
-    return counts, network
+def perceptron(model):
+    """Fully connected layers alone, the image flattened while it is still in floats."""
+    x = model.gemm(model.node("Flatten", "x"), 2 * 12 * 11, 6)
+    return model.gemm(model.node("Relu", x), 6, 3)
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
-@pytest.mark.parametrize("build", [chain, residual])
+@pytest.mark.parametrize("build", [chain, residual, perceptron])
 def test_every_tensor_equals_onnx_runtime(seed, tmp_path, build, configuration):
     rng = np.random.default_rng(seed)
     model = Model(rng, (2, 12, 11))
@@ -152,103 +143,6 @@ def test_average_pools_with_ties_are_refused_unless_inexact_is_asked_for(seed, t
     wrong = np.abs(found - expected["logits"])
     assert wrong.max() == 1
     assert 0 < wrong.mean() < 0.2  # a quarter are ties
-
-
-def grid(model, x, scale, zero_point, dtype=np.uint8):
-    """QuantizeLinear and DequantizeLinear behind x."""
-    names = model.constant(scale), model.constant(zero_point, dtype)
-    return model.node("DequantizeLinear", model.node("QuantizeLinear", x, *names), *names)
-
-
-def coded(model, *shape, scale=0.0123, axis=None):
-    """Quantized weights."""
-    values = model.constant(model.rng.integers(-100, 100, shape), np.int8)
-    if axis is None:
-        return model.node("DequantizeLinear", values, model.constant(scale))
-    scales = model.constant(model.rng.uniform(0.01, 0.02, shape[axis]))
-    zero_points = model.constant(np.zeros(shape[axis]), np.int8)
-    return model.node("DequantizeLinear", values, scales, zero_points, axis=axis)
-
-
-def requantizations(model):
-    """Two scales for one map, a ReLU of its own, a clamp at both ends, another type."""
-    a = grid(model, model.conv_of("x", coded(model, 3, 2, 3, 3)), 0.0217, 100)
-    b = grid(model, model.node("Relu", a), 0.0131, 3)
-    c = grid(model, model.node("Clip", a, model.constant(-0.5), model.constant(0.9)), 0.0217, 100)
-    d = grid(model, model.node("Add", a, b), 0.0313, 90)
-    e = grid(model, model.node("Add", c, d), 0.0411, 90)
-    return grid(model, model.node("Identity", e), 0.0371, -7, np.int8)
-
-
-def same_padding(model):
-    """auto_pad, weights per channel, a mean instead of a pool, weights of a MatMul by column."""
-    x = model.conv_of("x", coded(model, 3, 2, 3, 2, axis=0), auto_pad="SAME_UPPER", strides=[2, 2])
-    x = grid(model, model.node("Relu", x), 0.0217, 0)
-    x = model.conv_of(x, coded(model, 4, 3, 2, 2), auto_pad="SAME_LOWER")
-    x = grid(model, x, 0.0611, 120)
-    x = grid(model, model.node("ReduceMean", x, axes=[2, 3], keepdims=0), 0.0293, 101)
-    return grid(model, model.node("MatMul", x, coded(model, 4, 3, axis=1)), 0.0173, 30)
-
-
-def float_weights(model):
-    """Weights that the model quantizes itself, as after training with quantization."""
-    scales = model.constant(model.rng.uniform(0.002, 0.004, 3)), model.constant([0, 0, 0], np.int8)
-    w = model.node("QuantizeLinear", model.weights(3, 2, 3, 3), *scales, axis=0)
-    x = model.conv_of("x", model.node("DequantizeLinear", w, *scales, axis=0))
-    return grid(model, x, 0.0217, 100)
-
-
-@pytest.mark.parametrize("build", [requantizations, same_padding, float_weights])
-def test_models_by_hand_equal_onnx_runtime(seed, build):
-    rng = np.random.default_rng(seed)
-    model = Model(rng, (2, 9, 8))
-    x = grid(model, "x", np.float32(1) / np.float32(255), 0)
-    model.conv_of = lambda source, w, **kw: model.node(
-        "Conv", x if source == "x" else source, w, **kw
-    )
-    source = model.proto(build(model)).SerializeToString()
-    counts, network = differing(source, images(rng, model.shape, 200))
-    assert not counts.total(), counts
-    assert network.tensors["image"].scale == float(np.float32(1 / 255))
-
-
-def near_ties(model, rng, kind):
-    """A layer whose factor lies a few units in the last place beside a power of two."""
-    sx, sw = rng.uniform(0.01, 0.02, 2).astype(np.float32)
-    x = grid(model, "x", sx, 128)
-    target = np.float32(2.0**-5)
-    if kind == "Conv":
-        values = model.constant([[[[1]], [[64]]], [[[-3]], [[50]]]], np.int8)
-        y = model.node("Conv", x, model.node("DequantizeLinear", values, model.constant(sw)))
-        sy = sx * sw / target
-    else:
-        y = model.node("GlobalAveragePool", x)
-        sy = sx / (target * np.float32(24))
-    for _ in range(rng.integers(0, 4)):
-        sy = np.nextafter(sy, np.float32(rng.choice([0, 1])))
-    return grid(model, y, sy, 120), sx
-
-
-@pytest.mark.parametrize("kind", ["Conv", "GlobalAveragePool"])
-def test_near_ties_equal_onnx_runtime(seed, kind):
-    rng = np.random.default_rng(seed)
-    for _ in range(12):
-        model = Model(rng, (2, 4, 6))
-        output, scale = near_ties(model, rng, kind)
-        batch = scale * rng.integers(-40, 40, (3000, *model.shape)).astype(np.float32)
-        counts, _ = differing(model.proto(output).SerializeToString(), batch)
-        assert not counts.total(), counts
-
-
-def test_the_input_is_the_pixels_where_the_scale_is_one_in_255(seed):
-    rng = np.random.default_rng(seed)
-    model = Model(rng, (1, 16, 16))
-    x = grid(model, "x", np.float32(1 / 255), 0)
-    y = grid(model, model.node("MaxPool", x, kernel_shape=[2, 2]), np.float32(1 / 255), 0)
-    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
-    batch = (pixels.astype(np.float32) / np.float32(255)).transpose(0, 3, 1, 2)
-    source = model.proto(y).SerializeToString()
-    np.testing.assert_array_equal(session_trace(source, batch)["image"], pixels)
 
 
 @pytest.mark.torch

@@ -153,6 +153,8 @@ def load(source: str | Path | bytes) -> Graph:
         node = _node(proto, number)
         if node.op == "Constant" and isinstance(node.attributes.get("value"), TensorProto):
             tensors.update(dict.fromkeys(node.outputs, node.attributes["value"]))
+        elif node.op == "Identity" and node.input(0) in tensors:
+            tensors.update(dict.fromkeys(node.outputs, tensors[node.input(0)]))
         else:
             nodes.append(node)
     inputs = [value for value in graph.input if value.name not in tensors]

@@ -11,6 +11,7 @@ import numpy as np
 from ..builder import Grid
 from .onnx_graph import Node
 from .onnx_reader import Reader
+from .onnx_shapes import MAX_AXES, SHAPES, extents_of
 from .onnx_values import (
     Constant,
     Pending,
@@ -34,17 +35,21 @@ def _quantize(reader: Reader, node: Node) -> None:
         reader.reals[f"integers of {node.outputs[0]}"] = constant
         return
     grid = grid_of(graph, node, node.input(1), node.input(2))
-    if x == graph.input:
-        reader.define(node, _image(reader, node, grid))
+    if x in reader.raw:
+        image = value = _image(reader, node, grid)
+        for moved, layer in reader.raw[x]:  # what moves values may as well move integers
+            value = layer(reader, moved, value)
+        reader.define(node, value)
+        reader.names.setdefault(image.tensor.name, (node.outputs[0], image.order))
         return
-    value = reader.reals.get(x)
-    if isinstance(value, Pending):
-        clamp = clamp_on(grid, value.low, value.high)
-        if value.fused and clamp != (grid.dtype.qmin, grid.dtype.qmax):
+    real = reader.reals.get(x)
+    if isinstance(real, Pending):
+        clamp = clamp_on(grid, real.low, real.high)
+        if real.fused and clamp != (grid.dtype.qmin, grid.dtype.qmax):
             reason = "the clamp behind it is not what the output's zero point and scale imply"
             way_out = "quantize the activation with its zero point at the end of its type"
-            raise value.node.refuse(reason, way_out)
-        result = value.emit(reader.fresh(value.node), grid, clamp)
+            raise real.node.refuse(reason, way_out)
+        result = real.emit(reader.fresh(real.node), grid, clamp)
     else:
         result = reader.dequantized(node, 0)
         if result.grid != grid:
@@ -220,8 +225,10 @@ def _clip(reader: Reader, node: Node) -> None:
 def _same(
     reader: Reader, node: Node, layer: Callable[[Reader, Node, Quantized], Quantized]
 ) -> None:
-    """An operator that only moves values, on integers or between DequantizeLinear and Quantize."""
-    if node.input(0) in reader.integers:
+    """An operator that only moves or compares values, on integers or on what they stand for."""
+    if node.input(0) in reader.raw:
+        reader.raw[node.outputs[0]] = (*reader.raw[node.input(0)], (node, layer))
+    elif node.input(0) in reader.integers:
         reader.define(node, layer(reader, node, reader.integers[node.input(0)]))
     else:
         reader.reals[node.outputs[0]] = layer(reader, node, reader.dequantized(node, 0))
@@ -238,7 +245,7 @@ def _flatten(reader: Reader, node: Node, x: Quantized) -> Quantized:
 
 
 def _reshape(reader: Reader, node: Node, x: Quantized) -> Quantized:
-    shape = reader.graph.constant(node, node.input(1)).reshape(-1).tolist()
+    shape = extents_of(reader, node, node.input(1))
     height, width, channels = x.order
     count = height * width * channels
     if len(shape) != 2 or shape[1] not in (-1, count) or shape == [-1, -1]:
@@ -248,12 +255,21 @@ def _reshape(reader: Reader, node: Node, x: Quantized) -> Quantized:
 
 def _identity(reader: Reader, node: Node) -> None:
     source, out = node.input(0), node.outputs[0]
-    if source in reader.integers:
+    if source in reader.raw:
+        reader.raw[out] = reader.raw[source]
+    elif source in reader.integers:
         reader.integers[out] = reader.integers[source]
     elif source in reader.reals:
         reader.reals[out] = reader.reals[source]
     else:
         raise node.refuse("it passes floats on", "remove it")
+
+
+def _extents(reader: Reader, node: Node) -> None:
+    extents = SHAPES[node.op](reader, node)
+    if len(extents) > MAX_AXES:  # a chain of Concat could double them without end
+        raise node.refuse(f"it gives {len(extents)} extents", "export it with a fixed shape")
+    reader.extents[node.outputs[0]] = extents
 
 
 OPERATORS: dict[str, Callable[[Reader, Node], None]] = {
@@ -278,4 +294,5 @@ OPERATORS: dict[str, Callable[[Reader, Node], None]] = {
     "Flatten": partial(_same, layer=_flatten),
     "Reshape": partial(_same, layer=_reshape),
     "Identity": _identity,
+    **dict.fromkeys(SHAPES, _extents),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..builder import Builder, identifier
 from ..layers import Shape
 from .onnx_graph import Graph, Node
@@ -10,7 +12,12 @@ from .onnx_values import Constant, Pending, Quantized, grid_of
 
 __all__ = ["Reader"]
 
+CONSTANT = (
+    "fuse it with its neighbour (onnxruntime.quantization.preprocess makes a Gemm of a MatMul)"
+)
 RESERVED = {"image", "logits", "class", "argmax"}  # names that the builder gives itself
+
+Moved = tuple[Node, Callable[["Reader", Node, Quantized], Quantized]]  # a node, what it does
 
 
 class Reader:
@@ -22,6 +29,10 @@ class Reader:
         self.layers = Layers(self.builder, inexact)
         self.integers: dict[str, Quantized] = {}
         self.reals: dict[str, Quantized | Constant | Pending] = {}
+        self.raw: dict[str, tuple[Moved, ...]] = {
+            graph.input: ()
+        }  # the input, and how it was moved
+        self.extents: dict[str, list[int]] = {}  # see onnx_shapes.py
         self.names: dict[str, tuple[str, Shape]] = {}  # in the model, see onnx.py
         self.taken = set(RESERVED)
 
@@ -36,6 +47,8 @@ class Reader:
 
     def quantized(self, node: Node, name: str) -> Quantized:
         """The tensor of integers that an input names."""
+        if name in self.graph.tensors:
+            raise node.refuse(f"input {name!r} is constant", CONSTANT)
         if name not in self.integers:
             raise node.refuse(f"input {name!r} is no quantized tensor", "quantize it before")
         return self.integers[name]
@@ -49,10 +62,11 @@ class Reader:
             reason = f"it takes floats from {value.node}"
             way_out = "put a QuantizeLinear and a DequantizeLinear between the two"
             raise node.refuse(reason, way_out)
-        way_out = "quantize it, then dequantize it"
-        raise node.refuse(
-            f"input {node.input(index)!r} is no activation that is quantized", way_out
-        )
+        name = node.input(index)
+        if isinstance(value, Constant) or name in self.graph.tensors:
+            raise node.refuse(f"input {name!r} is constant", CONSTANT)
+        reason = f"input {name!r} is no activation that is quantized"
+        raise node.refuse(reason, "quantize it, then dequantize it")
 
     def constant(self, node: Node, index: int) -> Constant:
         """The quantized constant that a real input stands for."""

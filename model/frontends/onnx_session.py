@@ -30,7 +30,7 @@ def session_trace(
     Returns integers (N, H, W, C) by the name that ``read`` gives the tensor: ``image`` is what the
     first QuantizeLinear makes of the images, and what the integer network takes.
     """
-    _, names = read_with_names(source, inexact=True)
+    network, names = read_with_names(source, inexact=True)
     model = onnx.load_model_from_string(
         source if isinstance(source, bytes) else Path(source).read_bytes()
     )
@@ -49,15 +49,15 @@ def session_trace(
         [name for name, _ in names.values()], {session.get_inputs()[0].name: images}
     )
     return {
-        tensor: _channels_last(values, order)
+        tensor: _channels_last(values, order).reshape(-1, *network.tensors[tensor].shape)
         for (tensor, (_, order)), values in zip(names.items(), found, strict=True)
     }
 
 
 def _channels_last(values: npt.NDArray[Any], order: tuple[int, ...]) -> npt.NDArray[Any]:
-    """(N, C, H, W), or (N, C * H * W) with ``order`` (H, W, C), as a network has it."""
+    """(N, C, H, W), or (N, C * H * W) with ``order`` (H, W, C), as (N, H, W, C)."""
     if values.ndim == 4:
         return values.transpose(0, 2, 3, 1)
     height, width, channels = order
     maps = values.reshape(len(values), channels, height, width)
-    return maps.transpose(0, 2, 3, 1).reshape(len(values), 1, 1, -1)
+    return maps.transpose(0, 2, 3, 1)
