@@ -7,10 +7,14 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
+import onnxruntime
+from onnx import helper, numpy_helper
 from onnxgen import Model, differing, images, quantized
 from tercet.model.frontends.onnx import read
+from tercet.model.frontends.onnx_arithmetic import add_table
 from tercet.model.frontends.onnx_session import session_trace
-from tercet.model.layers import NetworkError
+from tercet.model.frontends.onnx_values import INT8, UINT8
+from tercet.model.layers import NetworkError, Tensor
 
 
 def grid(model, x, scale, zero_point, dtype=np.uint8):
@@ -121,6 +125,42 @@ def test_the_input_is_the_pixels_where_the_scale_is_one_in_255(seed):
     batch = (pixels.astype(np.float32) / np.float32(255)).transpose(0, 3, 1, 2)
     source = model.proto(y).SerializeToString()
     np.testing.assert_array_equal(session_trace(source, batch)["image"], pixels)
+
+
+def every_pair_in_onnx_runtime(a, b, y):
+    """QLinearAdd of every value of a with every value of b, (256, 256)."""
+    dtype = y.dtype.numpy
+    values = np.arange(y.dtype.qmin, y.dtype.qmax + 1).astype(dtype)
+    inputs = dict(zip("ab", np.meshgrid(values, values, indexing="ij"), strict=True))
+    names, tensors = [], []
+    for t in (a, b, y):
+        names += [t.name, f"{t.name}_scale", f"{t.name}_zero"][t.name == "y" :]
+        tensors.append(numpy_helper.from_array(np.array(t.scale, np.float32), names[-2]))
+        tensors.append(numpy_helper.from_array(np.array(t.zero_point, dtype), names[-1]))
+    node = helper.make_node("QLinearAdd", names, ["y"], domain="com.microsoft")
+    element = helper.np_dtype_to_tensor_dtype(dtype)
+    ports = [helper.make_tensor_value_info(name, element, [256, 256]) for name in "aby"]
+    graph = helper.make_graph([node], "add", ports[:2], ports[2:], tensors)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, inputs)[0]
+
+
+@pytest.mark.parametrize("dtype", [UINT8, INT8])
+def test_every_pair_of_an_addition_equals_onnx_runtime(seed, dtype):
+    rng = np.random.default_rng(seed)
+    for number in range(40):
+        scales = rng.uniform(0.01, 0.05, 3).astype(np.float32)
+        if number % 4 == 0:
+            scales[1] = scales[0]  # many pairs come close to the same tie
+        a, b, y = (
+            Tensor(name, (1, 1, 1), dtype, float(scale), int(rng.integers(dtype.qmin, dtype.qmax)))
+            for name, scale in zip("aby", scales, strict=True)
+        )
+        np.testing.assert_array_equal(add_table(a, b, y), every_pair_in_onnx_runtime(a, b, y))
 
 
 @pytest.mark.parametrize("form", ["QDQ", "QOperator"])
