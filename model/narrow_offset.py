@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import product
 
 from .arith import Rounding
@@ -35,20 +37,42 @@ Points = dict[int, int]  # the same, by accumulator
 Cost = tuple[int, int, int]  # occurrences, accumulators, and their distances from 0 negated
 
 
+@dataclass(frozen=True)
+class _Side:
+    """The points that a line stays above (sign 1) or below (sign -1)."""
+
+    points: Points
+    sign: int
+
+    @cached_property
+    def corners(self) -> list[Point]:
+        """Those that bound the line, found when they are first asked for."""
+        facing = sorted((x, self.sign * y) for x, y in self.points.items())
+        return [(x, self.sign * y) for x, y in _upper_hull(facing)]
+
+    def without(self, x: int, low: int, high: int) -> _Side:
+        """The side where the point at ``x`` moves on by one accumulator, if that is reachable."""
+        points = dict(self.points)
+        y, beside = points.pop(x), x + self.sign
+        if low <= beside <= high:
+            there = points.get(beside, y)
+            points[beside] = max(y, there) if self.sign > 0 else min(y, there)
+        return _Side(points, self.sign)
+
+
+@dataclass(frozen=True)
 class _Line:
     """What one channel asks of M and B: a line on or above ``least`` and below ``most``."""
 
-    def __init__(self, least: Points, most: Points) -> None:
-        self.least, self.most = least, most
-        self.floor = _upper_hull(sorted(least.items()))
-        self.ceiling = [(x, -y) for x, y in _upper_hull(sorted((x, -y) for x, y in most.items()))]
+    least: _Side
+    most: _Side
 
     def slopes(self, shift: int) -> tuple[int, int] | list[Point]:
         """The least and greatest M for a shift, or the corners that contradict one another."""
         half = 1 << (shift - 1)
         low, high = 1, MAX_MULTIPLIER
         lowest, highest = list[Point](), list[Point]()
-        for (x0, y0), (x1, y1) in product(self.floor, self.ceiling):
+        for (x0, y0), (x1, y1) in product(self.least.corners, self.most.corners):
             run, rise = x1 - x0, (y1 - y0) * half - 1  # M * run <= rise
             if run > 0 and rise // run < high:
                 high, highest = rise // run, [(x0, y0), (x1, y1)]
@@ -61,23 +85,16 @@ class _Line:
     def heights(self, shift: int, multiplier: int) -> tuple[int, int]:
         """The least and greatest B for a shift and an M that it has."""
         half, free = 1 << (shift - 1), MAX_OFFSET
-        low = max((y * half - multiplier * x for x, y in self.floor), default=-free)
-        high = min((y * half - 1 - multiplier * x for x, y in self.ceiling), default=free)
+        low = max((y * half - multiplier * x for x, y in self.least.corners), default=-free)
+        high = min((y * half - 1 - multiplier * x for x, y in self.most.corners), default=free)
         return low, high
 
     def without(self, point: Point, low: int, high: int) -> _Line:
         """The line where the output at ``point`` need not be met; those beside it must still."""
         x, y = point
-        least, most = dict(self.least), dict(self.most)
-        if least.get(x) == y:
-            del least[x]
-            if x < high:
-                least[x + 1] = max(y, least.get(x + 1, y))
-        else:
-            del most[x]
-            if x > low:
-                most[x - 1] = min(y, most.get(x - 1, y))
-        return _Line(least, most)
+        if self.least.points.get(x) == y:
+            return _Line(self.least.without(x, low, high), self.most)
+        return _Line(self.least, self.most.without(x, low, high))
 
 
 def _upper_hull(points: Sequence[Point]) -> list[Point]:
@@ -104,7 +121,7 @@ def _line(target: Target, channel: int) -> _Line:
             least[t] = 2 * k - 1
         if t > lo:
             most.setdefault(t - 1, 2 * k - 1)
-    return _Line(least, most)
+    return _Line(_Side(least, 1), _Side(most, -1))
 
 
 def _real(target: Target) -> list[tuple[Fraction, Fraction]]:
@@ -134,9 +151,10 @@ def _clipped(value: Fraction, ends: tuple[int, int]) -> int:
 
 def _fit(target: Target, lines: Sequence[_Line], reference: str | None) -> Requant | None:
     """The smallest shift with M and B in every channel; None where there is none."""
+    real = _real(target)
     for shift in range(1, _last_shift(target) + 1):
         multipliers, offsets = list[int](), list[int]()
-        for line, (f, b) in zip(lines, _real(target), strict=True):
+        for line, (f, b) in zip(lines, real, strict=True):
             slopes = line.slopes(shift)
             if isinstance(slopes, list):
                 break

@@ -11,6 +11,9 @@ order of operations and number types of its engine (measured; see ARITHMETIC.md)
   before the last of them, Zy at the end, each step rounded to float32, then the rounding. oneDNN 3,
   PyTorch's ``onednn`` engine.
 
+* ``float32_fused``: the product with one float32 factor and Zy added to it, the sum rounded to
+  float32 once, then the rounding. ATen's global average pool, compiled to fused multiply-adds.
+
 A bias is a float in steps of the accumulator; in ``float32_chain`` it is the real one.
 
 All of them are monotone in the accumulator, which the narrow search relies on.
@@ -22,6 +25,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 from math import ceil, floor, prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +35,7 @@ from .arith import Rounding, clamp, reaches
 __all__ = ["REFERENCES", "Acc", "Bias", "Scale", "affine", "exact"]
 
 Acc = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 Scale = Fraction | tuple[Fraction, ...]  # a factor, or the factors multiplied one after another
 Bias = float | Fraction
 
@@ -67,7 +72,7 @@ def _rational_half_even(
     return low + np.searchsorted(thresholds, acc, side="right")
 
 
-def _add_rounding_once(value: npt.NDArray[np.float32], addend: float) -> npt.NDArray[np.float32]:
+def _sum_rounded_once(value: npt.NDArray[np.floating[Any]], addend: float) -> Floats:
     """float32(value + addend), as a fused multiply-add rounds: the exact sum, once.
 
     float64 may not hold the sum either. It is then rounded to odd, to whichever float64 beside it
@@ -89,7 +94,7 @@ def _float32_half_even(
     """clamp(nearbyint(float32(acc + bias) * scale) + zero_point), as FBGEMM's requantize_ does."""
     value = acc.astype(np.float32)
     if bias:
-        value = _add_rounding_once(value, float(bias))
+        value = _sum_rounded_once(value, float(bias))
     product = value * np.float32(float(exact(scale)))
     return clamp(np.rint(product).astype(np.int64) + zero_point, low, high)
 
@@ -106,9 +111,19 @@ def _float32_chain(
     return clamp(np.rint(value + np.float32(zero_point)).astype(np.int64), low, high)
 
 
+def _float32_fused(
+    acc: Acc, scale: Scale, zero_point: int, low: int, high: int, bias: Bias = 0.0
+) -> Acc:
+    """clamp(nearbyint(float32((acc + bias) * scale + zero_point))), the sum rounded once."""
+    value = _sum_rounded_once(acc.astype(np.float32), float(bias)).astype(np.float64)
+    product = value * float(np.float32(float(exact(scale))))  # float64 holds it
+    return clamp(np.rint(_sum_rounded_once(product, zero_point)).astype(np.int64), low, high)
+
+
 # By the name that network files carry: (acc, scale, zero point, low, high, bias) -> outputs.
 REFERENCES: dict[str, Callable[[Acc, Scale, int, int, int, Bias], Acc]] = {
     "half_even": _rational_half_even,
     "float32_half_even": _float32_half_even,
     "float32_chain": _float32_chain,
+    "float32_fused": _float32_fused,
 }

@@ -47,6 +47,8 @@ def expected(goal, channel, acc):
         for factor in scale:
             value = float32(value * float32(factor))
         y = round(float32(value + goal.zero_point))
+    elif goal.reference == "float32_fused":
+        y = round(float32(float32(acc) * float32(scale) + goal.zero_point))
     elif goal.reference == "float32_half_even":
         y = round(float32(float32(acc) * float32(scale))) + goal.zero_point
     else:

@@ -56,6 +56,9 @@ def expected(target, channel, acc):
             value = single(value * factor)
         value = single(single(value + bias) * scale[-1])
         y = round(single(value + target.zero_point))
+    elif target.reference == "float32_fused":
+        factor = Fraction(float(np.float32(scale)))
+        y = round(single(single(single(Fraction(acc)) + bias) * factor + target.zero_point))
     elif target.reference == "float32_half_even":
         y = round(single(single(single(Fraction(acc)) + bias) * scale)) + target.zero_point
     else:

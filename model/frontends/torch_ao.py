@@ -1,129 +1,49 @@
-"""PyTorch's eager-mode int8 networks (torch.ao.quantization): made, run, and read into integers.
+"""PyTorch's eager-mode int8 networks (torch.ao.quantization), read into integers.
 
 ``read`` gives an integer network that takes the integers of the module's QuantStub and equals
-PyTorch's own engine at every layer; what the engines compute is in ``torch_engines.py``. torch.ao
-is deprecated: it is touched in this file alone.
+PyTorch's own engine at every layer; what the engines compute is in ``torch_engines.py``, which
+modules there are in ``torch_operators.py``. ``convert`` makes such modules of float ones.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from dataclasses import dataclass, replace
-from itertools import pairwise
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.ao import quantization as ao
 from torch.ao.nn import quantized as nnq
-from torch.ao.nn.intrinsic import quantized as nniq
 
+from ..add import Add
+from ..addsearch import search_add
 from ..arith import Rounding
+from ..builder import Builder
 from ..conv import Conv2d, accumulate
-from ..dtypes import IntType
-from ..layers import Argmax, Layer, NetworkError, Tensor
+from ..layers import Layer, NetworkError, Tensor
 from ..narrow import NoMultiplierError, closest, narrow
 from ..network import QNetwork
-from ..ranges import accumulator_bounds
-from ..requant import Requant
-from ..weights import Weights
-from .torch_engines import in_force, require_engine, target_of
+from ..pool import AvgPool2d
+from ..ranges import Bounds
+from ..requant import Requant, rescale
+from ..staircase import Target, differences
+from .torch_convert import convert, pixels, quantized_state, with_state
+from .torch_engines import add_table, pool_targets, require_engine, target_of
+from .torch_operators import Answer, Held, add_input, add_step, bias_of, channels_last
+from .torch_run import Step, Value, record
 
-__all__ = ["convert", "module_trace", "pixels", "read"]
+__all__ = ["convert", "differing", "module_trace", "pixels", "read", "read_state_dict"]
 
-UINT8 = IntType(8, signed=False)
-INT8 = IntType(8, signed=True)
-SAMPLE = 1000  # images whose accumulators are counted at once
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One module's part in a run: what it took, what it gave."""
-
-    name: str
-    module: nn.Module
-    input: torch.Tensor
-    output: torch.Tensor
-
-    def refuse(self, reason: str, way_out: str) -> NetworkError:
-        return NetworkError(f"Layer {self.name!r}: {reason}; {way_out}")
+SAMPLE = 200  # images that run at once: a gigabyte of values is soon reached
 
 
-def convert(
-    net: nn.Sequential, images: npt.NDArray[np.uint8], engine: str = "x86"
-) -> nn.Sequential:
-    """Quantize a float network by torch.ao: fuse, prepare, calibrate, convert for ``engine``.
-
-    Parameters
-    ----------
-    net : a chain of Conv2d, ReLU and Flatten, as float/nets.py builds it; left as it is
-    images : uint8 (N, H, W), the calibration images; the pixel p enters as p / 255
-    engine : one of ``torch_engines.ENGINES``; its default qconfig is used
-
-    Returns the converted module: float (N, 1, H, W) -> float (N, classes). Raises NetworkError for
-    an unknown engine.
-    """
-    layers = OrderedDict(net.named_children())
-    flatten = layers.pop("flatten")
-    pairs = [list(pair) for pair in pairwise(layers) if isinstance(layers[pair[1]], nn.ReLU)]
-    ends = {"dequant": ao.DeQuantStub(), "flatten": flatten}
-    chain = nn.Sequential(OrderedDict({"quant": ao.QuantStub(), **layers, **ends}))
-    with in_force(engine):
-        fused = ao.fuse_modules(chain.eval(), pairs)  # copies
-        fused.qconfig = ao.get_default_qconfig(engine)
-        prepared = ao.prepare(fused)
-        with torch.no_grad():
-            prepared(pixels(images))
-        converted: nn.Sequential = ao.convert(prepared)
-    return converted
-
-
-def pixels(images: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """Images uint8 (N, H, W) as a network takes them: float32 (N, 1, H, W) in 0..1."""
-    return torch.from_numpy(images[:, np.newaxis].astype(np.float32) / np.float32(255))
-
-
-def _run(module: nn.Module, images: torch.Tensor) -> list[_Step]:
-    """Run a module and write down its leaves in order, checked to be one chain and nothing else."""
-    steps: list[_Step] = []
-
-    def note(name: str) -> Any:
-        def hook(leaf: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            steps.append(_Step(name, leaf, inputs[0], output))
-
-        return hook
-
-    leaves = {name: leaf for name, leaf in module.named_modules() if not any(leaf.children())}
-    handles = [
-        leaf.register_forward_hook(note(name))
-        for name, leaf in leaves.items()
-        if not isinstance(leaf, nn.Identity)  # what fusing leaves behind
-    ]
-    try:
-        with torch.no_grad():
-            result = module(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    value = images
-    for step in steps:
-        if step.input is not value:
-            way_out = (
-                "write what stands between it and the module before it as modules in one chain"
-            )
-            raise step.refuse("its input comes from no module", way_out)
-        value = step.output
-    if result is not value:
-        raise NetworkError(
-            "The module computes something after its last submodule; return that one's output"
-        )
-    return steps
-
-
-def _convolutions(steps: list[_Step]) -> list[_Step]:
-    """The convolutions between Quantize and DeQuantize. Raises NetworkError for all else."""
+def _between_stubs(steps: list[Step]) -> list[Step]:
+    """The steps from Quantize up to DeQuantize. Raises NetworkError for all else."""
     if not steps or not isinstance(steps[0].module, nnq.Quantize):
         raise NetworkError(
             "The module must start with a converted QuantStub; "
@@ -133,28 +53,44 @@ def _convolutions(steps: list[_Step]) -> list[_Step]:
     if nnq.DeQuantize not in kinds:
         raise NetworkError("The module must end with a DeQuantStub; add one after its last layer")
     end = kinds.index(nnq.DeQuantize)
-    for step in steps[1:end]:
-        if type(step.module) not in (nnq.Conv2d, nniq.ConvReLU2d):
-            raise step.refuse(
-                f"{type(step.module).__name__} is not supported",
-                "there are Conv2d and ReLU, the ReLU fused into the Conv2d by fuse_modules",
-            )
     for step in steps[end + 1 :]:
         if not isinstance(step.module, nn.Flatten):
             reason = f"{type(step.module).__name__} after the DeQuantStub stays in floats"
             raise step.refuse(reason, "move it out of the module")
-    return steps[1:end]
+    used = {value for step in steps[: end + 1] for value in step.inputs}
+    for step in steps[:end]:
+        if step.output not in used:
+            raise step.refuse("nothing comes of its output", "take it out of the module")
+    return steps[:end]
 
 
-def _identifier(name: str) -> str:
-    """A layer's name from a module's: letters, digits and underscores."""
-    text = name.replace(".", "_")
-    return text if text.isidentifier() else f"layer_{text}"
+def _assemble(steps: list[Step], name: str, answer: Answer) -> tuple[QNetwork, dict[str, Any]]:
+    """The network, its requantizations given by ``answer``, and its tensors as the run had them."""
+    first, *others = _between_stubs(steps)
+    builder = Builder(name)
+    held: dict[Value, Held] = {first.output: add_input(builder, first)}
+    values = {"image": channels_last(first.output, (1, 1, first.output.shape[1]))}
+    for step in others:
+        inputs = [held[value] for value in step.inputs if value in held]
+        if len(inputs) != len(step.inputs):
+            raise step.refuse("it takes what no layer made", "quantize once, at the start")
+        y = held[step.output] = add_step(builder, step, inputs, answer)
+        values[y.tensor.name] = channels_last(step.output, y.map)
+    if y.map != y.tensor.shape:
+        raise others[-1].refuse(
+            "the network's output is flattened channels first", "flatten behind the DeQuantStub"
+        )
+    network = builder.network()
+    last = next(reversed(values))
+    return network, {network.output if key == last else key: v for key, v in values.items()}
 
 
-def _names(convolutions: list[_Step]) -> list[str]:
-    """The tensors' names: the last one's is logits, the others' their layers'."""
-    return [*(_identifier(step.name) for step in convolutions[:-1]), "logits"]
+def _unanswered(
+    step: Step, layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds
+) -> Requant:
+    """A requantization of which only the clamp is right."""
+    assert isinstance(layer, Conv2d | AvgPool2d | Add)
+    return replace(layer.requant, multipliers=(1,) * len(inputs))
 
 
 def module_trace(module: nn.Module, images: torch.Tensor) -> dict[str, npt.NDArray[np.uint8]]:
@@ -165,89 +101,93 @@ def module_trace(module: nn.Module, images: torch.Tensor) -> dict[str, npt.NDArr
     images : float32 (N, C, H, W), as the module takes them
 
     Returns uint8 (N, H, W, C) by the name that ``read`` gives the tensor: ``image`` is what the
-    QuantStub makes of the images, and what the integer network takes.
+    QuantStub makes of the images, and what the integer network takes. What was flattened is in the
+    integer network's order, channels last.
     """
-    steps = _run(module, images)
-    convolutions = _convolutions(steps)
-    outputs = {"image": steps[0], **dict(zip(_names(convolutions), convolutions, strict=True))}
-    return {
-        name: step.output.int_repr().permute(0, 2, 3, 1).contiguous().numpy()
-        for name, step in outputs.items()
-    }
+    return _assemble(record(module, images), "trace", _unanswered)[1]
 
 
-def _tensor(name: str, step: _Step) -> Tensor:
-    """The quantized tensor that a step gives."""
-    value = step.output
-    if value.dtype != torch.quint8:
-        raise step.refuse(f"its output is {value.dtype}", "choose quint8 activations")
-    shape, scale = (*value.shape[2:], value.shape[1]), _float32(step, value.q_scale())
-    return Tensor(name, shape, UINT8, scale, value.q_zero_point())
+def _targets(
+    engine: str, step: Step, layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds
+) -> list[Target]:
+    """What the engine makes of a layer; of pools by rule, that of most channels first."""
+    if isinstance(layer, AvgPool2d):
+        whole = isinstance(step.module, nn.AdaptiveAvgPool2d)
+        last = step.inputs[0].channels_last
+        return pool_targets(layer, inputs[0], reach, whole=whole, channels_last=last)
+    assert isinstance(layer, Conv2d)
+    bias = bias_of(step)
+    target = target_of(engine, inputs[0], layer, y, reach, bias)
+    if not all(isfinite(value) for value in target.biases):
+        raise step.refuse("its scales are too small for its bias", "let an observer choose them")
+    return [target]
 
 
-def _float32(step: _Step, scale: float) -> float:
-    """Check that a scale is what the engines make of it."""
-    if float(np.float32(scale)) != scale:
-        raise step.refuse(f"its scale {scale} is no float32", "let an observer choose the scale")
-    return scale
+def _pooled(targets: list[Target]) -> Requant:
+    """The requantization of an average pool: half-up, or else by a rule with ties."""
+    first, *others = targets
+    for rule in (Rounding.HALF_UP, Rounding.HALF_EVEN, Rounding.FLOAT32):
+        try:
+            requant = narrow(first, rule)
+        except NoMultiplierError:
+            continue
+        equal = not any(differences(other, requant)[0] for other in others)
+        return requant if equal else replace(requant, reference=None)
+    return closest(first)
 
 
-def _weights(step: _Step) -> Weights:
-    weight = step.module.weight()  # (OC, IC / groups, KH, KW)
-    if weight.dtype != torch.qint8:
-        raise step.refuse(f"its weights are {weight.dtype}", "choose qint8 weights")
-    if weight.qscheme() == torch.per_channel_affine:
-        scales = weight.q_per_channel_scales().tolist()
-        zero_points = weight.q_per_channel_zero_points().tolist()
-    else:
-        scales, zero_points = [weight.q_scale()], [weight.q_zero_point()]
-    return Weights(
-        values=weight.int_repr().permute(0, 2, 3, 1).numpy(),
-        dtype=INT8,
-        scales=tuple(_float32(step, scale) for scale in scales),
-        zero_points=tuple(zero_points),
-    )
+class _Search:
+    """Answers by searching; layers that no M, B and n equal are left open, with their targets."""
+
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
+        self.open: dict[str, Target] = {}
+
+    def __call__(
+        self, step: Step, layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds
+    ) -> Requant:
+        if isinstance(layer, Add):
+            a, b = inputs
+            clamp = layer.requant.low, layer.requant.high
+            return search_add(add_table(a, b, y), a, b, y, clamp)[0]
+        targets = _targets(self.engine, step, layer, inputs, y, reach)
+        if isinstance(layer, AvgPool2d):
+            return _pooled(targets)
+        try:
+            return narrow(targets[0])
+        except NoMultiplierError:
+            self.open[layer.name] = targets[0]
+            return _unanswered(step, layer, inputs, y, reach)
 
 
-def _conv2d(step: _Step, x: Tensor, y: Tensor) -> Conv2d:
-    """The layer with a requantization still to be found."""
-    module = step.module
-    bias = module.bias()
-    if bias is not None and bias.any():
-        reason = "the engine adds its bias in float32, which no integer bias equals"
-        raise step.refuse(reason, "build it with bias=False")
-    if module.padding_mode != "zeros":
-        raise step.refuse(f"padding_mode {module.padding_mode!r} is not supported", "use 'zeros'")
-    weights = _weights(step)
-    top, left = module.padding
-    return Conv2d(
-        name=_identifier(step.name),
-        input=x.name,
-        output=y.name,
-        weights=weights,
-        bias=np.zeros(len(weights.values), dtype=np.int64),
-        requant=Requant(
-            multipliers=(1,),
-            shift=0,
-            rounding=Rounding.HALF_UP,
-            low=y.zero_point if isinstance(module, nniq.ConvReLU2d) else UINT8.qmin,
-            high=UINT8.qmax,
-        ),
-        stride=tuple(module.stride),
-        padding=(top, left, top, left),
-        dilation=tuple(module.dilation),
-        groups=module.groups,
-    )
+def _contradictory(target: Target) -> list[int]:
+    """The channels that have no M, B and n."""
+    bad = []
+    for channel in range(len(target.scales)):
+        try:
+            narrow(target.only(channel))
+        except NoMultiplierError:
+            bad.append(channel)
+    return bad
 
 
-def _seen(layer: Conv2d, x: Tensor, step: _Step) -> list[Counter[int]]:
-    """How often a run led to each accumulator, per output channel."""
-    counts = [Counter[int]() for _ in range(layer.out_channels)]
-    for part in step.input.int_repr().permute(0, 2, 3, 1).split(SAMPLE):
-        acc = accumulate(part.numpy(), layer, x.zero_point)
-        for channel, count in enumerate(counts):
-            values, times = np.unique(acc[..., channel], return_counts=True)
-            count.update(dict(zip(values.tolist(), times.tolist(), strict=True)))
+def _seen(
+    module: nn.Module, network: QNetwork, images: torch.Tensor, targets: Mapping[str, Target]
+) -> dict[str, list[Counter[int]]]:
+    """How often images lead to each accumulator of layers, in the channels that are in conflict."""
+    counts = {name: [Counter[int]() for _ in target.scales] for name, target in targets.items()}
+    channels = {name: _contradictory(target) for name, target in targets.items()}
+    for part in images.split(SAMPLE):
+        values = module_trace(module, part)
+        for layer in network.layers:
+            if layer.name in targets:
+                assert isinstance(layer, Conv2d)
+                x = network.tensors[layer.input]
+                acc = accumulate(values[x.name], layer, x.zero_point)
+                for channel in channels[layer.name]:
+                    found, times = np.unique(acc[..., channel], return_counts=True)
+                    pairs = zip(found.tolist(), times.tolist(), strict=True)
+                    counts[layer.name][channel].update(dict(pairs))
     return counts
 
 
@@ -255,14 +195,14 @@ def read(module: nn.Module, name: str, images: torch.Tensor, engine: str | None 
     """Read a converted eager-mode module into an integer network.
 
     The network's input is the integers of the module's QuantStub (``module_trace(...)["image"]``),
-    not pixels. Each layer's M and n equal the engine on every accumulator the layer can reach, and
-    the layer's ``requant.reference`` names the engine's rule; where no M and n do, they differ on
-    as few as they can, on those that ``images`` lead to last of all, ``reference`` is None and
-    ``torch_engines.differing`` counts them.
+    not pixels. Each layer's M, B and n equal the engine on every accumulator the layer can reach,
+    and the layer's ``requant.reference`` names the engine's rule (additions, equal on every pair,
+    have no name); where none do, they differ on as few as they can, on those that ``images`` lead
+    to last of all, ``reference`` is None and ``differing`` counts them.
 
     Parameters
     ----------
-    module : a chain QuantStub, Conv2d with or without fused ReLU, DeQuantStub, Flatten; converted
+    module : QuantStub, modules of ``torch_operators.py`` in any nesting, DeQuantStub; converted
     name : the network's
     images : float32 (N, C, H, W), as the module takes them; a sample of what it will meet
     engine : fbgemm, onednn or x86, for which the module was converted; by default the one in force
@@ -271,23 +211,80 @@ def read(module: nn.Module, name: str, images: torch.Tensor, engine: str | None 
     """
     engine = engine or torch.backends.quantized.engine
     require_engine(engine)
-    steps = _run(module, images)
-    convolutions = _convolutions(steps)
-    x = _tensor("image", steps[0])
-    tensors, layers = {"image": x}, list[Layer]()
-    ends = x.dtype.qmin, x.dtype.qmax
-    for step, output in zip(convolutions, _names(convolutions), strict=True):
-        y = tensors[output] = _tensor(output, step)
-        layer = _conv2d(step, x, y)
-        reach = accumulator_bounds(layer, *ends, x.zero_point)
-        target = target_of(engine, x, layer, y, reach)
-        try:
-            requant = narrow(target)
-        except NoMultiplierError:
-            requant = closest(target, seen=_seen(layer, x, step))
-        layers.append(replace(layer, requant=requant))
-        x, ends = y, (requant.low, requant.high)
-    if x.shape[:2] == (1, 1):
-        tensors["class"] = Tensor("class", (1, 1, 1), UINT8, 1.0, 0)
-        layers.append(Argmax("argmax", x.name, "class"))
-    return QNetwork(name, "image", tensors, layers)
+    search = _Search(engine)
+    network, _ = _assemble(record(module, images[:1]), name, search)
+    if not search.open:
+        return network
+    seen = _seen(module, network, images, search.open)
+    found = {layer: closest(target, seen=seen[layer]) for layer, target in search.open.items()}
+    layers = [
+        replace(layer, requant=found.get(layer.name, layer.requant))
+        if isinstance(layer, Conv2d)
+        else layer
+        for layer in network.layers
+    ]
+    return QNetwork(network.name, network.input, network.tensors, layers)
+
+
+def read_state_dict(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    net: nn.Module,
+    name: str,
+    images: torch.Tensor,
+    engine: str | None = None,
+) -> QNetwork:
+    """Read the state dict of a converted module, given the float module that it was made of.
+
+    Parameters
+    ----------
+    source : a file as torch.save writes it, read with ``weights_only=True``, or the state dict
+    net : as it was before torch.ao's prepare: with its stubs, fused; left as it is. Its qconfig is
+        the engine's default one where it has none
+    name, images, engine : as in :func:`read`
+
+    Raises NetworkError for files that are no state dict, and for those that do not fit ``net``.
+    """
+    engine = engine or torch.backends.quantized.engine
+    require_engine(engine)
+    return read(with_state(quantized_state(source), net, images[:1], engine), name, images, engine)
+
+
+def differing(
+    network: QNetwork, module: nn.Module, images: torch.Tensor, engine: str
+) -> dict[str, tuple[int, int]]:
+    """Count what a network read from a module requantizes otherwise than PyTorch's engine.
+
+    Returns {layer: (how many differ, how many there are)}: reachable accumulators over all channels
+    of convolutions and linear layers, reachable sums of average pools (once for each rule that some
+    channels have), pairs of inputs of additions.
+    """
+    layers = {layer.name: layer for layer in network.layers}
+    counts: dict[str, tuple[int, int]] = {}
+
+    def count(
+        step: Step, layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds
+    ) -> Requant:
+        made = layers[layer.name]
+        assert isinstance(made, Conv2d | AvgPool2d | Add)
+        if isinstance(made, Add):
+            counts[layer.name] = _pairs_that_differ(made, inputs, y)
+        else:
+            targets = _targets(engine, step, layer, inputs, y, reach)
+            results = [differences(target, made.requant) for target in targets]
+            counts[layer.name] = sum(d for d, _ in results), sum(n for _, n in results)
+        return made.requant
+
+    _assemble(record(module, images[:1]), network.name, count)
+    return counts
+
+
+def _pairs_that_differ(layer: Add, inputs: tuple[Tensor, ...], y: Tensor) -> tuple[int, int]:
+    a, b = inputs
+    ma, mb = layer.requant.multipliers
+    first, second = (
+        np.arange(x.dtype.qmin, x.dtype.qmax + 1, dtype=np.int64) - x.zero_point for x in (a, b)
+    )
+    product = first[:, None] * ma + second[None, :] * mb + layer.requant.offsets[0]
+    got = rescale(product, layer.requant, y.zero_point)
+    expected = np.clip(add_table(a, b, y), layer.requant.low, layer.requant.high)
+    return int((got != expected).sum()), expected.size

@@ -1,0 +1,294 @@
+"""The modules of a converted torch.ao network as integer layers.
+
+==============================  ====================================================================
+nnq.Conv2d, nniq.ConvReLU2d     weights and bias as they are; padding of zeros
+nnq.Linear, nniq.LinearReLU     behind a Flatten the weights are permuted: channels last
+MaxPool2d, AvgPool2d            without ceil_mode; padding counts in the average
+AdaptiveAvgPool2d               to one position
+nnq.QFunctional                 add and add_relu
+ReLU, nnq.ReLU6                 a clamp
+Flatten                         of everything behind the batch
+==============================  ====================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.ao.nn import quantized as nnq
+from torch.ao.nn.intrinsic import quantized as nniq
+
+from ..builder import Builder, Grid, Rescale, Window, identifier
+from ..dtypes import IntType
+from ..layers import Layer, Shape, Tensor
+from ..ranges import Bounds
+from ..requant import Requant
+from ..weights import Weights
+from .torch_engines import Bias
+from .torch_run import Step, Value
+
+__all__ = ["Answer", "Held", "add_input", "add_step", "bias_of", "channels_last"]
+
+UINT8 = IntType(8, signed=False)
+INT8 = IntType(8, signed=True)
+
+# (the step that asks, and what the builder asks) -> the requantization
+Answer = Callable[[Step, Layer, tuple[Tensor, ...], Tensor, Bounds], Requant]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A tensor of the network, and the map (H, W, C) that it was flattened from, or its own."""
+
+    tensor: Tensor
+    map: Shape
+
+
+def _float32(step: Step, scale: float) -> float:
+    """Check that a scale is what the engines make of it."""
+    if not 0 < scale < float("inf") or float(np.float32(scale)) != scale:
+        raise step.refuse(
+            f"its scale {scale} is no positive float32", "let an observer choose the scale"
+        )
+    return scale
+
+
+def _grid(step: Step) -> Grid:
+    """Where a step's output lies."""
+    value = step.output
+    if value.dtype != torch.quint8 or value.integers is None:
+        raise step.refuse(f"its output is {value.dtype}", "choose quint8 activations")
+    return Grid(UINT8, _float32(step, value.scale), value.zero_point)
+
+
+def _shape(value: Value) -> Shape:
+    """(H, W, C) of a quantized value."""
+    assert value.integers is not None
+    *extents, channels = value.integers.shape[1:]
+    height, width = extents or (1, 1)
+    return (height, width, channels)
+
+
+def channels_last(value: Value, before: Shape) -> npt.NDArray[Any]:
+    """A value's integers as the network orders them: uint8 (N, H, W, C).
+
+    before : the map that a flat value was flattened from
+    """
+    assert value.integers is not None
+    if value.integers.ndim == 4:
+        return value.integers
+    height, width, channels = before
+    maps = value.integers.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(maps).reshape(len(maps), 1, 1, height * width * channels)
+
+
+def add_input(builder: Builder, step: Step) -> Held:
+    """Declare what the QuantStub gives as the network's input."""
+    if len(step.output.shape) not in (2, 4):
+        raise step.refuse(
+            f"its output has the shape {list(step.output.shape)}", "give images (N, C, H, W)"
+        )
+    x = builder.input(_shape(step.output), _grid(step))
+    return Held(x, x.shape)
+
+
+def _weights(step: Step, before: Shape) -> Weights:
+    """A layer's weights, channels last; those of a linear layer in the order of ``Flatten``."""
+    weight = step.module.weight()  # (OC, IC / groups, KH, KW) or (OC, F)
+    if weight.dtype != torch.qint8:
+        raise step.refuse(f"its weights are {weight.dtype}", "choose qint8 weights")
+    if weight.qscheme() == torch.per_channel_affine:
+        scales = weight.q_per_channel_scales().tolist()
+        zero_points = weight.q_per_channel_zero_points().tolist()
+    else:
+        scales, zero_points = [weight.q_scale()], [weight.q_zero_point()]
+    values = weight.int_repr().numpy()
+    if values.ndim == 2:
+        height, width, channels = before
+        maps = values.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+        last = maps.reshape(len(values), 1, 1, values.shape[1])
+    else:
+        last = values.transpose(0, 2, 3, 1)
+    return Weights(
+        values=last,
+        dtype=INT8,
+        scales=tuple(_float32(step, scale) for scale in scales),
+        zero_points=tuple(zero_points),
+    )
+
+
+def bias_of(step: Step) -> Bias | None:
+    """A layer's bias; None where there is none, or all of it is 0."""
+    bias = step.module.bias()
+    if bias is None or not bias.any():
+        return None
+    if not bias.isfinite().all():
+        raise step.refuse("its bias is not finite", "save the module again")
+    per_channel = step.module.weight().qscheme() == torch.per_channel_affine
+    return Bias(bias.detach().numpy().astype(np.float32), per_channel)
+
+
+def _rescale(step: Step, answer: Answer) -> Rescale:
+    return lambda layer, inputs, y, reach: answer(step, layer, inputs, y, reach)
+
+
+def _conv2d(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
+    module = step.module
+    if module.padding_mode != "zeros":
+        raise step.refuse(f"padding_mode {module.padding_mode!r} is not supported", "use 'zeros'")
+    grid, weights = _grid(step), _weights(step, x.map)
+    top, left = module.padding
+    y = builder.conv2d(
+        identifier(step.name),
+        x.tensor,
+        weights,
+        np.zeros(len(weights.values), dtype=np.int64),
+        grid,
+        _rescale(step, answer),
+        window=Window(tuple(module.stride), (top, left, top, left), tuple(module.dilation)),
+        groups=module.groups,
+        clamp=_clamp(grid, isinstance(module, nniq.ConvReLU2d)),
+    )
+    return Held(y, y.shape)
+
+
+def _linear(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
+    grid = _grid(step)
+    if len(step.output.shape) != 2:
+        raise step.refuse(
+            f"its output has the shape {list(step.output.shape)}", "put nn.Flatten before it"
+        )
+    weights = _weights(step, x.map)
+    y = builder.linear(
+        identifier(step.name),
+        x.tensor,
+        weights,
+        np.zeros(len(weights.values), dtype=np.int64),
+        grid,
+        _rescale(step, answer),
+        clamp=_clamp(grid, isinstance(step.module, nniq.LinearReLU)),
+    )
+    return Held(y, y.shape)
+
+
+def _clamp(grid: Grid, relu: bool) -> tuple[int, int]:
+    return (grid.zero_point if relu else UINT8.qmin), UINT8.qmax
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = value if isinstance(value, tuple | list) else (value, value)
+    return int(first), int(second)
+
+
+def _window(step: Step) -> tuple[tuple[int, int], Window]:
+    """A pool's kernel, and how it slides."""
+    module = step.module
+    if module.ceil_mode:
+        raise step.refuse("ceil_mode is not supported", "pad the map instead")
+    if _pair(getattr(module, "dilation", 1)) != (1, 1):
+        raise step.refuse("a dilated pool is not supported", "use dilation=1")
+    kernel = _pair(module.kernel_size)
+    (sy, sx), (top, left) = _pair(module.stride), _pair(module.padding)
+    return kernel, Window((sy, sx), (top, left, top, left))
+
+
+def _max_pool(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
+    kernel, window = _window(step)
+    y = builder.max_pool2d(identifier(step.name), x.tensor, kernel, window)
+    return Held(y, y.shape)
+
+
+def _avg_pool(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
+    module = step.module
+    if isinstance(module, nn.AdaptiveAvgPool2d):
+        if step.output.shape[2:] != (1, 1):
+            raise step.refuse(
+                f"its output has the shape {list(step.output.shape)}", "use AdaptiveAvgPool2d(1)"
+            )
+        if not step.inputs[0].channels_last:
+            raise step.refuse(
+                "it averages channels-first memory, which PyTorch rounds by another rule",
+                "put a convolution before it, or AvgPool2d in its place",
+            )
+        kernel, window = x.tensor.shape[:2], Window()
+    else:
+        kernel, window = _window(step)
+        if not module.count_include_pad and any(window.padding):
+            raise step.refuse("count_include_pad=False is not supported", "let the padding count")
+        if module.divisor_override is not None:
+            raise step.refuse("divisor_override is not supported", "leave it out")
+    grid = _grid(step)
+    name, rescale = identifier(step.name), _rescale(step, answer)
+    y = builder.avg_pool2d(name, x.tensor, kernel, window, grid, rescale)
+    return Held(y, y.shape)
+
+
+def _relu(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
+    grid, high = _grid(step), UINT8.qmax
+    if isinstance(step.module, nnq.ReLU6):
+        six = torch.quantize_per_tensor(
+            torch.tensor([6.0]), grid.scale, grid.zero_point, torch.quint8
+        )
+        high = int(six.int_repr())
+    y = builder.relu(identifier(step.name), x.tensor, grid.zero_point, high)
+    return replace(x, tensor=y)
+
+
+def _flatten(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
+    if len(step.output.shape) != 2:
+        raise step.refuse(
+            f"its output has the shape {list(step.output.shape)}", "flatten all but the batch"
+        )
+    return Held(builder.flatten(identifier(step.name), x.tensor), x.map)
+
+
+def _add(builder: Builder, step: Step, a: Held, b: Held, answer: Answer) -> Held:
+    if step.function not in ("add", "add_relu"):
+        raise step.refuse(f"{step.function} of a FloatFunctional is not supported", "use add")
+    if a.map != b.map or a.tensor.shape != b.tensor.shape:
+        raise step.refuse(
+            f"its inputs have the shapes {list(a.map)} and {list(b.map)}", "add equal shapes"
+        )
+    grid = _grid(step)
+    y = builder.add(
+        identifier(step.name),
+        a.tensor,
+        b.tensor,
+        grid,
+        _rescale(step, answer),
+        clamp=_clamp(grid, step.function == "add_relu"),
+    )
+    return Held(y, a.map)
+
+
+OPERATORS: dict[type[nn.Module], Callable[..., Held]] = {
+    nnq.Conv2d: _conv2d,
+    nniq.ConvReLU2d: _conv2d,
+    nnq.Linear: _linear,
+    nniq.LinearReLU: _linear,
+    nn.MaxPool2d: _max_pool,
+    nn.AvgPool2d: _avg_pool,
+    nn.AdaptiveAvgPool2d: _avg_pool,
+    nn.ReLU: _relu,
+    nnq.ReLU6: _relu,
+    nn.Flatten: _flatten,
+    nnq.QFunctional: _add,
+}
+
+
+def add_step(builder: Builder, step: Step, inputs: list[Held], answer: Answer) -> Held:
+    """Add what a step does. Raises NetworkError, naming the layer, where it is not supported."""
+    kind = type(step.module)
+    if kind not in OPERATORS:
+        raise step.refuse(
+            f"{kind.__name__} is not supported",
+            "there are Conv2d, Linear, ReLU, ReLU6, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, "
+            "Flatten, Dropout and FloatFunctional's add, batch norm fused by fuse_modules",
+        )
+    return OPERATORS[kind](builder, step, *inputs, answer)
