@@ -241,12 +241,49 @@ def by_hand(forward, shape=(1, 4, 4), **buffers):
 
 Q = torch.ops.quantized_decomposed
 INT8 = (-128, 127, torch.int8)
+UINT7 = (0, 127, torch.uint8)
 
 
 def on_grid(x, scale=0.5, zero_point=3, dtype=INT8):
     """Quantized, and back."""
     q = Q.quantize_per_tensor(x, scale, zero_point, *dtype)
     return Q.dequantize_per_tensor(q, scale, zero_point, *dtype)
+
+
+def test_quantizations_wherever_they_stand(seed):
+    """Clips, pools and flattenings before and behind them, and what has two grids."""
+
+    def forward(net, x):
+        x = on_grid(torch.clamp(nn.functional.max_pool2d(x, 2), min=-1.0), 0.02, 100, UINT7)
+        weights = Q.dequantize_per_tensor(net.w, 0.03, 6, 0, 15, torch.uint8)
+        bias = Q.dequantize_per_tensor(net.b, 0.0005, 0, -(2**31), 2**31 - 1, torch.int32)
+        x = nn.functional.conv2d(x, weights, bias, padding=1)
+        x = on_grid(nn.functional.hardtanh(nn.functional.max_pool2d(x, 2), -1.0, 6.0), 0.1, 7)
+        x = torch.relu(x)  # stays on the grid without being quantized again
+        scales = Q.dequantize_per_channel(net.w2, net.scales, None, 0, -127, 127, torch.int8)
+        x = on_grid(nn.functional.conv2d(x, scales), 0.25, -9)
+        x = on_grid(nn.functional.hardtanh(x, -2.0, 3.0), 0.25, -9)
+        x = on_grid(on_grid(x.flatten(1), 0.125, 4), 0.1875, 3)
+        weights = Q.dequantize_per_tensor(net.w3, 0.01, 0, *INT8)
+        return on_grid(nn.functional.linear(x, weights))
+
+    rng = np.random.default_rng(seed)
+    program = by_hand(
+        forward,
+        (2, 20, 24),
+        w=rng.integers(0, 16, (4, 2, 3, 3), np.uint8),
+        b=rng.integers(-3000, 3000, 4, np.int32),
+        w2=rng.integers(-127, 128, (3, 4, 2, 2), np.int8),
+        scales=np.float32([0.012, 0.008, 0.01]),
+        w3=rng.integers(-128, 128, (6, 3 * 4 * 5), np.int8),
+    )
+    net = check(program, images_of((2, 20, 24), seed, 4) * 3)
+    assert str(net.tensors["image"].dtype) == "uint7"
+    assert str(net.layers[2].weights.dtype) == "uint4"
+    assert [layer.kind for layer in net.layers] == [
+        "max_pool2d", "relu", "conv2d", "max_pool2d", "relu", "relu", "conv2d", "relu",
+        "flatten", "avg_pool2d", "avg_pool2d", "linear", "argmax",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

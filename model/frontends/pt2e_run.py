@@ -80,7 +80,17 @@ def _run(found: Reading, images: torch.Tensor, exact: bool) -> dict[str, torch.T
             env[node.name] = operators.get(str(node.target), node.target)(*args, **kwargs)
             if node.name in found.tensors:
                 integers[found.tensors[node.name]] = env[node.name]
+    if found.network.input not in integers:  # it is quantized behind a pool, or clipped
+        integers[found.network.input] = _image(found, env[str(image)])
     return integers
+
+
+def _image(found: Reading, images: torch.Tensor) -> torch.Tensor:
+    """The integers that the network takes, from real images."""
+    tensor = found.network.tensors[found.network.input]
+    dtype = torch.int8 if tensor.dtype.signed else torch.uint8
+    low, high = tensor.dtype.qmin, tensor.dtype.qmax
+    return _quantize(images.double(), tensor.scale, tensor.zero_point, low, high, dtype)
 
 
 def _stored(program: torch.export.ExportedProgram) -> dict[str, Any]:
@@ -111,14 +121,15 @@ def _dequantize(
 def _dequantize_per_channel(
     q: torch.Tensor,
     scales: torch.Tensor,
-    zero_points: torch.Tensor,
+    zero_points: torch.Tensor | None,
     axis: int,
     low: int,
     high: int,
     dtype: torch.dtype,
 ) -> torch.Tensor:
     shape = [-1 if index == axis else 1 for index in range(q.ndim)]
-    return (q.double() - zero_points.reshape(shape)) * scales.reshape(shape).double()
+    centered = q.double() if zero_points is None else q.double() - zero_points.reshape(shape)
+    return centered * scales.reshape(shape).double()
 
 
 EXACT: dict[str, Callable[..., torch.Tensor]] = {
