@@ -258,7 +258,7 @@ def test_quantizations_wherever_they_stand(seed):
         weights = Q.dequantize_per_tensor(net.w, 0.03, 6, 0, 15, torch.uint8)
         bias = Q.dequantize_per_tensor(net.b, 0.0005, 0, -(2**31), 2**31 - 1, torch.int32)
         x = nn.functional.conv2d(x, weights, bias, padding=1)
-        x = on_grid(nn.functional.hardtanh(nn.functional.max_pool2d(x, 2), -1.0, 6.0), 0.1, 7)
+        x = on_grid(nn.functional.hardtanh(nn.functional.max_pool2d(x, 2), -1.0, 2.0), 0.1, 7)
         x = torch.relu(x)  # stays on the grid without being quantized again
         scales = Q.dequantize_per_channel(net.w2, net.scales, None, 0, -127, 127, torch.int8)
         x = on_grid(nn.functional.conv2d(x, scales), 0.25, -9)

@@ -14,7 +14,7 @@ ties to even there, all go up, and ``reference`` is None.
 
 Run by PyTorch the program computes in float32, whose rounding errors (of sums, of the dequantized
 weights, of the reciprocal of Sy) move values that lie within some 2**-20 of a tie, and break the
-exact ties of average pools and additions by chance: ``trace`` gives both, tests count them.
+exact ties of average pools and additions by chance; ``pt2e_run.trace`` runs a program both ways.
 
 Supported are the operators of ``torch_export.py``, between quantizations per tensor of 2 to 8 bits;
 weights per tensor or per output channel. torchao is needed to make such programs, not to read them.

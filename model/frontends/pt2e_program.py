@@ -52,13 +52,6 @@ class QuantizedArray:
     scales: tuple[float, ...]
     zero_points: tuple[int, ...]
 
-    def real(self) -> npt.NDArray[np.float64]:
-        """The real values, exact where they have at most 53 bits."""
-        axes = (-1, *(1,) * (self.values.ndim - 1))
-        centered = self.values - np.array(self.zero_points).reshape(axes)
-        product: npt.NDArray[np.float64] = centered * np.array(self.scales).reshape(axes)
-        return product
-
     def fractions(self) -> list[Fraction]:
         """The real values of a vector, exactly."""
         count = len(self.values)
@@ -132,7 +125,7 @@ class ProgramReader(Reader):
     def constant(self, value: Any, node: torch.fx.Node) -> npt.NDArray[np.float64]:
         found = self.quantized.get(getattr(value, "name", ""))
         if found is not None:
-            return found.real()
+            return found.values.astype(np.float64)  # for its shape; put() has the integers
         weighted = str(node.target).removeprefix("aten.") in WEIGHTED
         if weighted and value is arguments(node)[1]:
             raise self.refuse(
