@@ -11,12 +11,17 @@ pytest.importorskip("onnxruntime")
 import onnx
 import onnxruntime
 from onnxgen import Model, differing, images, quantized
+from tercet.model.add import Add
+from tercet.model.arith import Rounding
 from tercet.model.data import fit_to, mnist, training_digits
 from tercet.model.float import nets
 from tercet.model.frontends.onnx import read
+from tercet.model.frontends.onnx_arithmetic import added
 from tercet.model.frontends.onnx_session import session_trace
-from tercet.model.layers import NetworkError
+from tercet.model.frontends.onnx_values import UINT8
+from tercet.model.layers import NetworkError, Tensor
 from tercet.model.netfile import dumps, loads
+from tercet.model.requant import Requant
 
 CONFIGURATIONS = {
     "qdq": {},
@@ -96,6 +101,20 @@ def test_the_output_equals_a_default_session_with_nothing_added(seed, tmp_path, 
     np.testing.assert_array_equal(real, expected)
 
 
+def test_additions_with_many_ties_are_refused_unless_inexact_is_asked_for():
+    a, b, y = (Tensor(name, (1, 1, 1), UINT8, 0.1, 3) for name in "aby")
+    y = replace(y, scale=0.2)
+    layer = Add("add", "a", "y", other="b", requant=Requant((1, 1), 0, Rounding.HALF_UP, 0, 255))
+    none = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    with pytest.raises(
+        ValueError,
+        match=r"^\d{4,5} of 65536 pairs of inputs add up to a tie that ONNX Runtime's float "
+        r"rounding errors decide; calibrate to other scales, or read it with inexact=True$",
+    ):
+        added(inexact=False)(layer, (a, b), y, none)
+    assert added(inexact=True)(layer, (a, b), y, none).low == 0
+
+
 def test_a_planted_fault_is_found(seed, tmp_path):
     rng = np.random.default_rng(seed)
     model = Model(rng, (2, 12, 11))
@@ -126,13 +145,13 @@ def test_average_pools_in_operator_form_equal_onnx_runtime(seed, tmp_path):
 def test_average_pools_with_ties_are_refused_unless_inexact_is_asked_for(seed, tmp_path):
     rng = np.random.default_rng(seed)
     model = Model(rng, (2, 12, 12))
-    x = model.conv("x", (3, 2, 3, 3))
+    x = model.node("Relu", model.conv("x", (3, 2, 3, 3)))
     y = model.node("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
     batch = images(rng, model.shape, 200)
-    source = quantized(model.proto(y), tmp_path, batch)
+    source = quantized(model.proto(y), tmp_path, batch[4:])
     with pytest.raises(
         NetworkError,
-        match=r"^Layer 'averagepool1': 255 of 1021 sums lie so close to a tie that ONNX Runtime's "
+        match=r"^Layer 'averagepool2': 255 of 1021 sums lie so close to a tie that ONNX Runtime's "
         r"float rounding errors decide; quantize in operator form \(QuantFormat\.QOperator\), "
         r"which gives the pool a scale of its own, or read it with inexact=True$",
     ):

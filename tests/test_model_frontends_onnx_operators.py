@@ -163,6 +163,17 @@ def test_every_pair_of_an_addition_equals_onnx_runtime(seed, dtype):
         np.testing.assert_array_equal(add_table(a, b, y), every_pair_in_onnx_runtime(a, b, y))
 
 
+def test_two_quantizations_that_onnx_runtime_merges_are_refused(seed):
+    model = Model(np.random.default_rng(seed), (2, 4, 4))
+    x = grid(model, grid(model, grid(model, "x", 0.01, 0), 0.01, 0), 0.02, 5)
+    with pytest.raises(
+        NetworkError,
+        match=r"^Node 'quantizelinear4' \(QuantizeLinear\): ONNX Runtime merges it with "
+        r"Node 'quantizelinear2' \(QuantizeLinear\); remove one of the two$",
+    ):
+        read(model.proto(model.node("MaxPool", x, kernel_shape=[2, 2])).SerializeToString())
+
+
 @pytest.mark.parametrize("form", ["QDQ", "QOperator"])
 def test_a_constant_summand_is_refused(seed, tmp_path, form):
     rng = np.random.default_rng(seed)

@@ -38,8 +38,8 @@ def read(source: str | Path | bytes, name: str | None = None, *, inexact: bool =
     ----------
     source : the path of a model, or its bytes; nothing but these is read
     name : the network's; by default the file's, or the graph's
-    inexact : accept average pools and additions with ties that ONNX Runtime's rounding errors
-        decide; everything else equals it on every element
+    inexact : accept average pools and additions with many ties, which ONNX Runtime's rounding
+        errors decide; what else may differ, and how seldom, is in ``ARITHMETIC.md``
 
     Raises NetworkError that names the node, the reason and a way out for what cannot be read.
     """
