@@ -10,7 +10,8 @@ it in ``requant.offsets``, and M, B and n equal the exact value on every sum in 
 ``requant.reference`` is ``half_even`` (``pt2e_rescale.py``). An average pool divides before its one
 rounding, an addition rounds its sum once. The one exception is an average whose factor is not
 dyadic and which meets exact ties (36 positions, input and output of one scale): no M, B and n give
-ties to even there, all go up, and ``reference`` is None.
+ties to even there, all go up, and ``reference`` is None; it is None too where 31 bits of M do not
+suffice, as for scores of far more than 8 bits, and M, B and n are then the closest.
 
 Run by PyTorch the program computes in float32, whose rounding errors (of sums, of the dequantized
 weights, of the reciprocal of Sy) move values that lie within some 2**-20 of a tie, and break the
