@@ -5,6 +5,7 @@
 #: make plan NET=plain                     cycles, multipliers and ROM bits before any simulation
 #: make synth NET=plain TARGET=ecp5        what Yosys makes of it: ecp5, ice40, xilinx
 #: make bench                              a table of speeds
+#: make accuracy                           docs/accuracy.md: what each width costs each network
 #: make lint                               ruff and mypy
 #: make check                              lint and test
 #: make clean                              remove what was built; .venv stays
@@ -22,7 +23,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --no-compile --constraint constraints.txt
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 
-.PHONY: help setup sim test verilog plan synth bench lint check clean icarus verilator
+.PHONY: help setup sim test verilog plan synth bench accuracy lint check clean icarus verilator
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -44,6 +45,9 @@ synth: .venv/.sim
 
 bench: .venv/.test verilator icarus
 	@$(BIN)/tercet bench
+
+accuracy: .venv/.test
+	@$(BIN)/tercet accuracy
 
 lint: .venv/.lint
 	@$(BIN)/ruff check .

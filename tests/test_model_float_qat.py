@@ -6,8 +6,11 @@ from tercet.model.layers import NetworkError
 from tercet.model.netfile import dumps
 
 torch = pytest.importorskip("torch")
-from tercet.model.float.qat import QatNet, Training  # noqa: E402
+from tercet.model.float.execute import trace  # noqa: E402
+from tercet.model.float.graph import fold, fuse  # noqa: E402
+from tercet.model.float.qat import QatNet  # noqa: E402
 from tercet.model.float.quantize import Options, Schemes  # noqa: E402
+from tercet.model.float.recipe import Training  # noqa: E402
 from tercet.model.float.schemes import Scheme  # noqa: E402
 from tercet.model.frontends.torch_export import graph_of  # noqa: E402
 from torch import nn  # noqa: E402
@@ -165,9 +168,6 @@ def test_delayed_quantization_is_the_float_network(seed):
     graph = random_graph(seed)
     net = QatNet.of(graph, pixels(seed, 20), options(2), Training(delay=1, freeze=0))
     images = torch.from_numpy(pixels(seed + 1, 5).transpose(0, 3, 1, 2) / 255).float()
-    from tercet.model.float.execute import trace
-    from tercet.model.float.graph import fold, fuse
-
     exact = trace(fold(fuse(graph)), images)["fc"].flatten(1)
     torch.testing.assert_close(net(images), exact, rtol=1e-4, atol=1e-4)
     assert (net(images) - exact).abs().max() > 0.01

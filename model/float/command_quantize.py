@@ -10,10 +10,12 @@ from the shipped checkpoints, byte for byte on any machine.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -45,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--net", metavar="NET", help=f"the network it must be, one of {', '.join(NETS)}")
     add("-o", "--output", type=Path, metavar="FILE", help="the network file (default: NET.json)")
     add_scheme_arguments(parser)
+    add_image_arguments(parser)
     add(
         "--multiplier-bits",
         type=int,
@@ -61,6 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     numbers: dict[str, Any] = {"type": float, "nargs": "+", "metavar": "X"}
     add("--mean", default=[0.0], help="the network expects pixels less this, of 0..1", **numbers)
     add("--std", default=[1.0], help="and divided by this; one number or one a channel", **numbers)
+
+
+def add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare which images serve; :func:`images_of` and :func:`calibration_of` read it."""
+    add = parser.add_argument
     add(
         "--images",
         type=int,
@@ -68,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="training images to calibrate on (default: %(default)s)",
     )
     add("--test-images", type=int, help="images to measure accuracy on (default: all there are)")
-    add("--seed", type=int, default=0, help="of the choice of images (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of all that is random (default: %(default)s)")
 
 
 def add_scheme_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,6 +135,17 @@ def schemes_of(args: argparse.Namespace, bits_w: int, bits_a: int) -> Schemes:
 
 def options_of(args: argparse.Namespace) -> Options:
     """What the arguments ask for. Raises NetworkError."""
+    return replace(
+        chosen_schemes(args),
+        multiplier_bits=args.multiplier_bits,
+        rounding=Rounding(args.rounding),
+        mean=args.mean,
+        std=args.std,
+    )
+
+
+def chosen_schemes(args: argparse.Namespace) -> Options:
+    """The schemes that the arguments ask for, all else as usual. Raises NetworkError."""
     layers = {}
     for text in args.layer:
         name, _, bits = text.partition("=")
@@ -137,14 +156,7 @@ def options_of(args: argparse.Namespace) -> Options:
                 f"--layer must be NAME=W,A such as conv1=8,8, not {text!r}"
             ) from None
         layers[name] = schemes_of(args, bits_w, bits_a)
-    return Options(
-        schemes=schemes_of(args, args.bits_w, args.bits_a),
-        layers=layers,
-        multiplier_bits=args.multiplier_bits,
-        rounding=Rounding(args.rounding),
-        mean=args.mean,
-        std=args.std,
-    )
+    return Options(schemes=schemes_of(args, args.bits_w, args.bits_a), layers=layers)
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
@@ -152,18 +164,53 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     if args.net is not None:
         net_of(args.net)
     options = options_of(args)
-    if not 0 <= args.seed < 1 << 32:
-        raise NetworkError(f"seed must be 0 to {(1 << 32) - 1}, not {args.seed}")
+    require_seed(args.seed)
     checkpoint = checkpoint_of(args)
-    shape = input_shape_of(checkpoint.network)
-    digits, test = training_digits(), mnist("test")
-    test = test if args.test_images is None else test.first(args.test_images)
-    images = fit_to(calibration_images(digits.images, args.images, args.seed), shape)
+    digits, test = images_of(args)
+    images = calibration_of(args, checkpoint, digits)
     graph = checkpoint.graph()
     network = _quantized(graph, images, options)
     output = args.output or Path(f"{network.name}.json")
+    folded, _ = prepare(graph, options)
+    return written(network, output, folded, checkpoint, options, images, test), True
+
+
+def require_seed(seed: int) -> None:
+    """Raise NetworkError for a seed that numpy would not take."""
+    if not 0 <= seed < 1 << 32:
+        raise NetworkError(f"seed must be 0 to {(1 << 32) - 1}, not {seed}")
+
+
+def images_of(args: argparse.Namespace) -> tuple[Digits, Digits]:
+    """The training images, and those to measure on. Raises DataError."""
+    digits, test = training_digits(), mnist("test")
+    return digits, test if args.test_images is None else test.first(args.test_images)
+
+
+def calibration_of(
+    args: argparse.Namespace, checkpoint: Checkpoint, digits: Digits
+) -> npt.NDArray[np.uint8]:
+    """The images to calibrate on, (N, H, W, C). Raises NetworkError."""
+    shape = input_shape_of(checkpoint.network)
+    return fit_to(calibration_images(digits.images, args.images, args.seed), shape)
+
+
+def written(
+    network: QNetwork,
+    output: Path,
+    graph: Graph,
+    checkpoint: Checkpoint,
+    options: Options,
+    images: npt.NDArray[np.uint8],
+    test: Digits,
+) -> dict[str, Any]:
+    """Write the network, show what became of each layer and of the accuracy; the facts.
+
+    graph : folded, what the network was made from
+    images : (N, H, W, C), of which the first are what the layers are measured on
+    """
     netfile.save(network, output)
-    layers = layer_facts(network, prepare(graph, options)[0], images[:MEASURED])
+    layers = layer_facts(network, graph, images[:MEASURED])
     figures = accuracies(network, checkpoint, test, options)
     console = Console(width=max(Console().width, TABLE_WIDTH), highlight=False)
     console.print(layer_table(layers))
@@ -175,7 +222,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         markup=False,
         soft_wrap=True,
     )
-    return {"network": network.name, "file": str(output), "layers": layers, **figures}, True
+    return {"network": network.name, "file": str(output), "layers": layers, **figures}
 
 
 def checkpoint_of(args: argparse.Namespace) -> Checkpoint:

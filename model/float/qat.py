@@ -14,7 +14,7 @@ only within 2**-50 of a tie that is none. In float32, the values within about 2*
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from ..builder import Grid
-from ..layers import NetworkError, in_layer
+from ..layers import in_layer
 from ..network import QNetwork
 from . import graph as g
 from .execute import clip, unweighted, weighted
@@ -35,30 +35,12 @@ from .lower import clamp_of, has_grid, lower
 from .qat_layers import FoldedLayer, GraphLayer
 from .qat_rescale import half_even
 from .quantize import Options, entered, observed
+from .recipe import Training
 from .schemes import PIXELS, quantize_bias
 
-__all__ = ["QatNet", "Training"]
+__all__ = ["QatNet"]
 
 Tensors = dict[str, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Training:
-    """How fake quantization comes in while training.
-
-    delay : steps without it
-    freeze : the step from which statistics, ranges and learned steps stay; None for never
-    learned : whether steps are learned instead of observed
-    """
-
-    delay: int = 0
-    freeze: int | None = None
-    learned: bool = False
-
-    def __post_init__(self) -> None:
-        for what, steps in (("delay", self.delay), ("freeze", self.freeze or 0)):
-            if steps < 0:
-                raise NetworkError(f"{what} must be a number of steps, 0 or more, not {steps}")
 
 
 class QatNet(nn.Module):
@@ -170,23 +152,27 @@ class QatNet(nn.Module):
                 grids[name] = quantizer.grid()
         return grids
 
+    def folded(self) -> Graph:
+        """The float network as trained: weights real, batch norm folded in."""
+        nodes: list[Node] = []
+        for node in self.graph.nodes:
+            if isinstance(node, g.Weighted):
+                weight, bias = self._layers[node.name].numbers()
+                node = replace(node, weight=weight, bias=bias, norm=None)
+            nodes.append(node)
+        return Graph(self.graph.name, self.graph.shape, tuple(nodes))
+
     def lower(self) -> QNetwork:
         """The integer network: multipliers as in ``qat_rescale``.
 
         Raises NetworkError that names the layer where a range is empty, a bias does not fit, or
         the network cannot be made of integers.
         """
-        nodes: list[Node] = []
         weights = {}
-        for node in self.graph.nodes:
-            if isinstance(node, g.Weighted):
-                weight, bias = self._layers[node.name].numbers()
-                with in_layer(node.name):
-                    weights[node.name] = self._layers[node.name].integers()
-                node = replace(node, weight=weight, bias=bias, norm=None)
-            nodes.append(node)
-        folded = Graph(self.graph.name, self.graph.shape, tuple(nodes))
-        return lower(folded, self.grids(), weights, half_even())
+        for name, layer in self._layers.items():
+            with in_layer(name):
+                weights[name] = layer.integers()
+        return lower(self.folded(), self.grids(), weights, half_even())
 
     def source_of(self, tensor: str) -> str:
         """The tensor whose grid ``tensor`` is on: itself, or what pools and clips passed on."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..layers import NetworkError
 
-__all__ = ["RECIPES", "CopiesRecipe", "Recipe"]
+__all__ = ["RECIPES", "CopiesRecipe", "QatRecipe", "Recipe", "Training"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,59 @@ class CopiesRecipe:
             raise NetworkError(
                 f"finalists must number at most the {self.copies} copies, not {self.finalists}"
             )
+
+
+@dataclass(frozen=True)
+class Training:
+    """How fake quantization comes in while training.
+
+    delay : steps without it
+    freeze : the step from which statistics, ranges and learned steps stay; None for never
+    learned : whether steps are learned instead of observed
+    """
+
+    delay: int = 0
+    freeze: int | None = None
+    learned: bool = False
+
+    def __post_init__(self) -> None:
+        for what, steps in (("delay", self.delay), ("freeze", self.freeze or 0)):
+            if steps < 0:
+                raise NetworkError(f"{what} must be a number of steps, 0 or more, not {steps}")
+
+
+@dataclass(frozen=True)
+class QatRecipe:
+    """How a checkpoint is fine-tuned: Adam, its rate falling to 0 along a cosine.
+
+    Parameters
+    ----------
+    epochs : passes over the training images; 0 is mere quantization
+    rate : Adam's learning rate at the start
+    batch : images
+    augmentation : as in ``train_common.augment``, 0 for none
+    distillation : the part of the loss that is the cross entropy to the float network's
+        probabilities instead of the labels, 0 to 1 (Hinton, Vinyals and Dean, "Distilling the
+        Knowledge in a Neural Network", 2015)
+    """
+
+    epochs: int = 2
+    rate: float = 3e-4
+    batch: int = 64
+    augmentation: float = 0.5
+    distillation: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0 or self.batch < 1:
+            raise NetworkError(
+                f"epochs must be 0 or more and batch at least 1, not {self.epochs} and {self.batch}"
+            )
+        if not 0 < self.rate < 1:
+            raise NetworkError(f"rate must lie between 0 and 1, not {self.rate}")
+        if not 0 <= self.augmentation <= 10:
+            raise NetworkError(f"augmentation must be 0 to 10, not {self.augmentation}")
+        if not 0 <= self.distillation <= 1:
+            raise NetworkError(f"distillation must be 0 to 1, not {self.distillation}")
 
 
 def _refuse_below_1(recipe: Recipe | CopiesRecipe, *names: str) -> None:

@@ -1,0 +1,77 @@
+"""``tercet accuracy``: what quantization costs each network, as the document docs/accuracy.md."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ..files import write_all
+from ..layers import NetworkError
+from .accuracy import WIDTHS, cells, facts_of
+from .accuracy_document import markdown, svg
+from .nets import NETS, net_of
+
+HELP = "measure every network at several widths, quantized and fine-tuned"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("docs/accuracy.md"),
+        metavar="FILE",
+        help="the document; a picture goes beside it (default: %(default)s)",
+    )
+    add("--nets", nargs="+", default=list(NETS), metavar="NET", help="(default: all)")
+    add(
+        "--bits",
+        nargs="+",
+        type=int,
+        choices=WIDTHS,
+        default=list(WIDTHS),
+        help="of weights and activations (default: all)",
+    )
+    add(
+        "--work",
+        type=Path,
+        default=Path("build/accuracy"),
+        metavar="DIR",
+        help="keeps figures, so that an interrupted run goes on (default: %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Make every figure that is not there yet, then write the document."""
+    for name in args.nets:
+        net_of(name)
+    picture = args.output.with_suffix(".svg")
+    try:
+        args.work.mkdir(parents=True, exist_ok=True)
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        made = []
+        wanted = cells(args.nets, args.bits)
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        for number, cell in enumerate(wanted, start=1):
+            console.print(f"{number} of {len(wanted)}: {cell.command}", markup=False)
+            made.append((cell, facts_of(cell, args.work)))
+        write_all({args.output: markdown(made, picture.name), picture: svg(made)})
+    except OSError as error:
+        raise NetworkError(
+            f"The document {args.output} cannot be written: {error.strerror}"
+        ) from None
+    Console(soft_wrap=True, highlight=False).print(
+        f"{len(made)} figures of {len(args.nets)} networks -> {args.output}", markup=False
+    )
+    kept = ("network", "bits", "command", "float_accuracy", "int_accuracy", "images")
+    more = ("validation_accuracy", "epoch", "unproven")
+    return {
+        "cells": [
+            {name: facts[name] for name in (*kept, *more) if name in facts} for _, facts in made
+        ]
+    }, True

@@ -1,0 +1,123 @@
+"""``tercet qat``: a checkpoint, fine-tuned with fake quantization, to an integer network."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..add import Add
+from ..conv import Conv2d
+from ..layers import NetworkError
+from ..network import QNetwork
+from ..pool import AvgPool2d
+from .command_quantize import (
+    add_image_arguments,
+    add_scheme_arguments,
+    calibration_of,
+    checkpoint_of,
+    chosen_schemes,
+    images_of,
+    require_seed,
+    written,
+)
+from .nets import NETS, net_of
+from .recipe import QatRecipe, Training
+
+if TYPE_CHECKING:
+    from .train_common import Progress as State
+
+HELP = "fine-tune a checkpoint for its quantization"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add, usual = parser.add_argument, QatRecipe()
+    add(
+        "checkpoint",
+        metavar="CKPT",
+        help="a shipped checkpoint's name, or the path of an .npz or .pt file",
+    )
+    add("--net", metavar="NET", help=f"the network it must be, one of {', '.join(NETS)}")
+    add("-o", "--output", type=Path, metavar="FILE", help="the network file (default: NET.json)")
+    for name, what in (
+        ("epochs", "passes over the 12,500 images to learn from"),
+        ("rate", "Adam's learning rate at the start"),
+        ("augmentation", "how much images are turned, scaled, sheared and shifted, 0 for none"),
+        ("distillation", "the part of the loss taught by the float network, 0 to 1"),
+    ):
+        value = getattr(usual, name)
+        add(f"--{name}", type=type(value), default=value, help=f"{what} (default: %(default)s)")
+    add("--delay", type=int, default=0, metavar="STEPS", help="without fake quantization first")
+    add(
+        "--freeze",
+        type=int,
+        metavar="STEP",
+        help="from which batch norm's statistics and all ranges stay (default: never)",
+    )
+    add("--learned-steps", action="store_true", help="learn the steps between levels")
+    add_scheme_arguments(parser)
+    add_image_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Fine-tune, write the network, show what became of each layer."""
+    if args.net is not None:
+        net_of(args.net)
+    recipe = QatRecipe(
+        epochs=args.epochs,
+        rate=args.rate,
+        augmentation=args.augmentation,
+        distillation=args.distillation,
+    )
+    training = Training(args.delay, args.freeze, args.learned_steps)
+    options = chosen_schemes(args)
+    require_seed(args.seed)
+    output = args.output or Path(f"{args.checkpoint}.json")
+    if not output.parent.is_dir():
+        raise NetworkError(f"The network {output} cannot be written: its folder does not exist")
+    checkpoint = checkpoint_of(args)
+    digits, test = images_of(args)
+    images = calibration_of(args, checkpoint, digits)
+    from .train_qat import fine_tune  # after all that can be refused without PyTorch
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs  {task.fields[state]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(checkpoint.network, total=None, state="")
+
+        def report(state: State) -> None:
+            text = f"loss {state.loss:.4f}  validation {state.accuracy:.4f}"
+            bar.update(task, total=state.epochs, completed=state.epoch, state=text)
+
+        tuned = fine_tune(checkpoint, digits, images, options, training, recipe, args.seed, report)
+    network = tuned.net.lower()
+    facts = written(network, output, tuned.net.folded(), checkpoint, options, images, test)
+    Console(soft_wrap=True, highlight=False).print(
+        f"Epoch {tuned.epoch} of {recipe.epochs} was best on the validation images, "
+        f"{tuned.validation_accuracy:.4f}; {_proven(network)}"
+    )
+    facts |= {"seed": args.seed, "epoch": tuned.epoch, "recipe": asdict(recipe)}
+    facts |= {"training": asdict(training), "unproven": unproven(network)}
+    return {**facts, "validation_accuracy": tuned.validation_accuracy}, True
+
+
+def unproven(network: QNetwork) -> list[str]:
+    """The layers whose multipliers only come close to exact arithmetic; see ``qat_rescale``."""
+    layers = (layer for layer in network.layers if isinstance(layer, Conv2d | AvgPool2d | Add))
+    return [layer.name for layer in layers if layer.requant.reference is None]
+
+
+def _proven(network: QNetwork) -> str:
+    if names := unproven(network):
+        return f"multipliers are the nearest of 31 bits in {', '.join(names)}, exact elsewhere"
+    return "all multipliers equal exact arithmetic"
