@@ -12,6 +12,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--seed", type=int, default=20250, metavar="N", help="seed of all that is random in tests"
     )
+    parser.addoption(
+        "--all-images", action="store_true", help="also compare on all test images, for minutes"
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -24,6 +24,7 @@ pytestmark = [
 ]
 
 from tercet.model.frontends import torch_ao, torch_engines  # noqa: E402
+from torchnets import EIGHT_BITS, SEVEN_BITS  # noqa: E402
 
 ENGINES = [
     name for name in torch_engines.ENGINES if name in torch.backends.quantized.supported_engines
@@ -50,45 +51,6 @@ def digits():
         return training_digits(), mnist("test")
     except MissingError as error:
         pytest.skip(str(error))
-
-
-# Calibration ends in float32 sums whose last bits are the CPU's, and every near tie hangs on the
-# last bits of the scales. So they are set to these, which torch.ao found, and the tests below mean
-# the same everywhere: {network: {module: (scale, zero point)}}.
-SEVEN_BITS = {  # reduce_range, the default qconfig of fbgemm and x86
-    "plain": {
-        "quant": (0.007870171219110489, 0),
-        "conv1": (0.010275132954120636, 0),
-        "conv2": (0.06184103339910507, 0),
-        "conv3": (0.4739837646484375, 53),
-    },
-    "separable": {
-        "quant": (0.007870171219110489, 0),
-        "dw1": (0.01369511615484953, 0),
-        "pw1": (0.004242193419486284, 0),
-        "dw2": (0.04835781455039978, 56),
-        "pw2": (0.049217067658901215, 0),
-        "dw3": (0.21514973044395447, 81),
-        "pw3": (0.9437574744224548, 68),
-    },
-}
-EIGHT_BITS = {  # the default qconfig of onednn
-    "plain": {
-        "quant": (0.003919653594493866, 0),
-        "conv1": (0.005117419175803661, 0),
-        "conv2": (0.03079926036298275, 0),
-        "conv3": (0.23606249690055847, 106),
-    },
-    "separable": {
-        "quant": (0.003919653594493866, 0),
-        "dw1": (0.006820704787969589, 0),
-        "pw1": (0.0021127788349986076, 0),
-        "dw2": (0.02408408746123314, 113),
-        "pw2": (0.024512028321623802, 0),
-        "dw3": (0.10715300589799881, 163),
-        "pw3": (0.47002825140953064, 136),
-    },
-}
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +208,45 @@ def test_every_value_of_networks_with_biases_and_pools(name, engine, digits):
         int(np.prod(t.shape)) for t in network.tensors.values() if t.name != "class"
     )
     assert differ == OTHERS[name, engine]
+
+
+# The table of ARITHMETIC.md: what of all values differs, how many reachable accumulators, and of
+# how many; scales as they were calibrated, on a CPU with AVX-512 VNNI.
+ALL_IMAGES = {
+    ("lenet_avg", "fbgemm"): ({}, 105, 439_513_903),
+    ("lenet_avg", "x86"): (
+        {"conv2": 2, "pool2": 1, "conv3": 1, "fc1": 1, "logits": 1}, 142, 439_513_903
+    ),
+    ("lenet_avg", "onednn"): ({"conv3": 2, "fc1": 5, "logits": 5}, 293, 439_513_903),
+    ("lenet_max", "fbgemm"): ({}, 153, 465_089_636),
+    ("lenet_max", "x86"): ({}, 156, 465_089_636),
+    ("lenet_max", "onednn"): ({"conv1": 1}, 193, 465_089_636),
+    ("mnist_cnn", "fbgemm"): ({}, 12, 61_366_350),
+    ("mnist_cnn", "x86"): ({}, 13, 61_366_350),
+    ("mnist_cnn", "onednn"): (
+        {"conv1": 11, "pool1": 4, "conv2": 5, "pool2": 2, "flatten": 2}, 28, 61_366_350
+    ),
+    ("mnist_cnn_bn", "fbgemm"): ({}, 34, 167_847_975),
+    ("mnist_cnn_bn", "x86"): ({}, 51, 167_847_975),
+    ("mnist_cnn_bn", "onednn"): ({"conv2": 5, "pool2": 4, "flatten": 4}, 96, 167_847_975),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "engine"), ALL_IMAGES)
+def test_all_images_through_networks_with_biases(name, engine, digits, pytestconfig):
+    if not pytestconfig.getoption("--all-images"):
+        pytest.skip("takes a minute; asked for by --all-images")
+    shape = input_shape_of(name)
+    images = fit_to(calibration_images(digits[0].images, 1000, seed=0), shape)
+    torch.backends.quantized.engine = engine
+    module = torch_ao.convert(load(name).module(), images, engine)
+    sample = torch_ao.pixels(fit_to(digits[0].images, shape))
+    network = torch_ao.read(module, name, sample, engine)
+    _, differ = compare(module, network, fit_to(digits[1].images, shape))
+    counts = torch_ao.differing(network, module, sample[:1], engine).values()
+    found = differ, sum(d for d, _ in counts), sum(n for _, n in counts)
+    assert found == ALL_IMAGES[name, engine]
 
 
 @pytest.mark.parametrize("planted", ["multiplier", "rounding", "zero point", "clamp"])
