@@ -4,43 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Module, Shape, signed, unsigned
+from amaranth import Module, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from ..hw.argmax import Argmax
 from ..hw.axis import FrameIn, FrameOut, byte_width
-from ..hw.layer import ConvLayer
 from ..hw.stream import StreamFifo
-from ..model.dtypes import IntType
-from .plan import LayerPlan, Plan
+from .parts import shape_of
+from .plan import Plan
 
-__all__ = ["Core", "conv_layer"]
-
-
-def _shape(dtype: IntType) -> Shape:
-    return signed(dtype.bits) if dtype.signed else unsigned(dtype.bits)
-
-
-def conv_layer(plan: Plan, layer: LayerPlan) -> ConvLayer:
-    """The hardware of one convolution."""
-    tensors = plan.network.tensors
-    conv, x, y = layer.conv, tensors[layer.conv.input], tensors[layer.conv.output]
-    return ConvLayer(
-        engine={
-            "geometry": layer.geometry,
-            "activation": _shape(x.dtype),
-            "zero_point": x.zero_point,
-            "weights": conv.weights.centered,
-            "bias": conv.bias,
-            "accumulator_width": layer.accumulator_width,
-        },
-        requantizer={
-            "requant": conv.requant,
-            "zero_point": y.zero_point,
-            "activation": _shape(y.dtype),
-        },
-    )
+__all__ = ["Core"]
 
 
 class Core(wiring.Component):
@@ -64,7 +38,7 @@ class Core(wiring.Component):
         self._plan = plan
         network = plan.network
         x, y = network.tensors[network.input], network.tensors[network.output]
-        self._x, self._y = _shape(x.dtype), _shape(y.dtype)
+        self._x, self._y = shape_of(x.dtype), shape_of(y.dtype)
         self._beats = x.shape[0] * x.shape[1] * x.shape[2]
         self._results = y.shape[0] * y.shape[1] * y.shape[2]
         ports = {
@@ -81,10 +55,10 @@ class Core(wiring.Component):
         if plan.argmax is not None:
             ports["m_axis_tuser"] = Out(range(max(self._results, 2)))  # at least one bit
         super().__init__(ports)
-        self._layers = {layer.conv.name: conv_layer(plan, layer) for layer in plan.layers}
+        self._layers = {layer.name: layer.part.component() for layer in plan.layers}
 
     @property
-    def layers(self) -> dict[str, ConvLayer]:
+    def layers(self) -> dict[str, wiring.Component]:
         """The layers' components by name."""
         return self._layers
 
@@ -106,12 +80,12 @@ class Core(wiring.Component):
         connect(m, frame_in.verdict, verdicts.i)
         stream = frame_in.o
         for layer in self._plan.layers:
-            m.submodules[layer.conv.name] = component = self._layers[layer.conv.name]
+            m.submodules[layer.name] = component = self._layers[layer.name]
             connect(m, stream, component.i)
             stream = component.o
             if layer.fifo_depth:
                 queue = StreamFifo(shape=stream.payload.shape(), depth=layer.fifo_depth)
-                m.submodules[f"{layer.conv.name}_fifo"] = queue
+                m.submodules[f"{layer.name}_fifo"] = queue
                 connect(m, stream, queue.i)
                 stream = queue.o
         m.submodules.frame_out = frame_out = self._frame_out(m, stream)

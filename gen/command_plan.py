@@ -59,11 +59,11 @@ def _table(plan: Plan, facts: dict[str, Any]) -> Table:
         columns,
         (
             (
-                layer.conv.name,
-                layer.multiplies,
+                layer.name,
+                layer.part.multiplies,
                 layer.multipliers,
-                layer.geometry.busy_cycles,
-                layer.accumulator_width,
+                layer.part.busy_cycles,
+                layer.part.accumulator_width or "-",
                 of_layer["rom_bits"],
                 layer.fifo_depth or "-",
                 _bar(layer, plan.cycles_per_image),
@@ -74,6 +74,6 @@ def _table(plan: Plan, facts: dict[str, Any]) -> Table:
 
 
 def _bar(layer: LayerPlan, cycles: int) -> str:
-    share = layer.geometry.busy_cycles / cycles
+    share = layer.part.busy_cycles / cycles
     full = round(BAR * share)
     return f"{'█' * full}{'░' * (BAR - full)} {share:4.0%}"

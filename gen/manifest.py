@@ -14,17 +14,17 @@ TOOLS = ("tercet", "amaranth", "pyosys")
 
 
 def _layer(plan: LayerPlan, rom_bits: int) -> dict[str, Any]:
-    g = plan.geometry
+    part = plan.part
     return {
-        "name": plan.conv.name,
-        "kind": plan.conv.kind,
-        "multipliers": plan.multipliers,
-        "requantizer_multipliers": 1,
-        "multiplies": plan.multiplies,
-        "cycles": g.busy_cycles,
+        "name": part.name,
+        "kind": part.layer.kind,
+        "multipliers": part.multipliers,
+        "requantizer_multipliers": part.requantizer_multipliers,
+        "multiplies": part.multiplies,
+        "cycles": part.busy_cycles,
         "rom_bits": rom_bits,
         "fifo_depth": plan.fifo_depth,
-        "partial_sum_bits": g.partial_sums * g.lanes * plan.accumulator_width,
+        "partial_sum_bits": part.partial_sum_bits,
     }
 
 
@@ -32,8 +32,8 @@ def _streams(plan: Plan) -> list[dict[str, str]]:
     """Where each layer's output can be watched in the hierarchy."""
     return [
         {
-            "tensor": layer.conv.output,
-            "scope": layer.conv.name,
+            "tensor": layer.part.layer.output,
+            "scope": layer.name,
             "valid": "o__valid",
             "ready": "o__ready",
             "payload": "o__payload",
@@ -55,11 +55,15 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
         "latency_cycles": plan.latency_cycles,
         "multipliers": plan.multipliers,
         "rom_bits": sum(bits.values()),
-        "accumulator_bits": {layer.conv.name: layer.accumulator_width for layer in plan.layers},
-        "layers": [_layer(layer, bits[layer.conv.name]) for layer in plan.layers],
+        "accumulator_bits": {
+            layer.name: layer.part.accumulator_width
+            for layer in plan.layers
+            if layer.part.accumulator_width is not None
+        },
+        "layers": [_layer(layer, bits[layer.name]) for layer in plan.layers],
         "ports": core.ports,
         "streams": _streams(plan),
-        "plan": {layer.conv.name: {"P": layer.multipliers, "S": 1} for layer in plan.layers},
+        "plan": {layer.name: {"P": layer.multipliers, "S": 1} for layer in plan.layers},
         "tools": {tool: version(tool) for tool in TOOLS},
     }
 

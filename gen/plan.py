@@ -11,13 +11,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..hw.geometry import PatchGeometry
 from ..model.arith import Rounding
 from ..model.conv import Conv2d
-from ..model.dtypes import signed_width
-from ..model.layers import Argmax, NetworkError
+from ..model.layers import Argmax, Flatten, NetworkError
 from ..model.network import QNetwork
-from ..model.ranges import accumulator_ranges
+from .parts import ConvPart, Part
 from .schedule import schedule
 
 __all__ = ["LayerPlan", "Plan", "make_plan"]
@@ -25,24 +23,23 @@ __all__ = ["LayerPlan", "Plan", "make_plan"]
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """One convolution in hardware.
+    """One layer in hardware.
 
-    geometry : the engine's, with its lanes
-    accumulator_width : bits, from the range analysis
-    multiplies : multiplications of one image
     fifo_depth : beats of the queue behind the layer; 0 where it is wired to the next
     """
 
-    conv: Conv2d
-    geometry: PatchGeometry
-    accumulator_width: int
-    multiplies: int
+    part: Part
     fifo_depth: int
 
     @property
+    def name(self) -> str:
+        """The layer's."""
+        return self.part.name
+
+    @property
     def multipliers(self) -> int:
-        """Multipliers of the engine; the requantizer has one more."""
-        return self.geometry.lanes
+        """Multipliers of the engine; those of the requantizer are others."""
+        return self.part.multipliers
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class Plan:
     @property
     def utilization(self) -> float:
         """Multiplications over multiplier-cycles between images."""
-        return sum(layer.multiplies for layer in self.layers) / (
+        return sum(layer.part.multiplies for layer in self.layers) / (
             self.multipliers * self.cycles_per_image
         )
 
@@ -78,23 +75,13 @@ def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
 
     Raises NetworkError where the hardware does not cover a layer.
     """
-    convs, argmax = _chain(network)
+    layers, argmax = _chain(network)
     goal = math.prod(network.tensors[network.input].shape) if cycles is None else cycles
-    geometries = [_fewest_lanes(network, conv, goal) for conv in convs]
-    times = schedule(geometries, argmax is not None)
-    layers = tuple(
-        LayerPlan(
-            conv=conv,
-            geometry=geometry,
-            accumulator_width=_accumulator_width(network, conv),
-            multiplies=geometry.rows * geometry.columns * conv.weights.values.size,
-            fifo_depth=depth,
-        )
-        for conv, geometry, depth in zip(convs, geometries, times.fifo_depths, strict=True)
-    )
+    parts = [_fewest_lanes(network, layer, goal) for layer in layers]
+    times = schedule(parts, argmax is not None)
     return Plan(
         network=network,
-        layers=layers,
+        layers=tuple(map(LayerPlan, parts, times.fifo_depths)),
         argmax=argmax,
         verdict_depth=times.verdict_depth,
         cycles_per_image=times.cycles_per_image,
@@ -103,8 +90,8 @@ def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
 
 
 def _chain(network: QNetwork) -> tuple[list[Conv2d], Argmax | None]:
-    """The convolutions in order and the closing argmax. Raises NetworkError for anything else."""
-    convs: list[Conv2d] = []
+    """The layers to build, in order, and the closing argmax. Raises NetworkError for others."""
+    built: list[Conv2d] = []
     tensor = network.input
     for layer in network.layers:
         if layer.input != tensor:
@@ -114,19 +101,27 @@ def _chain(network: QNetwork) -> tuple[list[Conv2d], Argmax | None]:
             )
         if isinstance(layer, Conv2d):
             _require_patches(layer)
-            _require_fixed_point(layer)
-            convs.append(layer)
-        elif not isinstance(layer, Argmax) or layer is not network.layers[-1]:
+            built.append(layer)
+        elif isinstance(layer, Argmax):
+            _require_last(network, layer)
+        elif not isinstance(layer, Flatten):  # an order, which the stream has already
             raise NetworkError(
                 f"Layer {layer.name!r}: kind {layer.kind!r} is not supported here; the generator "
-                "builds conv2d layers and an argmax at the end"
+                "builds conv2d and linear layers, flatten, and an argmax at the end"
             )
         tensor = layer.output
     _require_free_names(network)
-    if not convs:
+    if not built:
         raise NetworkError(f"Network {network.name!r}: there must be a conv2d layer to build")
     last = network.layers[-1]
-    return convs, last if isinstance(last, Argmax) else None
+    return built, last if isinstance(last, Argmax) else None
+
+
+def _require_last(network: QNetwork, layer: Argmax) -> None:
+    if layer is not network.layers[-1]:
+        raise NetworkError(
+            f"Layer {layer.name!r}: an argmax must be the last layer in hardware; move it there"
+        )
 
 
 def _require_free_names(network: QNetwork) -> None:
@@ -169,25 +164,10 @@ def _require_fixed_point(conv: Conv2d) -> None:
         )
 
 
-def _fewest_lanes(network: QNetwork, conv: Conv2d, goal: int) -> PatchGeometry:
-    """The geometry with the fewest lanes that fit the goal, or with the fewest cycles there are."""
-    height, width, channels = network.tensors[conv.input].shape
-    per_group = conv.out_channels // conv.groups
-    for lanes in range(1, per_group + 1):
-        geometry = PatchGeometry(
-            height=height,
-            width=width,
-            in_channels=channels,
-            kernel=conv.kernel,
-            out_channels=conv.out_channels,
-            groups=conv.groups,
-            lanes=lanes,
-        )
-        if geometry.busy_cycles <= goal:
+def _fewest_lanes(network: QNetwork, conv: Conv2d, goal: int) -> ConvPart:
+    """The part with the fewest lanes that fit the goal, or with the fewest cycles there are."""
+    for lanes in range(1, conv.out_channels // conv.groups + 1):
+        part = ConvPart.of(network, conv, lanes)
+        if part.busy_cycles <= goal:
             break
-    return geometry
-
-
-def _accumulator_width(network: QNetwork, conv: Conv2d) -> int:
-    lo, hi = accumulator_ranges(network, conv)
-    return signed_width(int(lo.min()), int(hi.max()))
+    return part

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise, repeat
+from itertools import pairwise, repeat
 
 from ..hw.argmax import Argmax
-from ..hw.geometry import PatchGeometry
-from ..hw.patch import PatchEngine
-from ..hw.requant import Requantizer
 from ..hw.stream import StreamFifo
-from .timing import Channel, Fifo, Pipeline, Process, run, serializer
+from .parts import Part
+from .timing import Channel, Fifo, Pipeline, Process, run
 
 __all__ = ["Schedule", "schedule"]
 
@@ -35,30 +34,12 @@ class Schedule:
     verdict_depth: int
 
 
-def engine_steps(geometry: PatchGeometry) -> list[tuple[int, int]]:
-    """For each activation of an image, (cycles it takes, beats of sums it makes)."""
-    g = geometry
-    steps = []
-    for row in range(g.height):
-        in_rows = row < g.rows * g.kernel[0]
-        for column in range(g.width):
-            used = in_rows and column < g.columns * g.kernel[1]
-            closes = row % g.kernel[0] == g.kernel[0] - 1 and column % g.kernel[1] == (
-                g.kernel[1] - 1
-            )
-            for channel in range(g.in_channels):
-                ends_group = channel % g.channels_per_group == g.channels_per_group - 1
-                made = g.slots if used and closes and ends_group else 0
-                steps.append((g.slots if used else 1, made))
-    return steps
-
-
 class _Core:
     """One run of the timing model over a number of images."""
 
     def __init__(
         self,
-        geometries: Sequence[PatchGeometry],
+        parts: Sequence[Part],
         argmax: bool,
         depths: Sequence[int | None],
         verdict_depth: int | None,
@@ -69,15 +50,16 @@ class _Core:
         self.images = images
         self.channels: list[Channel] = []
         self.processes: list[Process] = []
-        first, last = geometries[0], geometries[-1]
-        self.beats = first.height * first.width * first.in_channels
-        self.results = _results(last)
+        self.beats = math.prod(parts[0].x.shape)
+        self.results = parts[-1].results
         self.verdicts = Fifo(self._channel(), self._channel(), images, verdict_depth)
         self.entry = stream = self._channel()
         self.processes.append(self._source(stream, spacing))
         self.fifos: list[Fifo | None] = []
-        for geometry, depth in zip(geometries, depths, strict=True):
-            stream = self._queue(self._layer(stream, geometry), geometry, depth)
+        for part, depth in zip(parts, depths, strict=True):
+            processes, stream = part.processes(stream, self._channel, images)
+            self.processes += processes
+            stream = self._queue(stream, part, depth)
         if argmax:
             scores, stream = stream, self._channel()
             steps = repeat((1, 1), images * self.results)
@@ -112,29 +94,12 @@ class _Core:
                 i.take(cycle)
             self.verdicts.o.take(cycle)
 
-    def _layer(self, i: Channel, geometry: PatchGeometry) -> Channel:
-        sums = self._channel()
-        steps = chain.from_iterable(repeat(engine_steps(geometry), self.images))
-        self.processes += Pipeline(i, sums, PatchEngine.LATENCY, steps).processes()
-        if geometry.lanes > 1:
-            beats, sums = sums, self._channel()
-            self.processes.append(serializer(beats, sums, self._lanes(geometry)))
-        o = self._channel()
-        results = repeat((1, 1), self.images * _results(geometry))
-        self.processes += Pipeline(sums, o, Requantizer.LATENCY, results).processes()
-        return o
-
-    def _lanes(self, geometry: PatchGeometry) -> Iterator[int]:
-        per_group = [geometry.lanes] * (geometry.slots - 1) + [geometry.last_lanes]
-        periods = self.images * geometry.rows * geometry.columns * geometry.groups
-        return chain.from_iterable(repeat(per_group, periods))
-
-    def _queue(self, i: Channel, geometry: PatchGeometry, depth: int | None) -> Channel:
+    def _queue(self, i: Channel, part: Part, depth: int | None) -> Channel:
         """The queue behind a layer; a wire where ``depth`` is 0."""
         if depth == 0:
             self.fifos.append(None)
             return i
-        fifo = Fifo(i, self._channel(), self.images * _results(geometry), depth)
+        fifo = Fifo(i, self._channel(), self.images * part.results, depth)
         self.fifos.append(fifo)
         self.processes += fifo.processes()
         return fifo.o
@@ -154,7 +119,7 @@ class _Core:
         return self.exit.takes[self.results - 1 :: self.results]
 
 
-def schedule(geometries: Sequence[PatchGeometry], argmax: bool) -> Schedule:
+def schedule(parts: Sequence[Part], argmax: bool) -> Schedule:
     """Work out a core's cycles and the queues it needs.
 
     Queues are first left unbounded, with images as far apart as the slowest layer needs, to see how
@@ -162,33 +127,28 @@ def schedule(geometries: Sequence[PatchGeometry], argmax: bool) -> Schedule:
     with those depths and a source that never pauses, over as many images as it takes until the
     distance between them stays the same.
     """
-    spacing = max(max(g.busy_cycles, _results(g)) for g in geometries)
-    endless = [None] * len(geometries)
-    alone = _Core(geometries, argmax, endless, None, images=1)
+    spacing = max(max(part.busy_cycles, part.results) for part in parts)
+    endless = [None] * len(parts)
+    alone = _Core(parts, argmax, endless, None, images=1)
     images = IMAGES + 2 * -(-alone.latency // spacing)  # the core fills up, and then some
-    free = _Core(geometries, argmax, endless, None, images=images, spacing=spacing)
-    depths = _depths(free, geometries[-1])
+    free = _Core(parts, argmax, endless, None, images=images, spacing=spacing)
+    depths = _depths(free, parts[-1])
     verdict_depth = max(free.verdicts.depth_used, StreamFifo.MIN_DEPTH)
     while True:
-        core = _Core(geometries, argmax, depths, verdict_depth, images=images)
+        core = _Core(parts, argmax, depths, verdict_depth, images=images)
         later = core.periods[len(core.periods) // 2 :]
         if len(set(later)) == 1 or images > MOST_IMAGES:
             return Schedule(max(later), core.latency, depths, verdict_depth)
         images *= 2
 
 
-def _results(geometry: PatchGeometry) -> int:
-    """Results of one image, which leave a layer one a cycle."""
-    return geometry.rows * geometry.columns * geometry.out_channels
-
-
-def _depths(free: _Core, last: PatchGeometry) -> tuple[int, ...]:
+def _depths(free: _Core, last: Part) -> tuple[int, ...]:
     """The queues behind the layers, from a run in which none of them filled."""
     depths = [
         max(fifo.depth_used, StreamFifo.MIN_DEPTH) if fifo is not None and fifo.waits else 0
         for fifo in free.fifos
     ]
-    if last.rows * last.columns > 1:
+    if last.y.shape[:2] != (1, 1):
         # Results wait for the frame's verdict: room for all of them, or the frame could not end.
         depths[-1] = max(free.results, StreamFifo.MIN_DEPTH)
     return tuple(depths)

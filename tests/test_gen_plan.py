@@ -9,7 +9,8 @@ from netgen import network_of, random_conv, random_images, random_network, rando
 from tercet.gen.assemble import Core
 from tercet.gen.plan import make_plan
 from tercet.model.dtypes import IntType
-from tercet.model.layers import Argmax, NetworkError, Tensor
+from tercet.model.layers import Argmax, Flatten, NetworkError, Tensor
+from tercet.model.linear import Linear
 
 # Shapes, depth and goal (cycles between images; None is one value per cycle).
 CASES = {
@@ -144,3 +145,40 @@ def test_refuses_an_argmax_alone(seed):
     index = replace(random_tensor(rng, "class", (1, 1, 1)), zero_point=0)
     network = network_of(x, [Argmax("argmax", "image", "class")], [index])
     assert refusal(network) == "Network 'net': there must be a conv2d layer to build"
+
+
+@pytest.mark.parametrize("goal", [None, 10_000, 1])
+def test_builds_linear_layers_behind_a_flattened_map(goal, seed):
+    rng = np.random.default_rng([seed, goal or 0])
+    x = random_tensor(rng, "image", (7, 5, 2))
+    conv, y = random_conv(rng, x, kernel=(2, 2), out_channels=4)
+    flat = replace(y, name="flat", shape=(1, 1, 3 * 2 * 4))
+    first, hidden = random_conv(rng, flat, name="fc1", kernel=(1, 1), groups=1, out_channels=7)
+    second, scores = random_conv(rng, hidden, name="fc2", kernel=(1, 1), groups=1, out_channels=5)
+    index = Tensor("class", (1, 1, 1), IntType(3, signed=False), 1.0, 0)
+    layers = [conv, Flatten("flatten", y.name, "flat")]
+    layers += [Linear(**vars(layer)) for layer in (first, second)]
+    layers.append(Argmax("argmax", scores.name, "class"))
+    network = network_of(x, layers, [y, flat, hidden, scores, index])
+    plan = make_plan(network, goal)
+    images = random_images(rng, x, 4)
+    expected = network(images)
+    run = run_core(Core(plan=plan), images, expected.size)
+    width = 8 * -(-scores.dtype.bits // 8)
+    assert [value for value, _, _ in run.outputs] == (
+        expected.reshape(-1).astype(np.int64) % (1 << width)
+    ).tolist()
+    assert run.given[4] - run.taken[0] == plan.latency_cycles
+    assert settled(run, 5) == plan.cycles_per_image
+    assert [layer.name for layer in plan.layers] == ["conv", "fc1", "fc2"]
+
+
+def test_refuses_an_argmax_in_the_middle(seed):
+    rng = np.random.default_rng(seed)
+    x = random_tensor(rng, "image", (1, 1, 4))
+    index = replace(random_tensor(rng, "class", (1, 1, 1)), zero_point=0)
+    conv, y = random_conv(rng, index, kernel=(1, 1))
+    network = network_of(x, [Argmax("argmax", "image", "class"), conv], [index, y])
+    assert refusal(network) == (
+        "Layer 'argmax': an argmax must be the last layer in hardware; move it there"
+    )
