@@ -127,10 +127,15 @@ def test_evaluation_observes_nothing():
     assert (made.low.item(), made.high.item(), made.count.item()) == (-1, 1, 0)
 
 
-def test_a_frozen_learned_step_stays():
-    made = ranged(Scheme(), learned=True)
+def test_a_learned_step_is_learned_on_behind_a_frozen_range():
+    made = FakeQuantize(Scheme(symmetric=True), delay=3, learned=True)
+    made(torch.tensor([-1.0, 2.0]))
     made.freeze()
-    assert not made.ratio.requires_grad
+    for _ in range(3):
+        y = made(torch.tensor([-30.0, 40.0]))
+    assert made.grid().scale == 2 / 127
+    y.sum().backward()
+    assert made.ratio.grad.item() != 0
 
 
 @pytest.mark.parametrize(

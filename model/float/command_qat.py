@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--freeze",
         type=int,
         metavar="STEP",
-        help="from which batch norm's statistics and all ranges stay (default: never)",
+        help="from which batch norm's statistics and observed ranges stay (default: never)",
     )
     add("--learned-steps", action="store_true", help="learn the steps between levels")
     add_scheme_arguments(parser)

@@ -122,10 +122,8 @@ class FakeQuantize(nn.Module):
         self.ratio = nn.Parameter(torch.ones(channels)) if learned else None
 
     def freeze(self) -> None:
-        """Hold the range, or the learned step, as it is from now on."""
+        """Hold the observed range as it is from now on; a learned step is learned on."""
         self.frozen.fill_(True)
-        if self.ratio is not None:
-            self.ratio.requires_grad_(False)
 
     def set_range(self, low: Any, high: Any) -> None:
         """Set the range, numbers or arrays (channels,); a learned step starts from it."""

@@ -105,7 +105,7 @@ class QatNet(nn.Module):
         return cls(fused, layers, quantizers, image, training.freeze)
 
     def freeze(self) -> None:
-        """Hold statistics, ranges and learned steps as they are from now on."""
+        """Hold statistics and observed ranges as they are from now on."""
         for module in (*self.layers, *self.quantizers):
             module.freeze()
 

@@ -52,7 +52,7 @@ class Training:
     """How fake quantization comes in while training.
 
     delay : steps without it
-    freeze : the step from which statistics, ranges and learned steps stay; None for never
+    freeze : the step from which statistics and observed ranges stay; None for never
     learned : whether steps are learned instead of observed
     """
 
