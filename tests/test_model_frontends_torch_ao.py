@@ -1,6 +1,6 @@
 """Modules of torch.ao: what is read from them equals PyTorch's engine."""
 
-from collections import Counter
+from collections import Counter, OrderedDict
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
 
+from tercet.model.float.modules import InvertedResidual  # noqa: E402
 from tercet.model.frontends import torch_ao, torch_engines  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.ao import quantization as ao  # noqa: E402
@@ -104,6 +105,27 @@ def test_residual_networks_equal_the_engine(engine, per_channel):
             assert (layer.requant.reference is None) == bool(counts[layer.name][0])
     convolutions = [layer for layer in network.layers if layer.kind in ("conv2d", "linear")]
     assert all(layer.requant.has_offsets for layer in convolutions)
+
+
+def test_inverted_residuals_are_converted_with_their_additions(seed):
+    blocks = OrderedDict(
+        block1=InvertedResidual(3, 4, 2),
+        block2=InvertedResidual(4, 4, 1),
+        pool=nn.AdaptiveAvgPool2d(1),
+        flatten=nn.Flatten(),
+        fc=nn.Linear(4, 3),
+    )
+    net = seeded(nn.Sequential(blocks))
+    images = np.random.default_rng(seed).integers(0, 256, (40, 9, 9, 3), np.uint8)
+    engine = ENGINES[0]
+    torch.backends.quantized.engine = engine
+    module = torch_ao.convert(net, images, engine)
+    network = assert_equal(module, engine, torch_ao.pixels(images))
+    assert [layer.name for layer in network.layers] == [
+        "block1_expand", "block1_depthwise", "block1_project",
+        "block2_expand", "block2_depthwise", "block2_project", "block2_sum", "pool", "fc", "argmax",
+    ]  # fmt: skip
+    assert isinstance(net.block2.bn1, nn.BatchNorm2d)  # left as it was
 
 
 CHAINS = {
