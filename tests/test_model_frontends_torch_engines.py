@@ -283,13 +283,13 @@ def test_additions_equal_the_table_on_all_pairs(seed, case, engine):
 def test_a_bias_in_accumulator_steps_is_rounded_per_channel_alone():
     layer = integer_layer(1, scales=(0.3,))
     x, y = (Tensor(n, (1, 1, 1), UINT8, 1.0, 0) for n in "xy")
-    reach, third = (np.array([0]), np.array([9])), np.float32(0.3)
-    held = np.array([1.0], np.float32)
+    reach, step, bias = (np.array([0]), np.array([9])), np.float32(0.3), np.float32(0.7)
     quotient, product = (
         torch_engines.target_of(
-            "fbgemm", x, layer, y, reach, torch_engines.Bias(held, per_channel)
+            "fbgemm", x, layer, y, reach, torch_engines.Bias(np.array([bias]), per_channel)
         ).biases[0]
         for per_channel in (True, False)
     )
-    assert quotient == float(np.float32(1) / third)
-    assert Fraction(product) == Fraction(float(np.float32(1) / third))
+    assert quotient == float(bias / step)
+    exactly = Fraction(float(bias)) * Fraction(float(np.float32(1) / step))
+    assert Fraction(product) == exactly != Fraction(quotient)
