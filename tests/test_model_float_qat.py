@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tercet.model.float.command_qat import unproven
 from tercet.model.layers import NetworkError
 from tercet.model.netfile import dumps
 
@@ -88,14 +89,19 @@ def trained(net, seed, steps, rate=0.01):
 
 
 def differing(net, images):
+    """The same as ``values_differing``, once every class is found equal."""
+    ours = net.eval().integers(images)[net.graph.output].reshape(len(images), -1)
+    assert np.array_equal(ours.argmax(axis=1), net.lower().trace(images)["class"].ravel())
+    return values_differing(net, images)
+
+
+def values_differing(net, images):
     """Values of every tensor, flat ones aside, on which evaluation and golden model differ."""
     lowered = net.lower()
     theirs = lowered.trace(images)
     ours = net.eval().integers(images)
     outputs = {layer.name: layer.output for layer in lowered.layers}
     assert set(outputs) - {"argmax"} == set(ours) - {"image"}
-    scores = ours[net.graph.output].reshape(len(images), -1)
-    assert np.array_equal(scores.argmax(axis=1), theirs["class"].ravel())
     return sum(
         int((values != theirs[outputs.get(name, name)]).sum())
         for name, values in ours.items()
@@ -123,6 +129,50 @@ def test_evaluation_in_float64_is_the_golden_model_behind_a_normalization(seed):
     net = trained(QatNet.of(random_graph(seed), pixels(seed, 20), chosen), seed, 2)
     assert net.image.zero_point == 128
     assert differing(net.double(), pixels(seed + 1, 40)) == 0
+
+
+class Ties(nn.Module):
+    """Layers whose exact quotients are often halves, once their steps are powers of two."""
+
+    def __init__(self, pool):
+        super().__init__()
+        self.start = nn.Conv2d(2, 4, 1)
+        self.quarters = nn.Conv2d(4, 4, 1)
+        self.pool = nn.AvgPool2d(pool, 2)
+
+    def forward(self, x):
+        x = self.start(x)
+        return self.pool(self.quarters(x) + x)
+
+
+def tied(pool, seed):
+    torch.manual_seed(seed)
+    eight = Options(Schemes(Scheme(4, True), Scheme(8, True)))
+    net = QatNet.of(graph_of(Ties(pool), SHAPE, "ties"), pixels(seed, 20), eight)
+    exponents = {"start": -7, "quarters": -6, "add": -5, "pool": -5}
+    for quantizer, exponent in zip(net.quantizers, exponents.values(), strict=True):
+        quantizer.set_range(0, 127 * 2.0**exponent)
+    for layer in net.layers:
+        layer.quantize.set_range(0, 7 * 2.0**-3)
+    assert [net.grids()[name].scale for name in exponents] == [2.0**e for e in exponents.values()]
+    return net.eval().double()
+
+
+def test_a_tie_is_a_tie_in_both(seed):
+    net, images = tied((2, 2), seed), pixels(seed + 1, 40)
+    levels = net.integers(images)
+    sums = levels["start"] + 2 * levels["quarters"]
+    assert (sums % 4 == 2).mean() > 0.1  # ties in the addition
+    assert np.array_equal(levels["add"], np.clip(np.rint(sums / 4), -128, 127))
+    assert values_differing(net, images) == 0
+    assert unproven(net.lower()) == []
+
+
+def test_ties_that_no_multiplier_has_are_said(seed):
+    """Sixths: M / 2**n above 1/6 rounds all ties up, below it down, and none is even."""
+    net = tied((2, 3), seed)
+    assert unproven(net.lower()) == ["pool"]
+    assert values_differing(net, pixels(seed + 1, 40)) > 0
 
 
 def test_training_computes_what_evaluation_does_once_all_is_frozen(seed):

@@ -24,9 +24,12 @@ from ..layers import Layer, Tensor
 from ..narrow import NoMultiplierError
 from ..ranges import Bounds
 from ..requant import Requant
+from ..requant import rescale as requantized
 from ..rescale import by_reference, factors, fixed
 
 __all__ = ["half_even"]
+
+Ints = npt.NDArray[np.int64]
 
 WIDEST = 31  # bits of M
 TABLE_BITS = 8  # of an addition's inputs; beyond, the table of all pairs is too large
@@ -45,23 +48,35 @@ def half_even() -> Rescale:
         plain = nearest(layer, inputs, y, reach)
         if max(x.dtype.bits for x in inputs) > TABLE_BITS:
             return plain
-        a, b = inputs
-        table = _sums(factors(layer, inputs, y), a, b) + y.zero_point
-        found, wrong = search_add(table, a, b, y, (plain.low, plain.high))
-        return replace(found, reference="half_even") if not wrong else plain
+        table = _sums(factors(layer, inputs, y), inputs) + y.zero_point
+        if np.array_equal(_made(plain, inputs, y), np.clip(table, plain.low, plain.high)):
+            plain = replace(plain, reference="half_even")
+        found, wrong = search_add(table, *inputs, y, (plain.low, plain.high))
+        return plain if wrong else replace(found, reference="half_even")
 
     return rescale
 
 
-def _sums(scales: list[Fraction], a: Tensor, b: Tensor) -> npt.NDArray[np.int64]:
-    """round_half_even(a * fa + b * fb), zero points taken off, for every pair of inputs."""
+def _levels(inputs: tuple[Tensor, ...]) -> tuple[Ints, Ints]:
+    """All that both inputs can hold, less their zero points, along two axes."""
+    a, b = (np.arange(x.dtype.qmin, x.dtype.qmax + 1) - x.zero_point for x in inputs)
+    return a[:, None], b[None, :]
+
+
+def _made(requant: Requant, inputs: tuple[Tensor, ...], y: Tensor) -> Ints:
+    """What a requantization makes of every pair."""
+    terms = (q * m for q, m in zip(_levels(inputs), requant.multipliers, strict=True))
+    return requantized(sum(terms, np.zeros((1, 1), np.int64)), requant, y.zero_point)
+
+
+def _sums(scales: list[Fraction], inputs: tuple[Tensor, ...]) -> Ints:
+    """round_half_even(a * fa + b * fb), zero points taken off, in Python's integers."""
     whole = lcm(*(scale.denominator for scale in scales))
     first, second = (
-        (np.arange(x.dtype.qmin, x.dtype.qmax + 1) - x.zero_point).astype(object) * int(f * whole)
-        for x, f in zip((a, b), scales, strict=True)
+        q.astype(object) * int(f * whole) for q, f in zip(_levels(inputs), scales, strict=True)
     )
-    biased = 2 * (first[:, None] + second[None, :]) + whole
+    biased = 2 * (first + second) + whole
     up = biased // (2 * whole)  # floor(v + 1/2)
     tie = biased == up * (2 * whole)
-    even: npt.NDArray[np.int64] = (up - (tie & (up % 2 == 1))).astype(np.int64)
+    even: Ints = (up - (tie & (up % 2 == 1))).astype(np.int64)
     return even
