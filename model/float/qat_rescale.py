@@ -51,7 +51,7 @@ def half_even() -> Rescale:
         table = _sums(factors(layer, inputs, y), inputs) + y.zero_point
         if np.array_equal(_made(plain, inputs, y), np.clip(table, plain.low, plain.high)):
             plain = replace(plain, reference="half_even")
-        found, wrong = search_add(table, *inputs, y, (plain.low, plain.high))
+        found, wrong = search_add(table, inputs[0], inputs[1], y, (plain.low, plain.high))
         return plain if wrong else replace(found, reference="half_even")
 
     return rescale
