@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from amaranth import ClockDomain, Module, ResetInserter, Signal
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
@@ -25,66 +26,130 @@ class Run:
 
 
 def run_streams(
+    component: wiring.Component, inputs: Sequence[Any], count: int, **options: Any
+) -> Run:
+    """Send ``inputs`` into port ``i`` and collect ``count`` payloads of port ``o``; see
+    :func:`run_ports`."""
+    runs = run_ports(component, {"i": inputs}, {"o": count}, **options)
+    return Run(outputs=runs["o"].outputs, taken=runs["i"].taken, given=runs["o"].given)
+
+
+def run_ports(
     component: wiring.Component,
-    inputs: Sequence[Any],
-    count: int,
+    inputs: dict[str, Sequence[Any]],
+    counts: dict[str, int],
     *,
     pauses: str = "none",
     seed: int = 0,
     limit: int = 20_000,
-) -> Run:
-    """Send ``inputs`` into port ``i`` and collect ``count`` payloads of port ``o``.
+    reset_after: int = 0,
+) -> dict[str, Run]:
+    """Send inputs and collect outputs by the names of the ports.
 
-    Payloads are integers, or what the port's shape takes and gives. Fails where the hold rule
-    breaks, where fewer come within ``limit`` cycles or more come after.
+    Payloads are integers, or what the port's shape takes and gives. ``reset_after`` cycles of the
+    same inputs come first, with pauses, and a reset behind them; cycles count from there. Fails
+    where the hold rule breaks, where fewer come within ``limit`` cycles or more come after.
     """
-    run = Run()
+    runs = {name: Run() for name in (*inputs, *counts)}
+    rngs = {name: np.random.default_rng([seed, index]) for index, name in enumerate(runs)}
     into, out_of = PAUSES[pauses]
-    rng_in, rng_out = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
+    reset = Signal()
 
-    async def send(ctx: Any) -> None:
-        cycle = 0
-        for payload in inputs:
-            while rng_in.random() < into:
+    def sender(name: str) -> Any:
+        port, run, rng = getattr(component, name), runs[name], rngs[name]
+
+        async def send(ctx: Any) -> None:
+            await _send_until_reset(ctx, port, inputs[name], reset_after)
+            await _send(ctx, port, inputs[name], run, lambda: rng.random() < into)
+
+        return send
+
+    def receiver(name: str) -> Any:
+        port, run, rng = getattr(component, name), runs[name], rngs[name]
+
+        async def receive(ctx: Any) -> None:
+            for _ in range(reset_after and reset_after + 1):
+                ctx.set(port.ready, rng.random() < 0.7)
                 await ctx.tick()
-                cycle += 1
-            ctx.set(component.i.payload, payload)
-            ctx.set(component.i.valid, 1)
-            ready = 0
-            while not ready:
-                *_, ready = await ctx.tick().sample(component.i.ready)
-                cycle += 1
-            run.taken.append(cycle - 1)
-            ctx.set(component.i.valid, 0)
+            await _receive(ctx, port, counts[name], run, lambda: rng.random() < out_of, limit)
 
-    async def receive(ctx: Any) -> None:
-        held = None
-        last = limit
-        cycle = 0
-        while cycle < last:
-            ctx.set(component.o.ready, rng_out.random() >= out_of)
-            *_, valid, bits, payload, ready = await ctx.tick().sample(
-                component.o.valid,
-                Value.cast(component.o.payload),
-                component.o.payload,
-                component.o.ready,
-            )
-            assert held is None or (valid and bits == held), f"cycle {cycle}: payload was not held"
-            held = bits if valid and not ready else None
-            if valid and ready:
-                run.outputs.append(payload)
-                run.given.append(cycle)
-                if len(run.outputs) == count:
-                    last = cycle + QUIET
-            cycle += 1
+        return receive
 
-    simulator = Simulator(component)
+    async def pulse(ctx: Any) -> None:
+        await ctx.tick().repeat(reset_after)
+        ctx.set(reset, 1)
+        await ctx.tick()
+        ctx.set(reset, 0)
+
+    bench = Module()
+    bench.domains.sync = ClockDomain()  # also where the component has no register
+    bench.submodules.component = ResetInserter(reset)(component) if reset_after else component
+    simulator = Simulator(bench)
     simulator.add_clock(1e-8)
-    simulator.add_testbench(send, background=True)
-    simulator.add_testbench(receive)
+    if reset_after:
+        simulator.add_testbench(pulse)
+    for name in inputs:
+        simulator.add_testbench(sender(name), background=True)
+    for name in counts:
+        simulator.add_testbench(receiver(name))
     simulator.run()
-    assert len(run.outputs) == count, f"{len(run.outputs)} outputs, not {count}"
-    return run
+    for name, count in counts.items():
+        got = len(runs[name].outputs)
+        assert got == count, f"port {name}: {got} outputs, not {count}"
+    return runs
+
+
+async def _send_until_reset(ctx: Any, port: Any, payloads: Sequence[Any], cycles: int) -> None:
+    """Offer beats without a pause for ``cycles`` cycles, then none for the cycle of the reset."""
+    waiting = iter(payloads)
+    taken = True
+    for _ in range(cycles):
+        if taken:
+            ctx.set(port.payload, next(waiting))
+            ctx.set(port.valid, 1)
+        *_, taken = await ctx.tick().sample(port.ready)
+    ctx.set(port.valid, 0)
+    if cycles:
+        await ctx.tick()
+
+
+async def _send(
+    ctx: Any, port: Any, payloads: Sequence[Any], run: Run, pause: Callable[[], bool]
+) -> None:
+    cycle = 0
+    for payload in payloads:
+        while pause():
+            await ctx.tick()
+            cycle += 1
+        ctx.set(port.payload, payload)
+        ctx.set(port.valid, 1)
+        ready = 0
+        while not ready:
+            *_, ready = await ctx.tick().sample(port.ready)
+            cycle += 1
+        run.taken.append(cycle - 1)
+        ctx.set(port.valid, 0)
+
+
+async def _receive(
+    ctx: Any, port: Any, count: int, run: Run, pause: Callable[[], bool], limit: int
+) -> None:
+    held = None
+    last = limit
+    cycle = 0
+    while cycle < last:
+        ctx.set(port.ready, not pause())
+        *_, valid, bits, payload, ready = await ctx.tick().sample(
+            port.valid, Value.cast(port.payload), port.payload, port.ready
+        )
+        assert held is None or (valid and bits == held), f"cycle {cycle}: payload was not held"
+        held = bits if valid and not ready else None
+        if valid and ready:
+            run.outputs.append(payload)
+            run.given.append(cycle)
+            if len(run.outputs) == count:
+                last = cycle + QUIET
+        cycle += 1
 
 
 def run_core(core: wiring.Component, images: np.ndarray, results: int) -> Run:

@@ -1,0 +1,46 @@
+"""A clamp on a stream: a ReLU that is fused into no layer."""
+
+from __future__ import annotations
+
+from amaranth import Module, Mux, Shape
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Relu"]
+
+
+class Relu(wiring.Component):
+    """y = min(max(x, low), high), see ``model.layers.Relu``.
+
+    Parameters
+    ----------
+    activation : shape of x and y
+    low, high : the clamp, within the shape
+
+    Members
+    -------
+    i, o : streams of one activation a beat
+
+    Combinational from ``i`` to ``o``: latency 0, one activation a cycle. Raises ValueError where
+    the clamp does not rise.
+    """
+
+    LATENCY = 0
+
+    def __init__(self, *, activation: Shape, low: int, high: int):
+        if low > high:
+            raise ValueError(f"The clamp must rise, not [{low}, {high}]")
+        self._low, self._high = low, high
+        activations = stream.Signature(data.ArrayLayout(activation, 1))
+        super().__init__({"i": In(activations), "o": Out(activations)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        x = self.i.payload[0]
+        at_least = Mux(x < self._low, self._low, x)
+        m.d.comb += [
+            self.o.payload[0].eq(Mux(x > self._high, self._high, at_least)),
+            self.o.valid.eq(self.i.valid),
+            self.i.ready.eq(self.o.ready),
+        ]
+        return m
