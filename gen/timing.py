@@ -13,7 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 
-__all__ = ["Channel", "Fifo", "Pipeline", "Process", "run", "serializer"]
+from ..hw.window import WindowReader
+from ..hw.window_geometry import WindowGeometry
+
+__all__ = ["Channel", "Fifo", "Pipeline", "Process", "Windows", "fork", "join", "run", "serializer"]
 
 DONE = object()
 
@@ -48,11 +51,52 @@ class Channel:
         self.takes.append(cycle)
 
 
-class Pipeline:
-    """A pipeline that stalls as one while its result waits.
+class _Slots:
+    """The slots of a pipeline that stalls as one while its result waits.
 
     It moves, by one slot, in every cycle in which no result waits: slot s is the cycle s plus the
     stalls so far. A result leaves ``latency`` slots after its step, whatever comes in meanwhile.
+    """
+
+    def __init__(self, o: Channel, latency: int) -> None:
+        self._o, self._latency = o, latency
+        self._slot, self._stalled, self._seen = -1, 0, 0
+        self._leaves: list[int] = []  # the slots in which results leave
+        self._ended = False
+
+    def step(self, offered: int, makes: bool) -> Wait:
+        """Wait for the next step, in ``offered`` or later, and return its cycle; ``makes`` says
+        whether a result comes of it."""
+        slot = max(self._slot + 1, offered - self._stalled)
+        while self._seen < len(self._leaves) and self._leaves[self._seen] <= slot:
+            while len(self._o.takes) <= self._seen:
+                yield
+            self._stalled = self._o.takes[self._seen] - self._leaves[self._seen]
+            slot = max(self._leaves[self._seen], offered - self._stalled)
+            self._seen += 1
+        if makes:
+            self._leaves.append(slot + self._latency)
+        self._slot = slot
+        return slot + self._stalled
+
+    def end(self) -> None:
+        """No step comes any more."""
+        self._ended = True
+
+    def give(self) -> Process:
+        """Offer the results."""
+        stalled = given = 0
+        while not self._ended or given < len(self._leaves):
+            if given == len(self._leaves):
+                yield
+                continue
+            taken = yield from self._o.put(self._leaves[given] + stalled)
+            stalled = taken - self._leaves[given]
+            given += 1
+
+
+class Pipeline:
+    """A pipeline that stalls as one: steps for each activation, results of some of them.
 
     Parameters
     ----------
@@ -64,41 +108,93 @@ class Pipeline:
     def __init__(
         self, i: Channel, o: Channel, latency: int, steps: Iterable[tuple[int, int]]
     ) -> None:
-        self._i, self._o = i, o
-        self._latency, self._steps = latency, steps
-        self._leaves: list[int] = []  # the slots in which results leave
-        self._ended = False
+        self._i, self._steps = i, steps
+        self._slots = _Slots(o, latency)
 
     def processes(self) -> list[Process]:
         """The side that takes and the side that gives."""
-        return [self._take(), self._give()]
+        return [self._take(), self._slots.give()]
 
     def _take(self) -> Process:
-        slot, stalled, seen = -1, 0, 0
         for slots, made in self._steps:
-            offered = yield from self._i.get()
+            cycle = yield from self._i.get()
             for step in range(slots):
-                slot = max(slot + 1, offered - stalled)
-                while seen < len(self._leaves) and self._leaves[seen] <= slot:
-                    while len(self._o.takes) <= seen:
-                        yield
-                    stalled = self._o.takes[seen] - self._leaves[seen]
-                    slot = max(self._leaves[seen], offered - stalled)
-                    seen += 1
-                if step >= slots - made:
-                    self._leaves.append(slot + self._latency)
-            self._i.take(slot + stalled)
-        self._ended = True
+                cycle = yield from self._slots.step(cycle, step >= slots - made)
+            self._i.take(cycle)
+        self._slots.end()
 
-    def _give(self) -> Process:
-        stalled = given = 0
-        while not self._ended or given < len(self._leaves):
-            if given == len(self._leaves):
+
+class Windows:
+    """``hw.window.WindowReader``: a circular buffer between a write side and a read pipeline.
+
+    An element is written when it has room: the window before those that leave it so has been read.
+    A window is read from the cycle after its last element's on, one element a slot.
+
+    Parameters
+    ----------
+    i, o : its channels
+    geometry : of the windows
+    images : how many pass in all
+    """
+
+    def __init__(self, i: Channel, o: Channel, geometry: WindowGeometry, images: int) -> None:
+        self._i, self._geometry, self._images = i, geometry, images
+        self._slots = _Slots(o, WindowReader.LATENCY - 1)
+        self._ends: list[int] = []  # the cycles of the windows' last steps
+
+    def processes(self) -> list[Process]:
+        """The write side, the read side and the side that gives."""
+        return [self._write(), self._read(), self._slots.give()]
+
+    def _write(self) -> Process:
+        g = self._geometry
+        room = (g.lowest + g.capacity).reshape(-1).tolist()  # elements of its image, as each begins
+        written, window = -1, 0
+        for element in range(self._images * g.elements):
+            while element >= window // len(room) * g.elements + room[window % len(room)]:
+                while len(self._ends) <= window:
+                    yield
+                written = max(written, self._ends[window])
+                window += 1
+            written = max(written + 1, (yield from self._i.get()))
+            self._i.take(written)
+
+    def _read(self) -> Process:
+        g = self._geometry
+        needed = g.needed.reshape(-1).tolist()
+        for image in range(self._images):
+            for need in needed:
+                last = image * g.elements + need - 1
+                while len(self._i.takes) <= last:
+                    yield
+                cycle = self._i.takes[last] + 1
+                for _ in range(g.window):
+                    cycle = yield from self._slots.step(cycle, True)
+                self._ends.append(cycle)
+        self._slots.end()
+
+
+def fork(i: Channel, outputs: Sequence[Channel], beats: int) -> Process:
+    """``hw.fork.Fork``: a beat is taken when all have it."""
+    for _ in range(beats):
+        offered = yield from i.get()
+        for o in outputs:
+            o.offers.append(offered)
+        for o in outputs:
+            while len(o.takes) < len(o.offers):
                 yield
-                continue
-            taken = yield from self._o.put(self._leaves[given] + stalled)
-            stalled = taken - self._leaves[given]
-            given += 1
+        i.take(max(o.takes[-1] for o in outputs))
+
+
+def join(inputs: Sequence[Channel], o: Channel, beats: int) -> Process:
+    """A beat of each input is taken at once, when all are there; a wire behind it carries them."""
+    for _ in range(beats):
+        offered = 0
+        for i in inputs:
+            offered = max(offered, (yield from i.get()))
+        taken = yield from o.put(offered)
+        for i in inputs:
+            i.take(taken)
 
 
 def serializer(i: Channel, o: Channel, lanes: Iterable[int]) -> Process:

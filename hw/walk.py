@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Signal
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .counter import counter
 from .geometry import PatchGeometry
 
 __all__ = ["PatchWalk"]
@@ -79,20 +80,20 @@ class PatchWalk(wiring.Component):
         column_tail, row_tail = Signal(), Signal()
         m.d.comb += self.drop.eq(column_tail | row_tail)
 
-        _, slot_ends = self._level(m, "slot", g.slots, self.step, cut=(self.drop, 1))
+        _, slot_ends = counter(m, "slot", g.slots, self.step, cut=(self.drop, 1))
         m.d.comb += self.take.eq(slot_ends)
         tick = self.step & slot_ends
-        channel, channel_ends = self._level(m, "channel", g.channels_per_group, tick)
+        channel, channel_ends = counter(m, "channel", g.channels_per_group, tick)
         tick &= channel_ends
-        _, group_ends = self._level(m, "group", g.groups, tick)
+        _, group_ends = counter(m, "group", g.groups, tick)
         tick &= group_ends
-        kx, kx_ends = self._level(m, "kx", g.kernel[1], tick, cut=(column_tail, g.tail_columns))
+        kx, kx_ends = counter(m, "kx", g.kernel[1], tick, cut=(column_tail, g.tail_columns))
         tick &= kx_ends
-        column, column_ends = self._level(m, "column", g.columns + bool(g.tail_columns), tick)
+        column, column_ends = counter(m, "column", g.columns + bool(g.tail_columns), tick)
         tick &= column_ends
-        ky, ky_ends = self._level(m, "ky", g.kernel[0], tick, cut=(row_tail, g.tail_rows))
+        ky, ky_ends = counter(m, "ky", g.kernel[0], tick, cut=(row_tail, g.tail_rows))
         tick &= ky_ends
-        row, _ = self._level(m, "row", g.rows + bool(g.tail_rows), tick)
+        row, _ = counter(m, "row", g.rows + bool(g.tail_rows), tick)
 
         m.d.comb += [
             column_tail.eq(column == g.columns if g.tail_columns else 0),
@@ -113,20 +114,6 @@ class PatchWalk(wiring.Component):
         self._advance_sums(m, ends)
         self._advance_weight(m, ends)
         return m
-
-    @staticmethod
-    def _level(
-        m: Module, name: str, limit: int, tick: Value, cut: tuple[Value, int] | None = None
-    ) -> tuple[Value, Value]:
-        """A counter of ``limit`` values, or ``cut[1]`` while ``cut[0]``; (count, at its end)."""
-        count = Signal(range(limit), name=name)
-        ends = Signal(name=f"{name}_ends")
-        m.d.comb += ends.eq(count == limit - 1)
-        if cut is not None and cut[1]:
-            m.d.comb += ends.eq(count == Mux(cut[0], cut[1] - 1, limit - 1))
-        with m.If(tick):
-            m.d.sync += count.eq(Mux(ends, 0, count + 1))
-        return count, ends
 
     def _is_fresh(self, kx: Value, channel: Value) -> Value:
         """Whether this step's partial sum differs from the step's before."""

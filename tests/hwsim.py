@@ -51,7 +51,10 @@ def run_ports(
     where the hold rule breaks, where fewer come within ``limit`` cycles or more come after.
     """
     runs = {name: Run() for name in (*inputs, *counts)}
-    rngs = {name: np.random.default_rng([seed, index]) for index, name in enumerate(runs)}
+    rngs = {
+        name: np.random.default_rng([*np.atleast_1d(seed), index])
+        for index, name in enumerate(runs)
+    }
     into, out_of = PAUSES[pauses]
     reset = Signal()
 

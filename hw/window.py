@@ -1,0 +1,237 @@
+"""The window reader: a map becomes the windows of a convolution or a pool, one after another.
+
+A patch engine or a pool whose map is one window computes on what comes out, so multiplication,
+requantization and ROMs exist once. The buffer is circular in the order of the stream, across rows
+and images: it holds what a window spans there, KH - 1 rows and a bit, and one stride's columns
+beyond. That is the least that keeps reading while the next column loads; the price is that at a
+row's end, where the next window starts a stride of rows below, reading waits for what is missing.
+Whole rows more would hide that, at the cost of their memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from amaranth import Module, Mux, Shape, Signal
+from amaranth.hdl import Value
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .counter import counter
+from .pipeline import stage
+from .window_geometry import WindowGeometry
+
+__all__ = ["WindowReader"]
+
+
+@dataclass(frozen=True)
+class _Position:
+    """Where the reader stands: window row and column, and what its step ends. Each flag includes
+    those before it; a line is a window's part in one row of taps."""
+
+    row: Value
+    column: Value
+    pixel: Value
+    line: Value
+    window: Value
+    row_of_windows: Value
+    image: Value
+
+
+class WindowReader(wiring.Component):
+    """For each output position in raster order the elements of its window: ky, kx, channel.
+
+        o = x[oy * stride_y + ky * dilation_y - top, ox * stride_x + kx * dilation_x - left, c]
+
+    or ``fill`` where that lies outside the map.
+
+    Parameters
+    ----------
+    geometry : of the windows
+    activation : shape of x
+    fill : what the padding holds: the zero point before a convolution or an average pool, the
+        type's least value before a maximum pool
+
+    Members
+    -------
+    i : stream of one activation a beat, raster order, channels last
+    o : stream of one activation a beat
+
+    A window starts when all its elements in the map are in. ``i.ready`` depends on the buffer
+    alone. Throughput: one beat a cycle while the elements are there; an image takes OH * OW * KH *
+    KW * C cycles and those in which a window waits (``geometry.busy_cycles``). Latency: 3 cycles
+    from the last element that a window needs to its first beat. The read pipeline stalls as one
+    while a beat waits. Reset returns to the first window of an image, with an empty buffer.
+
+    Raises ValueError where ``fill`` is no value of the type.
+    """
+
+    LATENCY = 3
+
+    def __init__(self, *, geometry: WindowGeometry, activation: Shape, fill: int):
+        width = activation.width - activation.signed
+        if not -(activation.signed << width) <= fill < 1 << width:
+            raise ValueError(f"fill must be a value of {activation!r}, not {fill}")
+        self._geometry = geometry
+        self._activation = activation
+        self._fill = fill
+        activations = stream.Signature(data.ArrayLayout(activation, 1))
+        super().__init__({"i": In(activations), "o": Out(activations)})
+
+    @property
+    def geometry(self) -> WindowGeometry:
+        """The geometry given."""
+        return self._geometry
+
+    @property
+    def buffer_bits(self) -> int:
+        """Bits of the buffer."""
+        return self._geometry.capacity * self._activation.width
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        g = self._geometry
+        enable, complete = Signal(), Signal()
+        m.d.comb += enable.eq(~self.o.valid | self.o.ready)
+        step = enable & complete
+        at = self._build_walk(m, step)
+        wrote = self.i.valid & self.i.ready
+        self._build_counts(m, complete, wrote, step & at.window, at)
+
+        # Stage 0: write what comes in; address what a window reads.
+        m.submodules.buffer = buffer = memory.Memory(
+            shape=self._activation, depth=g.capacity, init=[]
+        )
+        write, read = buffer.write_port(), buffer.read_port()
+        place = Signal(range(g.capacity))
+        m.d.comb += [
+            write.en.eq(wrote),
+            write.addr.eq(place),
+            write.data.eq(self.i.payload[0]),
+            read.en.eq(enable),
+            read.addr.eq(self._build_address(m, step, at)),
+        ]
+        with m.If(wrote):
+            m.d.sync += place.eq(self._wrapped(place, 1))
+        s1 = stage(m, enable, "s1", valid=complete, inside=self._build_inside(m, step, at))
+
+        # Stage 1: the padding instead of what the buffer gave there.
+        with m.If(enable):
+            m.d.sync += [
+                self.o.valid.eq(s1.valid),
+                self.o.payload[0].eq(Mux(s1.inside, read.data, self._fill)),
+            ]
+        return m
+
+    def _build_walk(self, m: Module, step: Value) -> _Position:
+        g = self._geometry
+        _, pixel = counter(m, "channel", g.channels, step)
+        _, line = counter(m, "kx", g.kernel[1], step & pixel)
+        line &= pixel
+        _, window = counter(m, "ky", g.kernel[0], step & line)
+        window &= line
+        column, row_of_windows = counter(m, "column", g.columns, step & window)
+        row_of_windows &= window
+        row, image = counter(m, "row", g.rows, step & row_of_windows)
+        image &= row_of_windows
+        return _Position(row, column, pixel, line, window, row_of_windows, image)
+
+    def _build_counts(
+        self, m: Module, complete: Value, wrote: Value, done: Value, at: _Position
+    ) -> None:
+        """Count the cells that may be written, and the elements written beyond what the window at
+        hand needs. Each write changes both by one; each window read releases what no later one
+        needs, and raises the demand to that of the next."""
+        g = self._geometry
+        inner = slice(None, -1)  # all columns but the last, behind which a row's table counts
+        columns, rows = g.releases[:, inner].max(axis=0, initial=0), g.releases[:, -1]
+        slides = (g.releases[:, inner] > 0).any(axis=1)  # else a later row needs the same elements
+        release = Mux(
+            at.row_of_windows,
+            self._choice(m, "row_release", at.row, rows.tolist()),
+            Mux(
+                self._choice(m, "slides", at.row, slides.astype(int).tolist()),
+                self._choice(m, "column_release", at.column, columns.tolist()),
+                0,
+            ),
+        )
+        need = Mux(
+            at.row_of_windows,
+            self._choice(m, "row_need", at.row, g.needs[:, -1].tolist()),
+            self._choice(m, "column_need", at.column, g.needs[0, inner].tolist()),
+        )
+        first = int(g.lowest[0, 0]) + g.capacity, -int(g.needed[0, 0])
+        free = Signal(range(g.most_free + 1), init=first[0])
+        ahead = Signal(range(g.least_ahead, g.most_ahead + 1), init=first[1])
+        m.d.comb += [self.i.ready.eq(free != 0), complete.eq(ahead >= 0)]
+        m.d.sync += [
+            free.eq(free - wrote + Mux(done, release, 0)),
+            ahead.eq(ahead + wrote - Mux(done, need, 0)),
+        ]
+
+    def _build_address(self, m: Module, step: Value, at: _Position) -> Value:
+        """The cell of the element to read; outside the map some cell, not used."""
+        g = self._geometry
+        (_, kw), (sy, sx), (dy, dx) = g.kernel, g.stride, g.dilation
+        last = g.reach_elements - 1  # from a window's first element to its last
+        row = sy * g.width - (g.columns - 1) * sx
+        image = g.height * g.width - ((g.rows - 1) * sy * g.width + (g.columns - 1) * sx)
+        address = Signal(range(g.capacity), init=g.origin % g.capacity)
+        distance = Signal(range(g.capacity))
+        m.d.comb += distance.eq(1 % g.capacity)
+        for ends, elements in (
+            (at.pixel, (dx - 1) * g.channels + 1),
+            (at.line, (dy * g.width - (kw - 1) * dx - 1) * g.channels + 1),
+            (at.window, sx * g.channels - last),
+            (at.row_of_windows, row * g.channels - last),
+            (at.image, image * g.channels - last),
+        ):
+            with m.If(ends):
+                m.d.comb += distance.eq(elements % g.capacity)
+        with m.If(step):
+            m.d.sync += address.eq(self._wrapped(address, distance))
+        return address
+
+    def _build_inside(self, m: Module, step: Value, at: _Position) -> Value:
+        """Whether the element to read lies in the map."""
+        g = self._geometry
+        if not any(g.padding):
+            return Value.cast(1)
+        (sy, sx), (dy, dx) = g.stride, g.dilation
+        top, left, _, _ = g.padding
+        height, width = g.reach[0] - 1, g.reach[1] - 1  # from a window's first tap to its last
+        y = Signal(range(-top, (g.rows - 1) * sy - top + height + 1), init=-top)
+        x = Signal(range(-left, (g.columns - 1) * sx - left + width + 1), init=-left)
+        with m.If(step & at.pixel):
+            m.d.sync += x.eq(x + dx)
+            with m.If(at.line):
+                m.d.sync += [x.eq(x - width), y.eq(y + dy)]
+            with m.If(at.window):
+                m.d.sync += [x.eq(x + (sx - width)), y.eq(y - height)]
+            with m.If(at.row_of_windows):
+                m.d.sync += [x.eq(-left), y.eq(y + (sy - height))]
+            with m.If(at.image):
+                m.d.sync += y.eq(-top)
+        return (y >= 0) & (y < g.height) & (x >= 0) & (x < g.width)
+
+    def _wrapped(self, place: Value, distance: Value | int) -> Value:
+        """A cell ``distance`` further round the buffer; distance below its capacity."""
+        total = place + distance
+        return Mux(total >= self._geometry.capacity, total - self._geometry.capacity, total)
+
+    @staticmethod
+    def _choice(m: Module, name: str, index: Value, values: Sequence[int]) -> Value:
+        """values[index] in gates: tables have one value but for a few places at their ends."""
+        if not values:
+            return Value.cast(0)
+        usual = Counter(values).most_common(1)[0][0]
+        chosen = Signal(range(min(values), max(values) + 1), name=name)
+        m.d.comb += chosen.eq(usual)
+        with m.Switch(index):
+            for place, value in enumerate(values):
+                if value != usual:
+                    with m.Case(place):
+                        m.d.comb += chosen.eq(value)
+        return chosen

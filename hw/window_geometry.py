@@ -1,0 +1,229 @@
+"""The numbers of a window reader: which elements each window needs, and how many wait at once.
+
+An element's index is its place in the stream, (y * W + x) * C + c, going on across images. All
+tables come from the taps of every window position, one axis at a time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from ..model.windows import output_extent
+
+__all__ = ["WindowGeometry"]
+
+Integers = npt.NDArray[np.int64]
+
+IMAGES = 4  # until the distance between them has settled
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowGeometry:
+    """Windows that slide over a map, as a convolution's or a pool's do.
+
+    Parameters
+    ----------
+    height, width, channels : of the input map
+    kernel, stride, dilation : (y, x), each at least 1
+    padding : (top, left, bottom, right), at least 0
+
+    Raises ValueError where a number breaks its rule, or the kernel does not fit the padded map.
+    """
+
+    height: int
+    width: int
+    channels: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width", "channels"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be a positive integer, not {getattr(self, name)}")
+        for name in ("kernel", "stride", "dilation"):
+            if min(getattr(self, name)) < 1:
+                raise ValueError(f"{name} must be at least 1, not {list(getattr(self, name))}")
+        if min(self.padding) < 0:
+            raise ValueError(f"padding must be at least 0, not {list(self.padding)}")
+        if min(self.rows, self.columns) < 1:
+            raise ValueError(
+                f"kernel must fit the padded {self.height}x{self.width} map, not reach "
+                f"{self.reach[0]}x{self.reach[1]}"
+            )
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Rows and columns from a window's first tap to its last."""
+        ky, kx = ((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+        return ky, kx
+
+    @property
+    def rows(self) -> int:
+        """OH: windows down the map."""
+        top, _, bottom, _ = self.padding
+        return output_extent(
+            self.height, self.kernel[0], self.stride[0], (top, bottom), self.dilation[0]
+        )
+
+    @property
+    def columns(self) -> int:
+        """OW: windows across the map."""
+        _, left, _, right = self.padding
+        return output_extent(
+            self.width, self.kernel[1], self.stride[1], (left, right), self.dilation[1]
+        )
+
+    @property
+    def elements(self) -> int:
+        """Elements of an image."""
+        return self.height * self.width * self.channels
+
+    @property
+    def window(self) -> int:
+        """Elements of a window, padding included: KH * KW * C."""
+        return self.kernel[0] * self.kernel[1] * self.channels
+
+    @property
+    def beats(self) -> int:
+        """Elements of all windows of an image."""
+        return self.rows * self.columns * self.window
+
+    @cached_property
+    def needed(self) -> Integers:
+        """(OH, OW): each window starts when as many elements of its image are written.
+
+        One more than the index of its last element in the map. A window without any takes the row
+        and the column of the window before it (at the start: after it): nothing comes out before
+        the image's first element.
+        """
+        y, x = _filled(self._taps(0)[1]), _filled(self._taps(1)[1])
+        if y is None or x is None:
+            return np.ones((self.rows, self.columns), np.int64)
+        return (y[:, None] * self.width + x[None] + 1) * self.channels
+
+    @cached_property
+    def lowest(self) -> Integers:
+        """(OH, OW): while a window is read, elements from this index on are kept.
+
+        The least index that this window or any later one needs; behind the last that needs one, the
+        next image's least, counted on. Windows right of the last that lies in the map keep what it
+        kept, until the row ends.
+        """
+        (y, _), (x, _) = self._taps(0), self._taps(1)
+        if (y < 0).all() or (x < 0).all():
+            return np.full((self.rows, self.columns), self.elements)
+        never = 2 * self.elements
+        x = np.where(x < 0, self.width, x)
+        x[np.flatnonzero(x < self.width)[-1] + 1 :] = x[x < self.width][-1]
+        x = _least_from_here(x)
+        own = np.where(y[:, None] < 0, never, (y[:, None] * self.width + x[None]) * self.channels)
+        least = _least_from_here(own.reshape(-1)).reshape(own.shape)
+        return np.minimum(least, self.elements + least[0, 0])
+
+    @property
+    def capacity(self) -> int:
+        """Elements that the buffer holds: what a window spans in the stream, and as many columns as
+        one stride, which load while a window is read."""
+        return max(int((self.needed - self.lowest).max()), 1) + self.stride[1] * self.channels
+
+    @cached_property
+    def releases(self) -> Integers:
+        """(OH, OW): elements that are kept no longer when a window has been read."""
+        return self._steps(self.lowest)
+
+    @cached_property
+    def needs(self) -> Integers:
+        """(OH, OW): how many elements more the next window needs; negative where fewer."""
+        return self._steps(self.needed)
+
+    @property
+    def most_free(self) -> int:
+        """The most cells that are free at once; more than the capacity where elements follow that
+        no window needs."""
+        written = np.maximum.accumulate(self.needed.reshape(-1))
+        after = self.lowest.reshape(-1) + self.releases.reshape(-1)
+        return self.capacity + max(int(self.lowest[0, 0]), int((after - written).max()))
+
+    @property
+    def least_ahead(self) -> int:
+        """The fewest elements written beyond a window's need: the most that a window waits for,
+        negative."""
+        written = np.maximum.accumulate(self.needed.reshape(-1))
+        after = self.needed.reshape(-1) + self.needs.reshape(-1)
+        return min(-int(self.needed[0, 0]), int((written - after).min()))
+
+    @property
+    def most_ahead(self) -> int:
+        """The most elements written beyond a window's need."""
+        return int((self.lowest - self.needed).max()) + self.capacity
+
+    @property
+    def reach_elements(self) -> int:
+        """Elements of the stream from a window's first to its last, both included."""
+        height, width = self.reach
+        return ((height - 1) * self.width + width) * self.channels
+
+    @property
+    def origin(self) -> int:
+        """Index of the first window's first element; negative where that is padding."""
+        return -(self.padding[0] * self.width + self.padding[1]) * self.channels
+
+    def _steps(self, table: Integers) -> Integers:
+        following = [*table.reshape(-1).tolist(), self.elements + int(table[0, 0])]
+        return np.diff(following).reshape(table.shape)
+
+    @property
+    def busy_cycles(self) -> int:
+        """Cycles an image takes, once settled, when neither side ever waits.
+
+        KH * KW * C for each window, and where a window's elements have not all come in when the one
+        before it has been read, the cycles until they have.
+        """
+        limits = (self.lowest + self.capacity).reshape(-1).tolist()
+        needed = self.needed.reshape(-1).tolist()
+        elements, cycles = [0], [0]  # writes that follow each other: the first's element and cycle
+        limit, end, ends = 0, -1, []
+        for base in range(0, IMAGES * self.elements, self.elements):
+            for below, need in zip(limits, needed, strict=True):
+                # as many elements may be in once the window before has been read
+                if base + below > limit:
+                    cycles.append(max(cycles[-1] + limit - elements[-1], end + 1))
+                    elements.append(limit)
+                    limit = base + below
+                last = base + need - 1
+                run = bisect_right(elements, last) - 1
+                end = max(end, cycles[run] + last - elements[run]) + self.window
+            ends.append(end)
+        return ends[-1] - ends[-2]
+
+    def _taps(self, axis: int) -> tuple[Integers, Integers]:
+        """The first and the last position in the map that each window reads; -1 where none."""
+        size = (self.height, self.width)[axis]
+        count = (self.rows, self.columns)[axis]
+        start = np.arange(count) * self.stride[axis] - self.padding[axis]
+        taps = start[:, None] + np.arange(self.kernel[axis]) * self.dilation[axis]
+        inside = (taps >= 0) & (taps < size)
+        first = np.where(inside, taps, size).min(axis=1)
+        return np.where(first == size, -1, first), np.where(inside, taps, -1).max(axis=1)
+
+
+def _filled(positions: Integers) -> Integers | None:
+    """Positions, each -1 replaced by the one before it, at the start by the one after; None where
+    there are only those."""
+    known = np.flatnonzero(positions >= 0)
+    if not len(known):
+        return None
+    before = np.searchsorted(known, np.arange(len(positions)), side="right") - 1
+    return positions[known[np.maximum(before, 0)]]
+
+
+def _least_from_here(values: Integers) -> Integers:
+    """For each place the least value there or later."""
+    return np.minimum.accumulate(values[::-1])[::-1]

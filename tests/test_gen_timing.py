@@ -1,0 +1,70 @@
+"""The timing processes against the components, cycle for cycle, with the same pauses."""
+
+import numpy as np
+import pytest
+from amaranth import unsigned
+from hwsim import PAUSES, run_ports
+from tercet.gen.timing import Channel, Windows, fork, run
+from tercet.hw.fork import Fork
+from tercet.hw.window import WindowReader
+from windowgen import RANDOM, WINDOWS, random_geometry, window_geometry
+
+
+def source(o, beats, pauses, seed, index=0):
+    """What ``hwsim`` sends, by the same draws: a beat after pauses from when the last was taken."""
+    rng, into = np.random.default_rng([*np.atleast_1d(seed), index]), PAUSES[pauses][0]
+    cycle = 0
+    for _ in range(beats):
+        while rng.random() < into:
+            cycle += 1
+        cycle = (yield from o.put(cycle)) + 1
+
+
+def sink(i, beats, pauses, seed, index=1):
+    """What ``hwsim`` takes: a beat in the first cycle, of those it draws, that is no pause."""
+    rng, out_of = np.random.default_rng([*np.atleast_1d(seed), index]), PAUSES[pauses][1]
+    cycle = -1
+    for _ in range(beats):
+        offered = yield from i.get()
+        ready = False
+        while cycle < offered or not ready:
+            cycle += 1
+            ready = rng.random() >= out_of
+        i.take(cycle)
+
+
+def check_windows(g, pauses, seed, images=3):
+    values = [[0]] * (images * g.elements)
+    unit = WindowReader(geometry=g, activation=unsigned(8), fill=0)
+    beats = images * g.beats
+    runs = run_ports(unit, {"i": values}, {"o": beats}, pauses=pauses, seed=seed)
+    i, o = Channel(), Channel()
+    processes = Windows(i, o, g, images).processes()
+    ends = [source(i, len(values), pauses, seed), sink(o, beats, pauses, seed)]
+    run([*processes, *ends], [i, o])
+    assert runs["o"].given == o.takes
+    taken = runs["i"].taken
+    assert taken == i.takes[: len(taken)]  # a tail that no window needs may come after the end
+    assert len(values) - len(taken) < g.elements
+
+
+@pytest.mark.parametrize("pauses", PAUSES)
+@pytest.mark.parametrize("name", ["same_padding", "stride_above_kernel", "windows_in_the_padding"])
+def test_windows_take_the_same_cycles(name, pauses, seed):
+    check_windows(window_geometry(*WINDOWS[name]), pauses, seed)
+
+
+@pytest.mark.parametrize("case", range(RANDOM))
+def test_random_windows_take_the_same_cycles(case, seed):
+    rng = np.random.default_rng([seed, 7, case])
+    check_windows(random_geometry(rng), str(rng.choice(list(PAUSES))), [seed, case])
+
+
+@pytest.mark.parametrize("pauses", PAUSES)
+def test_a_fork_takes_the_same_cycles(pauses, seed):
+    unit = Fork(shape=unsigned(8))
+    runs = run_ports(unit, {"i": [0] * 90}, {"o_a": 90, "o_b": 90}, pauses=pauses, seed=seed)
+    i, a, b = Channel(), Channel(), Channel()
+    ends = [sink(a, 90, pauses, seed, 1), sink(b, 90, pauses, seed, 2)]
+    run([source(i, 90, pauses, seed), fork(i, [a, b], 90), *ends], [i, a, b])
+    assert (runs["i"].taken, runs["o_a"].given, runs["o_b"].given) == (i.takes, a.takes, b.takes)

@@ -1,0 +1,182 @@
+"""The window reader against the definition of a window, alone and in front of the patch engine."""
+
+import numpy as np
+import pytest
+from amaranth import Module, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.sim import Simulator
+from hwsim import PAUSES, run_streams
+from netgen import random_conv, random_images, random_tensor
+from tercet.hw.geometry import PatchGeometry
+from tercet.hw.patch import PatchEngine
+from tercet.hw.window import WindowReader
+from tercet.model.conv import accumulate_loop
+from tercet.model.dtypes import signed_width
+from tercet.model.layout import per_slot
+from tercet.model.ranges import accumulator_bounds
+from windowgen import RANDOM, WINDOWS, random_geometry, window_geometry, windows_of
+
+UINT8 = unsigned(8)
+
+
+def check(geometry, seed, *, images=3, shape=UINT8, fill=7, pauses="none", reset_after=0):
+    g = geometry
+    rng = np.random.default_rng(seed)
+    low = -(shape.signed << (shape.width - 1))
+    values = rng.integers(low, low + (1 << shape.width), (images, g.height, g.width, g.channels))
+    expected = windows_of(values, g, fill)
+    run = run_streams(
+        WindowReader(geometry=g, activation=shape, fill=fill),
+        [[int(value)] for value in values.reshape(-1)],
+        len(expected),
+        pauses=pauses,
+        seed=seed,
+        reset_after=reset_after,
+    )
+    assert [payload[0] for payload in run.outputs] == expected
+    return run
+
+
+@pytest.mark.parametrize("pauses", ["output", "both"])
+@pytest.mark.parametrize("name", WINDOWS)
+def test_reads_every_window(name, pauses, seed):
+    check(window_geometry(*WINDOWS[name]), seed, pauses=pauses)
+
+
+@pytest.mark.parametrize("case", range(RANDOM))
+def test_reads_random_windows(case, seed):
+    rng = np.random.default_rng([seed, case])
+    pauses = str(rng.choice(list(PAUSES)))
+    check(random_geometry(rng), seed, pauses=pauses, fill=int(rng.integers(0, 256)))
+
+
+@pytest.mark.parametrize(("shape", "fill"), [(signed(8), -128), (signed(5), 15), (unsigned(16), 0)])
+def test_fills_in_every_type(shape, fill, seed):
+    check(window_geometry(*WINDOWS["padding_per_side"]), seed, shape=shape, fill=fill)
+
+
+@pytest.mark.parametrize("reset_after", [1, 20, 50, 83])
+@pytest.mark.parametrize("name", ["same_padding", "stride_above_kernel"])
+def test_reset_returns_to_an_images_first_window(name, reset_after, seed):
+    check(window_geometry(*WINDOWS[name]), seed, pauses="both", reset_after=reset_after)
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_takes_the_cycles_that_the_geometry_says(name, seed):
+    g = window_geometry(*WINDOWS[name])
+    run = check(g, seed, images=4)
+    last = run.given[g.beats - 1 :: g.beats]
+    assert last[3] - last[2] == g.busy_cycles
+    assert run.given[0] == run.taken[int(g.needed[0, 0]) - 1] + WindowReader.LATENCY
+
+
+def test_takes_what_the_buffer_holds_while_nothing_is_read():
+    g = window_geometry(*WINDOWS["first_row_never_read"])
+    unit = WindowReader(geometry=g, activation=unsigned(8), fill=0)
+    assert unit.buffer_bits == 8 * g.capacity
+    taken = []
+
+    async def drive(ctx):
+        ctx.set(unit.i.valid, 1)
+        for _ in range(2 * g.capacity):
+            *_, ready = await ctx.tick().sample(unit.i.ready)
+            taken.append(ready)
+
+    simulator = Simulator(unit)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(drive)
+    simulator.run()
+    room = g.capacity + int(g.lowest[0, 0])  # those in front that no window needs take no place
+    assert g.lowest[0, 0] > 0
+    assert taken == [1] * room + [0] * (2 * g.capacity - room)
+
+
+def test_refuses_a_fill_outside_the_type():
+    with pytest.raises(ValueError, match=r"^fill must be a value of signed\(8\), not 128$"):
+        WindowReader(
+            geometry=window_geometry(*WINDOWS["one_pixel"]), activation=signed(8), fill=128
+        )
+
+
+class WindowEngine(wiring.Component):
+    """Reader and patch engine in a row."""
+
+    def __init__(self, reader, engine):
+        self.reader, self.engine = reader, engine
+        super().__init__(
+            {
+                "i": In(reader.i.signature.flip()),
+                "o": Out(engine.o.signature),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.reader, m.submodules.engine = self.reader, self.engine
+        connect(m, flipped(self.i), self.reader.i)
+        connect(m, self.reader.o, self.engine.i)
+        connect(m, self.engine.o, flipped(self.o))
+        return m
+
+
+# Those of the table with channels in groups, output channels, lanes.
+CONVOLUTIONS = {
+    "same_padding": (1, 5, 2),
+    "stride_below_kernel": (2, 4, 1),
+    "stride_above_kernel": (2, 2, 1),
+    "padding_per_side": (1, 3, 3),
+    "windows_in_the_padding": (1, 2, 1),
+    "dilation_in_padding": (1, 2, 2),
+    "dilation": (1, 1, 1),
+    "subsampled": (3, 6, 2),
+    "kernel_11": (1, 1, 1),
+}
+
+
+@pytest.mark.parametrize("pauses", ["none", "both"])
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_equals_golden_accumulators_of_any_convolution(name, pauses, seed):
+    shape, kernel, stride, padding, dilation = WINDOWS[name]
+    groups, out_channels, lanes = CONVOLUTIONS[name]
+    rng = np.random.default_rng([seed, *name.encode()])
+    x = random_tensor(rng, "x", shape)
+    conv, _ = random_conv(
+        rng,
+        x,
+        out_channels=out_channels,
+        kernel=kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        bias=True,
+        symmetric=False,
+    )
+    images = random_images(rng, x, 3)
+    sums = np.stack([accumulate_loop(image, conv, x.zero_point) for image in images])
+    beats = per_slot(sums.reshape(-1, out_channels).T, groups, lanes)
+    beats = beats.transpose(3, 0, 1, 2).reshape(-1, lanes).tolist()
+    lo, hi = accumulator_bounds(conv, 0, 255, x.zero_point)
+    engine = PatchEngine(
+        geometry=PatchGeometry(
+            height=kernel[0],
+            width=kernel[1],
+            in_channels=shape[2],
+            kernel=kernel,
+            out_channels=out_channels,
+            groups=groups,
+            lanes=lanes,
+        ),
+        activation=unsigned(8),
+        zero_point=x.zero_point,
+        weights=conv.weights.centered,
+        bias=conv.bias,
+        accumulator_width=signed_width(int(lo.min()), int(hi.max())),
+    )
+    reader = WindowReader(
+        geometry=window_geometry(*WINDOWS[name]), activation=unsigned(8), fill=x.zero_point
+    )
+    sent = [[int(value)] for value in images.reshape(-1)]
+    run = run_streams(WindowEngine(reader, engine), sent, len(beats), pauses=pauses, seed=seed)
+    assert [list(payload) for payload in run.outputs] == beats
