@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,28 +79,17 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     training = Training(args.delay, args.freeze, args.learned_steps)
     options = chosen_schemes(args)
     require_seed(args.seed)
-    output = args.output or Path(f"{args.checkpoint}.json")
-    if not output.parent.is_dir():
-        raise NetworkError(f"The network {output} cannot be written: its folder does not exist")
+    if args.output is not None and not args.output.parent.is_dir():
+        raise NetworkError(
+            f"The network {args.output} cannot be written: its folder does not exist"
+        )
     checkpoint = checkpoint_of(args)
+    output = args.output or Path(f"{checkpoint.network}.json")
     digits, test = images_of(args)
     images = calibration_of(args, checkpoint, digits)
     from .train_qat import fine_tune  # after all that can be refused without PyTorch
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("epochs  {task.fields[state]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(checkpoint.network, total=None, state="")
-
-        def report(state: State) -> None:
-            text = f"loss {state.loss:.4f}  validation {state.accuracy:.4f}"
-            bar.update(task, total=state.epochs, completed=state.epoch, state=text)
-
+    with _reported(checkpoint.network) as report:
         tuned = fine_tune(checkpoint, digits, images, options, training, recipe, args.seed, report)
     network = tuned.net.lower()
     facts = written(network, output, tuned.net.folded(), checkpoint, options, images, test)
@@ -109,6 +100,26 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     facts |= {"seed": args.seed, "epoch": tuned.epoch, "recipe": asdict(recipe)}
     facts |= {"training": asdict(training), "unproven": unproven(network)}
     return {**facts, "validation_accuracy": tuned.validation_accuracy}, True
+
+
+@contextmanager
+def _reported(name: str) -> Iterator[Callable[[State], None]]:
+    """A progress bar over epochs, and what moves it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs  {task.fields[state]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=None, state="")
+
+        def report(state: State) -> None:
+            text = f"loss {state.loss:.4f}  validation {state.accuracy:.4f}"
+            bar.update(task, total=state.epochs, completed=state.epoch, state=text)
+
+        yield report
 
 
 def unproven(network: QNetwork) -> list[str]:
