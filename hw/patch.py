@@ -17,6 +17,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..model.dtypes import signed_width
 from ..model.layout import per_slot, weight_rows
+from .centered import centered
 from .geometry import PatchGeometry
 from .pipeline import stage
 from .rom import Rom
@@ -80,10 +81,6 @@ class PatchEngine(wiring.Component):
                 "o": Out(stream.Signature(self._sums)),
             }
         )
-        activation = Shape.cast(activation)
-        lowest = -(1 << (activation.width - 1)) if activation.signed else 0
-        highest = (1 << (activation.width - activation.signed)) - 1
-        self._centered = signed(signed_width(lowest - zero_point, highest - zero_point))
         self._weight_rom = self._make_weight_rom()
         self._bias_rom = self._make_bias_rom()
 
@@ -121,7 +118,7 @@ class PatchEngine(wiring.Component):
             fresh=walk.fresh,
             partial=walk.partial,
             index=walk.index,
-            activation=(self.i.payload[0] - self._zero_point)[: self._centered.width].as_signed(),
+            activation=centered(self.i.payload[0], self._zero_point),
         )
 
         # Stage 1: multiply; fetch the partial sum and the bias.

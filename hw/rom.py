@@ -25,7 +25,8 @@ class Rom(wiring.Component):
     address : In(range(depth))
     row : Out(ArrayLayout(signed(width), lanes)), one cycle later
 
-    A single row needs no memory: it is a constant. Raises ValueError where a value does not fit.
+    Rows that are all equal need no memory: they are a constant. Raises ValueError where a value
+    does not fit.
     """
 
     def __init__(self, *, rows: Sequence[Sequence[int]], width: int):
@@ -44,13 +45,17 @@ class Rom(wiring.Component):
         )
 
     @property
+    def _varies(self) -> bool:
+        return len(set(self._rows)) > 1
+
+    @property
     def bits(self) -> int:
         """Bits held: depth times row; 0 for a constant."""
-        return len(self._rows) * self._layout.size if len(self._rows) > 1 else 0
+        return len(self._rows) * self._layout.size if self._varies else 0
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        if len(self._rows) == 1:
+        if not self._varies:
             m.d.comb += self.row.eq(self._layout.const(self._rows[0]))
             return m
         m.submodules.memory = rom = memory.Memory(

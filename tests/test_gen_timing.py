@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from amaranth import unsigned
 from hwsim import PAUSES, run_ports
-from tercet.gen.timing import Channel, Windows, fork, run
+from tercet.gen.timing import Channel, Pipeline, Windows, fork, join, run
+from tercet.hw.add import Add
 from tercet.hw.fork import Fork
 from tercet.hw.window import WindowReader
+from tercet.model.arith import Rounding
+from tercet.model.requant import Requant
 from windowgen import RANDOM, WINDOWS, random_geometry, window_geometry
 
 
@@ -68,3 +71,21 @@ def test_a_fork_takes_the_same_cycles(pauses, seed):
     ends = [sink(a, 90, pauses, seed, 1), sink(b, 90, pauses, seed, 2)]
     run([source(i, 90, pauses, seed), fork(i, [a, b], 90), *ends], [i, a, b])
     assert (runs["i"].taken, runs["o_a"].given, runs["o_b"].given) == (i.takes, a.takes, b.takes)
+
+
+@pytest.mark.parametrize("pauses", PAUSES)
+def test_an_addition_takes_the_same_cycles(pauses, seed):
+    unit = Add(
+        requant=Requant((1, 1), 1, Rounding.FLOOR, 0, 255),
+        zero_points=(0, 0, 0),
+        activations=(unsigned(8), unsigned(8), unsigned(8)),
+    )
+    inputs = {"i_a": [[0]] * 90, "i_b": [[0]] * 90}
+    runs = run_ports(unit, inputs, {"o": 90}, pauses=pauses, seed=seed)
+    a, b, both, o = (Channel() for _ in range(4))
+    pipeline = Pipeline(both, o, Add.LATENCY, [(1, 1)] * 90)
+    ends = [source(a, 90, pauses, seed, 0), source(b, 90, pauses, seed, 1)]
+    ends.append(sink(o, 90, pauses, seed, 2))
+    run([*ends, join([a, b], both, 90), *pipeline.processes()], [a, b, both, o])
+    assert (runs["i_a"].taken, runs["i_b"].taken) == (a.takes, b.takes)
+    assert runs["o"].given == o.takes

@@ -1,10 +1,11 @@
 """The requantizer against the golden one: every rule, ties, extremes, channels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from amaranth import signed, unsigned
 from hwsim import PAUSES, run_streams
-from netgen import FIXED_POINT
 from tercet.hw.requant import Requantizer
 from tercet.model.arith import Rounding
 from tercet.model.requant import Requant, requantize
@@ -22,7 +23,7 @@ def accumulators(rng, requant, channels):
     return np.array(values[: len(values) // channels * channels], dtype=np.int64)
 
 
-def check(requant, zero_point, channels, activation, seed, pauses="none"):
+def check(requant, zero_point, channels, activation, seed, pauses="none", reset_after=0):
     rng = np.random.default_rng(seed)
     acc = accumulators(rng, requant, channels)
     expected = requantize(acc.reshape(-1, channels), requant, zero_point).reshape(-1)
@@ -33,19 +34,20 @@ def check(requant, zero_point, channels, activation, seed, pauses="none"):
         accumulator_width=WIDTH,
         activation=activation,
     )
-    run = run_streams(unit, [[int(value)] for value in acc], len(acc), pauses=pauses, seed=seed)
+    sent = [[int(value)] for value in acc]
+    run = run_streams(unit, sent, len(acc), pauses=pauses, seed=seed, reset_after=reset_after)
     assert [payload[0] for payload in run.outputs] == expected.tolist()
     return run
 
 
 @pytest.mark.parametrize("shift", [0, 1, 2, 9, 24])
-@pytest.mark.parametrize("rule", FIXED_POINT)
+@pytest.mark.parametrize("rule", Rounding)
 def test_equals_golden_for_every_rule(rule, shift, seed):
     multiplier = max(1, (1 << shift) // 512) if shift < 24 else 33201
     check(Requant((multiplier,), shift, rule, 0, 255), 3, 1, unsigned(8), seed)
 
 
-@pytest.mark.parametrize("rule", FIXED_POINT)
+@pytest.mark.parametrize("rule", Rounding)
 def test_equals_golden_at_ties_of_a_power_of_two(rule, seed):
     check(Requant((1,), 6, rule, -128, 127), -7, 1, signed(8), seed)
 
@@ -68,22 +70,96 @@ def test_takes_one_accumulator_a_cycle(seed):
     assert run.given[0] - run.taken[0] == Requantizer.LATENCY
 
 
+@pytest.mark.parametrize("rule", Rounding)
+@pytest.mark.parametrize("offsets", [(777,), (-(1 << 23), 5, (1 << 24) + 1)])
+def test_adds_offsets(offsets, rule, seed):
+    multipliers = (40000, 1, 65535) if len(offsets) == 1 else (40000,)
+    requant = Requant(multipliers, 24, rule, 0, 255, offsets=offsets)
+    check(requant, 100, 3, unsigned(8), seed, "both")
+    check(replace(requant, shift=0, multipliers=(1,)), 100, 3, unsigned(8), seed)
+
+
+@pytest.mark.parametrize("offset", [0, -70])
 @pytest.mark.parametrize(
-    "requant",
+    ("shift", "zero_point", "shape"),
     [
-        Requant((1,), 0, Rounding.FLOAT32, 0, 1),
-        Requant((1,), 3, Rounding.HALF_UP, 0, 1, offsets=(1,)),
+        (1, 3, unsigned(8)),
+        (17, 3, unsigned(8)),
+        (20, 255, unsigned(8)),
+        (24, 128, unsigned(8)),
+        (25, -100, signed(8)),
+        (30, 0, unsigned(8)),
+        (36, 7, signed(6)),
+        (24, 1000, signed(16)),
+        (33, 65535, unsigned(16)),
     ],
 )
-def test_refuses_what_it_does_not_compute(requant):
-    with pytest.raises(ValueError, match=r"^Rounding must not be float32, and offsets must be 0$"):
+def test_rounds_as_float32_at_ties_near_ties_and_extremes(shift, zero_point, shape, offset, seed):
+    low = -(shape.signed << (shape.width - 1))
+    high = low + (1 << shape.width) - 1
+    requant = Requant((1,), shift, Rounding.FLOAT32, low, high, offsets=(offset,))
+    rng = np.random.default_rng([seed, shift])
+    ends = low - zero_point - 3, high - zero_point + 3
+    wholes = np.concatenate(
+        [[*range(ends[0], ends[0] + 6), -2, -1, 0, 1, 2], rng.integers(*ends, 20), ends]
+    )
+    products = []
+    for tie in (2 * wholes + 1) << shift >> 1:
+        # half of float32's step there, within which it makes a tie of what is none
+        step = 1 << max(abs(int(tie)).bit_length() - 24, 0) >> 1
+        products += [int(tie) + d for d in (0, 1, -1, step, -step, step + 1, -step - 1, step // 2)]
+    products += [(int(whole) << shift) + d for whole in wholes for d in (-1, 0, 1)]
+    octaves = [
+        sign * ((1 << bits) + d) for bits in range(50) for sign in (1, -1) for d in (-1, 0, 1)
+    ]
+    acc = np.array([product - offset for product in products] + octaves)
+    width = int(np.abs(acc).max()).bit_length() + 1
+    expected = requantize(acc.reshape(-1, 1), requant, zero_point).reshape(-1)
+    half_even = requantize(
+        acc.reshape(-1, 1), replace(requant, rounding=Rounding.HALF_EVEN), zero_point
+    )
+    assert (expected != half_even.reshape(-1)).any() == (shift > 16)  # else float32 holds all
+    unit = Requantizer(
+        requant=requant,
+        zero_point=zero_point,
+        channels=1,
+        accumulator_width=width,
+        activation=shape,
+    )
+    run = run_streams(unit, [[int(value)] for value in acc], len(acc))
+    assert [payload[0] for payload in run.outputs] == expected.tolist()
+
+
+def test_refuses_to_round_as_float32_what_it_has_no_ties_for():
+    with pytest.raises(ValueError) as error:
         Requantizer(
-            requant=requant,
+            requant=Requant((1,), 3, Rounding.FLOAT32, -(1 << 22), 0),
             zero_point=0,
             channels=1,
+            accumulator_width=30,
+            activation=signed(32),
+        )
+    assert str(error.value) == (
+        "The clamp must lie within 4194303 of the zero point where float32 rounds, "
+        "not reach 4194304"
+    )
+
+
+def test_refuses_a_wrong_number_of_offsets():
+    with pytest.raises(ValueError, match=r"^Offsets must number 1 or 3, not 2$"):
+        Requantizer(
+            requant=Requant((1,), 0, Rounding.FLOOR, 0, 1, offsets=(1, 2)),
+            zero_point=0,
+            channels=3,
             accumulator_width=8,
             activation=unsigned(8),
         )
+
+
+@pytest.mark.parametrize("reset_after", [5, 11])
+def test_reset_returns_to_the_first_channel(reset_after, seed):
+    requant = Requant((40000, 1, 65535), 16, Rounding.HALF_UP, -2048, 2047, offsets=(1, 2, 1 << 20))
+    check(requant, 5, 3, signed(12), seed, "both", reset_after)
 
 
 def test_refuses_a_wrong_number_of_multipliers():

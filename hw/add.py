@@ -1,0 +1,87 @@
+"""The addition of two streams, as residual blocks have it: ``model.add`` in hardware."""
+
+from __future__ import annotations
+
+from amaranth import Module, Shape, Signal
+from amaranth.hdl import Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..model.requant import Requant
+from .centered import centered
+from .pipeline import stage
+from .rescale import Rescale
+
+__all__ = ["Add"]
+
+
+class Add(wiring.Component):
+    """y = clamp(round(((a - Za) * Ma + (b - Zb) * Mb + B) / 2**n) + Zy, low, high).
+
+    Parameters
+    ----------
+    requant : Ma and Mb, n, the rounding rule, the clamp, B
+    zero_points : Za, Zb, Zy
+    activations : shapes of a, b and y
+
+    Members
+    -------
+    i_a, i_b : streams of one activation a beat; a beat is taken of both at once
+    o : stream of one activation a beat
+
+    Throughput: one a cycle. Latency: 5 cycles. The pipeline stalls as one while a beat waits. Each
+    input's ready waits for the other's valid: their sources must not wait for it in turn (a
+    :class:`Fork` does not). Both multipliers are constants, as wide as they must be.
+
+    Raises ValueError for a wrong number of multipliers or offsets, and what :class:`Rescale` does.
+    """
+
+    LATENCY = 3 + Rescale.LATENCY
+
+    def __init__(
+        self,
+        *,
+        requant: Requant,
+        zero_points: tuple[int, int, int],
+        activations: tuple[Shape, Shape, Shape],
+    ):
+        for what, values, count in (
+            ("Multipliers", requant.multipliers, 2),
+            ("Offsets", requant.offsets, 1),
+        ):
+            if len(values) != count:
+                raise ValueError(f"{what} must number {count}, not {len(values)}")
+        self._multipliers = requant.multipliers
+        self._zero_points = zero_points[:2]
+        self._rescale = Rescale(requant=requant, zero_point=zero_points[2])
+        a, b, y = (stream.Signature(data.ArrayLayout(shape, 1)) for shape in activations)
+        super().__init__({"i_a": In(a), "i_b": In(b), "o": Out(y)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        enable = Signal()
+        both = self.i_a.valid & self.i_b.valid
+        m.d.comb += [
+            enable.eq(~self.o.valid | self.o.ready),
+            self.i_a.ready.eq(enable & self.i_b.valid),
+            self.i_b.ready.eq(enable & self.i_a.valid),
+        ]
+        za, zb = self._zero_points
+        ma, mb = self._multipliers
+
+        # Stage 0: take both, subtract their zero points.
+        a, b = centered(self.i_a.payload[0], za), centered(self.i_b.payload[0], zb)
+        s1 = stage(m, enable, "s1", valid=both, a=a, b=b)
+
+        # Stage 1: multiply.
+        s2 = stage(m, enable, "s2", valid=s1.valid, a=s1.a * ma, b=s1.b * mb)
+
+        # Stage 2: add.
+        s3 = stage(m, enable, "s3", valid=s2.valid, sum=s2.a + s2.b)
+
+        # Stages 3 and 4: round, clamp, add the zero point.
+        addend: Value | int = self._rescale.addends[0]
+        self._rescale.build(
+            m, enable, "s4", valid=s3.valid, product=s3.sum, addend=addend, o=self.o
+        )
+        return m
