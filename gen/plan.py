@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..model.arith import Rounding
 from ..model.conv import Conv2d
 from ..model.layers import Argmax, Flatten, NetworkError
 from ..model.network import QNetwork
@@ -151,17 +150,6 @@ def _require_patches(conv: Conv2d) -> None:
                 f"Layer {conv.name!r}: {field} must equal {allowed} in hardware, not {value}; "
                 "windows that overlap or leave gaps, and padding, cannot be built yet"
             )
-
-
-def _require_fixed_point(conv: Conv2d) -> None:
-    """Refuse a requantization that the hardware does not have."""
-    requant = conv.requant
-    if requant.rounding is Rounding.FLOAT32 or requant.has_offsets:
-        what = "offsets" if requant.has_offsets else f"rounding {requant.rounding.value!r}"
-        raise NetworkError(
-            f"Layer {conv.name!r}: {what} of the requantization are not in hardware yet; "
-            "quantize the float network with tercet quantize instead"
-        )
 
 
 def _fewest_lanes(network: QNetwork, conv: Conv2d, goal: int) -> ConvPart:

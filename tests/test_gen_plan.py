@@ -8,6 +8,7 @@ from hwsim import run_core
 from netgen import network_of, random_conv, random_images, random_network, random_tensor
 from tercet.gen.assemble import Core
 from tercet.gen.plan import make_plan
+from tercet.model.arith import Rounding
 from tercet.model.dtypes import IntType
 from tercet.model.layers import Argmax, Flatten, NetworkError, Tensor
 from tercet.model.linear import Linear
@@ -55,6 +56,19 @@ def test_predicts_cycles_and_latency_of_the_core(name, argmax, seed):
         assert classes == scores.argmax(axis=1).tolist()
     assert run.given[results - 1] - run.taken[0] == plan.latency_cycles
     assert settled(run, results) == plan.cycles_per_image
+
+
+def test_builds_what_rounds_as_float32_and_what_has_offsets(seed):
+    rng = np.random.default_rng([seed, 32])
+    network = random_network(rng, shape=(6, 6, 2), depth=2, rounding=Rounding.FLOAT32, argmax=False)
+    first, second = network.layers
+    offsets = tuple(rng.integers(-(1 << 20), 1 << 20, second.out_channels).tolist())
+    requant = replace(second.requant, rounding=Rounding.HALF_EVEN, offsets=offsets)
+    network = replace(network, layers=[first, replace(second, requant=requant)])
+    images = random_images(rng, network.tensors[network.input], 4)
+    scores = network(images)
+    run = run_core(Core(plan=make_plan(network)), images, scores.size)
+    assert [value for value, _, _ in run.outputs] == scores.reshape(-1).tolist()
 
 
 def test_the_shipped_stride_3_nets_take_a_pixel_a_clock(stride_3):
