@@ -10,7 +10,9 @@ from amaranth.lib.wiring import In, Out, connect
 
 from ..hw.argmax import Argmax
 from ..hw.axis import FrameIn, FrameOut, byte_width
+from ..hw.fork import Fork
 from ..hw.stream import StreamFifo
+from .links import Link
 from .parts import shape_of
 from .plan import Plan
 
@@ -78,20 +80,40 @@ class Core(wiring.Component):
             shape=unsigned(1), depth=self._plan.verdict_depth
         )
         connect(m, frame_in.verdict, verdicts.i)
-        stream = frame_in.o
+        streams = self._spread(m, "", frame_in.o)
         for layer in self._plan.layers:
             m.submodules[layer.name] = component = self._layers[layer.name]
-            connect(m, stream, component.i)
-            stream = component.o
-            if layer.fifo_depth:
-                queue = StreamFifo(shape=stream.payload.shape(), depth=layer.fifo_depth)
-                m.submodules[f"{layer.name}_fifo"] = queue
-                connect(m, stream, queue.i)
-                stream = queue.o
+            inputs = self._plan.links.into(layer.part.layer)
+            ports = [component.i] if len(inputs) == 1 else [component.i_a, component.i_b]
+            for link, port in zip(inputs, ports, strict=True):
+                connect(m, streams[link], port)
+            streams |= self._spread(m, layer.name, component.o)
+        stream = next(stream for link, stream in streams.items() if not link.target)
         m.submodules.frame_out = frame_out = self._frame_out(m, stream)
         connect(m, verdicts.o, frame_out.verdict)
         self._connect_ports(m, frame_in, frame_out)
         return m
+
+    def _spread(
+        self, m: Module, source: str, stream: wiring.PureInterface
+    ) -> dict[Link, wiring.PureInterface]:
+        """A stream to its readers: forked where there are several, each way with its queue."""
+        links, ways = self._plan.links, {}
+        readers = links.readers[source]
+        for index, link in enumerate(readers):
+            way = stream
+            if index < len(readers) - 1:
+                fork = Fork(shape=stream.payload.shape())
+                m.submodules[links.fork_name(source, index)] = fork
+                connect(m, stream, fork.i)
+                way, stream = fork.o_a, fork.o_b
+            if depth := self._plan.fifo_depths[link]:
+                queue = StreamFifo(shape=way.payload.shape(), depth=depth)
+                m.submodules[links.fifo_name(link)] = queue
+                connect(m, way, queue.i)
+                way = queue.o
+            ways[link] = way
+        return ways
 
     def _frame_out(self, m: Module, stream: wiring.PureInterface) -> FrameOut:
         """The way out, through the argmax where there is one."""

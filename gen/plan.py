@@ -9,11 +9,13 @@ cycle.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..model.conv import Conv2d
 from ..model.layers import Argmax, Flatten, NetworkError
 from ..model.network import QNetwork
+from .links import Link, Links
 from .parts import ConvPart, Part
 from .schedule import schedule
 
@@ -24,7 +26,7 @@ __all__ = ["LayerPlan", "Plan", "make_plan"]
 class LayerPlan:
     """One layer in hardware.
 
-    fifo_depth : beats of the queue behind the layer; 0 where it is wired to the next
+    fifo_depth : beats of the queues behind the layer; 0 where it is wired to the next
     """
 
     part: Part
@@ -43,10 +45,15 @@ class LayerPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A network in hardware: its layers in order, and the cycles of the whole core."""
+    """A network in hardware: its layers in order, and the cycles of the whole core.
+
+    links, fifo_depths : which stream goes where, and the beats of each link's queue, 0 for a wire
+    """
 
     network: QNetwork
     layers: tuple[LayerPlan, ...]
+    links: Links
+    fifo_depths: Mapping[Link, int]
     argmax: Argmax | None
     verdict_depth: int
     cycles_per_image: int
@@ -74,13 +81,17 @@ def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
 
     Raises NetworkError where the hardware does not cover a layer.
     """
-    layers, argmax = _chain(network)
+    layers, argmax = _to_build(network)
     goal = math.prod(network.tensors[network.input].shape) if cycles is None else cycles
+    goal = _reachable(network, layers, goal)
     parts = [_fewest_lanes(network, layer, goal) for layer in layers]
-    times = schedule(parts, argmax is not None)
+    links = Links.of(network)
+    times = schedule(parts, links, argmax is not None)
     return Plan(
         network=network,
-        layers=tuple(map(LayerPlan, parts, times.fifo_depths)),
+        layers=tuple(LayerPlan(part, _behind(part, times.fifo_depths)) for part in parts),
+        links=links,
+        fifo_depths=times.fifo_depths,
         argmax=argmax,
         verdict_depth=times.verdict_depth,
         cycles_per_image=times.cycles_per_image,
@@ -88,18 +99,11 @@ def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
     )
 
 
-def _chain(network: QNetwork) -> tuple[list[Conv2d], Argmax | None]:
+def _to_build(network: QNetwork) -> tuple[list[Conv2d], Argmax | None]:
     """The layers to build, in order, and the closing argmax. Raises NetworkError for others."""
     built: list[Conv2d] = []
-    tensor = network.input
     for layer in network.layers:
-        if layer.input != tensor:
-            raise NetworkError(
-                f"Layer {layer.name!r}: input must be {tensor!r}, the output of the layer before, "
-                f"not {layer.input!r}; the generator builds chains without branches"
-            )
         if isinstance(layer, Conv2d):
-            _require_patches(layer)
             built.append(layer)
         elif isinstance(layer, Argmax):
             _require_last(network, layer)
@@ -108,12 +112,17 @@ def _chain(network: QNetwork) -> tuple[list[Conv2d], Argmax | None]:
                 f"Layer {layer.name!r}: kind {layer.kind!r} is not supported here; the generator "
                 "builds conv2d and linear layers, flatten, and an argmax at the end"
             )
-        tensor = layer.output
+    _require_read(network)
     _require_free_names(network)
     if not built:
         raise NetworkError(f"Network {network.name!r}: there must be a conv2d layer to build")
     last = network.layers[-1]
     return built, last if isinstance(last, Argmax) else None
+
+
+def _behind(part: Part, depths: Mapping[Link, int]) -> int:
+    """The beats of all queues behind a layer."""
+    return sum(depth for link, depth in depths.items() if link.source == part.name)
 
 
 def _require_last(network: QNetwork, layer: Argmax) -> None:
@@ -123,33 +132,23 @@ def _require_last(network: QNetwork, layer: Argmax) -> None:
         )
 
 
+def _require_read(network: QNetwork) -> None:
+    """Refuse a layer whose output nobody reads: its stream would stop the core."""
+    links = Links.of(network)
+    for source, readers in links.readers.items():
+        if not readers:
+            what = f"Layer {source!r}" if source else f"Network {network.name!r}: the input"
+            raise NetworkError(f"{what}: no layer reads its output; leave it out")
+
+
 def _require_free_names(network: QNetwork) -> None:
     """Refuse layer names that the core's other parts have; see ``assemble.py``."""
     names = {layer.name for layer in network.layers}
-    taken = {"frame_in", "frame_out", "verdicts", *(f"{name}_fifo" for name in names)}
+    taken = {"frame_in", "frame_out", "verdicts", *Links.of(network).part_names}
     for name in sorted(names & taken):
         raise NetworkError(
             f"Layer {name!r}: name must not be that of another part of the core; rename the layer"
         )
-
-
-def _require_patches(conv: Conv2d) -> None:
-    """Refuse a convolution that the patch engine does not cover."""
-    rules = {
-        "stride": (
-            list(conv.stride),
-            conv.stride == conv.kernel,
-            f"the kernel {list(conv.kernel)}",
-        ),
-        "padding": (list(conv.padding), not any(conv.padding), "[0, 0, 0, 0]"),
-        "dilation": (list(conv.dilation), conv.dilation == (1, 1), "[1, 1]"),
-    }
-    for field, (value, holds, allowed) in rules.items():
-        if not holds:
-            raise NetworkError(
-                f"Layer {conv.name!r}: {field} must equal {allowed} in hardware, not {value}; "
-                "windows that overlap or leave gaps, and padding, cannot be built yet"
-            )
 
 
 def _fewest_lanes(network: QNetwork, conv: Conv2d, goal: int) -> ConvPart:
@@ -159,3 +158,9 @@ def _fewest_lanes(network: QNetwork, conv: Conv2d, goal: int) -> ConvPart:
         if part.busy_cycles <= goal:
             break
     return part
+
+
+def _reachable(network: QNetwork, layers: list[Conv2d], goal: int) -> int:
+    """The goal, or where a layer cannot be as fast, the cycles of the slowest at its fastest."""
+    fastest = (_fewest_lanes(network, layer, 1).busy_cycles for layer in layers)
+    return max(goal, *fastest)

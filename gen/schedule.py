@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, repeat
 
 from ..hw.argmax import Argmax
 from ..hw.stream import StreamFifo
+from .links import Link, Links
 from .parts import Part
-from .timing import Channel, Fifo, Pipeline, Process, run
+from .timing import Channel, Fifo, Pipeline, Process, fork, run
 
 __all__ = ["Schedule", "schedule"]
 
@@ -24,13 +25,13 @@ class Schedule:
 
     cycles_per_image : between the last results of consecutive images, once settled
     latency_cycles : from the first value taken to the last result sent, of the first image
-    fifo_depths : beats of the queue behind each layer, 0 for none
+    fifo_depths : beats of the queue in each link, 0 for none
     verdict_depth : entries of the queue of verdicts, one for each image in the core
     """
 
     cycles_per_image: int
     latency_cycles: int
-    fifo_depths: tuple[int, ...]
+    fifo_depths: Mapping[Link, int]
     verdict_depth: int
 
 
@@ -40,33 +41,52 @@ class _Core:
     def __init__(
         self,
         parts: Sequence[Part],
+        links: Links,
         argmax: bool,
-        depths: Sequence[int | None],
+        depths: Mapping[Link, int] | None,
         verdict_depth: int | None,
         *,
         images: int,
         spacing: int = 0,
     ) -> None:
-        self.images = images
+        self.images, self.depths, self.links = images, depths, links
         self.channels: list[Channel] = []
         self.processes: list[Process] = []
         self.beats = math.prod(parts[0].x.shape)
         self.results = parts[-1].results
         self.verdicts = Fifo(self._channel(), self._channel(), images, verdict_depth)
-        self.entry = stream = self._channel()
-        self.processes.append(self._source(stream, spacing))
-        self.fifos: list[Fifo | None] = []
-        for part, depth in zip(parts, depths, strict=True):
-            processes, stream = part.processes(stream, self._channel, images)
+        self.entry = self._channel()
+        self.processes.append(self._source(self.entry, spacing))
+        self.fifos: dict[Link, Fifo] = {}
+        self.streams: dict[Link, Channel] = {}
+        self._spread(self.entry, links.readers[""], self.beats)
+        for part in parts:
+            inputs = [self.streams[link] for link in links.into(part.layer)]
+            processes, o = part.processes(inputs, self._channel, images)
             self.processes += processes
-            stream = self._queue(stream, part, depth)
-        if argmax:
-            scores, stream = stream, self._channel()
-            steps = repeat((1, 1), images * self.results)
-            self.processes += Pipeline(scores, stream, Argmax.LATENCY, steps).processes()
-        self.exit = stream
-        self.processes += [*self.verdicts.processes(), self._sink(stream)]
+            self._spread(o, links.readers[part.name], part.results)
+        self.exit = self._classified(argmax)
+        self.processes += [*self.verdicts.processes(), self._sink(self.exit)]
         run(self.processes, self.channels)
+
+    def _classified(self, argmax: bool) -> Channel:
+        """The way out, behind the argmax where there is one."""
+        scores = next(stream for link, stream in self.streams.items() if not link.target)
+        if not argmax:
+            return scores
+        o, steps = self._channel(), repeat((1, 1), self.images * self.results)
+        self.processes += Pipeline(scores, o, Argmax.LATENCY, steps).processes()
+        return o
+
+    def _spread(self, o: Channel, readers: Sequence[Link], beats: int) -> None:
+        """A stream to its readers, forked where there are several, each way with its queue."""
+        for index, link in enumerate(readers):
+            way = o
+            if index < len(readers) - 1:
+                way, rest = self._channel(), self._channel()
+                self.processes.append(fork(o, [way, rest], beats * self.images))
+                o = rest
+            self.streams[link] = self._queue(way, link, beats)
 
     def _channel(self) -> Channel:
         self.channels.append(Channel())
@@ -94,13 +114,12 @@ class _Core:
                 i.take(cycle)
             self.verdicts.o.take(cycle)
 
-    def _queue(self, i: Channel, part: Part, depth: int | None) -> Channel:
-        """The queue behind a layer; a wire where ``depth`` is 0."""
-        if depth == 0:
-            self.fifos.append(None)
+    def _queue(self, i: Channel, link: Link, beats: int) -> Channel:
+        """The queue of a link; a wire where its depth is 0."""
+        depth = None if self.depths is None else self.depths[link]
+        if depth == 0 or not self.links.queued(link):
             return i
-        fifo = Fifo(i, self._channel(), self.images * part.results, depth)
-        self.fifos.append(fifo)
+        fifo = self.fifos[link] = Fifo(i, self._channel(), self.images * beats, depth)
         self.processes += fifo.processes()
         return fifo.o
 
@@ -119,7 +138,7 @@ class _Core:
         return self.exit.takes[self.results - 1 :: self.results]
 
 
-def schedule(parts: Sequence[Part], argmax: bool) -> Schedule:
+def schedule(parts: Sequence[Part], links: Links, argmax: bool) -> Schedule:
     """Work out a core's cycles and the queues it needs.
 
     Queues are first left unbounded, with images as far apart as the slowest layer needs, to see how
@@ -128,27 +147,31 @@ def schedule(parts: Sequence[Part], argmax: bool) -> Schedule:
     distance between them stays the same.
     """
     spacing = max(max(part.busy_cycles, part.results) for part in parts)
-    endless = [None] * len(parts)
-    alone = _Core(parts, argmax, endless, None, images=1)
+    alone = _Core(parts, links, argmax, None, None, images=1)
     images = IMAGES + 2 * -(-alone.latency // spacing)  # the core fills up, and then some
-    free = _Core(parts, argmax, endless, None, images=images, spacing=spacing)
+    free = _Core(parts, links, argmax, None, None, images=images, spacing=spacing)
     depths = _depths(free, parts[-1])
     verdict_depth = max(free.verdicts.depth_used, StreamFifo.MIN_DEPTH)
     while True:
-        core = _Core(parts, argmax, depths, verdict_depth, images=images)
+        core = _Core(parts, links, argmax, depths, verdict_depth, images=images)
         later = core.periods[len(core.periods) // 2 :]
         if len(set(later)) == 1 or images > MOST_IMAGES:
             return Schedule(max(later), core.latency, depths, verdict_depth)
         images *= 2
 
 
-def _depths(free: _Core, last: Part) -> tuple[int, ...]:
-    """The queues behind the layers, from a run in which none of them filled."""
-    depths = [
-        max(fifo.depth_used, StreamFifo.MIN_DEPTH) if fifo is not None and fifo.waits else 0
-        for fifo in free.fifos
-    ]
-    if last.y.shape[:2] != (1, 1):
-        # Results wait for the frame's verdict: room for all of them, or the frame could not end.
-        depths[-1] = max(free.results, StreamFifo.MIN_DEPTH)
-    return tuple(depths)
+def _depths(free: _Core, last: Part) -> dict[Link, int]:
+    """The links' queues, from a run in which none of them filled.
+
+    That run's depths cannot deadlock where streams meet again: the queue of the shorter way held
+    all that the longer one had to see before its first result.
+    """
+    depths = {}
+    for link in free.streams:
+        fifo, forked = free.fifos.get(link), len(free.links.readers[link.source]) > 1
+        needed = fifo is not None and (forked or fifo.waits)
+        depths[link] = max(fifo.depth_used, StreamFifo.MIN_DEPTH) if fifo and needed else 0
+        if not link.target and last.y.shape[:2] != (1, 1):
+            # Results wait for the verdict: room for all of them, or the frame could not end.
+            depths[link] = max(free.results, StreamFifo.MIN_DEPTH)
+    return depths

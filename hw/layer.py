@@ -1,4 +1,4 @@
-"""A convolution layer: engine, serializer and requantizer in a row."""
+"""A convolution layer: window reader if need be, engine, serializer and requantizer in a row."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from .patch import PatchEngine
 from .requant import Requantizer
 from .stream import Serializer
+from .window import WindowReader
+from .window_geometry import WindowGeometry
 
 __all__ = ["ConvLayer"]
 
@@ -23,20 +25,31 @@ class ConvLayer(wiring.Component):
     engine : parameters of the PatchEngine, which makes the sums, P a beat
     requantizer : parameters of the Requantizer, which makes them activations again, one a beat; its
         channels and accumulator width are the engine's
+    windows : of a WindowReader before the engine, whose map is then one window; None where the
+        engine's patches are the windows
 
     Members
     -------
     i, o : streams of one activation a beat, raster order, channels last
 
-    Latency: that of the engine, of the serializer where P is above 1, and of the requantizer. The
-    throughput is the engine's, or one result a cycle where that is slower.
+    Latency: that of the window reader, of the engine, of the serializer where P is above 1, and of
+    the requantizer. The throughput is the engine's, or one result a cycle where that is slower.
     """
 
-    def __init__(self, *, engine: dict[str, Any], requantizer: dict[str, Any]):
+    def __init__(
+        self,
+        *,
+        engine: dict[str, Any],
+        requantizer: dict[str, Any],
+        windows: WindowGeometry | None = None,
+    ):
         activations = (engine["activation"], requantizer["activation"])
         x, y = (stream.Signature(data.ArrayLayout(shape, 1)) for shape in activations)
         super().__init__({"i": In(x), "o": Out(y)})
         self._engine = PatchEngine(**engine)
+        self._windows = windows and WindowReader(
+            geometry=windows, activation=engine["activation"], fill=engine["zero_point"]
+        )
         self._requantizer = Requantizer(
             channels=engine["geometry"].out_channels,
             accumulator_width=engine["accumulator_width"],
@@ -48,11 +61,21 @@ class ConvLayer(wiring.Component):
         """Bits of the weights, biases and multipliers held in ROMs."""
         return self._engine.rom_bits + self._requantizer.rom_bits
 
+    @property
+    def buffer_bits(self) -> int:
+        """Bits of the window reader's buffer; 0 where there is none."""
+        return self._windows.buffer_bits if self._windows else 0
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.engine = engine = self._engine
         m.submodules.requantizer = requantizer = self._requantizer
-        connect(m, flipped(self.i), engine.i)
+        if self._windows:
+            m.submodules.windows = self._windows
+            connect(m, flipped(self.i), self._windows.i)
+            connect(m, self._windows.o, engine.i)
+        else:
+            connect(m, flipped(self.i), engine.i)
         geometry = engine.geometry
         if geometry.lanes == 1:
             connect(m, engine.o, requantizer.i)

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from netgen import random_network
+from netgen import network_of, random_conv, random_network, random_tensor
 from tercet.gen.build import OutputError, write_core
 from tercet.model import NetworkError, save
 
@@ -81,7 +81,9 @@ def test_manifest_has_the_promised_keys(network, core):
 
 def test_writes_nothing_where_a_layer_is_refused(tmp_path, seed):
     rng = np.random.default_rng(seed)
-    network = random_network(rng, shape=(6, 6, 1), depth=1, padding=(1, 1, 1, 1), kernel=(3, 3))
+    x = random_tensor(rng, "image", (6, 6, 1))
+    (first, y), (second, z) = (random_conv(rng, x, name=name) for name in ("first", "second"))
+    network = network_of(x, [first, second], [y, z])  # nobody reads the first one's output
     with pytest.raises(NetworkError):
         write_core(network, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -103,41 +103,32 @@ def test_the_class_has_a_port_even_where_there_is_one_class(seed):
     assert [best for _, _, best in run.outputs] == [0, 0, 0]
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            {"stride": (1, 1)},
-            "Layer 'conv': stride must equal the kernel [2, 2] in hardware, not [1, 1]; "
-            "windows that overlap or leave gaps, and padding, cannot be built yet",
-        ),
-        (
-            {"padding": (1, 0, 0, 0)},
-            "Layer 'conv': padding must equal [0, 0, 0, 0] in hardware, not [1, 0, 0, 0]; "
-            "windows that overlap or leave gaps, and padding, cannot be built yet",
-        ),
-        (
-            {"dilation": (1, 2)},
-            "Layer 'conv': dilation must equal [1, 1] in hardware, not [1, 2]; "
-            "windows that overlap or leave gaps, and padding, cannot be built yet",
-        ),
-    ],
-)
-def test_refuses_windows_that_the_patch_engine_does_not_cover(change, message, seed):
-    rng = np.random.default_rng(seed)
-    x = random_tensor(rng, "image", (6, 6, 1))
-    conv, y = random_conv(rng, x, kernel=(2, 2), **change)
-    assert refusal(network_of(x, [conv], [y])) == message
+@pytest.mark.parametrize("goal", [None, 10_000, 1])
+@pytest.mark.parametrize("case", range(8))
+def test_predicts_any_windows(case, goal, seed):
+    rng = np.random.default_rng([seed, case, goal or 0])
+    shape = (*(int(extent) for extent in rng.integers(2, 11, 2)), int(rng.integers(1, 4)))
+    network = random_network(rng, shape=shape, depth=2, windows=True)
+    plan = make_plan(network, goal)
+    images = random_images(rng, network.tensors[network.input], 5)
+    scores = network(images)
+    run = run_core(Core(plan=plan), images, scores.size)
+    width = 8 * -(-network.tensors[network.output].dtype.bits // 8)
+    assert [value for value, _, *_ in run.outputs] == (
+        scores.reshape(-1).astype(np.int64) % (1 << width)
+    ).tolist()
+    results = scores.shape[1]
+    assert run.given[results - 1] - run.taken[0] == plan.latency_cycles
+    assert settled(run, results) == plan.cycles_per_image
 
 
-def test_refuses_a_branch(seed):
+def test_refuses_a_layer_that_nobody_reads(seed):
     rng = np.random.default_rng(seed)
     x = random_tensor(rng, "image", (6, 6, 1))
     first, y = random_conv(rng, x, name="first")
     second, z = random_conv(rng, x, name="second")
     assert refusal(network_of(x, [first, second], [y, z])) == (
-        "Layer 'second': input must be 'first_out', the output of the layer before, not 'image'; "
-        "the generator builds chains without branches"
+        "Layer 'first': no layer reads its output; leave it out"
     )
 
 
