@@ -102,7 +102,7 @@ def test_batches_give_every_tensor_channels_last(seed):
     parts = list(batches(graph, images))
     assert [len(part) for part, _ in parts] == [100, 30]
     assert parts[0][1]["conv1"].shape == (100, 28, 28, 6)
-    np.testing.assert_array_equal(parts[1][1]["image"], images[100:] / 255.0)
+    np.testing.assert_array_equal(parts[1][1]["image"], images[100:] * (1 / 255))
     with torch.no_grad():
         theirs = module.double()(torch.from_numpy(images[100:].transpose(0, 3, 1, 2) / 255.0))
     np.testing.assert_allclose(parts[1][1][graph.output].reshape(30, 10), theirs, atol=1e-9)

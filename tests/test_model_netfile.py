@@ -172,8 +172,8 @@ BAD = [
     (edited([*REQUANT, "shift"], -1), "Layer 'first': shift must be 0 to 61, not -1"),
     (
         edited([*REQUANT, "reference"], "half_odd"),
-        "Layer 'first': reference must be one of half_even, float32_half_even, float32_chain "
-        "or null, not 'half_odd'",
+        "Layer 'first': reference must be one of half_even, float32_half_even, float32_chain, "
+        "float32_fused or null, not 'half_odd'",
     ),
     (edited([*REQUANT, "clamp"], [9, 8]), "Layer 'first': clamp must rise, not [9, 8]"),
     (

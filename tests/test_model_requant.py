@@ -132,7 +132,8 @@ def test_one_multiplier_stands_for_all_channels():
         ({"low": 5, "high": 4}, "clamp must rise, not [5, 4]"),
         (
             {"reference": "half_odd"},
-            "reference must be one of half_even, float32_half_even, float32_chain or null, "
+            "reference must be one of half_even, float32_half_even, float32_chain, float32_fused "
+            "or null, "
             "not 'half_odd'",
         ),
     ],

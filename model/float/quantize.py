@@ -172,7 +172,7 @@ def observed(
     for name, scheme in schemes.items():
         with in_layer(name), np.errstate(over="ignore"):  # what becomes infinite is refused
             lo, hi = observers[name].range(scheme)
-        ranges[name] = float(np.float32(lo)), float(np.float32(hi))
+            ranges[name] = float(np.float32(lo)), float(np.float32(hi))
     return ranges
 
 
