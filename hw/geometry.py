@@ -50,6 +50,20 @@ class PatchGeometry:
                 f"of a group, not {self.lanes}"
             )
 
+    @classmethod
+    def depthwise(
+        cls, *, height: int, width: int, channels: int, kernel: tuple[int, int]
+    ) -> PatchGeometry:
+        """One output channel for each input channel, as a pool has it."""
+        return cls(
+            height=height,
+            width=width,
+            in_channels=channels,
+            kernel=kernel,
+            out_channels=channels,
+            groups=channels,
+        )
+
     @property
     def rows(self) -> int:
         """OH: patches down the map."""

@@ -10,7 +10,8 @@ __all__ = ["PartialSums"]
 
 
 class PartialSums(wiring.Component):
-    """Hold sums between their contributions; read in one cycle, add and store in the next.
+    """Hold sums, or maxima, between their contributions; read in one cycle, add and store in the
+    next.
 
     Parameters
     ----------

@@ -1,0 +1,100 @@
+"""Maximum pooling where the kernel equals the stride, without a line buffer.
+
+Like the patch engine: windows do not overlap, so each activation serves one alone, and the maxima
+of a row of windows wait in a small memory until the next row of pixels comes by. Any other pool is
+a window reader, whose fill is the type's least value, in front of a map that is one window.
+"""
+
+from __future__ import annotations
+
+from amaranth import Module, Mux, Shape, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .geometry import PatchGeometry
+from .pipeline import stage
+from .sums import PartialSums
+from .walk import PatchWalk
+
+__all__ = ["MaxPool"]
+
+
+class MaxPool(wiring.Component):
+    """The greatest activation of each window and channel, see ``model.pool``.
+
+    Parameters
+    ----------
+    geometry : of the windows, one output channel for each input channel, each a group of its own
+        (``PatchGeometry.depthwise``)
+    activation : shape of the activations
+
+    Members
+    -------
+    i, o : streams of one activation a beat, raster order, channels last
+
+    Throughput: one activation a cycle. Latency: 2 cycles from a window's last activation of a
+    channel to its maximum. The pipeline stalls as one while a beat waits. Rows and columns that
+    make no whole window are dropped.
+
+    Raises ValueError where channels are not groups of their own.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, *, geometry: PatchGeometry, activation: Shape):
+        if not geometry.in_channels == geometry.groups == geometry.out_channels:
+            raise ValueError(
+                f"geometry must have as many groups and output channels as the "
+                f"{geometry.in_channels} input channels, not {geometry.groups} and "
+                f"{geometry.out_channels}"
+            )
+        self._geometry = geometry
+        self._activations = data.ArrayLayout(activation, 1)
+        activations = stream.Signature(self._activations)
+        super().__init__({"i": In(activations), "o": Out(activations)})
+
+    @property
+    def geometry(self) -> PatchGeometry:
+        """The geometry given."""
+        return self._geometry
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        enable = Signal()
+        m.d.comb += enable.eq(~self.o.valid | self.o.ready)
+
+        # Stage 0: take an activation, fetch the maximum so far.
+        m.submodules.walk = walk = PatchWalk(geometry=self._geometry)
+        m.submodules.maxima = maxima = PartialSums(
+            layout=self._activations, depth=self._geometry.partial_sums
+        )
+        m.d.comb += [
+            walk.step.eq(self.i.valid & enable),
+            self.i.ready.eq(enable),
+            maxima.en.eq(enable),
+            maxima.fetch.eq(walk.partial),
+        ]
+        s1 = stage(
+            m,
+            enable,
+            "s1",
+            valid=self.i.valid & ~walk.drop,
+            first=walk.first,
+            last=walk.last,
+            fresh=walk.fresh,
+            partial=walk.partial,
+            x=self.i.payload[0],
+        )
+
+        # Stage 1: compare; the last activation of a window makes a beat.
+        wins = s1.first | (s1.x > maxima.held[0])
+        m.d.comb += [
+            maxima.fresh.eq(s1.fresh),
+            maxima.store.eq(s1.valid),
+            maxima.address.eq(s1.partial),
+            maxima.total[0].eq(Mux(wins, s1.x, maxima.held[0])),
+            self.o.payload.eq(maxima.sums),
+        ]
+        with m.If(enable):
+            m.d.sync += self.o.valid.eq(s1.valid & s1.last)
+        return m
