@@ -19,7 +19,7 @@ __all__ = ["WindowGeometry"]
 
 Integers = npt.NDArray[np.int64]
 
-IMAGES = 4  # until the distance between them has settled
+IMAGES = 8  # until the distance between them has settled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,26 +181,39 @@ class WindowGeometry:
 
     @property
     def busy_cycles(self) -> int:
-        """Cycles an image takes, once settled, when neither side ever waits.
+        """Cycles an image takes, once settled, when neither side ever waits; see :meth:`cycles`."""
+        return self.cycles(1)
 
-        KH * KW * C for each window, and where a window's elements have not all come in when the one
-        before it has been read, the cycles until they have.
+    def cycles(self, slots: int) -> int:
+        """Cycles an image takes, once settled, where the input never waits and the consumer takes
+        a beat in the last of each ``slots`` cycles that it has it, as a patch engine does.
+
+        KH * KW * C * slots for each window, and where a window's elements have not all come in when
+        the one before it has been read, the cycles until they have. The reader is two beats ahead
+        of its consumer, so a window's cells are free that much sooner.
         """
         limits = (self.lowest + self.capacity).reshape(-1).tolist()
         needed = self.needed.reshape(-1).tolist()
-        elements, cycles = [0], [0]  # writes that follow each other: the first's element and cycle
-        limit, end, ends = 0, -1, []
+        writes = _Writes()
+        # of the window before: the cycles in which its last element is addressed, then taken, and
+        # that in which the reader moves on in between
+        read = taken = move = -1
+        ends = []
         for base in range(0, IMAGES * self.elements, self.elements):
-            for below, need in zip(limits, needed, strict=True):
-                # as many elements may be in once the window before has been read
-                if base + below > limit:
-                    cycles.append(max(cycles[-1] + limit - elements[-1], end + 1))
-                    elements.append(limit)
-                    limit = base + below
-                last = base + need - 1
-                run = bisect_right(elements, last) - 1
-                end = max(end, cycles[run] + last - elements[run]) + self.window
-            ends.append(end)
+            for limit, need in zip(limits, needed, strict=True):
+                writes.allow(base + limit, read + 1)
+                complete = writes.cycle(base + need - 1) + 1
+                follows = complete <= move  # right behind the window before
+                read = move if follows else max(complete, taken)
+                first = taken + slots if follows else read + 1 + slots
+                # after its first beat a window has one for the consumer whenever that takes one
+                steps = [read, taken if follows else read + 1, first]
+                if self.window > 3:
+                    steps.append(first + (self.window - 3) * slots)
+                read = steps[min(self.window, 4) - 1]
+                move = steps[1] if self.window == 1 else first + (self.window - 2) * slots
+                taken = first + (self.window - 1) * slots
+            ends.append(taken)
         return ends[-1] - ends[-2]
 
     def _taps(self, axis: int) -> tuple[Integers, Integers]:
@@ -227,3 +240,23 @@ def _filled(positions: Integers) -> Integers | None:
 def _least_from_here(values: Integers) -> Integers:
     """For each place the least value there or later."""
     return np.minimum.accumulate(values[::-1])[::-1]
+
+
+class _Writes:
+    """When elements are written, one a cycle as far as they are allowed."""
+
+    def __init__(self) -> None:
+        self._elements, self._cycles = [0], [0]  # runs without a wait: first element and its cycle
+        self._limit = 0
+
+    def allow(self, limit: int, cycle: int) -> None:
+        """Allow those below ``limit`` from ``cycle`` on."""
+        if limit > self._limit:
+            self._cycles.append(max(self.cycle(self._limit), cycle))
+            self._elements.append(self._limit)
+            self._limit = limit
+
+    def cycle(self, element: int) -> int:
+        """The cycle in which an element is written, or the one next to the last before it."""
+        run = bisect_right(self._elements, element) - 1
+        return self._cycles[run] + element - self._elements[run]

@@ -7,6 +7,7 @@ from hwsim import PAUSES, run_ports
 from tercet.gen.timing import Channel, Pipeline, Windows, fork, join, run
 from tercet.hw.add import Add
 from tercet.hw.fork import Fork
+from tercet.hw.patch import PatchEngine
 from tercet.hw.window import WindowReader
 from tercet.model.arith import Rounding
 from tercet.model.requant import Requant
@@ -61,6 +62,43 @@ def test_windows_take_the_same_cycles(name, pauses, seed):
 def test_random_windows_take_the_same_cycles(case, seed):
     rng = np.random.default_rng([seed, 7, case])
     check_windows(random_geometry(rng), str(rng.choice(list(PAUSES))), [seed, case])
+
+
+def free_source(o, beats):
+    cycle = -1
+    for _ in range(beats):
+        cycle = yield from o.put(cycle + 1)
+
+
+def free_sink(i, beats):
+    for _ in range(beats):
+        i.take((yield from i.get()))
+
+
+def check_cycles(g, slots):
+    """The geometry's formula against reader and engine, which the plan's lanes come from."""
+    images = 9
+    windows = images * g.rows * g.columns
+    i, between, o = Channel(), Channel(), Channel()
+    steps = ([(slots, 0)] * (g.window - 1) + [(slots, 1)]) * windows
+    engine = Pipeline(between, o, PatchEngine.LATENCY, steps)
+    processes = [*Windows(i, between, g, images).processes(), *engine.processes()]
+    ends = [free_source(i, images * g.elements), free_sink(o, windows)]
+    run([*processes, *ends], [i, between, o])
+    last = o.takes[g.rows * g.columns - 1 :: g.rows * g.columns]
+    assert last[-1] - last[-2] == g.cycles(slots), (g, slots)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 5])
+@pytest.mark.parametrize("name", WINDOWS)
+def test_the_geometry_knows_its_cycles(name, slots):
+    check_cycles(window_geometry(*WINDOWS[name]), slots)
+
+
+def test_random_geometries_know_their_cycles(seed):
+    rng = np.random.default_rng([seed, 11])
+    for _ in range(100):
+        check_cycles(random_geometry(rng), int(rng.integers(1, 6)))
 
 
 @pytest.mark.parametrize("pauses", PAUSES)
