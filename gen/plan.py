@@ -12,11 +12,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..model.add import Add
 from ..model.conv import Conv2d
-from ..model.layers import Argmax, Flatten, NetworkError
+from ..model.layers import Argmax, Flatten, Layer, NetworkError, Relu
 from ..model.network import QNetwork
+from ..model.pool import AvgPool2d, MaxPool2d
+from .conv_part import ConvPart
 from .links import Link, Links
-from .parts import ConvPart, Part
+from .other_parts import AddPart, MaxPoolPart, ReluPart
+from .parts import Part
 from .schedule import schedule
 
 __all__ = ["LayerPlan", "Plan", "make_plan"]
@@ -84,7 +88,7 @@ def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
     layers, argmax = _to_build(network)
     goal = math.prod(network.tensors[network.input].shape) if cycles is None else cycles
     goal = _reachable(network, layers, goal)
-    parts = [_fewest_lanes(network, layer, goal) for layer in layers]
+    parts = [_part(network, layer, goal) for layer in layers]
     links = Links.of(network)
     times = schedule(parts, links, argmax is not None)
     return Plan(
@@ -99,23 +103,18 @@ def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
     )
 
 
-def _to_build(network: QNetwork) -> tuple[list[Conv2d], Argmax | None]:
+def _to_build(network: QNetwork) -> tuple[list[Layer], Argmax | None]:
     """The layers to build, in order, and the closing argmax. Raises NetworkError for others."""
-    built: list[Conv2d] = []
+    built: list[Layer] = []
     for layer in network.layers:
-        if isinstance(layer, Conv2d):
-            built.append(layer)
-        elif isinstance(layer, Argmax):
+        if isinstance(layer, Argmax):
             _require_last(network, layer)
         elif not isinstance(layer, Flatten):  # an order, which the stream has already
-            raise NetworkError(
-                f"Layer {layer.name!r}: kind {layer.kind!r} is not supported here; the generator "
-                "builds conv2d and linear layers, flatten, and an argmax at the end"
-            )
+            built.append(layer)
     _require_read(network)
     _require_free_names(network)
     if not built:
-        raise NetworkError(f"Network {network.name!r}: there must be a conv2d layer to build")
+        raise NetworkError(f"Network {network.name!r}: there must be a layer to build")
     last = network.layers[-1]
     return built, last if isinstance(last, Argmax) else None
 
@@ -151,16 +150,30 @@ def _require_free_names(network: QNetwork) -> None:
         )
 
 
-def _fewest_lanes(network: QNetwork, conv: Conv2d, goal: int) -> ConvPart:
-    """The part with the fewest lanes that fit the goal, or with the fewest cycles there are."""
-    for lanes in range(1, conv.out_channels // conv.groups + 1):
-        part = ConvPart.of(network, conv, lanes)
+def _part(network: QNetwork, layer: Layer, goal: int) -> Part:
+    """A layer's part, with the fewest lanes that fit the goal or else with the fewest cycles.
+
+    Raises NetworkError for a kind of layer that the hardware does not have.
+    """
+    if isinstance(layer, AvgPool2d):
+        return ConvPart.of(network, layer, lanes=1)
+    if isinstance(layer, MaxPool2d):
+        return MaxPoolPart.of(network, layer)
+    if isinstance(layer, Add):
+        return AddPart.of(network, layer)
+    if isinstance(layer, Relu):
+        return ReluPart.of(network, layer)
+    if not isinstance(layer, Conv2d):
+        raise NetworkError(
+            f"Layer {layer.name!r}: kind {layer.kind!r} is not in hardware; leave the layer out"
+        )
+    for lanes in range(1, layer.out_channels // layer.groups + 1):
+        part = ConvPart.of(network, layer, lanes)
         if part.busy_cycles <= goal:
             break
     return part
 
 
-def _reachable(network: QNetwork, layers: list[Conv2d], goal: int) -> int:
+def _reachable(network: QNetwork, layers: list[Layer], goal: int) -> int:
     """The goal, or where a layer cannot be as fast, the cycles of the slowest at its fastest."""
-    fastest = (_fewest_lanes(network, layer, 1).busy_cycles for layer in layers)
-    return max(goal, *fastest)
+    return max(goal, *(_part(network, layer, 1).busy_cycles for layer in layers))

@@ -1,20 +1,22 @@
-"""A convolution layer: window reader if need be, engine, serializer and requantizer in a row."""
+"""Layers of several components in a row: window reader if need be, engine and what follows it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Module
+from amaranth import Module, Shape
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from .geometry import PatchGeometry
+from .maxpool import MaxPool
 from .patch import PatchEngine
 from .requant import Requantizer
 from .stream import Serializer
 from .window import WindowReader
 from .window_geometry import WindowGeometry
 
-__all__ = ["ConvLayer"]
+__all__ = ["ConvLayer", "MaxPoolLayer"]
 
 
 class ConvLayer(wiring.Component):
@@ -88,4 +90,54 @@ class ConvLayer(wiring.Component):
             connect(m, engine.o, serializer.i)
             connect(m, serializer.o, requantizer.i)
         connect(m, requantizer.o, flipped(self.o))
+        return m
+
+
+class MaxPoolLayer(wiring.Component):
+    """A maximum pool of any windows.
+
+    Parameters
+    ----------
+    geometry : the pool's; of one window where there is a window reader
+    activation : shape of the activations
+    least : the type's least value, which the padding holds
+    windows : of a WindowReader before the pool; None where its patches are the windows
+
+    Members
+    -------
+    i, o : streams of one activation a beat, raster order, channels last
+
+    Latency and throughput: the window reader's and the pool's.
+    """
+
+    def __init__(
+        self,
+        *,
+        geometry: PatchGeometry,
+        activation: Shape,
+        least: int,
+        windows: WindowGeometry | None = None,
+    ):
+        self._pool = MaxPool(geometry=geometry, activation=activation)
+        self._windows = windows and WindowReader(
+            geometry=windows, activation=activation, fill=least
+        )
+        activations = stream.Signature(data.ArrayLayout(activation, 1))
+        super().__init__({"i": In(activations), "o": Out(activations)})
+
+    @property
+    def buffer_bits(self) -> int:
+        """Bits of the window reader's buffer; 0 where there is none."""
+        return self._windows.buffer_bits if self._windows else 0
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.pool = pool = self._pool
+        if self._windows:
+            m.submodules.windows = self._windows
+            connect(m, flipped(self.i), self._windows.i)
+            connect(m, self._windows.o, pool.i)
+        else:
+            connect(m, flipped(self.i), pool.i)
+        connect(m, pool.o, flipped(self.o))
         return m

@@ -1,0 +1,148 @@
+"""Convolutions, linear layers and average pools as parts of a core: all by the patch engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import Any
+
+import numpy as np
+
+from ..hw.geometry import PatchGeometry
+from ..hw.layer import ConvLayer
+from ..hw.patch import PatchEngine
+from ..hw.requant import Requantizer
+from ..hw.window_geometry import WindowGeometry
+from ..model.builder import Window
+from ..model.conv import Conv2d
+from ..model.dtypes import IntType, signed_width
+from ..model.network import QNetwork
+from ..model.pool import AvgPool2d
+from ..model.ranges import accumulator_ranges
+from ..model.weights import Weights
+from .parts import NewChannel, Part, engine_steps, shape_of, windows_of
+from .timing import Channel, Pipeline, Process, Windows, serializer
+
+__all__ = ["ConvPart"]
+
+
+@dataclass(frozen=True)
+class ConvPart(Part):
+    """A convolution: window reader where windows are no patches, engine, serializer, requantizer.
+
+    conv : the layer, or for an average pool what computes it
+    geometry : the engine's; of one window where there is a window reader
+    windows : of the window reader
+    sum_width : bits of a sum, from the range analysis
+    """
+
+    conv: Conv2d
+    geometry: PatchGeometry
+    windows: WindowGeometry | None
+    sum_width: int
+
+    @classmethod
+    def of(cls, network: QNetwork, layer: Conv2d | AvgPool2d, lanes: int) -> ConvPart:
+        """The part with ``lanes`` output channels at once; an average pool has one."""
+        x, y = network.tensors[layer.input], network.tensors[layer.output]
+        conv = _summing(layer, x.shape[2]) if isinstance(layer, AvgPool2d) else layer
+        window = Window(conv.stride, conv.padding, conv.dilation)
+        windows = windows_of(x, y, conv.kernel, window)
+        height, width = conv.kernel if windows else x.shape[:2]
+        geometry = PatchGeometry(
+            height=height,
+            width=width,
+            in_channels=x.shape[2],
+            kernel=conv.kernel,
+            out_channels=conv.out_channels,
+            groups=conv.groups,
+            lanes=lanes,
+        )
+        lo, hi = accumulator_ranges(network, conv)
+        return cls(layer, x, y, conv, geometry, windows, signed_width(int(lo.min()), int(hi.max())))
+
+    @property
+    def positions(self) -> int:
+        """Maps that the engine sees in one image: its windows, or the image itself."""
+        return self.windows.rows * self.windows.columns if self.windows else 1
+
+    @property
+    def busy_cycles(self) -> int:
+        engine = self.positions * self.geometry.busy_cycles
+        return max(engine, self.windows.busy_cycles) if self.windows else engine
+
+    @property
+    def multipliers(self) -> int:
+        return 0 if isinstance(self.layer, AvgPool2d) else self.geometry.lanes
+
+    @property
+    def requantizer_multipliers(self) -> int:
+        return 1
+
+    @property
+    def multiplies(self) -> int:
+        if isinstance(self.layer, AvgPool2d):
+            return 0
+        return self.y.shape[0] * self.y.shape[1] * self.conv.weights.values.size
+
+    @property
+    def accumulator_width(self) -> int:
+        return self.sum_width
+
+    @property
+    def partial_sum_bits(self) -> int:
+        return self.geometry.partial_sums * self.geometry.lanes * self.sum_width
+
+    def component(self) -> ConvLayer:
+        engine: dict[str, Any] = {
+            "geometry": self.geometry,
+            "activation": shape_of(self.x.dtype),
+            "zero_point": self.x.zero_point,
+            "weights": self.conv.weights.centered,
+            "bias": self.conv.bias,
+            "accumulator_width": self.sum_width,
+        }
+        requantizer: dict[str, Any] = {
+            "requant": self.conv.requant,
+            "zero_point": self.y.zero_point,
+            "activation": shape_of(self.y.dtype),
+        }
+        return ConvLayer(engine=engine, requantizer=requantizer, windows=self.windows)
+
+    def processes(
+        self, inputs: Sequence[Channel], new: NewChannel, images: int
+    ) -> tuple[list[Process], Channel]:
+        (i,) = inputs
+        processes: list[Process] = []
+        if self.windows:
+            windows = new()
+            processes += Windows(i, windows, self.windows, images).processes()
+            i = windows
+        g, sums, maps = self.geometry, new(), images * self.positions
+        steps = chain.from_iterable(repeat(engine_steps(g), maps))
+        processes += Pipeline(i, sums, PatchEngine.LATENCY, steps).processes()
+        if g.lanes > 1:
+            beats, sums = sums, new()
+            per_group = [g.lanes] * (g.slots - 1) + [g.last_lanes]
+            lanes = chain.from_iterable(repeat(per_group, maps * g.rows * g.columns * g.groups))
+            processes.append(serializer(beats, sums, lanes))
+        o = new()
+        results = repeat((1, 1), images * self.results)
+        processes += Pipeline(sums, o, Requantizer.LATENCY, results).processes()
+        return processes, o
+
+
+def _summing(pool: AvgPool2d, channels: int) -> Conv2d:
+    """An average pool's sums as a depthwise convolution with weights 1, its factor in M."""
+    return Conv2d(
+        name=pool.name,
+        input=pool.input,
+        output=pool.output,
+        weights=Weights(np.ones((channels, *pool.kernel, 1), np.int64), IntType(2, True), (1.0,)),
+        bias=np.zeros(channels, np.int64),
+        requant=pool.requant,
+        stride=pool.stride,
+        padding=pool.padding,
+        groups=channels,
+    )

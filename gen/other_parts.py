@@ -1,0 +1,149 @@
+"""Layers without weights as parts of a core: maximum pools, additions, ReLUs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
+
+from ..hw.add import Add as AddComponent
+from ..hw.geometry import PatchGeometry
+from ..hw.layer import MaxPoolLayer
+from ..hw.maxpool import MaxPool
+from ..hw.relu import Relu as ReluComponent
+from ..hw.window_geometry import WindowGeometry
+from ..model.add import Add
+from ..model.builder import Window
+from ..model.layers import Relu, Tensor
+from ..model.network import QNetwork
+from ..model.pool import MaxPool2d
+from .parts import NewChannel, Part, engine_steps, shape_of, windows_of
+from .timing import Channel, Pipeline, Process, Windows, join
+
+__all__ = ["AddPart", "MaxPoolPart", "ReluPart"]
+
+
+@dataclass(frozen=True)
+class MaxPoolPart(Part):
+    """A maximum pool, behind a window reader where windows are no patches.
+
+    geometry : of the map, or of one window
+    windows : of the window reader
+    """
+
+    geometry: PatchGeometry
+    windows: WindowGeometry | None
+
+    @classmethod
+    def of(cls, network: QNetwork, pool: MaxPool2d) -> MaxPoolPart:
+        """The part."""
+        x, y = network.tensors[pool.input], network.tensors[pool.output]
+        windows = windows_of(x, y, pool.kernel, Window(pool.stride, pool.padding))
+        height, width = pool.kernel if windows else x.shape[:2]
+        geometry = PatchGeometry.depthwise(
+            height=height, width=width, channels=x.shape[2], kernel=pool.kernel
+        )
+        return cls(pool, x, y, geometry, windows)
+
+    @property
+    def positions(self) -> int:
+        """Maps that the pool sees in one image: its windows, or the image itself."""
+        return self.windows.rows * self.windows.columns if self.windows else 1
+
+    @property
+    def busy_cycles(self) -> int:
+        own = self.positions * self.geometry.busy_cycles
+        return max(own, self.windows.busy_cycles) if self.windows else own
+
+    @property
+    def partial_sum_bits(self) -> int:
+        return self.geometry.partial_sums * self.x.dtype.bits
+
+    def component(self) -> MaxPoolLayer:
+        return MaxPoolLayer(
+            geometry=self.geometry,
+            activation=shape_of(self.x.dtype),
+            least=self.x.dtype.qmin,
+            windows=self.windows,
+        )
+
+    def processes(
+        self, inputs: Sequence[Channel], new: NewChannel, images: int
+    ) -> tuple[list[Process], Channel]:
+        (i,) = inputs
+        processes: list[Process] = []
+        if self.windows:
+            windows = new()
+            processes += Windows(i, windows, self.windows, images).processes()
+            i = windows
+        o = new()
+        steps = chain.from_iterable(repeat(engine_steps(self.geometry), images * self.positions))
+        return processes + Pipeline(i, o, MaxPool.LATENCY, steps).processes(), o
+
+
+@dataclass(frozen=True)
+class AddPart(Part):
+    """An addition of two streams, the second one's tensor beside the first.
+
+    other : the second tensor that it reads
+    """
+
+    layer: Add
+    other: Tensor
+
+    @classmethod
+    def of(cls, network: QNetwork, add: Add) -> AddPart:
+        """The part."""
+        x, other, y = (network.tensors[name] for name in (add.input, add.other, add.output))
+        return cls(add, x, y, other)
+
+    @property
+    def busy_cycles(self) -> int:
+        return self.results
+
+    @property
+    def requantizer_multipliers(self) -> int:
+        return 2
+
+    def component(self) -> AddComponent:
+        tensors = (self.x, self.other, self.y)
+        a, b, y = (shape_of(tensor.dtype) for tensor in tensors)
+        za, zb, zy = (tensor.zero_point for tensor in tensors)
+        return AddComponent(
+            requant=self.layer.requant, zero_points=(za, zb, zy), activations=(a, b, y)
+        )
+
+    def processes(
+        self, inputs: Sequence[Channel], new: NewChannel, images: int
+    ) -> tuple[list[Process], Channel]:
+        both, o, beats = new(), new(), images * self.results
+        pipeline = Pipeline(both, o, AddComponent.LATENCY, repeat((1, 1), beats))
+        return [join(inputs, both, beats), *pipeline.processes()], o
+
+
+@dataclass(frozen=True)
+class ReluPart(Part):
+    """A clamp on its own, between two wires."""
+
+    layer: Relu
+
+    @classmethod
+    def of(cls, network: QNetwork, relu: Relu) -> ReluPart:
+        """The part."""
+        return cls(relu, network.tensors[relu.input], network.tensors[relu.output])
+
+    @property
+    def busy_cycles(self) -> int:
+        return math.prod(self.x.shape)
+
+    def component(self) -> ReluComponent:
+        return ReluComponent(
+            activation=shape_of(self.x.dtype), low=self.layer.low, high=self.layer.high
+        )
+
+    def processes(
+        self, inputs: Sequence[Channel], new: NewChannel, images: int
+    ) -> tuple[list[Process], Channel]:
+        (i,) = inputs
+        return [], i
