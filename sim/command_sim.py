@@ -16,7 +16,7 @@ from ..gen.arguments import add_net, add_output, positive
 from ..gen.build import write_core
 from ..gen.tables import console
 from ..model import QNetwork, load
-from ..model.data import Digits, digits_for_simulation
+from ..model.data import DataError, Digits, digits_for_simulation, fit_to
 from ..model.layers import Argmax
 from .options import PAUSES, SIMULATORS
 from .picture import drawing, verdict_lines
@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     network = load(args.net)
     folder = args.output or Path("build") / network.name
     digits = _digits(network, args.images)
-    images = _random_images(network, args) if digits is None else digits.images
+    shape = network.tensors[network.input].shape
+    images = _random_images(network, args) if digits is None else fit_to(digits.images, shape)
     manifest = write_core(network, folder)
     out = console()
     outcome = _simulate(out, network, manifest, images, folder, args)
@@ -95,9 +96,14 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 def _digits(network: QNetwork, count: int) -> Digits | None:
     """Digits where they fit the network, else None."""
     tensor = network.tensors[network.input]
-    if tensor.shape != (28, 28, 1) or str(tensor.dtype) != "uint8":
+    if str(tensor.dtype) != "uint8":
         return None
-    return digits_for_simulation(count)
+    digits = digits_for_simulation(count)
+    try:
+        fit_to(digits.images[:1], tensor.shape)
+    except DataError:
+        return None
+    return digits
 
 
 def _random_images(network: QNetwork, args: argparse.Namespace) -> npt.NDArray[Any]:

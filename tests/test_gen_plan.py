@@ -12,6 +12,8 @@ from tercet.model.arith import Rounding
 from tercet.model.dtypes import IntType
 from tercet.model.layers import Argmax, Flatten, NetworkError, Tensor
 from tercet.model.linear import Linear
+from tercet.model.rescale import by_reference
+from test_model_builder import RESCALE, residual
 
 # Shapes, depth and goal (cycles between images; None is one value per cycle).
 CASES = {
@@ -187,3 +189,22 @@ def test_refuses_an_argmax_in_the_middle(seed):
     assert refusal(network) == (
         "Layer 'argmax': an argmax must be the last layer in hardware; move it there"
     )
+
+
+@pytest.mark.parametrize("goal", [None, 10_000, 1])
+@pytest.mark.parametrize("exact", [False, True])
+def test_builds_pools_additions_and_relus(goal, exact, seed):
+    rng = np.random.default_rng([seed, exact])
+    network = residual(rng, by_reference() if exact else RESCALE)
+    plan = make_plan(network, goal)
+    images = random_images(rng, network.tensors[network.input], 4)
+    scores = network(images)
+    run = run_core(Core(plan=plan), images, scores.size)
+    assert [value for value, _, _ in run.outputs] == scores.ravel().tolist()
+    assert run.given[9] - run.taken[0] == plan.latency_cycles
+    assert settled(run, 10) == plan.cycles_per_image
+    kinds = {layer.name: layer.part.layer.kind for layer in plan.layers}
+    assert {"add", "relu", "max_pool2d", "avg_pool2d", "linear"} < set(kinds.values())
+    forked = {link: depth for link, depth in plan.fifo_depths.items() if link.source == "a"}
+    assert len(forked) == 2  # one way around the second convolution
+    assert min(forked.values()) >= 3
