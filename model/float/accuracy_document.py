@@ -78,7 +78,12 @@ def _figures(made: Made) -> Iterator[str]:
     for net in dict.fromkeys(cell.net for cell, _ in made):
         places = [(net, bits, method) for bits in widths for method in ("quantize", "qat")]
         row = [by_place[place] for place in places]
-        shown = [f"{100 * facts['int_accuracy']:.2f} ({-lost(facts):+.2f})" for facts in row]
+        # of a gain of -0.0, adding 0.0 makes 0.0
+        gains = [round(-lost(facts), 2) + 0.0 for facts in row]
+        shown = [
+            f"{100 * facts['int_accuracy']:.2f} ({gain:+.2f})"
+            for facts, gain in zip(row, gains, strict=True)
+        ]
         yield f"| `{net}` | {100 * row[0]['float_accuracy']:.2f} | {' | '.join(shown)} |\n"
 
 
@@ -102,8 +107,8 @@ def _commands(made: Made) -> Iterator[str]:
         yield f"| `{cell.command}` | {epoch} | {validation} | {test} |\n"
 
 
-ROW, LEFT, WIDE, HEAD = 26, 130, 560, 52  # pixels
-LIMIT = 3.0  # points at the right end; what lost more stands there with its number
+ROW, LEFT, WIDE, HEAD = 26, 190, 520, 52  # pixels
+LIMIT = 4.0  # points at the right end; what lost more stands there with its number
 COLOURS = {8: "#1b7f79", 7: "#3f6fb5", 4: "#c2571a"}
 
 
@@ -113,28 +118,29 @@ def svg(made: Made) -> str:
     height = HEAD + ROW * len(rows) + 30
     by_place = {(cell.net, cell.bits, cell.method): lost(facts) for cell, facts in made}
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDE + 70} {height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDE + 80} {height}" '
         'font-family="sans-serif" font-size="12">',
-        f'<rect width="{LEFT + WIDE + 70}" height="{height}" fill="white"/>',
+        f'<rect width="{LEFT + WIDE + 80}" height="{height}" fill="white"/>',
         '<text x="10" y="20" font-size="13">Points lost against the float network; '
         "ring: after training (PTQ), disc: in training (QAT)</text>",
     ]
-    for tick in (-0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3):
+    for tick in (-0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, LIMIT):
         x = _x(tick)
         lines.append(f'<path d="M{x} {HEAD - 8}V{height - 22}" stroke="#ddd"/>')
         lines.append(f'<text x="{x}" y="{height - 8}" text-anchor="middle">{tick:g}</text>')
     for index, (net, bits) in enumerate(rows):
         y = HEAD + ROW * index + 6
         lines.append(f'<text x="10" y="{y + 4}">{net}</text>')
-        lines.append(f'<text x="{LEFT - 26}" y="{y + 4}" text-anchor="end">{bits}</text>')
+        lines.append(f'<text x="{LEFT - 26}" y="{y + 4}" text-anchor="end">{bits} bits</text>')
         for method, fill in (("quantize", "none"), ("qat", COLOURS.get(bits, "black"))):
             points = by_place[net, bits, method]
             lines.append(
                 f'<circle cx="{_x(points)}" cy="{y}" r="5" fill="{fill}" stroke-width="2" '
                 f'stroke="{COLOURS.get(bits, "black")}"/>'
             )
-            if points > LIMIT:
-                lines.append(f'<text x="{_x(LIMIT) + 12}" y="{y + 4}">{points:.1f}</text>')
+        beyond = [by_place[net, bits, method] for method in ("quantize", "qat")]
+        shown = ", ".join(f"{points:.2f}" for points in beyond if points > LIMIT)
+        lines.append(f'<text x="{_x(LIMIT) + 12}" y="{y + 4}">{shown}</text>')
     return "\n".join([*lines, "</svg>", ""])
 
 
