@@ -1,18 +1,23 @@
-"""An activation without its zero point."""
+"""The range of an activation, and its distance from the zero point."""
 
 from __future__ import annotations
 
+from amaranth import Shape
 from amaranth.hdl import Value
 
 from ..model.dtypes import signed_width
 
-__all__ = ["centered"]
+__all__ = ["centered", "value_range"]
+
+
+def value_range(shape: Shape) -> tuple[int, int]:
+    """The least and the greatest value of a shape."""
+    lowest = -(1 << (shape.width - 1)) if shape.signed else 0
+    return lowest, lowest + (1 << shape.width) - 1
 
 
 def centered(x: Value, zero_point: int) -> Value:
     """x - zero_point, signed, as wide as the shape of x demands and no wider."""
-    shape = x.shape()
-    lowest = -(1 << (shape.width - 1)) if shape.signed else 0
-    highest = (1 << (shape.width - shape.signed)) - 1
+    lowest, highest = value_range(x.shape())
     width = signed_width(lowest - zero_point, highest - zero_point)
     return (x - zero_point)[:width].as_signed()

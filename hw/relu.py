@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Shape
+from amaranth import Module, Shape
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+
+from .centered import value_range
 
 __all__ = ["Relu"]
 
@@ -36,11 +38,17 @@ class Relu(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        x = self.i.payload[0]
-        at_least = Mux(x < self._low, self._low, x)
+        x, y = self.i.payload[0], self.o.payload[0]
         m.d.comb += [
-            self.o.payload[0].eq(Mux(x > self._high, self._high, at_least)),
+            y.eq(x),
             self.o.valid.eq(self.i.valid),
             self.i.ready.eq(self.o.ready),
         ]
+        lowest, highest = value_range(x.shape())
+        if self._low > lowest:
+            with m.If(x < self._low):
+                m.d.comb += y.eq(self._low)
+        if self._high < highest:
+            with m.If(x > self._high):
+                m.d.comb += y.eq(self._high)
         return m

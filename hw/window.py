@@ -19,6 +19,7 @@ from amaranth.hdl import Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .centered import value_range
 from .counter import counter
 from .pipeline import stage
 from .window_geometry import WindowGeometry
@@ -71,8 +72,8 @@ class WindowReader(wiring.Component):
     LATENCY = 3
 
     def __init__(self, *, geometry: WindowGeometry, activation: Shape, fill: int):
-        width = activation.width - activation.signed
-        if not -(activation.signed << width) <= fill < 1 << width:
+        lowest, highest = value_range(activation)
+        if not lowest <= fill <= highest:
             raise ValueError(f"fill must be a value of {activation!r}, not {fill}")
         self._geometry = geometry
         self._activation = activation
@@ -114,7 +115,7 @@ class WindowReader(wiring.Component):
             read.addr.eq(self._build_address(m, step, at)),
         ]
         with m.If(wrote):
-            m.d.sync += place.eq(self._wrapped(place, 1))
+            m.d.sync += place.eq(Mux(place == g.capacity - 1, 0, place + 1))
         s1 = stage(m, enable, "s1", valid=complete, inside=self._build_inside(m, step, at))
 
         # Stage 1: the padding instead of what the buffer gave there.
@@ -179,8 +180,8 @@ class WindowReader(wiring.Component):
         row = sy * g.width - (g.columns - 1) * sx
         image = g.height * g.width - ((g.rows - 1) * sy * g.width + (g.columns - 1) * sx)
         address = Signal(range(g.capacity), init=g.origin % g.capacity)
-        distance = Signal(range(g.capacity))
-        m.d.comb += distance.eq(1 % g.capacity)
+        onward = Signal(range(g.capacity), init=1)  # the distance, less than once round the buffer
+        back = Signal(range(-g.capacity, 0), init=1 - g.capacity)  # and the other way round
         for ends, elements in (
             (at.pixel, (dx - 1) * g.channels + 1),
             (at.line, (dy * g.width - (kw - 1) * dx - 1) * g.channels + 1),
@@ -189,9 +190,11 @@ class WindowReader(wiring.Component):
             (at.image, image * g.channels - last),
         ):
             with m.If(ends):
-                m.d.comb += distance.eq(elements % g.capacity)
+                m.d.comb += onward.eq(elements % g.capacity)
+                m.d.comb += back.eq(elements % g.capacity - g.capacity)
         with m.If(step):
-            m.d.sync += address.eq(self._wrapped(address, distance))
+            wrapped = address + back
+            m.d.sync += address.eq(Mux(wrapped < 0, address + onward, wrapped))
         return address
 
     def _build_inside(self, m: Module, step: Value, at: _Position) -> Value:
@@ -214,12 +217,12 @@ class WindowReader(wiring.Component):
                 m.d.sync += [x.eq(-left), y.eq(y + (sy - height))]
             with m.If(at.image):
                 m.d.sync += y.eq(-top)
-        return (y >= 0) & (y < g.height) & (x >= 0) & (x < g.width)
-
-    def _wrapped(self, place: Value, distance: Value | int) -> Value:
-        """A cell ``distance`` further round the buffer; distance below its capacity."""
-        total = place + distance
-        return Mux(total >= self._geometry.capacity, total - self._geometry.capacity, total)
+        inside = Value.cast(1)
+        for place, extent in ((y, g.height), (x, g.width)):
+            if place.shape().signed:
+                inside &= place >= 0
+            inside &= place < extent
+        return inside
 
     @staticmethod
     def _choice(m: Module, name: str, index: Value, values: Sequence[int]) -> Value:
@@ -229,9 +232,8 @@ class WindowReader(wiring.Component):
         usual = Counter(values).most_common(1)[0][0]
         chosen = Signal(range(min(values), max(values) + 1), name=name)
         m.d.comb += chosen.eq(usual)
-        with m.Switch(index):
-            for place, value in enumerate(values):
-                if value != usual:
-                    with m.Case(place):
-                        m.d.comb += chosen.eq(value)
+        for place, value in enumerate(values):
+            if value != usual:
+                with m.If(index == place):
+                    m.d.comb += chosen.eq(value)
         return chosen

