@@ -18,7 +18,7 @@ from tercet.model.weights import Weights
 
 UINT8 = IntType(8, signed=False)
 INT8 = IntType(8, signed=True)
-FIXED_POINT = [rule for rule in Rounding if rule is not Rounding.FLOAT32]  # what hardware has
+FIXED_POINT = [rule for rule in Rounding if rule is not Rounding.FLOAT32]  # they round once
 
 
 def random_tensor(rng, name, shape, dtype=UINT8, zero_point=None):

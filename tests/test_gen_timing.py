@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from amaranth import unsigned
 from hwsim import PAUSES, run_ports
+from tercet.gen.parts import engine_steps
 from tercet.gen.timing import Channel, Pipeline, Windows, fork, join, run
 from tercet.hw.add import Add
 from tercet.hw.fork import Fork
+from tercet.hw.geometry import PatchGeometry
+from tercet.hw.maxpool import MaxPool
 from tercet.hw.patch import PatchEngine
 from tercet.hw.window import WindowReader
 from tercet.model.arith import Rounding
@@ -127,3 +130,18 @@ def test_an_addition_takes_the_same_cycles(pauses, seed):
     run([*ends, join([a, b], both, 90), *pipeline.processes()], [a, b, both, o])
     assert (runs["i_a"].taken, runs["i_b"].taken) == (a.takes, b.takes)
     assert runs["o"].given == o.takes
+
+
+@pytest.mark.parametrize("pauses", PAUSES)
+def test_a_maximum_pool_takes_the_same_cycles(pauses, seed):
+    geometry = PatchGeometry.depthwise(height=5, width=7, channels=2, kernel=(2, 3))
+    unit = MaxPool(geometry=geometry, activation=unsigned(8))
+    steps = 2 * engine_steps(geometry)
+    results = sum(made for _, made in steps)
+    sent = {"i": [[0]] * len(steps)}
+    runs = run_ports(unit, sent, {"o": results}, pauses=pauses, seed=seed)
+    i, o = Channel(), Channel()
+    pipeline = Pipeline(i, o, MaxPool.LATENCY, steps)
+    ends = [source(i, len(steps), pauses, seed), sink(o, results, pauses, seed)]
+    run([*ends, *pipeline.processes()], [i, o])
+    assert (runs["o"].given, runs["i"].taken) == (o.takes, i.takes[: len(runs["i"].taken)])

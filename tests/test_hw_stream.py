@@ -92,8 +92,19 @@ def test_rom_reads_back_every_row(depth, seed):
     simulator.run()
 
 
-def test_rom_of_one_row_is_a_constant():
-    assert Rom(rows=[[5, -3]], width=8).bits == 0
+@pytest.mark.parametrize("depth", [1, 6])
+def test_rom_of_equal_rows_is_a_constant(depth):
+    rom = Rom(rows=[[5, -3]] * depth, width=8)
+    assert rom.bits == 0
+
+    async def read(ctx):
+        for address in range(depth):
+            ctx.set(rom.address, address)
+            assert list(ctx.get(rom.row)) == [5, -3]
+
+    simulator = Simulator(rom)
+    simulator.add_testbench(read)
+    simulator.run()
 
 
 def test_rom_refuses_a_value_that_does_not_fit():
