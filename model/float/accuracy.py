@@ -38,7 +38,10 @@ def _recipes(net: str, **by_width: str) -> dict[tuple[str, int], str]:
     return {(net, int(width[1:])): words for width, words in by_width.items()}
 
 
-# The options of ``qat`` beside those of the width.
+# The options of ``qat`` beside those of the width. At 4 bits steps are learned, from ranges of least
+# squared error: best validation accuracy of three epochs at rate 1e-3, in percent, ranges observed
+# (minmax), steps learned from those, and steps learned from ``mse``: plain 91.3, 91.9, 92.5;
+# separable 76.4, 77.5, 78.3; lenet_avg 98.9, 99.0, 98.9.
 QAT = {
     **_recipes(
         "plain",
@@ -48,7 +51,7 @@ QAT = {
     ),
     **_recipes(
         "separable",
-        _8="--epochs 6 --rate 3e-4 --distillation 1",
+        _8="--epochs 30 --rate 1e-3 --distillation 1",
         _7="--epochs 6 --rate 3e-4 --distillation 1",
         _4="--learned-steps --epochs 12 --rate 2e-3 --distillation 1",
     ),
