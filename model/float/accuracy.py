@@ -38,10 +38,10 @@ def _recipes(net: str, **by_width: str) -> dict[tuple[str, int], str]:
     return {(net, int(width[1:])): words for width, words in by_width.items()}
 
 
-# The options of ``qat`` beside those of the width. At 4 bits steps are learned, from ranges of least
-# squared error: best validation accuracy of three epochs at rate 1e-3, in percent, ranges observed
-# (minmax), steps learned from those, and steps learned from ``mse``: plain 91.3, 91.9, 92.5;
-# separable 76.4, 77.5, 78.3; lenet_avg 98.9, 99.0, 98.9.
+# The options of ``qat`` beside those of the width. At 4 bits steps are learned, from ranges of
+# least squared error: best validation accuracy of three epochs at rate 1e-3, in percent, of ranges
+# observed (minmax), of steps learned from those, and of steps learned from ``mse``: plain 91.3,
+# 91.9, 92.5; separable 76.4, 77.5, 78.3; lenet_avg 98.9, 99.0, 98.9.
 QAT = {
     **_recipes(
         "plain",
