@@ -13,7 +13,6 @@ from ..hw.geometry import PatchGeometry
 from ..hw.layer import ConvLayer
 from ..hw.patch import PatchEngine
 from ..hw.requant import Requantizer
-from ..hw.window_geometry import WindowGeometry
 from ..model.builder import Window
 from ..model.conv import Conv2d
 from ..model.dtypes import IntType, signed_width
@@ -21,25 +20,21 @@ from ..model.network import QNetwork
 from ..model.pool import AvgPool2d
 from ..model.ranges import accumulator_ranges
 from ..model.weights import Weights
-from .parts import NewChannel, Part, engine_steps, shape_of, windows_of
-from .timing import Channel, Pipeline, Process, Windows, serializer
+from .parts import NewChannel, WindowedPart, shape_of, windows_of
+from .timing import Channel, Pipeline, Process, serializer
 
 __all__ = ["ConvPart"]
 
 
 @dataclass(frozen=True)
-class ConvPart(Part):
+class ConvPart(WindowedPart):
     """A convolution: window reader where windows are no patches, engine, serializer, requantizer.
 
     conv : the layer, or for an average pool what computes it
-    geometry : the engine's; of one window where there is a window reader
-    windows : of the window reader
     sum_width : bits of a sum, from the range analysis
     """
 
     conv: Conv2d
-    geometry: PatchGeometry
-    windows: WindowGeometry | None
     sum_width: int
 
     @classmethod
@@ -60,17 +55,8 @@ class ConvPart(Part):
             lanes=lanes,
         )
         lo, hi = accumulator_ranges(network, conv)
-        return cls(layer, x, y, conv, geometry, windows, signed_width(int(lo.min()), int(hi.max())))
-
-    @property
-    def positions(self) -> int:
-        """Maps that the engine sees in one image: its windows, or the image itself."""
-        return self.windows.rows * self.windows.columns if self.windows else 1
-
-    @property
-    def busy_cycles(self) -> int:
-        engine = self.positions * self.geometry.busy_cycles
-        return max(engine, self.windows.busy_cycles) if self.windows else engine
+        width = signed_width(int(lo.min()), int(hi.max()))
+        return cls(layer, x, y, geometry, windows, conv, width)
 
     @property
     def multipliers(self) -> int:
@@ -113,15 +99,9 @@ class ConvPart(Part):
     def processes(
         self, inputs: Sequence[Channel], new: NewChannel, images: int
     ) -> tuple[list[Process], Channel]:
-        (i,) = inputs
-        processes: list[Process] = []
-        if self.windows:
-            windows = new()
-            processes += Windows(i, windows, self.windows, images).processes()
-            i = windows
+        processes, i = self.read(inputs[0], new, images)
         g, sums, maps = self.geometry, new(), images * self.positions
-        steps = chain.from_iterable(repeat(engine_steps(g), maps))
-        processes += Pipeline(i, sums, PatchEngine.LATENCY, steps).processes()
+        processes += Pipeline(i, sums, PatchEngine.LATENCY, self.steps(images)).processes()
         if g.lanes > 1:
             beats, sums = sums, new()
             per_group = [g.lanes] * (g.slots - 1) + [g.last_lanes]

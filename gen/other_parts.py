@@ -5,35 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import repeat
 
 from ..hw.add import Add as AddComponent
 from ..hw.geometry import PatchGeometry
 from ..hw.layer import MaxPoolLayer
 from ..hw.maxpool import MaxPool
 from ..hw.relu import Relu as ReluComponent
-from ..hw.window_geometry import WindowGeometry
 from ..model.add import Add
 from ..model.builder import Window
 from ..model.layers import Relu, Tensor
 from ..model.network import QNetwork
 from ..model.pool import MaxPool2d
-from .parts import NewChannel, Part, engine_steps, shape_of, windows_of
-from .timing import Channel, Pipeline, Process, Windows, join
+from .parts import NewChannel, Part, WindowedPart, shape_of, windows_of
+from .timing import Channel, Pipeline, Process, join
 
 __all__ = ["AddPart", "MaxPoolPart", "ReluPart"]
 
 
 @dataclass(frozen=True)
-class MaxPoolPart(Part):
-    """A maximum pool, behind a window reader where windows are no patches.
-
-    geometry : of the map, or of one window
-    windows : of the window reader
-    """
-
-    geometry: PatchGeometry
-    windows: WindowGeometry | None
+class MaxPoolPart(WindowedPart):
+    """A maximum pool, behind a window reader where windows are no patches."""
 
     @classmethod
     def of(cls, network: QNetwork, pool: MaxPool2d) -> MaxPoolPart:
@@ -45,16 +37,6 @@ class MaxPoolPart(Part):
             height=height, width=width, channels=x.shape[2], kernel=pool.kernel
         )
         return cls(pool, x, y, geometry, windows)
-
-    @property
-    def positions(self) -> int:
-        """Maps that the pool sees in one image: its windows, or the image itself."""
-        return self.windows.rows * self.windows.columns if self.windows else 1
-
-    @property
-    def busy_cycles(self) -> int:
-        own = self.positions * self.geometry.busy_cycles
-        return max(own, self.windows.busy_cycles) if self.windows else own
 
     @property
     def partial_sum_bits(self) -> int:
@@ -71,15 +53,9 @@ class MaxPoolPart(Part):
     def processes(
         self, inputs: Sequence[Channel], new: NewChannel, images: int
     ) -> tuple[list[Process], Channel]:
-        (i,) = inputs
-        processes: list[Process] = []
-        if self.windows:
-            windows = new()
-            processes += Windows(i, windows, self.windows, images).processes()
-            i = windows
+        processes, i = self.read(inputs[0], new, images)
         o = new()
-        steps = chain.from_iterable(repeat(engine_steps(self.geometry), images * self.positions))
-        return processes + Pipeline(i, o, MaxPool.LATENCY, steps).processes(), o
+        return processes + Pipeline(i, o, MaxPool.LATENCY, self.steps(images)).processes(), o
 
 
 @dataclass(frozen=True)

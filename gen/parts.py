@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, repeat
 
 from amaranth import Shape, signed, unsigned
 from amaranth.lib import wiring
@@ -14,9 +16,9 @@ from ..hw.window_geometry import WindowGeometry
 from ..model.builder import Window
 from ..model.dtypes import IntType
 from ..model.layers import Layer, Tensor
-from .timing import Channel, Process
+from .timing import Channel, Process, Windows
 
-__all__ = ["NewChannel", "Part", "engine_steps", "shape_of", "windows_of"]
+__all__ = ["NewChannel", "Part", "WindowedPart", "engine_steps", "shape_of", "windows_of"]
 
 NewChannel = Callable[[], Channel]
 
@@ -88,6 +90,41 @@ class Part(ABC):
         self, inputs: Sequence[Channel], new: NewChannel, images: int
     ) -> tuple[list[Process], Channel]:
         """Its processes in the timing model, and the channel that they end in."""
+
+
+@dataclass(frozen=True)
+class WindowedPart(Part):
+    """A layer of windows: an engine whose patches they are, or a window reader before it.
+
+    geometry : the engine's; of one window where there is a window reader
+    windows : of the window reader, or None
+    """
+
+    geometry: PatchGeometry
+    windows: WindowGeometry | None
+
+    @property
+    def positions(self) -> int:
+        """Maps that the engine sees in one image: its windows, or the image itself."""
+        return self.windows.rows * self.windows.columns if self.windows else 1
+
+    @cached_property
+    def busy_cycles(self) -> int:
+        if self.windows is None:
+            return self.geometry.busy_cycles
+        return self.windows.cycles(self.geometry.slots)
+
+    def read(self, i: Channel, new: NewChannel, images: int) -> tuple[list[Process], Channel]:
+        """The window reader's processes, and the channel that the engine reads."""
+        if self.windows is None:
+            return [], i
+        o = new()
+        return Windows(i, o, self.windows, images).processes(), o
+
+    def steps(self, images: int) -> Iterator[tuple[int, int]]:
+        """The engine's steps; see :func:`engine_steps`."""
+        maps = repeat(engine_steps(self.geometry), images * self.positions)
+        return chain.from_iterable(maps)
 
 
 def windows_of(

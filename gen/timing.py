@@ -64,20 +64,29 @@ class _Slots:
         self._leaves: list[int] = []  # the slots in which results leave
         self._ended = False
 
-    def step(self, offered: int, makes: bool) -> Wait:
-        """Wait for the next step, in ``offered`` or later, and return its cycle; ``makes`` says
-        whether a result comes of it."""
+    def step(self, offered: int, makes: bool, slots: int = 1) -> Wait:
+        """Wait for the next steps, the first in ``offered`` or later, each other in the slot after;
+        return the cycle of the last one. ``makes`` says whether a result comes of that one."""
         slot = max(self._slot + 1, offered - self._stalled)
         while self._seen < len(self._leaves) and self._leaves[self._seen] <= slot:
-            while len(self._o.takes) <= self._seen:
-                yield
-            self._stalled = self._o.takes[self._seen] - self._leaves[self._seen]
-            slot = max(self._leaves[self._seen], offered - self._stalled)
-            self._seen += 1
+            left = yield from self._left()
+            slot = max(left, offered - self._stalled)
+        slot += slots - 1
+        while self._seen < len(self._leaves) and self._leaves[self._seen] <= slot:
+            yield from self._left()
         if makes:
             self._leaves.append(slot + self._latency)
         self._slot = slot
         return slot + self._stalled
+
+    def _left(self) -> Wait:
+        """Wait for the next result to be taken; return the slot in which it left."""
+        while len(self._o.takes) <= self._seen:
+            yield
+        leaves = self._leaves[self._seen]
+        self._stalled = self._o.takes[self._seen] - leaves
+        self._seen += 1
+        return leaves
 
     def end(self) -> None:
         """No step comes any more."""
@@ -118,8 +127,10 @@ class Pipeline:
     def _take(self) -> Process:
         for slots, made in self._steps:
             cycle = yield from self._i.get()
-            for step in range(slots):
-                cycle = yield from self._slots.step(cycle, step >= slots - made)
+            if made < slots:
+                cycle = yield from self._slots.step(cycle, False, slots - made)
+            for _ in range(made):
+                cycle = yield from self._slots.step(cycle, True)
             self._i.take(cycle)
         self._slots.end()
 
