@@ -24,6 +24,7 @@ from .train_common import (
     accuracy_on,
     augment,
     one_thread,
+    shuffled,
     split,
 )
 from .train_copies import train_copies
@@ -104,14 +105,9 @@ def _epochs(
     for _ in range(recipe.epochs):
         net.train()
         total = 0.0
-        order = torch.randperm(len(learn.labels), generator=generator)
-        for chosen in order[: steps * recipe.batch].chunk(steps):
-            images = learn.images[chosen]
-            if recipe.augmentation:
-                images = augment(images, recipe.augmentation, generator)
-            images = images.contiguous(memory_format=torch.channels_last)
+        for images, labels in shuffled(learn, recipe.batch, recipe.augmentation, generator):
             optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(net(images), learn.labels[chosen])
+            loss = nn.functional.cross_entropy(net(images), labels)
             loss.backward()
             optimizer.step()
             schedule.step()

@@ -22,6 +22,7 @@ __all__ = [
     "augment",
     "one_thread",
     "scores",
+    "shuffled",
     "split",
 ]
 
@@ -121,3 +122,19 @@ def augment(images: torch.Tensor, strength: float, generator: torch.Generator) -
         torch.stack(rows, dim=1), list(images.shape), align_corners=False
     )
     return nn.functional.grid_sample(images, grid, align_corners=False)
+
+
+def shuffled(
+    learn: Examples, batch: int, augmentation: float, generator: torch.Generator
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """An epoch in random order: images, augmented and channels last in memory, with their labels.
+
+    ``batch`` at a time, what is left over goes unused; fewer than ``batch`` are taken at once.
+    """
+    steps = max(len(learn.labels) // batch, 1)
+    order = torch.randperm(len(learn.labels), generator=generator)
+    for chosen in order[: steps * batch].chunk(steps):
+        images = learn.images[chosen]
+        if augmentation:
+            images = augment(images, augmentation, generator)
+        yield images.contiguous(memory_format=torch.channels_last), learn.labels[chosen]

@@ -21,7 +21,7 @@ from .nets import Checkpoint, input_shape_of
 from .qat import QatNet
 from .quantize import Options
 from .recipe import QatRecipe, Training
-from .train_common import Examples, Progress, accuracy_on, augment, one_thread, split
+from .train_common import Examples, Progress, accuracy_on, one_thread, shuffled, split
 
 __all__ = ["Tuned", "fine_tune"]
 
@@ -90,15 +90,10 @@ def _epochs(
     for _ in range(recipe.epochs):
         net.train()
         total = 0.0
-        order = torch.randperm(len(learn.labels), generator=generator)
-        for chosen in order[: steps * recipe.batch].chunk(steps):
-            images = learn.images[chosen]
-            if recipe.augmentation:
-                images = augment(images, recipe.augmentation, generator)
-            images = images.contiguous(memory_format=torch.channels_last)
+        for images, labels in shuffled(learn, recipe.batch, recipe.augmentation, generator):
             optimizer.zero_grad()
             scores = net(images)
-            loss = functional.cross_entropy(scores, learn.labels[chosen])
+            loss = functional.cross_entropy(scores, labels)
             if recipe.distillation:
                 with torch.no_grad():
                     likely = teacher(images).softmax(dim=1)
