@@ -48,7 +48,7 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
     cycles_per_image : between images, when neither side pauses
     latency_cycles : from the first value taken to the last result sent, in an idle core
     """
-    bits = {name: getattr(part, "rom_bits", 0) for name, part in core.layers.items()}
+    bits = {name: part.rom_bits for name, part in core.layers.items()}
     return {
         "network": plan.network.name,
         "cycles_per_image": plan.cycles_per_image,

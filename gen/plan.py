@@ -88,7 +88,7 @@ def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
     layers, argmax = _to_build(network)
     goal = math.prod(network.tensors[network.input].shape) if cycles is None else cycles
     goal = _reachable(network, layers, goal)
-    parts = [_part(network, layer, goal) for layer in layers]
+    parts = [_fewest_lanes(network, layer, goal) for layer in layers]
     links = Links.of(network)
     times = schedule(parts, links, argmax is not None)
     return Plan(
@@ -150,8 +150,8 @@ def _require_free_names(network: QNetwork) -> None:
         )
 
 
-def _part(network: QNetwork, layer: Layer, goal: int) -> Part:
-    """A layer's part, with the fewest lanes that fit the goal or else with the fewest cycles.
+def _part(network: QNetwork, layer: Layer, lanes: int) -> Part:
+    """A layer's part, with ``lanes`` output channels at once where it has lanes.
 
     Raises NetworkError for a kind of layer that the hardware does not have.
     """
@@ -167,8 +167,18 @@ def _part(network: QNetwork, layer: Layer, goal: int) -> Part:
         raise NetworkError(
             f"Layer {layer.name!r}: kind {layer.kind!r} is not in hardware; leave the layer out"
         )
-    for lanes in range(1, layer.out_channels // layer.groups + 1):
-        part = ConvPart.of(network, layer, lanes)
+    return ConvPart.of(network, layer, lanes)
+
+
+def _most_lanes(layer: Layer) -> int:
+    """The most output channels that a layer can take at once."""
+    return layer.out_channels // layer.groups if isinstance(layer, Conv2d) else 1
+
+
+def _fewest_lanes(network: QNetwork, layer: Layer, goal: int) -> Part:
+    """The part with the fewest lanes that fit the goal, or with the fewest cycles there are."""
+    for lanes in range(1, _most_lanes(layer) + 1):
+        part = _part(network, layer, lanes)
         if part.busy_cycles <= goal:
             break
     return part
@@ -176,4 +186,4 @@ def _part(network: QNetwork, layer: Layer, goal: int) -> Part:
 
 def _reachable(network: QNetwork, layers: list[Layer], goal: int) -> int:
     """The goal, or where a layer cannot be as fast, the cycles of the slowest at its fastest."""
-    return max(goal, *(_part(network, layer, 1).busy_cycles for layer in layers))
+    return max(goal, *(_part(network, layer, _most_lanes(layer)).busy_cycles for layer in layers))

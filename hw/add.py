@@ -57,6 +57,11 @@ class Add(wiring.Component):
         a, b, y = (stream.Signature(data.ArrayLayout(shape, 1)) for shape in activations)
         super().__init__({"i_a": In(a), "i_b": In(b), "o": Out(y)})
 
+    @property
+    def rom_bits(self) -> int:
+        """Bits held in ROMs: none."""
+        return 0
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         enable = Signal()

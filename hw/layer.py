@@ -63,11 +63,6 @@ class ConvLayer(wiring.Component):
         """Bits of the weights, biases and multipliers held in ROMs."""
         return self._engine.rom_bits + self._requantizer.rom_bits
 
-    @property
-    def buffer_bits(self) -> int:
-        """Bits of the window reader's buffer; 0 where there is none."""
-        return self._windows.buffer_bits if self._windows else 0
-
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.engine = engine = self._engine
@@ -126,9 +121,9 @@ class MaxPoolLayer(wiring.Component):
         super().__init__({"i": In(activations), "o": Out(activations)})
 
     @property
-    def buffer_bits(self) -> int:
-        """Bits of the window reader's buffer; 0 where there is none."""
-        return self._windows.buffer_bits if self._windows else 0
+    def rom_bits(self) -> int:
+        """Bits held in ROMs: none."""
+        return 0
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

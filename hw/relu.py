@@ -36,6 +36,11 @@ class Relu(wiring.Component):
         activations = stream.Signature(data.ArrayLayout(activation, 1))
         super().__init__({"i": In(activations), "o": Out(activations)})
 
+    @property
+    def rom_bits(self) -> int:
+        """Bits held in ROMs: none."""
+        return 0
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         x, y = self.i.payload[0], self.o.payload[0]
