@@ -89,12 +89,20 @@ class Rescale:
             return total >> n
         half = 1 << (n - 1)
         if rule is Rounding.HALF_AWAY:
-            return (total + (half - 1) + (total >= 0)) >> n
+            return self._named(m, total + (half - 1) + (total >= 0)) >> n
         if rule is Rounding.HALF_EVEN:
             return self._to_even(total, n, total[:n] == 0)
         margin = self._float32_margin(m, total)
         biased = total + half + margin
         return self._to_even(biased, n, biased[:n] <= margin << 1)
+
+    @staticmethod
+    def _named(m: Module, value: Value) -> Value:
+        """The value as a signal: Yosys would write a sum cut in two as one wire whose upper part
+        repeats a bit of its lower, in which Verilator sees a loop."""
+        biased = Signal.like(value)
+        m.d.comb += biased.eq(value)
+        return biased
 
     @staticmethod
     def _to_even(biased: Value, n: int, tie: Value) -> Value:

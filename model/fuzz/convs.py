@@ -1,0 +1,161 @@
+"""Random convolutions, and chains of them, for tests that pin what they are about.
+
+Without further arguments everything suits the patch engine: kernel = stride, no padding, no
+dilation. Each argument pins one choice; what is left open is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..arith import Rounding
+from ..conv import Conv2d, output_extent
+from ..dtypes import IntType
+from ..layers import Argmax, Layer, Tensor
+from ..network import QNetwork
+from ..ranges import accumulator_bounds
+from ..requant import Requant
+from .draws import INT8, UINT8, Rng, drawn, random_requant, random_tensor, random_weights
+
+__all__ = ["network_of", "random_conv", "random_network", "random_window"]
+
+Pair = tuple[int, int]
+
+
+def random_conv(
+    rng: Rng,
+    x: Tensor,
+    *,
+    name: str = "conv",
+    out_channels: int | None = None,
+    kernel: Pair | None = None,
+    stride: Pair | None = None,
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+    dilation: Pair = (1, 1),
+    groups: int | None = None,
+    weight_type: IntType = INT8,
+    output_type: IntType = UINT8,
+    symmetric: bool = True,
+    bias: bool | None = None,
+    per_channel: bool | None = None,
+    rounding: Rounding | None = None,
+    relu: bool | None = None,
+    offsets: bool = False,
+) -> tuple[Conv2d, Tensor]:
+    """A convolution that reads the tensor ``x``; returns (layer, the tensor it writes).
+
+    ``kernel`` is drawn to fit, ``stride`` is the kernel, ``groups`` divides both channel counts.
+    """
+    height, width, channels = x.shape
+    if kernel is None:
+        tall, wide = (int(rng.integers(1, min(extent, 5) + 1)) for extent in (height, width))
+        kernel = tall, wide
+    stride = kernel if stride is None else stride
+    if groups is None:
+        groups = int(rng.choice([g for g in range(1, channels + 1) if channels % g == 0]))
+    if out_channels is None:
+        out_channels = groups * int(rng.integers(1, 4))
+    top, left, bottom, right = padding
+    shape = (
+        output_extent(height, kernel[0], stride[0], (top, bottom), dilation[0]),
+        output_extent(width, kernel[1], stride[1], (left, right), dilation[1]),
+        out_channels,
+    )
+    y = random_tensor(rng, f"{name}_out", shape, output_type)
+    has_bias = drawn(rng, bias)
+    placeholder = Requant((1,), 0, Rounding.FLOOR, y.dtype.qmin, y.dtype.qmax)
+    conv = Conv2d(
+        name=name,
+        input=x.name,
+        output=y.name,
+        weights=random_weights(
+            rng, (out_channels, *kernel, channels // groups), weight_type, symmetric, per_channel
+        ),
+        bias=rng.integers(-5000, 5000, out_channels) * has_bias,
+        requant=placeholder,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+    )
+    lo, hi = accumulator_bounds(conv, x.dtype.qmin, x.dtype.qmax, x.zero_point)
+    requant = random_requant(
+        rng,
+        lo,
+        hi,
+        y,
+        rounding=rounding,
+        per_channel=per_channel,
+        relu=relu,
+        offsets=int(rng.choice([1, out_channels])) if offsets else 0,
+    )
+    return replace(conv, requant=requant), y
+
+
+def random_window(rng: Rng, height: int, width: int) -> dict[str, Any]:
+    """Any kernel, stride, padding and dilation that fit a map, as arguments of random_conv."""
+    axes = []
+    for extent in (height, width):
+        before, after = (int(pad) for pad in rng.integers(0, 3, 2))
+        kernel = int(rng.integers(1, min(extent + before + after, 5) + 1))
+        reach = (extent + before + after - 1) // max(kernel - 1, 1)
+        dilation = int(rng.integers(1, min(max(reach, 1), 3) + 1))
+        axes.append((kernel, int(rng.integers(1, 6)), before, after, dilation))
+    (kh, sh, top, bottom, dh), (kw, sw, left, right, dw) = axes
+    return {
+        "kernel": (kh, kw),
+        "stride": (sh, sw),
+        "padding": (top, left, bottom, right),
+        "dilation": (dh, dw),
+    }
+
+
+def network_of(
+    x: Tensor, layers: Sequence[Layer], tensors: Sequence[Tensor], name: str = "net"
+) -> QNetwork:
+    """A network over the input ``x``, its layers and the tensors that they write."""
+    return QNetwork(
+        name=name,
+        input=x.name,
+        tensors={tensor.name: tensor for tensor in (x, *tensors)},
+        layers=layers,
+    )
+
+
+def random_network(
+    rng: Rng,
+    *,
+    shape: Sequence[int] | None = None,
+    depth: int | None = None,
+    windows: bool = False,
+    argmax: bool | None = None,
+    **conv_arguments: Any,
+) -> QNetwork:
+    """A chain of ``depth`` convolutions, closed by an argmax where ``argmax`` says so.
+
+    ``windows`` draws any kernel, stride, padding and dilation instead of the patch engine's.
+    ``conv_arguments`` go to every :func:`random_conv`. With an argmax the last kernel takes the
+    whole map.
+    """
+    if shape is None:
+        shape = (*(int(extent) for extent in rng.integers(1, 20, 2)), int(rng.integers(1, 5)))
+    depth = int(rng.integers(1, 4)) if depth is None else depth
+    closes = drawn(rng, argmax)
+    x = tensor = random_tensor(rng, "image", shape)
+    layers: list[Layer] = []
+    tensors: list[Tensor] = []
+    for index in range(depth):
+        height, width, _ = tensor.shape
+        geometry = random_window(rng, height, width) if windows else {}
+        if closes and index == depth - 1:
+            geometry = {"kernel": (height, width)}
+        conv, tensor = random_conv(rng, tensor, name=f"conv{index}", **(geometry | conv_arguments))
+        layers.append(conv)
+        tensors.append(tensor)
+    if closes:
+        index_type = IntType(max(1, (tensor.shape[2] - 1).bit_length()), signed=False)
+        layers.append(Argmax("argmax", tensor.name, "class"))
+        tensors.append(Tensor("class", (1, 1, 1), index_type, 1.0, 0))
+    return network_of(x, layers, tensors)
