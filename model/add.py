@@ -15,27 +15,28 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .layers import Layer, Values, require, require_requant
-from .requant import Requant, rescale
+from .layers import Requantizing, Values, require, require_requant
+from .ranges import Bounds
+from .requant import rescale
 
 __all__ = ["Add", "add"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Add(Layer):
+class Add(Requantizing):
     """The sum of ``input`` and ``other``; ``requant`` has their two multipliers, in this order."""
 
     kind: ClassVar[str] = "add"
 
     other: str
-    requant: Requant
 
     @property
     def reads(self) -> tuple[str, ...]:
         return self.input, self.other
 
-    def value_range(self, network: Values) -> tuple[int, int]:
-        return self.requant.low, self.requant.high
+    def sum_bounds(self, network: Values) -> Bounds:
+        """None: two multipliers meet in one sum."""
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
 
     def validate(self, network: Values) -> None:
         a, b, y = (network.tensors[name] for name in (self.input, self.other, self.output))

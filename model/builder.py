@@ -8,31 +8,30 @@ its user: which M, n and rounding stand for the real factor of a layer. That ans
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from .add import Add
 from .arith import Rounding
+from .concat import Concat
 from .conv import Conv2d, output_extent
 from .dtypes import IntType
-from .layers import Argmax, Flatten, Layer, NetworkError, Relu, Shape, Tensor
+from .layers import Argmax, Flatten, Layer, NetworkError, Relu, Requantizing, Shape, Tensor
 from .linear import Linear
 from .network import QNetwork
 from .pool import AvgPool2d, MaxPool2d
-from .ranges import Bounds, accumulator_bounds
+from .ranges import Bounds
 from .requant import Requant
 from .weights import Weights
 
 __all__ = ["Builder", "Grid", "Rescale", "Window", "identifier"]
 
 # (the layer with a requantization of which only the clamp counts, the tensors it reads, the one it
-# writes, the least and greatest sum of each output channel) -> the requantization
+# writes, the least and greatest sums, see Requantizing.sum_bounds) -> the requantization
 Rescale = Callable[[Layer, tuple[Tensor, ...], Tensor, Bounds], Requant]
-Rescaled = TypeVar("Rescaled", Conv2d, AvgPool2d, Add)
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ class Builder:
         clamp: tuple[int, int] | None = None,
     ) -> Tensor:
         """Add a fully connected layer; weights (OC, 1, 1, IC), IC in the order of ``Flatten``."""
-        layer = Linear(name, x.name, name, weights, bias, _unknown(grid, clamp))
+        layer = Linear(name, x.name, name, weights, bias, requant=_unknown(grid, clamp))
         return self._sum(layer, (x,), (1, 1, layer.out_channels), grid, rescale)
 
     def max_pool2d(self, name: str, x: Tensor, kernel: tuple[int, int], window: Window) -> Tensor:
@@ -191,6 +190,32 @@ class Builder:
         layer = Add(name, a.name, name, other=b.name, requant=_unknown(grid, clamp))
         return self._sum(layer, (a, b), a.shape, grid, rescale)
 
+    def concat(
+        self,
+        name: str,
+        inputs: Sequence[Tensor],
+        grid: Grid,
+        rescale: Rescale,
+        *,
+        clamp: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Add the channels of two tensors or more, one after another.
+
+        Where all are on ``grid``, the values stay what they are, and ``rescale`` is not asked.
+        """
+        first, *others = inputs
+        layer = Concat(
+            name=name,
+            input=first.name,
+            output=name,
+            others=tuple(x.name for x in others),
+            requant=_unknown(grid, clamp),
+        )
+        shape = (*first.shape[:2], sum(x.shape[2] for x in inputs))
+        same = all(Grid(x.dtype, x.scale, x.zero_point) == grid for x in inputs)
+        how = (lambda *_: layer.requant) if same else rescale
+        return self._sum(layer, tuple(inputs), shape, grid, how)
+
     def relu(self, name: str, x: Tensor, low: int, high: int) -> Tensor:
         """Add a clamp that is fused into no layer."""
         return self._add(Relu(name, x.name, name, low=low, high=high), replace(x, name=name))
@@ -226,7 +251,7 @@ class Builder:
 
     def _sum(
         self,
-        layer: Rescaled,
+        layer: Requantizing,
         inputs: tuple[Tensor, ...],
         shape: Shape,
         grid: Grid,
@@ -236,24 +261,12 @@ class Builder:
         shape = _shape(layer.name, shape[:2], shape[2])
         y = Tensor(layer.output, shape, grid.dtype, grid.scale, grid.zero_point)
         try:
-            requant = rescale(layer, inputs, y, self._bounds(layer, inputs))
+            requant = rescale(layer, inputs, y, layer.sum_bounds(self))
         except NetworkError:
             raise
         except ValueError as error:
             raise NetworkError(f"Layer {layer.name!r}: {error}") from None
         return self._add(replace(layer, requant=requant), y)
-
-    def _bounds(self, layer: Layer, inputs: tuple[Tensor, ...]) -> Bounds:
-        """What the layer's sums can reach, before any multiplier; an addition has no such sum."""
-        if isinstance(layer, Add):
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        (x,) = inputs
-        low, high = self.value_range(x.name)
-        if isinstance(layer, AvgPool2d):
-            lo, hi = layer.bounds(low, high, x.zero_point)
-            return np.array([lo]), np.array([hi])
-        assert isinstance(layer, Conv2d)
-        return accumulator_bounds(layer, low, high, x.zero_point)
 
     def _add(self, layer: Layer, y: Tensor) -> Tensor:
         if layer.output in self.tensors:

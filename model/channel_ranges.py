@@ -1,8 +1,9 @@
 """Value ranges channel by channel: tighter than the one range per tensor of ``Values.value_range``.
 
 Interval arithmetic as in ``ranges.py``, but each channel keeps its own ends on its way through
-ReLU, pools, additions and convolutions, where a range of the whole tensor would take every channel
-for the widest. Rounding and clamping never fall, so the ends of a sum give the ends of an output.
+ReLU, pools, additions, concatenations and convolutions, where a range of the whole tensor would
+take every channel for the widest. Rounding and clamping never fall, so the ends of a sum give the
+ends of an output.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from .add import Add, add
 from .arith import clamp
+from .concat import Concat, concat
 from .conv import Conv2d
 from .layers import Argmax, Flatten, Layer, Relu
 from .pool import AvgPool2d
@@ -90,6 +92,10 @@ def _add(layer: Add, inputs: Sequence[Bounds], zero_points: ZeroPoints) -> Bound
     return _both(add(a, b, layer, tuple(zero_points)) for a, b in zip(*inputs, strict=True))
 
 
+def _concat(layer: Concat, inputs: Sequence[Bounds], zero_points: ZeroPoints) -> Bounds:
+    return _both(concat(ends, layer, zero_points) for ends in zip(*inputs, strict=True))
+
+
 def _relu(layer: Relu, inputs: Sequence[Bounds], zero_points: ZeroPoints) -> Bounds:
     return _both(clamp(end, layer.low, layer.high) for end in inputs[0])
 
@@ -101,5 +107,12 @@ def _argmax(layer: Argmax, inputs: Sequence[Bounds], zero_points: ZeroPoints) ->
 Rule = Callable[[Any, Sequence[Bounds], ZeroPoints], Bounds]
 RULES = cast(
     dict[type[Layer], Rule],
-    {Conv2d: _conv2d, AvgPool2d: _avg_pool2d, Add: _add, Relu: _relu, Argmax: _argmax},
+    {
+        Conv2d: _conv2d,
+        AvgPool2d: _avg_pool2d,
+        Add: _add,
+        Concat: _concat,
+        Relu: _relu,
+        Argmax: _argmax,
+    },
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,9 +19,8 @@ import numpy.typing as npt
 
 from .dtypes import INT32
 from .fastconv import FastConv
-from .layers import Layer, Tensor, Values, require, require_requant
-from .ranges import accumulator_ranges
-from .requant import Requant
+from .layers import Requantizing, Tensor, Values, require, require_requant
+from .ranges import Bounds, accumulator_ranges
 from .weights import Weights, frozen_integers
 from .windows import output_extent
 
@@ -28,14 +28,13 @@ __all__ = ["Conv2d", "accumulate", "accumulate_loop", "output_extent"]
 
 
 @dataclass(frozen=True, eq=False)
-class Conv2d(Layer):
+class Conv2d(Requantizing):
     """A convolution with fused requantization; see ``conv.py`` for the formula.
 
     Parameters
     ----------
     weights : (OC, KH, KW, IC / groups)
     bias : int32 (OC,) at scale Sx * Sw
-    requant : accumulator to output
     stride, dilation : (y, x), at least 1
     padding : (top, left, bottom, right), at least 0; the padded value is the input's zero point
     groups : divides IC and OC
@@ -47,7 +46,6 @@ class Conv2d(Layer):
 
     weights: Weights
     bias: npt.NDArray[np.int64]
-    requant: Requant
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
@@ -66,8 +64,11 @@ class Conv2d(Layer):
         """(KH, KW)."""
         return self.weights.values.shape[1], self.weights.values.shape[2]
 
-    def value_range(self, network: Values) -> tuple[int, int]:
-        return self.requant.low, self.requant.high
+    def factors(self, ratios: list[Fraction]) -> list[Fraction]:
+        return [ratios[0] * Fraction(scale) for scale in self.weights.scales]
+
+    def sum_bounds(self, network: Values) -> Bounds:
+        return accumulator_ranges(network, self)
 
     def validate(self, network: Values) -> None:
         x, y = network.tensors[self.input], network.tensors[self.output]

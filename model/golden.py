@@ -2,7 +2,7 @@
 
 Two forms of one truth. ``trace`` runs batches on BLAS, with the batch last inside, (H, C, W, N), so
 that every operator works on runs of N values; ``trace_loop`` runs image by image through the plain
-loops. A test holds them equal.
+loops of ``golden_loop.py``. A test holds them equal.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .add import add
-from .conv import Conv2d, accumulate_loop
+from .conv import Conv2d
 from .fastrequant import FastRequant
+from .golden_loop import trace_loop, zero_points_of
 from .minimalconv import fast_conv
-from .pool import MaxPool2d, pool_max, pool_max_loop, pool_sum, pool_sum_loop
-from .requant import requantize
+from .pool import MaxPool2d, pool_max, pool_sum
 
 if TYPE_CHECKING:
     from .add import Add
+    from .concat import Concat
     from .layers import Argmax, Flatten, Layer, Relu
     from .network import QNetwork
     from .pool import AvgPool2d
@@ -35,11 +35,6 @@ BATCHES = (32, 256)  # images: below, runs get too short for BLAS; above, nothin
 
 Array = npt.NDArray[Any]
 Operator = Callable[..., Array]  # (*inputs) -> output
-
-
-def _zero_points(network: QNetwork, layer: Layer) -> tuple[int, ...]:
-    """Those of the tensors read, and of the tensor written."""
-    return tuple(network.tensors[name].zero_point for name in (*layer.reads, layer.output))
 
 
 def _reach(network: QNetwork, tensor: str) -> int:
@@ -60,7 +55,7 @@ def _requantizing(network: QNetwork, layer: Layer, requant: FastRequant) -> Oper
 
 
 def _conv2d(network: QNetwork, layer: Conv2d, pool: tuple[int, int] = (1, 1)) -> Operator:
-    zx, zy = _zero_points(network, layer)
+    zx, zy = zero_points_of(network, layer)
     fast = fast_conv(layer, zx, *network.value_range(layer.input), pool)
     requant = FastRequant(layer.requant, zy, fast.constants, fast.reach)
     y = network.tensors[layer.output]
@@ -80,7 +75,7 @@ def _max_pool2d(network: QNetwork, layer: MaxPool2d) -> Operator:
 
 
 def _avg_pool2d(network: QNetwork, layer: AvgPool2d) -> Operator:
-    zx, zy = _zero_points(network, layer)
+    zx, zy = zero_points_of(network, layer)
     positions = math.prod(layer.kernel)
     constants = np.array([-positions * zx])
     reach = positions * _reach(network, layer.input)
@@ -90,7 +85,7 @@ def _avg_pool2d(network: QNetwork, layer: AvgPool2d) -> Operator:
 
 
 def _add(network: QNetwork, layer: Add) -> Operator:
-    za, zb, zy = _zero_points(network, layer)
+    za, zb, zy = zero_points_of(network, layer)
     ma, mb = layer.requant.multipliers
     reach = ma * _reach(network, layer.input) + mb * _reach(network, layer.other)  # < 2**48
     constants = np.array([-za * ma - zb * mb])
@@ -104,6 +99,27 @@ def _add(network: QNetwork, layer: Add) -> Operator:
         other *= mb
         total += other
         return finish(total)
+
+    return run
+
+
+def _concat(network: QNetwork, layer: Concat) -> Operator:
+    if layer.copies(network):
+        dtype = network.tensors[layer.output].dtype.numpy
+        return lambda *inputs: np.concatenate(inputs, axis=1, dtype=dtype, casting="unsafe")
+    *zero_points, zy = zero_points_of(network, layer)
+    finish = [
+        _requantizing(
+            network,
+            layer,
+            FastRequant(layer.requant_of(index), zy, np.array([-zx]), _reach(network, name)),
+        )
+        for index, (name, zx) in enumerate(zip(layer.reads, zero_points, strict=True))
+    ]
+
+    def run(*inputs: Array) -> Array:
+        parts = zip(finish, inputs, strict=True)
+        return np.concatenate([part(x.astype(np.float64)) for part, x in parts], axis=1)
 
     return run
 
@@ -131,69 +147,11 @@ FAST: dict[str, Callable[..., Operator]] = {
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
     "add": _add,
+    "concat": _concat,
     "relu": _relu,
     "flatten": _flatten,
     "argmax": _argmax,
 }
-
-
-def _conv2d_loop(network: QNetwork, layer: Conv2d, x: Array) -> Array:
-    zx, zy = _zero_points(network, layer)
-    acc = np.stack([accumulate_loop(image, layer, zx) for image in x])
-    return requantize(acc, layer.requant, zy)
-
-
-def _max_pool2d_loop(network: QNetwork, layer: MaxPool2d, x: Array) -> Array:
-    shape = network.tensors[layer.output].shape
-    return np.stack([pool_max_loop(image, layer, shape) for image in x])
-
-
-def _avg_pool2d_loop(network: QNetwork, layer: AvgPool2d, x: Array) -> Array:
-    zx, zy = _zero_points(network, layer)
-    shape = network.tensors[layer.output].shape
-    total = np.stack([pool_sum_loop(image, layer, zx, shape) for image in x])
-    return requantize(total, layer.requant, zy)
-
-
-def _add_loop(network: QNetwork, layer: Add, a: Array, b: Array) -> Array:
-    return add(a, b, layer, _zero_points(network, layer))
-
-
-def _relu_loop(network: QNetwork, layer: Relu, x: Array) -> Array:
-    clamped: Array = np.clip(x, layer.low, layer.high)
-    return clamped
-
-
-def _flatten_loop(network: QNetwork, layer: Flatten, x: Array) -> Array:
-    return x.reshape(len(x), 1, 1, math.prod(x.shape[1:]))
-
-
-def _argmax_loop(network: QNetwork, layer: Argmax, x: Array) -> Array:
-    index: Array = x.argmax(axis=3, keepdims=True)
-    return index
-
-
-# By the kind of layer: (network, layer, *inputs) -> output, tensors (N, H, W, C).
-LOOP: dict[str, Operator] = {
-    "conv2d": _conv2d_loop,
-    "linear": _conv2d_loop,
-    "max_pool2d": _max_pool2d_loop,
-    "avg_pool2d": _avg_pool2d_loop,
-    "add": _add_loop,
-    "relu": _relu_loop,
-    "flatten": _flatten_loop,
-    "argmax": _argmax_loop,
-}
-
-
-def trace_loop(network: QNetwork, images: Array) -> dict[str, Array]:
-    """The same as :func:`trace` by the plain loops; slow, and easy to believe."""
-    values = {network.input: images}
-    for layer in network.layers:
-        inputs = (values[name] for name in layer.reads)
-        result = LOOP[layer.kind](network, layer, *inputs)
-        values[layer.output] = result.astype(network.tensors[layer.output].dtype.numpy)
-    return values
 
 
 @dataclass(frozen=True)

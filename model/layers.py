@@ -6,11 +6,15 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from fractions import Fraction
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from .dtypes import IntType
 from .errors import UserError
 from .requant import Requant
+
+if TYPE_CHECKING:
+    from .ranges import Bounds
 
 __all__ = [
     "Argmax",
@@ -18,6 +22,7 @@ __all__ = [
     "Layer",
     "NetworkError",
     "Relu",
+    "Requantizing",
     "SameValues",
     "Shape",
     "Tensor",
@@ -139,6 +144,29 @@ class Layer:
 
     def validate(self, network: Values) -> None:
         """Check this layer against its tensors. Raises NetworkError."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requantizing(Layer):
+    """A layer that ends in a requantization.
+
+    requant : from sums to output; which of its multipliers meets what is the layer's to say
+    """
+
+    requant: Requant
+
+    def value_range(self, network: Values) -> tuple[int, int]:
+        return self.requant.low, self.requant.high
+
+    def factors(self, ratios: list[Fraction]) -> list[Fraction]:
+        """The real factors that the multipliers stand for; ``ratios`` are Sx / Sy of each tensor
+        read."""
+        return ratios
+
+    def sum_bounds(self, network: Values) -> Bounds:
+        """The least and the greatest sum that each multiplier meets, int64 (K,) each: per output
+        channel, per tensor read, or one for all. Empty where a sum has several multipliers."""
         raise NotImplementedError
 
 

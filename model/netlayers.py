@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from .add import Add
 from .arith import Rounding
+from .concat import Concat
 from .conv import Conv2d
 from .jsonfields import Fields, array, integer, items, member, number, text, type_name
 from .layers import Argmax, Flatten, Layer, NetworkError, Relu
@@ -146,6 +147,7 @@ KINDS: dict[str, tuple[type[Layer], Mapping[str, Field]]] = {
     "max_pool2d": (MaxPool2d, {"kernel": PAIR, **WINDOW}),
     "avg_pool2d": (AvgPool2d, {"kernel": PAIR, **WINDOW, "requant": REQUANT}),
     "add": (Add, {"other": _plain(text), "requant": REQUANT}),
+    "concat": (Concat, {"others": _plain(items(text), tuple), "requant": REQUANT}),
     "relu": (Relu, {"low": INTEGER, "high": INTEGER}),
     "flatten": (Flatten, {}),
     "argmax": (Argmax, {}),

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .layers import Layer, SameValues, Shape, Values, require, require_requant
-from .requant import Requant
+from .layers import Layer, Requantizing, SameValues, Shape, Values, require, require_requant
+from .ranges import Bounds
 from .windows import output_extent, tap
 
 __all__ = ["AvgPool2d", "MaxPool2d", "pool_max", "pool_max_loop", "pool_sum", "pool_sum_loop"]
@@ -81,15 +82,18 @@ class MaxPool2d(_Pool, SameValues):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AvgPool2d(_Pool):
+class AvgPool2d(_Pool, Requantizing):
     """The requantized sum of each window; see the module. ``requant`` has one multiplier."""
 
     kind: ClassVar[str] = "avg_pool2d"
 
-    requant: Requant
+    def factors(self, ratios: list[Fraction]) -> list[Fraction]:
+        return [ratios[0] / (self.kernel[0] * self.kernel[1])]
 
-    def value_range(self, network: Values) -> tuple[int, int]:
-        return self.requant.low, self.requant.high
+    def sum_bounds(self, network: Values) -> Bounds:
+        zero_point = network.tensors[self.input].zero_point
+        low, high = self.bounds(*network.value_range(self.input), zero_point)
+        return np.array([low]), np.array([high])
 
     def validate(self, network: Values) -> None:
         self._validate_window(network)

@@ -1,7 +1,7 @@
 """Which M, n and rounding a layer gets: the usual answers to the builder's question.
 
 The real factor of a layer is Sx * Sw / Sy for a convolution, Sx / (Sy * KH * KW) for an average
-pool, Sa / Sy and Sb / Sy for an addition.
+pool, Sa / Sy and Sb / Sy for an addition, Sk / Sy for each tensor of a concatenation.
 """
 
 from __future__ import annotations
@@ -12,13 +12,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from .add import Add
 from .arith import Rounding
 from .builder import Rescale
-from .conv import Conv2d
-from .layers import Layer, Tensor
+from .layers import Layer, Requantizing, Tensor
 from .narrow import NoMultiplierError, Target, narrow
-from .pool import AvgPool2d
 from .ranges import Bounds
 from .reference import exact
 from .requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, fixed_point
@@ -31,12 +28,8 @@ MAX_SEARCHED = 1 << 26  # accumulators; some ten seconds
 
 def factors(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor) -> list[Fraction]:
     """The exact real factors of a layer: one, one per output channel, or one per input."""
-    ratios = [Fraction(x.scale) / Fraction(y.scale) for x in inputs]
-    if isinstance(layer, Conv2d):
-        return [ratios[0] * Fraction(scale) for scale in layer.weights.scales]
-    if isinstance(layer, AvgPool2d):
-        return [ratios[0] / (layer.kernel[0] * layer.kernel[1])]
-    return ratios
+    assert isinstance(layer, Requantizing)
+    return layer.factors([Fraction(x.scale) / Fraction(y.scale) for x in inputs])
 
 
 def fixed(bits: int, rounding: Rounding) -> Rescale:
@@ -58,7 +51,7 @@ def by_reference(reference: str = "half_even") -> Rescale:
 
     def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
         scales = factors(layer, inputs, y)
-        if len(inputs) > 1:
+        if not len(reach[0]):
             return fixed(24, Rounding.HALF_EVEN)(layer, inputs, y, reach)
         clamp = _clamp_of(layer)
         spread = scales if len(scales) > 1 else scales * len(reach[0])
@@ -130,5 +123,5 @@ def _narrowed(target: Target) -> Requant:
 
 
 def _clamp_of(layer: Layer) -> Requant:
-    assert isinstance(layer, Conv2d | AvgPool2d | Add)
+    assert isinstance(layer, Requantizing)
     return layer.requant

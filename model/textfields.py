@@ -122,6 +122,7 @@ FIELDS: dict[str, TextField] = {
     "input": _one(_name),
     "output": _one(_name),
     "other": _one(_name),
+    "others": _list(_name),
     "stride": _list(_integer, 2),
     "dilation": _list(_integer, 2),
     "kernel": _list(_integer, 2),

@@ -22,6 +22,7 @@ Fields of layers, each once and in any order, behind the line that begins the la
     stride Y X; dilation Y X; padding TOP LEFT BOTTOM RIGHT; groups G       conv2d
     kernel Y X; stride Y X; padding TOP LEFT BOTTOM RIGHT                   max_pool2d, avg_pool2d
     other TENSOR                                                            add: the second one read
+    others TENSOR ...                                                       concat: the ones after
     low L; high H                                                           relu: the clamp
     weight_type TYPE; weight_scales S ...; weight_zero_points Z ...         conv2d, linear
     weight_shape OC KH KW IC                                                conv2d: IC per group
@@ -30,7 +31,7 @@ Fields of layers, each once and in any order, behind the line that begins the la
                                     input channel by input channel; one line for each, 0 first
     bias B ...                                                              conv2d, linear
     multipliers M ...; shift N; rounding RULE; clamp LOW HIGH               conv2d, linear,
-    reference RULE or none; offsets B ... where one is not 0                avg_pool2d, add
+    reference RULE or none; offsets B ... where one is not 0                avg_pool2d, add, concat
 
 Scales are the shortest decimals that read back to the same float64. What the fields mean, and
 which values they may have, is said in ``requant.py``, ``conv.py`` and so on.

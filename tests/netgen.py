@@ -1,5 +1,6 @@
 """Random integer networks, by the names that the tests use."""
 
+from tercet.model.fuzz.concats import random_concat
 from tercet.model.fuzz.convs import network_of, random_conv, random_network, random_window
 from tercet.model.fuzz.draws import (
     FIXED_POINT,
@@ -16,6 +17,7 @@ __all__ = [
     "INT8",
     "UINT8",
     "network_of",
+    "random_concat",
     "random_conv",
     "random_images",
     "random_network",

@@ -139,7 +139,7 @@ def two_inputs(rng, rounding, *, zero_point=100, multiplier=None, offset=0, low=
     y = Tensor("logits", (1, 1, 1), UINT8, 0.25, int(rng.integers(0, 256)))
     weights = Weights(np.array([1, 127]).reshape(1, 1, 1, 2), INT8, (0.01,))
     bias = rng.integers(-2000, 2000, 1)
-    return network_of(x, [Linear("fc", "image", "logits", weights, bias, requant)], [y])
+    return network_of(x, [Linear("fc", "image", "logits", weights, bias, requant=requant)], [y])
 
 
 EVERY_PAIR = np.stack(np.meshgrid(np.arange(256), np.arange(256)), axis=-1).reshape(-1, 1, 1, 2)

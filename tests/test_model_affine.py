@@ -23,7 +23,7 @@ def layer(rng, rule, channels, inputs, shift=4):
     multipliers = tuple(rng.integers(1, 40, channels).tolist())
     offsets = tuple(rng.integers(-30, 30, channels).tolist())
     requant = Requant(multipliers, shift, rule, -(1 << 40), 1 << 40, offsets=offsets)
-    return Conv2d("conv", "x", "y", weights, rng.integers(-20, 20, channels), requant)
+    return Conv2d("conv", "x", "y", weights, rng.integers(-20, 20, channels), requant=requant)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -78,7 +78,7 @@ def test_a_flattening_keeps_the_order_of_the_channels():
     flat = Tensor("flat", (1, 1, 4), y.dtype, 1.0, 0)
     weights = Weights(np.array([1, 3]).reshape(2, 1, 1, 1), IntType(8, signed=True), (1.0,))
     requant = Requant((1,), 0, Rounding.FLOOR, 0, 4095)
-    conv = Conv2d("conv", "x", "y", weights, np.array([2, 0]), requant)
+    conv = Conv2d("conv", "x", "y", weights, np.array([2, 0]), requant=requant)
     ranges = channel_ranges(network_of(x, [conv, Flatten("flat", "y", "flat")], [y, flat]))
     assert ranges["flat"][0].tolist() == [2, 0, 2, 0]
     assert ranges["flat"][1].tolist() == [257, 765, 257, 765]

@@ -210,7 +210,7 @@ def test_what_onnx_cannot_carry_is_refused(seed):
     x = Tensor("image", (1, 1, 1 << 16), IntType(2, signed=True), 1.0, 0)
     weights = Weights(np.full((1, 1, 1, 1 << 16), -128), INT8, (1.0,))
     requant = Requant((1,), 20, Rounding.FLOOR, 0, 255)
-    layer = Linear("fc", "image", "logits", weights, np.zeros(1, np.int64), requant)
+    layer = Linear("fc", "image", "logits", weights, np.zeros(1, np.int64), requant=requant)
     refused(
         network_of(x, [layer], [Tensor("logits", (1, 1, 1), UINT8, 1.0, 0)]),
         "Layer 'fc': the magnitudes of its weights must add up to less than 2**23 to be summed "

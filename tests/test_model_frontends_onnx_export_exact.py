@@ -71,7 +71,7 @@ def test_ties_beyond_float64(seed, rounding):
     y = Tensor("logits", (1, 1, 1), UINT8, 0.25, 128)
     requant = Requant((1 << 30,), 45, rounding, 0, 255)
     weights = Weights(np.array([1, 127, 127, 127]).reshape(1, 1, 1, 4), INT8, (0.01,))
-    layer = Linear("fc", "image", "logits", weights, np.array([bias]), requant)
+    layer = Linear("fc", "image", "logits", weights, np.array([bias]), requant=requant)
     net = network_of(x, [layer], [y])
     assert "Mod" in {node.op_type for node in onnx.load_from_string(write(net)).graph.node} or (
         rounding is Rounding.FLOAT32

@@ -162,9 +162,9 @@ def integer_layer(channels, groups=1, linear=False, scales=(1.0,), zero_point=0)
     weights = Weights(np.ones((channels, 1, 1, 1), np.int64), INT8, scales, (zero_point,))
     requant = Requant((1,), 0, Rounding.HALF_UP, 0, 255)
     if linear:
-        return Linear("x", "a", "b", weights, np.zeros(channels, np.int64), requant)
+        return Linear("x", "a", "b", weights, np.zeros(channels, np.int64), requant=requant)
     bias = np.zeros(channels, np.int64)
-    return Conv2d("x", "a", "b", weights, bias, requant, groups=groups)
+    return Conv2d("x", "a", "b", weights, bias, requant=requant, groups=groups)
 
 
 @pytest.mark.parametrize("linear", [False, True])

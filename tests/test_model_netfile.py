@@ -117,7 +117,7 @@ BAD = [
     (
         edited([*FIRST, "kind"], "conv3d"),
         "Layer 'first': field 'kind' must be one of conv2d, linear, max_pool2d, avg_pool2d, add, "
-        "relu, flatten, argmax, not 'conv3d'",
+        "concat, relu, flatten, argmax, not 'conv3d'",
     ),
     (
         edited([*FIRST, "stride"], [3]),

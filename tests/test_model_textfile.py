@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from netgen import random_network
+from netgen import random_concat, random_network
 from smallnet import TENSORS, network
 from tercet.model import NetworkError, QNetwork, load
 from tercet.model.layers import Argmax
@@ -33,9 +33,11 @@ def test_shipped_networks_come_back(name):
 
 
 def test_every_kind_of_layer_comes_back(seed):
-    net = residual(np.random.default_rng(seed))
-    assert {layer.kind for layer in net.layers} == set(KINDS)
-    assert_same(net)
+    rng = np.random.default_rng(seed)
+    nets = [residual(rng), random_concat(rng)]
+    assert {layer.kind for net in nets for layer in net.layers} == set(KINDS)
+    for net in nets:
+        assert_same(net)
     for kind in KINDS:
         assert fields_of(kind, 1)
 
@@ -151,7 +153,7 @@ BAD = [
         "layer first conv2d",
         "layer first conv3d",
         "line 29: there is no layer kind 'conv3d'; there are conv2d, linear, max_pool2d, "
-        "avg_pool2d, add, relu, flatten, argmax",
+        "avg_pool2d, add, concat, relu, flatten, argmax",
     ),
     ("layer first conv2d", "layer first", "line 29: layer takes NAME KIND, not 'first'"),
     (

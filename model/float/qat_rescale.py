@@ -1,6 +1,7 @@
 """Multipliers that equal exact arithmetic: what a fake-quantized network rounds, ties to even.
 
-    convolution, pool  the narrowest M and n that equal round_half_even(acc * factor) on every
+    convolution, pool, concatenation
+                       the narrowest M and n that equal round_half_even(acc * factor) on every
                        reachable sum, the factor an exact rational; see ``narrow.py``
     addition           the narrowest Ma, Mb, B and n that equal the table of all pairs, up to 8 bits
 
@@ -40,7 +41,7 @@ def half_even() -> Rescale:
     exact, nearest = by_reference("half_even"), fixed(WIDEST, Rounding.HALF_EVEN)
 
     def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
-        if len(inputs) == 1:
+        if len(reach[0]):
             try:
                 return exact(layer, inputs, y, reach)
             except NoMultiplierError:

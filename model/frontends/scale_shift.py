@@ -229,7 +229,9 @@ class _Network:
             "a state dict holds its layers in the order in which they run",
         )
         window = Window(padding=(padding,) * 4)
-        alone = Conv2d(name, self.x.name, name, weights, bias, requant, padding=window.padding)
+        alone = Conv2d(
+            name, self.x.name, name, weights, bias, requant=requant, padding=window.padding
+        )
         grid, requant = self._widened(alone)
         self.x = self.builder.conv2d(
             name,
@@ -257,7 +259,7 @@ class _Network:
         weights = replace(weights, values=split.reshape(len(split), 1, 1, given))
         self.widths.flatten(height * width)
         self.x = self.builder.flatten(f"flatten{self.count + 1}", self.x)
-        alone = Linear(name, self.x.name, name, weights, bias, requant)
+        alone = Linear(name, self.x.name, name, weights, bias, requant=requant)
         grid, requant = self._widened(alone)
         clamp = requant.low, requant.high
         self.x = self.builder.linear(

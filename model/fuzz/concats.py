@@ -1,0 +1,90 @@
+"""Random concatenations of what convolutions of one image write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..arith import Rounding
+from ..concat import Concat
+from ..dtypes import IntType
+from ..layers import Layer, Tensor
+from ..network import QNetwork
+from ..requant import Requant
+from .convs import network_of, random_conv
+from .draws import INT8, UINT8, Rng, drawn, random_requant, random_tensor
+
+__all__ = ["random_concat", "random_concat_requant"]
+
+TYPES = (UINT8, INT8, IntType(4, signed=True), IntType(11, signed=False))
+
+
+def random_concat(
+    rng: Rng,
+    *,
+    shape: Sequence[int] | None = None,
+    rounding: Rounding | None = None,
+    one_grid: bool | None = None,
+) -> QNetwork:
+    """Convolutions of one image, 1x1 and 3x3, and the concatenation of what they write, now and
+    then with the image beside them or one of them twice.
+
+    one_grid : whether all are on one, so that nothing is rounded
+    """
+    if shape is None:
+        shape = (*(int(extent) for extent in rng.integers(1, 6, 2)), int(rng.integers(1, 4)))
+    one_grid = drawn(rng, one_grid)
+    x = random_tensor(rng, "image", shape)
+
+    def placed(y: Tensor) -> Tensor:
+        return replace(y, scale=x.scale, zero_point=x.zero_point) if one_grid else y
+
+    def drawn_type() -> IntType:
+        return UINT8 if one_grid else TYPES[int(rng.integers(len(TYPES)))]
+
+    layers: list[Layer] = []
+    tensors: list[Tensor] = []
+    for index in range(int(rng.integers(1, 4))):
+        size = int(rng.choice([1, 3]))
+        conv, y = random_conv(
+            rng,
+            x,
+            name=f"conv{index}",
+            kernel=(size, size),
+            stride=(1, 1),
+            padding=(size // 2,) * 4,
+            output_type=drawn_type(),
+            relu=False,
+        )
+        layers.append(conv)
+        tensors.append(placed(y))
+    more = [*tensors, x][int(rng.integers(len(tensors) + 1))]
+    read = [*tensors, more] if len(tensors) == 1 or rng.integers(2) else list(tensors)
+    read = [read[index] for index in rng.permutation(len(read))]
+    channels = sum(tensor.shape[2] for tensor in read)
+    y = placed(random_tensor(rng, "logits", (*shape[:2], channels), drawn_type()))
+    concat = Concat(
+        name="concat",
+        input=read[0].name,
+        output=y.name,
+        others=tuple(tensor.name for tensor in read[1:]),
+        requant=random_concat_requant(rng, read, y, rounding=rounding),
+    )
+    return network_of(x, [*layers, concat], [*tensors, y])
+
+
+def random_concat_requant(
+    rng: Rng, read: Sequence[Tensor], y: Tensor, *, rounding: Rounding | None = None
+) -> Requant:
+    """One that changes nothing where all tensors are on y's grid, else one that spreads each of
+    them over y's range and some beyond, offsets now and then."""
+    rounding = list(Rounding)[int(rng.integers(len(Rounding)))] if rounding is None else rounding
+    if all((x.dtype, x.scale, x.zero_point) == (y.dtype, y.scale, y.zero_point) for x in read):
+        shift = int(rng.integers(3))
+        return Requant((1 << shift,), shift, rounding, y.dtype.qmin, y.dtype.qmax)
+    lo = np.array([x.dtype.qmin - x.zero_point for x in read])
+    hi = np.array([x.dtype.qmax - x.zero_point for x in read])
+    offsets = len(read) if rng.integers(2) else 0
+    return random_requant(rng, lo, hi, y, rounding=rounding, relu=False, offsets=offsets)
