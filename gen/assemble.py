@@ -84,9 +84,8 @@ class Core(wiring.Component):
         for layer in self._plan.layers:
             m.submodules[layer.name] = component = self._layers[layer.name]
             inputs = self._plan.links.into(layer.part.layer)
-            ports = [component.i] if len(inputs) == 1 else [component.i_a, component.i_b]
-            for link, port in zip(inputs, ports, strict=True):
-                connect(m, streams[link], port)
+            for link, port in zip(inputs, layer.part.ports, strict=True):
+                connect(m, streams[link], getattr(component, port))
             streams |= self._spread(m, layer.name, component.o)
         stream = next(stream for link, stream in streams.items() if not link.target)
         m.submodules.frame_out = frame_out = self._frame_out(m, stream)

@@ -9,9 +9,8 @@ from typing import Any
 from rich.table import Table
 
 from ..model import QNetwork, load
-from ..model.add import Add
 from ..model.conv import Conv2d
-from ..model.layers import Layer, Relu
+from ..model.layers import Layer, Relu, Requantizing
 from ..model.pool import AvgPool2d, MaxPool2d
 from ..model.ranges import accumulator_ranges
 from .arguments import add_net
@@ -70,7 +69,7 @@ def _layer_facts(network: QNetwork, layer: Layer) -> dict[str, Any]:
             "weight_type": str(layer.weights.dtype),
             "accumulator": [int(lo.min()), int(hi.max())],
         }
-    if isinstance(layer, Conv2d | AvgPool2d | Add):
+    if isinstance(layer, Requantizing):
         facts |= {
             "multipliers": list(layer.requant.multipliers),
             "shift": layer.requant.shift,

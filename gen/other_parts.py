@@ -75,6 +75,10 @@ class AddPart(Part):
         return cls(add, x, y, other)
 
     @property
+    def ports(self) -> tuple[str, ...]:
+        return "i_a", "i_b"
+
+    @property
     def busy_cycles(self) -> int:
         return self.results
 

@@ -51,6 +51,11 @@ class Part(ABC):
         return "o"
 
     @property
+    def ports(self) -> tuple[str, ...]:
+        """The component's streams of what the layer reads, in order."""
+        return ("i",)
+
+    @property
     def results(self) -> int:
         """Beats of one image on the way out."""
         height, width, channels = self.y.shape
@@ -88,7 +93,7 @@ class Part(ABC):
 
     @abstractmethod
     def component(self) -> wiring.Component:
-        """The hardware: streams ``i`` (or ``i_a`` and ``i_b``) and ``o``, and its ``rom_bits``."""
+        """The hardware: the streams ``ports`` and ``o``, and its ``rom_bits``."""
 
     @abstractmethod
     def processes(

@@ -9,14 +9,14 @@ cycle.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from ..model.add import Add
 from ..model.conv import Conv2d
-from ..model.layers import Argmax, Flatten, Layer, NetworkError, Relu
+from ..model.layers import Argmax, Flatten, Layer, NetworkError
 from ..model.network import QNetwork
-from ..model.pool import AvgPool2d, MaxPool2d
+from .concat_part import ConcatPart
 from .conv_part import ConvPart
 from .links import Link, Links
 from .other_parts import AddPart, MaxPoolPart, ReluPart
@@ -150,24 +150,28 @@ def _require_free_names(network: QNetwork) -> None:
         )
 
 
+# By the kind of layer: (network, layer, lanes) -> its part.
+PARTS: dict[str, Callable[[QNetwork, Any, int], Part]] = {
+    "conv2d": ConvPart.of,
+    "linear": ConvPart.of,
+    "avg_pool2d": ConvPart.of,
+    "max_pool2d": lambda network, layer, lanes: MaxPoolPart.of(network, layer),
+    "add": lambda network, layer, lanes: AddPart.of(network, layer),
+    "concat": lambda network, layer, lanes: ConcatPart.of(network, layer),
+    "relu": lambda network, layer, lanes: ReluPart.of(network, layer),
+}
+
+
 def _part(network: QNetwork, layer: Layer, lanes: int) -> Part:
     """A layer's part, with ``lanes`` output channels at once where it has lanes.
 
     Raises NetworkError for a kind of layer that the hardware does not have.
     """
-    if isinstance(layer, AvgPool2d):
-        return ConvPart.of(network, layer, lanes=1)
-    if isinstance(layer, MaxPool2d):
-        return MaxPoolPart.of(network, layer)
-    if isinstance(layer, Add):
-        return AddPart.of(network, layer)
-    if isinstance(layer, Relu):
-        return ReluPart.of(network, layer)
-    if not isinstance(layer, Conv2d):
+    if layer.kind not in PARTS:
         raise NetworkError(
             f"Layer {layer.name!r}: kind {layer.kind!r} is not in hardware; leave the layer out"
         )
-    return ConvPart.of(network, layer, lanes)
+    return PARTS[layer.kind](network, layer, lanes)
 
 
 def _most_lanes(layer: Layer) -> int:

@@ -1,9 +1,9 @@
 """A network's constants as ROM contents, for hardware of one's own.
 
 For each layer with weights: its weights with their zero points subtracted, its biases and its
-multipliers; for pools and additions their multipliers; offsets where a layer has any. One file per
-array, one word per value, of the width that ``index.json`` states, two's complement where it says
-signed. Three formats:
+multipliers; for all else that requantizes its multipliers; offsets where a layer has any. One file
+per array, one word per value, of the width that ``index.json`` states, two's complement where it
+says signed. Three formats:
 
 * ``mem``: hexadecimal words, one per line, comments in front: Verilog ``$readmemh``.
 * ``hex``: the same without a comment, for readers that take nothing but words (AMD UG901,
@@ -14,7 +14,7 @@ signed. Three formats:
 The order of weights: where the patch engine computes a layer (the stride is the kernel, nothing is
 padded or dilated), that of ``model.layout`` with one lane, which is the order of use; else output
 channel by output channel. Biases and multipliers stand by output channel; one multiplier where all
-channels share it; an addition has one for each of its inputs.
+channels share it; a layer with several inputs has one for each.
 """
 
 from __future__ import annotations
@@ -24,13 +24,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..model.add import Add
 from ..model.conv import Conv2d
 from ..model.dtypes import INT32, signed_width
-from ..model.layers import Layer, NetworkError
+from ..model.layers import Layer, NetworkError, Requantizing
 from ..model.layout import weight_rows
 from ..model.network import QNetwork
-from ..model.pool import AvgPool2d
 
 __all__ = ["FORMATS", "Rom", "rom_files", "roms"]
 
@@ -72,16 +70,16 @@ def roms(layer: Layer) -> Iterator[Rom]:
         yield _weights(layer)
         biases = tuple(layer.bias.tolist())
         yield Rom(layer.name, "biases", biases, INT32.bits, True, PER_CHANNEL)
-    if not isinstance(layer, Conv2d | AvgPool2d | Add):
+    if not isinstance(layer, Requantizing):
         return
     requant = layer.requant
-    several = PER_INPUT if isinstance(layer, Add) else PER_CHANNEL
+    several = PER_INPUT if len(layer.reads) > 1 else PER_CHANNEL
     width = max(requant.multipliers).bit_length()
     order = several if len(requant.multipliers) > 1 else SHARED
     yield Rom(layer.name, "multipliers", requant.multipliers, width, False, order)
     if requant.has_offsets:
         width = signed_width(min(requant.offsets), max(requant.offsets))
-        order = PER_CHANNEL if len(requant.offsets) > 1 else SHARED
+        order = several if len(requant.offsets) > 1 else SHARED
         yield Rom(layer.name, "offsets", requant.offsets, width, True, order)
 
 

@@ -16,7 +16,18 @@ from collections.abc import Generator, Iterable, Sequence
 from ..hw.window import WindowReader
 from ..hw.window_geometry import WindowGeometry
 
-__all__ = ["Channel", "Fifo", "Pipeline", "Process", "Windows", "fork", "join", "run", "serializer"]
+__all__ = [
+    "Channel",
+    "Fifo",
+    "Pipeline",
+    "Process",
+    "Windows",
+    "fork",
+    "join",
+    "run",
+    "serializer",
+    "take_turns",
+]
 
 DONE = object()
 
@@ -206,6 +217,16 @@ def join(inputs: Sequence[Channel], o: Channel, beats: int) -> Process:
         taken = yield from o.put(offered)
         for i in inputs:
             i.take(taken)
+
+
+def take_turns(inputs: Sequence[Channel], o: Channel, turns: Iterable[int]) -> Process:
+    """``hw.concat.Turns``: a beat of the input whose turn it is, a wire behind it; ``turns`` gives
+    the input of each beat."""
+    taken = -1
+    for turn in turns:
+        offered = yield from inputs[turn].get()
+        taken = yield from o.put(max(offered, taken + 1))
+        inputs[turn].take(taken)
 
 
 def serializer(i: Channel, o: Channel, lanes: Iterable[int]) -> Process:

@@ -7,7 +7,7 @@ from amaranth.hdl import Value
 
 from ..model.dtypes import signed_width
 
-__all__ = ["centered", "value_range"]
+__all__ = ["centered", "centered_width", "value_range"]
 
 
 def value_range(shape: Shape) -> tuple[int, int]:
@@ -16,8 +16,12 @@ def value_range(shape: Shape) -> tuple[int, int]:
     return lowest, lowest + (1 << shape.width) - 1
 
 
+def centered_width(shape: Shape, zero_point: int) -> int:
+    """The bits of :func:`centered` of a value of this shape."""
+    lowest, highest = value_range(shape)
+    return signed_width(lowest - zero_point, highest - zero_point)
+
+
 def centered(x: Value, zero_point: int) -> Value:
     """x - zero_point, signed, as wide as the shape of x demands and no wider."""
-    lowest, highest = value_range(x.shape())
-    width = signed_width(lowest - zero_point, highest - zero_point)
-    return (x - zero_point)[:width].as_signed()
+    return (x - zero_point)[: centered_width(x.shape(), zero_point)].as_signed()

@@ -9,6 +9,7 @@ import pytest
 from amaranth import signed, unsigned
 from tercet.gen.emit import to_verilog
 from tercet.hw.add import Add
+from tercet.hw.concat import Concat
 from tercet.hw.fork import Fork
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.maxpool import MaxPool
@@ -56,6 +57,18 @@ COMPONENTS = {
     ),
     "add": lambda: Add(
         requant=FLOAT32, zero_points=(0, -128, 3), activations=(unsigned(8), signed(8), unsigned(8))
+    ),
+    "concat": lambda: Concat(
+        channels=(1, 3),
+        requant=FLOAT32,
+        zero_points=(0, -128, 3),
+        activations=(unsigned(8), signed(8), unsigned(8)),
+    ),
+    "concat_of_one_grid": lambda: Concat(
+        channels=(2, 1),
+        requant=None,
+        zero_points=(3, 3, 3),
+        activations=(unsigned(8), unsigned(8), unsigned(8)),
     ),
     "float32": lambda: requantizer(FLOAT32),
     "offsets": lambda: requantizer(PER_CHANNEL),

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from inceptionnet import inception
 from netgen import random_images, random_network
 from tercet.gen.build import write_core
 from tercet.model import QNetwork, load
@@ -154,6 +155,19 @@ def test_windows_pools_and_a_residual_equal_the_golden_model(windows, tmp_path, 
     core = Core(network, write_core(network, tmp_path), tmp_path, seed)
     images = random_images(rng, network.tensors[network.input], 16)
     tests = [FRAMES, "frames/pauses=both", RESETS, WRONG]
+    for outcome in core.run(core.compiled("icarus"), tests, images):
+        assert outcome.failure is None, outcome.test
+        assert outcome.facts["mismatches"] == 0
+
+
+@pytest.mark.icarus
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+@pytest.mark.parametrize("one_grid", [True, False])
+def test_concatenated_branches_equal_the_golden_model(one_grid, tmp_path, seed):
+    network = inception(np.random.default_rng([seed, one_grid]), one_grid)
+    core = Core(network, write_core(network, tmp_path), tmp_path, seed)
+    images = random_images(np.random.default_rng(seed), network.tensors[network.input], 8)
+    tests = [FRAMES, "frames/pauses=both", RESETS, "resets/pauses=both", WRONG]
     for outcome in core.run(core.compiled("icarus"), tests, images):
         assert outcome.failure is None, outcome.test
         assert outcome.facts["mismatches"] == 0

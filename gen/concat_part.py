@@ -1,0 +1,69 @@
+"""Concatenations of channels as parts of a core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
+
+from ..hw.concat import Concat as ConcatComponent
+from ..model.concat import Concat
+from ..model.layers import Tensor
+from ..model.network import QNetwork
+from .parts import NewChannel, Part, shape_of
+from .timing import Channel, Pipeline, Process, take_turns
+
+__all__ = ["ConcatPart"]
+
+
+@dataclass(frozen=True)
+class ConcatPart(Part):
+    """A concatenation: streams in turn, and a requantizer where they are not on one grid.
+
+    inputs : every tensor that it reads, x the first of them
+    copies : whether all values stay what they are
+    """
+
+    layer: Concat
+    inputs: tuple[Tensor, ...]
+    copies: bool
+
+    @classmethod
+    def of(cls, network: QNetwork, layer: Concat) -> ConcatPart:
+        """The part."""
+        inputs = tuple(network.tensors[name] for name in layer.reads)
+        y = network.tensors[layer.output]
+        return cls(layer, inputs[0], y, inputs, layer.copies(network))
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        return tuple(f"i_{index}" for index in range(len(self.inputs)))
+
+    @property
+    def busy_cycles(self) -> int:
+        return self.results
+
+    @property
+    def requantizer_multipliers(self) -> int:
+        return 0 if self.copies else 1
+
+    def component(self) -> ConcatComponent:
+        tensors = (*self.inputs, self.y)
+        return ConcatComponent(
+            channels=[x.shape[2] for x in self.inputs],
+            requant=None if self.copies else self.layer.requant,
+            zero_points=[tensor.zero_point for tensor in tensors],
+            activations=[shape_of(tensor.dtype) for tensor in tensors],
+        )
+
+    def processes(
+        self, inputs: Sequence[Channel], new: NewChannel, images: int
+    ) -> tuple[list[Process], Channel]:
+        pixel = list(chain.from_iterable(repeat(n, x.shape[2]) for n, x in enumerate(self.inputs)))
+        pixels = images * self.y.shape[0] * self.y.shape[1]
+        turns, both = chain.from_iterable(repeat(pixel, pixels)), new()
+        processes = [take_turns(inputs, both, turns)]
+        if self.copies:
+            return processes, both
+        o, beats = new(), repeat((1, 1), images * self.results)
+        return [*processes, *Pipeline(both, o, ConcatComponent.LATENCY, beats).processes()], o

@@ -1,0 +1,78 @@
+"""Concatenations in a core: results, cycles as planned, and what the timing model says of them."""
+
+import numpy as np
+import pytest
+from amaranth import unsigned
+from hwsim import PAUSES, run_core, run_ports
+from inceptionnet import inception
+from netgen import random_concat, random_images
+from tercet.gen.assemble import Core
+from tercet.gen.plan import make_plan
+from tercet.gen.timing import Channel, Pipeline, run, take_turns
+from tercet.hw.concat import Concat
+from tercet.model.arith import Rounding
+from tercet.model.requant import Requant
+from test_gen_plan import settled
+from test_gen_timing import sink, source
+
+
+def check(network, goal, seed, images=4):
+    plan = make_plan(network, goal)
+    values = random_images(np.random.default_rng(seed), network.tensors[network.input], images)
+    scores = network(values)
+    run = run_core(Core(plan=plan), values, scores.size)
+    bits = 8 * -(-network.tensors[network.output].dtype.bits // 8)
+    assert [value for value, _, _ in run.outputs] == (
+        scores.reshape(-1).astype(np.int64) % (1 << bits)
+    ).tolist()
+    results = scores.shape[1]
+    assert run.given[results - 1] - run.taken[0] == plan.latency_cycles
+    assert settled(run, results) == plan.cycles_per_image
+    return plan
+
+
+@pytest.mark.parametrize(("one_grid", "goal"), [(True, 10_000), (True, 1), (False, None)])
+def test_branches_meet_in_as_many_cycles_as_planned(one_grid, goal, seed):
+    network = inception(np.random.default_rng([seed, one_grid]), one_grid)
+    plan = check(network, goal, seed)
+    parts = {layer.name: layer.part for layer in plan.layers}
+    multipliers = [parts[name].requantizer_multipliers for name in ("branches", "dense")]
+    assert multipliers == [0 if one_grid else 1, 1]
+    assert parts["branches"].busy_cycles == 3 * 4 * 6
+    assert parts["dense"].busy_cycles == 3 * 4 * 11
+
+
+@pytest.mark.parametrize("case", range(8))
+def test_random_concatenations_take_as_many_cycles_as_planned(case, seed):
+    check(random_concat(np.random.default_rng([seed, case])), None, [seed, case], images=12)
+
+
+@pytest.mark.parametrize("pauses", PAUSES)
+@pytest.mark.parametrize("copies", [True, False])
+def test_a_concatenation_takes_the_same_cycles(copies, pauses, seed):
+    channels, pixels = (2, 1, 3), 30
+    unit = Concat(
+        channels=channels,
+        requant=None if copies else Requant((1,), 1, Rounding.FLOOR, 0, 255),
+        zero_points=(0, 0, 0, 0),
+        activations=(unsigned(8),) * 4,
+    )
+    sent = {f"i_{index}": [[0]] * (count * pixels) for index, count in enumerate(channels)}
+    beats = pixels * sum(channels)
+    runs = run_ports(unit, sent, {"o": beats}, pauses=pauses, seed=seed)
+    inputs, both, o = [Channel() for _ in channels], Channel(), Channel()
+    turns = [index for index, count in enumerate(channels) for _ in range(count)] * pixels
+    processes = [take_turns(inputs, both, turns)]
+    if copies:
+        o = both
+    else:
+        processes += Pipeline(both, o, Concat.LATENCY, [(1, 1)] * beats).processes()
+    ends = [
+        source(i, count * pixels, pauses, seed, index)
+        for index, (i, count) in enumerate(zip(inputs, channels, strict=True))
+    ]
+    ends.append(sink(o, beats, pauses, seed, len(channels)))
+    run([*ends, *processes], list({id(c): c for c in (*inputs, both, o)}.values()))
+    for index, i in enumerate(inputs):
+        assert runs[f"i_{index}"].taken == i.takes
+    assert runs["o"].given == o.takes
