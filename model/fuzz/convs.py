@@ -39,6 +39,7 @@ def random_conv(
     output_type: IntType = UINT8,
     symmetric: bool = True,
     bias: bool | None = None,
+    greatest_bias: int = 5000,
     per_channel: bool | None = None,
     rounding: Rounding | None = None,
     relu: bool | None = None,
@@ -73,7 +74,7 @@ def random_conv(
         weights=random_weights(
             rng, (out_channels, *kernel, channels // groups), weight_type, symmetric, per_channel
         ),
-        bias=rng.integers(-5000, 5000, out_channels) * has_bias,
+        bias=rng.integers(-greatest_bias, greatest_bias, out_channels) * has_bias,
         requant=placeholder,
         stride=stride,
         padding=padding,

@@ -1,0 +1,238 @@
+"""Random layers of every kind, over their whole range of parameters, small enough to simulate.
+
+Each takes a draft and the tensor to read, adds what it draws, and returns the tensor it wrote.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..add import Add
+from ..dtypes import IntType
+from ..layers import Argmax, Flatten, Relu, Shape, Tensor
+from ..linear import Linear
+from ..pool import AvgPool2d, MaxPool2d
+from ..requant import Requant, fixed_point
+from ..windows import output_extent
+from .convs import random_conv, random_window
+from .draft import Draft
+from .draws import random_requant
+
+__all__ = [
+    "add",
+    "argmax",
+    "average_pool",
+    "convolution",
+    "flatten",
+    "linear",
+    "max_pool",
+    "relu",
+    "requantize",
+    "same_convolution",
+    "same_pool",
+    "whole_map",
+]
+
+MOST_ELEMENTS = 2_500  # of all windows of an image: cycles of its window reader
+MOST_CHANNELS = 8
+MOST_KERNEL = 11
+Window = dict[str, Any]  # arguments of random_conv
+
+SUM_BITS = 30  # of the products; a bias as great still fits int32
+
+
+def convolution(draft: Draft, x: Tensor) -> Tensor:
+    """Any kernel from 1 to 11, stride, padding per side, dilation and groups."""
+    window = random_window(draft.rng, *x.shape[:2])
+    if draft.chance(0.1):
+        window = _large_kernel(draft, x)
+    if _elements(x, window) > MOST_ELEMENTS:
+        window = {"kernel": (1, 1)}
+    return _conv(draft, x, **window)
+
+
+def same_convolution(draft: Draft, x: Tensor) -> Tensor:
+    """A convolution that keeps the shape: padding all round, stride 1."""
+    kernel = [int(k) for k in draft.rng.choice([1, 2, 3, 3, 5], 2)]
+    dilation = [int(d) for d in draft.rng.choice([1, 1, 1, 2], 2)]
+    (top, bottom), (left, right) = (
+        (d * (k - 1) // 2, d * (k - 1) - d * (k - 1) // 2)
+        for k, d in zip(kernel, dilation, strict=True)
+    )
+    window: Window = {
+        "kernel": tuple(kernel),
+        "stride": (1, 1),
+        "padding": (top, left, bottom, right),
+        "dilation": tuple(dilation),
+    }
+    if _elements(x, window) > MOST_ELEMENTS:
+        window = {"kernel": (1, 1)}
+    return _conv(draft, x, out_channels=x.shape[2], **window)
+
+
+def whole_map(draft: Draft, x: Tensor) -> Tensor:
+    """A convolution whose kernel covers the map: one position remains."""
+    return _conv(draft, x, kernel=x.shape[:2])
+
+
+def linear(draft: Draft, x: Tensor) -> Tensor:
+    """A fully connected layer behind a flatten, which is added where it is needed."""
+    flat = x if x.shape[:2] == (1, 1) else flatten(draft, x)
+    return _conv(draft, flat, kernel=(1, 1), groups=1, linear=True)
+
+
+def flatten(draft: Draft, x: Tensor) -> Tensor:
+    """The map as one position."""
+    name = draft.name("flatten")
+    height, width, channels = x.shape
+    y = draft.like(x, name, (1, 1, height * width * channels))
+    return draft.append(Flatten(name, x.name, y.name), y)
+
+
+def max_pool(draft: Draft, x: Tensor) -> Tensor:
+    """Any kernel, stride and padding."""
+    return _max_pool(draft, x, **_pool_window(draft, x))
+
+
+def same_pool(draft: Draft, x: Tensor) -> Tensor:
+    """A maximum pool that keeps the shape."""
+    return _max_pool(draft, x, kernel=(3, 3), stride=(1, 1), padding=(1, 1, 1, 1))
+
+
+def average_pool(draft: Draft, x: Tensor) -> Tensor:
+    """Any kernel, stride and padding; at times one window for the whole map."""
+    window: Window = _pool_window(draft, x)
+    if draft.chance(0.3):
+        window = {"kernel": x.shape[:2], "stride": x.shape[:2]}
+    return _average(draft, x, **window)
+
+
+def requantize(draft: Draft, x: Tensor) -> Tensor:
+    """The same map on another grid: an average of one."""
+    return _average(draft, x, kernel=(1, 1), stride=(1, 1))
+
+
+def relu(draft: Draft, x: Tensor) -> Tensor:
+    """A clamp: a ReLU, a ReLU6, or any other."""
+    name = draft.name("relu")
+    y = draft.like(x, name, x.shape)
+    low, high = sorted(draft.rng.integers(x.dtype.qmin, x.dtype.qmax, 2, endpoint=True).tolist())
+    if draft.chance(0.5):
+        low, high = x.zero_point, max(high, x.zero_point)
+    return draft.append(Relu(name, x.name, y.name, low=low, high=high), y)
+
+
+def add(draft: Draft, a: Tensor, b: Tensor) -> Tensor:
+    """The sum of two tensors of one shape."""
+    rng, name = draft.rng, draft.name("add")
+    y = draft.grid(name, a.shape)
+    reach = y.dtype.qmax - y.dtype.qmin
+    factors = [float(reach * rng.uniform(0.2, 2) / (x.dtype.qmax - x.dtype.qmin)) for x in (a, b)]
+    try:
+        multipliers, shift = fixed_point(factors, bits=int(rng.integers(4, 32)))
+    except ValueError:  # too far apart for few bits
+        multipliers, shift = fixed_point(factors, bits=31)
+    offset = int(rng.integers(-4 << shift, 4 << shift)) if draft.chance(0.3) else 0
+    low = y.zero_point if draft.chance(0.3) else y.dtype.qmin
+    requant = Requant(multipliers, shift, draft.rule(), low, y.dtype.qmax, offsets=(offset,))
+    return draft.append(Add(name, a.name, y.name, other=b.name, requant=requant), y)
+
+
+def argmax(draft: Draft, x: Tensor) -> Tensor:
+    """The class, of one position's channels."""
+    index = IntType(max(1, (x.shape[2] - 1).bit_length()), signed=False)
+    return draft.append(
+        Argmax("argmax", x.name, "class"), Tensor("class", (1, 1, 1), index, 1.0, 0)
+    )
+
+
+def _conv(draft: Draft, x: Tensor, *, linear: bool = False, **window: Any) -> Tensor:
+    """A convolution with the window given, the rest drawn; sums fit int32 by construction."""
+    rng = draft.rng
+    channels = x.shape[2]
+    outputs = window.get("out_channels") or int(rng.integers(1, MOST_CHANNELS + 1))
+    both = [g for g in range(1, channels + 1) if channels % g == 0 == outputs % g]
+    groups = window.get("groups") or int(rng.choice(both))
+    kernel = window["kernel"]
+    taps = kernel[0] * kernel[1] * (channels // groups)
+    most = min(8, SUM_BITS - x.dtype.bits - (taps - 1).bit_length())
+    bits = most if draft.chance(0.4) else int(rng.integers(2, most + 1))
+    conv, y = random_conv(
+        rng,
+        x,
+        name=draft.name("linear" if linear else "conv"),
+        **{**window, "out_channels": outputs, "groups": groups},
+        weight_type=IntType(bits, signed=not draft.chance(0.3)),
+        output_type=draft.type(),
+        symmetric=draft.chance(0.5),
+        greatest_bias=int(rng.choice([5000, 1 << SUM_BITS - 1], p=[0.9, 0.1])),
+        rounding=draft.rule(),
+        offsets=draft.chance(0.3),
+    )
+    return draft.append(_as_linear(conv) if linear else conv, y)
+
+
+def _as_linear(conv: Any) -> Linear:
+    return Linear(conv.name, conv.input, conv.output, conv.weights, conv.bias, conv.requant)
+
+
+def _max_pool(draft: Draft, x: Tensor, **window: Any) -> Tensor:
+    name = draft.name("max")
+    y = draft.like(x, name, _pooled(x, **window))
+    return draft.append(MaxPool2d(name, x.name, y.name, **window), y)
+
+
+def _average(draft: Draft, x: Tensor, **window: Any) -> Tensor:
+    name = draft.name("average")
+    y = draft.grid(name, _pooled(x, **window))
+    positions = window["kernel"][0] * window["kernel"][1]
+    lo, hi = (np.array([positions * (end - x.zero_point)]) for end in (x.dtype.qmin, x.dtype.qmax))
+    requant = random_requant(
+        draft.rng, lo, hi, y, rounding=draft.rule(), offsets=int(draft.chance(0.3))
+    )
+    return draft.append(AvgPool2d(name, x.name, y.name, requant=requant, **window), y)
+
+
+def _pooled(
+    x: Tensor, kernel: Any, stride: Any, padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+) -> Shape:
+    top, left, bottom, right = padding
+    return (
+        output_extent(x.shape[0], kernel[0], stride[0], (top, bottom), 1),
+        output_extent(x.shape[1], kernel[1], stride[1], (left, right), 1),
+        x.shape[2],
+    )
+
+
+def _pool_window(draft: Draft, x: Tensor) -> Window:
+    """Kernel, stride and padding less than the kernel; the usual 2x2 by 2 more often."""
+    if draft.chance(0.3) and min(x.shape[:2]) >= 2:
+        return {"kernel": (2, 2), "stride": (2, 2)}
+    axes = []
+    for extent in x.shape[:2]:
+        kernel = int(draft.rng.integers(1, min(extent, 4) + 1))
+        before, after = (int(pad) for pad in draft.rng.integers(0, kernel, 2))
+        axes.append((kernel, int(draft.rng.integers(1, 5)), before, after))
+    (kh, sh, top, bottom), (kw, sw, left, right) = axes
+    return {"kernel": (kh, kw), "stride": (sh, sw), "padding": (top, left, bottom, right)}
+
+
+def _large_kernel(draft: Draft, x: Tensor) -> Window:
+    """A kernel above 5 along one axis or both, the map padded until it fits."""
+    kernel = tuple(int(k) for k in draft.rng.integers(6, MOST_KERNEL + 1, 2))
+    lacks = [max(0, k - extent) for k, extent in zip(kernel, x.shape[:2], strict=True)]
+    padding = (lacks[0] - lacks[0] // 2, lacks[1] // 2, lacks[0] // 2, lacks[1] - lacks[1] // 2)
+    stride = tuple(int(s) for s in draft.rng.integers(1, 13, 2))
+    return {"kernel": kernel, "stride": stride, "padding": padding}
+
+
+def _elements(x: Tensor, window: Window) -> int:
+    """What a window reader reads for an image."""
+    dilation = window.get("dilation", (1, 1))
+    top, left, bottom, right = window.get("padding", (0, 0, 0, 0))
+    (kh, kw), (sy, sx) = window["kernel"], window["stride"]
+    rows = output_extent(x.shape[0], kh, sy, (top, bottom), dilation[0])
+    columns = output_extent(x.shape[1], kw, sx, (left, right), dilation[1])
+    return int(rows * columns * kh * kw * x.shape[2])
