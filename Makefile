@@ -4,6 +4,7 @@
 #: make verilog NET=plain                  build/NET/rtl/NET.v and build/NET/manifest.json
 #: make plan NET=plain                     cycles, multipliers and ROM bits before any simulation
 #: make synth NET=plain TARGET=ecp5        what Yosys makes of it: ecp5, ice40, xilinx
+#: make fuzz N=200                         N random networks, Verilog against the golden model
 #: make bench                              a table of speeds
 #: make accuracy                           docs/accuracy.md: what each width costs each network
 #: make lint                               ruff and mypy
@@ -23,7 +24,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --no-compile --constraint constraints.txt
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 
-.PHONY: help setup sim test verilog plan synth bench accuracy lint check clean icarus verilator
+.PHONY: help setup sim test verilog plan synth fuzz bench accuracy lint check clean icarus verilator
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -42,6 +43,9 @@ plan: .venv/.sim
 
 synth: .venv/.sim
 	@$(BIN)/tercet synth $(NET) --target $(TARGET)
+
+fuzz: .venv/.sim $(filter icarus verilator,$(SIM))
+	@$(BIN)/tercet fuzz -n $(N) --simulator $(SIM)
 
 bench: .venv/.test verilator icarus
 	@$(BIN)/tercet bench

@@ -21,14 +21,14 @@ class OutputError(UserError, OSError):
     """An output folder cannot be written."""
 
 
-def write_core(network: QNetwork, directory: Path) -> dict[str, Any]:
+def write_core(network: QNetwork, directory: Path, cycles: int | None = None) -> dict[str, Any]:
     """Write directory/rtl/NAME.v and directory/manifest.json; return the manifest.
 
-    The same network and the same tools give the same bytes. Raises NetworkError for a layer that
-    the hardware does not cover, before anything is written, and OutputError where the folder cannot
-    be written.
+    ``cycles`` between images are the plan's goal, see ``make_plan``. The same network and the same
+    tools give the same bytes. Raises NetworkError for a layer that the hardware does not cover,
+    before anything is written, and OutputError where the folder cannot be written.
     """
-    plan = make_plan(network)
+    plan = make_plan(network, cycles)
     core = Core(plan=plan)
     facts = manifest(plan, core)
     verilog = to_verilog(core, network.name, header(facts))

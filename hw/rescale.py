@@ -68,7 +68,9 @@ class Rescale:
         """Add the stages, of which ``name`` names the first; the second is the stream ``o``, whose
         ready the caller has made ``enable`` of. ``addend`` is that of the product's channel."""
         # Round.
-        total = product if isinstance(addend, int) and not addend else product + addend
+        total = product
+        if not isinstance(addend, int) or addend:
+            total = self._named(m, f"{name}_total", product + addend)
         s = stage(m, enable, name, valid=valid, rounded=self._shifted(m, total))
 
         # Clamp, then add the zero point.
@@ -89,20 +91,20 @@ class Rescale:
             return total >> n
         half = 1 << (n - 1)
         if rule is Rounding.HALF_AWAY:
-            return self._named(m, total + (half - 1) + (total >= 0)) >> n
+            return self._named(m, "away", total + (half - 1) + (total >= 0)) >> n
         if rule is Rounding.HALF_EVEN:
             return self._to_even(total, n, total[:n] == 0)
         margin = self._float32_margin(m, total)
-        biased = total + half + margin
+        biased = self._named(m, "biased", total + half + margin)
         return self._to_even(biased, n, biased[:n] <= margin << 1)
 
     @staticmethod
-    def _named(m: Module, value: Value) -> Value:
-        """The value as a signal: Yosys would write a sum cut in two as one wire whose upper part
-        repeats a bit of its lower, in which Verilator sees a loop."""
-        biased = Signal.like(value)
-        m.d.comb += biased.eq(value)
-        return biased
+    def _named(m: Module, name: str, value: Value) -> Signal:
+        """A sum as a signal: where it is shifted, Yosys would write it without one as a wire whose
+        upper bits repeat a lower one, in which Verilator sees a loop."""
+        total = Signal.like(value, name=name)
+        m.d.comb += total.eq(value)
+        return total
 
     @staticmethod
     def _to_even(biased: Value, n: int, tie: Value) -> Value:

@@ -147,8 +147,8 @@ def _cycles_per_s(
     folder: Path,
 ) -> float:
     """Simulated cycles per second, every stream compared; start and compilation left out."""
+    from .compile import compile_verilog
     from .job import run_frames
-    from .runner import compile_verilog
 
     verilog = folder / "rtl" / f"{network.name}.v"
     compiled = compile_verilog(verilog, network.name, simulator, folder / simulator)

@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Simulate, show what was recognized, and say in one line how it went."""
-    from .runner import require_simulator  # here: the list of commands needs no simulator
+    from .simulators import require_simulator  # here: the list of commands needs no simulator
 
     require_simulator(args.simulator)
     network = load(args.net)
@@ -121,8 +121,8 @@ def _simulate(
     folder: Path,
     args: argparse.Namespace,
 ) -> Outcome:
+    from .compile import compile_verilog
     from .job import run_frames
-    from .runner import compile_verilog
 
     target = folder / "sim" / args.simulator
     columns = (

@@ -11,8 +11,10 @@ from typing import Any
 import numpy.typing as npt
 
 from ..model.network import QNetwork
+from .compile import Compiled
 from .options import PAUSES
-from .runner import Compiled, SimulatorError, run_tests
+from .runner import run_tests
+from .simulators import SimulatorError
 from .vectors import SETTINGS, write_vectors
 
 __all__ = ["TESTS", "Outcome", "run_frames"]

@@ -18,7 +18,7 @@ REQUIREMENTS = [
     *(line for extra in PROJECT["optional-dependencies"].values() for line in extra),
 ]
 TARGETS = [
-    *("setup", "sim", "test", "verilog", "plan", "synth", "bench", "accuracy"),
+    *("setup", "sim", "test", "verilog", "plan", "synth", "fuzz", "bench", "accuracy"),
     *("lint", "check", "clean"),
 ]
 

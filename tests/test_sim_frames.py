@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 from sim_cores import TINY_MANIFEST, TINY_VERILOG, tiny_images, tiny_network
 from tercet.sim.bench import steady_distance
+from tercet.sim.compile import compile_verilog
 from tercet.sim.job import TESTS, run_frames
-from tercet.sim.runner import compile_verilog
 
 needs_icarus = pytest.mark.skipif(
     shutil.which("iverilog") is None, reason="Icarus Verilog is not installed"

