@@ -142,15 +142,20 @@ def schedule(parts: Sequence[Part], links: Links, argmax: bool) -> Schedule:
     """Work out a core's cycles and the queues it needs.
 
     Queues are first left unbounded, with images as far apart as the slowest layer needs, to see how
-    deep each gets; one in which no beat ever waits becomes a wire. The final figures come from runs
-    with those depths and a source that never pauses, over as many images as it takes until the
-    distance between them stays the same.
+    deep each gets; one in which no beat ever waits becomes a wire. Where streams part and meet
+    again, a second such run takes one value at a time, see :func:`_depths`. The final figures come
+    from runs with those depths and a source that never pauses, over as many images as it takes
+    until the distance between them stays the same.
     """
     spacing = max(max(part.busy_cycles, part.results) for part in parts)
     alone = _Core(parts, links, argmax, None, None, images=1)
     images = IMAGES + 2 * -(-alone.latency // spacing)  # the core fills up, and then some
     free = _Core(parts, links, argmax, None, None, images=images, spacing=spacing)
-    depths = _depths(free, parts[-1])
+    runs = [free]
+    if any(len(readers) > 1 for readers in links.readers.values()):
+        apart = free.beats * alone.latency
+        runs.append(_Core(parts, links, argmax, None, None, images=2, spacing=apart))
+    depths = _depths(runs, parts[-1])
     verdict_depth = max(free.verdicts.depth_used, StreamFifo.MIN_DEPTH)
     while True:
         core = _Core(parts, links, argmax, depths, verdict_depth, images=images)
@@ -160,17 +165,21 @@ def schedule(parts: Sequence[Part], links: Links, argmax: bool) -> Schedule:
         images *= 2
 
 
-def _depths(free: _Core, last: Part) -> dict[Link, int]:
-    """The links' queues, from a run in which none of them filled.
+def _depths(runs: Sequence[_Core], last: Part) -> dict[Link, int]:
+    """The links' queues, from runs in which none of them filled.
 
-    That run's depths cannot deadlock where streams meet again: the queue of the shorter way held
-    all that the longer one had to see before its first result.
+    A run that takes a value only when all that comes of the ones before has come shows what a queue
+    must hold where streams meet again: all that one way makes of the values that the other needs
+    for its next result. A queue as deep cannot deadlock, whoever pauses. Fewer entries could: at
+    full pace the pipelines of the longer way hold results too, but only while values follow.
     """
-    depths = {}
+    free, depths = runs[0], {}
     for link in free.streams:
-        fifo, forked = free.fifos.get(link), len(free.links.readers[link.source]) > 1
-        needed = fifo is not None and (forked or fifo.waits)
-        depths[link] = max(fifo.depth_used, StreamFifo.MIN_DEPTH) if fifo and needed else 0
+        fifos = [run.fifos[link] for run in runs if link in run.fifos]
+        forked = len(free.links.readers[link.source]) > 1
+        needed = any(forked or fifo.waits for fifo in fifos)
+        deepest = max((fifo.depth_used for fifo in fifos), default=0)
+        depths[link] = max(deepest, StreamFifo.MIN_DEPTH) if needed else 0
         if not link.target and last.y.shape[:2] != (1, 1):
             # Results wait for the verdict: room for all of them, or the frame could not end.
             depths[link] = max(free.results, StreamFifo.MIN_DEPTH)

@@ -155,8 +155,9 @@ async def _receive(
         cycle += 1
 
 
-def run_core(core: wiring.Component, images: np.ndarray, results: int) -> Run:
-    """Send images (N, ...) into a core's ``s_axis`` without a pause and collect ``results`` beats.
+def run_core(core: wiring.Component, images: np.ndarray, results: int, gap: int = 0) -> Run:
+    """Send images (N, ...) into a core's ``s_axis``, ``gap`` cycles of pause before each value but
+    the first, and collect ``results`` beats.
 
     Outputs are (tdata, tlast, tuser or None); the cycles are those of the beats in and out.
     """
@@ -169,6 +170,11 @@ def run_core(core: wiring.Component, images: np.ndarray, results: int) -> Run:
         cycle = -1
         for image in values:
             for index, value in enumerate(image):
+                if gap and run.taken:
+                    ctx.set(core.s_axis_tvalid, 0)
+                    await ctx.tick().repeat(gap)
+                    ctx.set(core.s_axis_tvalid, 1)
+                    cycle += gap
                 ctx.set(core.s_axis_tdata, int(value) & ((1 << len(core.s_axis_tdata)) - 1))
                 ctx.set(core.s_axis_tlast, index == len(image) - 1)
                 ready = 0

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from amaranth import unsigned
 from hwsim import PAUSES, run_core, run_ports
-from inceptionnet import inception
+from inceptionnet import INT8, RESCALE, UINT8, inception
 from netgen import random_concat, random_images
 from tercet.gen.assemble import Core
 from tercet.gen.plan import make_plan
 from tercet.gen.timing import Channel, Pipeline, run, take_turns
 from tercet.hw.concat import Concat
 from tercet.model.arith import Rounding
+from tercet.model.builder import Builder, Grid, Window
 from tercet.model.requant import Requant
+from tercet.model.weights import Weights
 from test_gen_plan import settled
 from test_gen_timing import sink, source
 
@@ -45,6 +47,41 @@ def test_branches_meet_in_as_many_cycles_as_planned(one_grid, goal, seed):
 @pytest.mark.parametrize("case", range(8))
 def test_random_concatenations_take_as_many_cycles_as_planned(case, seed):
     check(random_concat(np.random.default_rng([seed, case])), None, [seed, case], images=12)
+
+
+def unlike(rng, join):
+    """Two ways that meet: one that looks 16 columns ahead, one that is six pipelines long."""
+    builder, grid = Builder("net"), Grid(UINT8, 0.02, 10)
+    x = builder.input((1, 20, 1), grid)
+
+    def conv(name, x, window):
+        weights = Weights(
+            rng.integers(-99, 99, (1, 1, 1 + window.dilation[1] // 16, 1)), INT8, (0.01,)
+        )
+        return builder.conv2d(name, x, weights, np.zeros(1, np.int64), grid, RESCALE, window=window)
+
+    ahead = conv("ahead", x, Window(padding=(0, 0, 0, 16), dilation=(1, 16)))
+    for index in range(6):
+        x = conv(f"long{index}", x, Window())
+    if join == "add":
+        builder.add("join", ahead, x, grid, RESCALE)
+    else:
+        builder.concat("join", [ahead, x], grid, RESCALE)
+    return builder.network()
+
+
+@pytest.mark.parametrize("join", ["add", "concat"])
+def test_ways_that_meet_never_wait_for_each_other(join, seed):
+    """At full pace the long way's pipelines hold what its queue must where values come slowly."""
+    rng = np.random.default_rng(seed)
+    network = unlike(rng, join)
+    plan = check(network, None, seed, images=2)
+    values = random_images(rng, network.tensors["image"], 1)
+    scores = network(values)
+    run = run_core(Core(plan=plan), values, scores.size, gap=80)
+    assert [value for value, _, _ in run.outputs] == scores.ravel().tolist()
+    (depth,) = (plan.fifo_depths[link] for link in plan.fifo_depths if link.source == "long5")
+    assert depth == 16
 
 
 @pytest.mark.parametrize("pauses", PAUSES)
