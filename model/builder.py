@@ -213,7 +213,8 @@ class Builder:
         )
         shape = (*first.shape[:2], sum(x.shape[2] for x in inputs))
         same = all(Grid(x.dtype, x.scale, x.zero_point) == grid for x in inputs)
-        how = (lambda *_: layer.requant) if same else rescale
+        unchanged = replace(layer.requant, reference="half_even")  # 1 / 2**0: what any rule gives
+        how = (lambda *_: unchanged) if same else rescale
         return self._sum(layer, tuple(inputs), shape, grid, how)
 
     def relu(self, name: str, x: Tensor, low: int, high: int) -> Tensor:

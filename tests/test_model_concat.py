@@ -110,7 +110,7 @@ def test_one_grid_is_a_mere_order(seed):
     builder.concat("cat", [x, y, x], GRID, never)
     network = builder.network()
     layer = network.layers[-1]
-    assert layer.requant == Requant((1,), 0, Rounding.HALF_UP, 0, 255)
+    assert layer.requant == Requant((1,), 0, Rounding.HALF_UP, 0, 255, "half_even")
     assert layer.copies(network)
     images = random_images(np.random.default_rng(seed), network.tensors["image"], 3)
     traced = both(network, images)

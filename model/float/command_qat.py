@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..add import Add
-from ..conv import Conv2d
-from ..layers import NetworkError
+from ..layers import NetworkError, Requantizing
 from ..network import QNetwork
-from ..pool import AvgPool2d
 from .command_quantize import (
     add_image_arguments,
     add_scheme_arguments,
@@ -124,7 +121,7 @@ def _reported(name: str) -> Iterator[Callable[[State], None]]:
 
 def unproven(network: QNetwork) -> list[str]:
     """The layers whose multipliers only come close to exact arithmetic; see ``qat_rescale``."""
-    layers = (layer for layer in network.layers if isinstance(layer, Conv2d | AvgPool2d | Add))
+    layers = (layer for layer in network.layers if isinstance(layer, Requantizing))
     return [layer.name for layer in layers if layer.requant.reference is None]
 
 

@@ -26,9 +26,16 @@ def apply(node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
     if isinstance(node, g.Weighted):
         weight, bias = (torch.from_numpy(part).to(x.dtype) for part in node.folded())
         return clip(weighted(node, x, weight, bias), node.clip)
-    if isinstance(node, g.Add):
-        return clip(x + inputs[1], node.clip)
+    if isinstance(node, g.Joining):
+        return clip(joined(node, inputs), node.clip)
     return unweighted(node, x)
+
+
+def joined(node: g.Joining, inputs: list[torch.Tensor]) -> torch.Tensor:
+    """A node of several inputs, nothing clipped."""
+    if isinstance(node, g.Concat):
+        return torch.cat(inputs, 1)
+    return inputs[0] + inputs[1]
 
 
 def weighted(

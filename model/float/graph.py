@@ -24,9 +24,11 @@ __all__ = [
     "Activation",
     "Add",
     "AvgPool",
+    "Concat",
     "Conv",
     "Flatten",
     "Graph",
+    "Joining",
     "Linear",
     "MaxPool",
     "Node",
@@ -110,8 +112,18 @@ class Linear(Weighted):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Add(Clipped):
+class Joining(Clipped):
+    """A node of two tensors or more, each on a grid of its own."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Add(Joining):
     """The sum of two tensors of one shape."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Concat(Joining):
+    """The channels of tensors of one height and width, one tensor after another."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -204,6 +216,10 @@ def _shape_after(node: Node, inputs: list[Shape]) -> Shape:
         return len(node.weight), 1, 1
     if isinstance(node, Add):
         need(x == inputs[1], f"both inputs must have the shape {list(inputs[1])}")
+    if isinstance(node, Concat):
+        for other in inputs[1:]:
+            need(x[1:] == other[1:], f"its inputs must have the height and width of {list(other)}")
+        return sum(shape[0] for shape in inputs), x[1], x[2]
     return (math.prod(x), 1, 1) if isinstance(node, Flatten) else x
 
 

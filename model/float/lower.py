@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from ..builder import Builder, Grid, Rescale
-from ..layers import Shape, Tensor, in_layer
+from ..layers import NetworkError, Tensor, in_layer
 from ..network import QNetwork
 from ..weights import Weights
 from . import graph as g
@@ -20,7 +21,7 @@ __all__ = ["clamp_of", "has_grid", "lower"]
 
 def has_grid(node: Node) -> bool:
     """Whether a node's output has a scale of its own; the others pass their input's on."""
-    return isinstance(node, g.Weighted | g.Add | g.AvgPool)
+    return isinstance(node, g.Weighted | g.Joining | g.AvgPool)
 
 
 def clamp_of(clip: tuple[float, float], grid: Grid) -> tuple[int, int]:
@@ -62,24 +63,43 @@ class _Lowering:
         self.builder = Builder(graph.name)
         channels, height, width = graph.shape
         self.tensors = {g.IMAGE: self.builder.input((height, width, channels), grids[g.IMAGE])}
-        self.flattened: dict[str, Shape] = {}  # by flat tensor, the map (H, W, C) that it was
+        # by flat tensor, where PyTorch has each of its values
+        self.order: dict[str, npt.NDArray[np.int64]] = {}
 
     def network(self) -> QNetwork:
         for node in self.graph.nodes:
             inputs = [self.tensors[name] for name in node.inputs]
             with in_layer(node.name):
                 self.tensors[node.name] = self._add(node, inputs)
-            if node.inputs[0] in self.flattened and not isinstance(node, g.Weighted):
-                self.flattened[node.name] = self.flattened[node.inputs[0]]
+            if any(name in self.order for name in node.inputs) and not isinstance(node, g.Weighted):
+                self.order[node.name] = self._order_after(node, inputs)
         return self.builder.network()
+
+    def _order_after(self, node: Node, inputs: list[Tensor]) -> npt.NDArray[np.int64]:
+        """Where PyTorch has the values of a node that keeps them as they are, or joins them."""
+        orders = [
+            self.order.get(name, np.arange(x.shape[2]))
+            for name, x in zip(node.inputs, inputs, strict=True)
+        ]
+        if not isinstance(node, g.Concat):
+            if any(not np.array_equal(order, orders[0]) for order in orders[1:]):
+                raise NetworkError(
+                    f"Layer {node.name!r}: its inputs were flattened from different shapes; add "
+                    "them before they are flattened"
+                )
+            return orders[0]
+        starts = np.cumsum([0, *map(len, orders)])
+        return np.concatenate([order + at for order, at in zip(orders, starts, strict=False)])
 
     def _add(self, node: Node, inputs: list[Tensor]) -> Tensor:
         x = inputs[0]
         if isinstance(node, g.Weighted):
             return self._weighted(node, x)
-        if isinstance(node, g.Add):
+        if isinstance(node, g.Joining):
             grid = self.grids[node.name]
             clamp = clamp_of(node.clip, grid)
+            if isinstance(node, g.Concat):
+                return self.builder.concat(node.name, inputs, grid, self.rescale, clamp=clamp)
             return self.builder.add(node.name, x, inputs[1], grid, self.rescale, clamp=clamp)
         if isinstance(node, g.AvgPool):
             grid = self.grids[node.name]
@@ -92,7 +112,9 @@ class _Lowering:
             clamp = clamp_of(node.clip, Grid(x.dtype, x.scale, x.zero_point))
             return self.builder.relu(node.name, x, *clamp)
         assert isinstance(node, g.Flatten)
-        self.flattened[node.name] = x.shape
+        height, width, channels = x.shape
+        places = np.arange(math.prod(x.shape)).reshape(channels, height, width)
+        self.order[node.name] = places.transpose(1, 2, 0).ravel()
         return self.builder.flatten(node.name, x)
 
     def _weighted(self, node: g.Weighted, x: Tensor) -> Tensor:
@@ -111,14 +133,7 @@ class _Lowering:
                 groups=node.groups,
                 clamp=clamp,
             )
-        if node.inputs[0] in self.flattened:
-            weights = _channels_last(weights, self.flattened[node.inputs[0]])
+        if node.inputs[0] in self.order:
+            values = weights.values[..., self.order[node.inputs[0]]]
+            weights = Weights(values, weights.dtype, weights.scales, weights.zero_points)
         return self.builder.linear(node.name, x, weights, bias, grid, self.rescale, clamp=clamp)
-
-
-def _channels_last(weights: Weights, shape: Shape) -> Weights:
-    """Weights of a linear layer from PyTorch's order of a map to that of ``Flatten``."""
-    height, width, channels = shape
-    maps = weights.values.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-    values = np.ascontiguousarray(maps).reshape(weights.values.shape)
-    return Weights(values, weights.dtype, weights.scales, weights.zero_points)

@@ -28,7 +28,7 @@ from ..builder import Grid
 from ..layers import in_layer
 from ..network import QNetwork
 from . import graph as g
-from .execute import clip, unweighted, weighted
+from .execute import clip, joined, unweighted, weighted
 from .fake_quant import FakeQuantize
 from .graph import Graph, Node
 from .lower import clamp_of, has_grid, lower
@@ -195,8 +195,8 @@ class QatNet(nn.Module):
         x = inputs[0]
         if isinstance(node, g.Weighted):
             x = clip(self._layers[node.name].through(partial(weighted, node), x), node.clip)
-        elif isinstance(node, g.Add):
-            x = clip(x + inputs[1], node.clip)
+        elif isinstance(node, g.Joining):
+            x = clip(joined(node, inputs), node.clip)
         else:
             x = unweighted(node, x)
         if has_grid(node):
@@ -240,7 +240,8 @@ class QatNet(nn.Module):
             total = torch.round(unweighted(node, x) * positions)
             quotient = total * ratios[0] / positions
         else:
-            quotient = x * ratios[0] + inputs[1] * ratios[1]
+            assert isinstance(node, g.Joining)
+            quotient = joined(node, [q * ratio for q, ratio in zip(inputs, ratios, strict=True)])
         return _clamped(torch.round(quotient), getattr(node, "clip", g.NO_CLIP), y)
 
     def _product(self, node: g.Weighted, x: torch.Tensor, source: Grid, y: Grid) -> torch.Tensor:

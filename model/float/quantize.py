@@ -6,13 +6,14 @@
     multiplier   Sx * Sw / Sy as M / 2**n, see ``requant.fixed_point``
 
 The input is raw pixels, scale 1/255 and zero point 0, or what a normalization makes of them. ReLU
-and ReLU6 fuse into the layer before them as its clamp. The class scores get 8 bits at least, so
-that few of them are equal. All this runs in float64; the same arguments give the same network on
-any machine.
+and ReLU6 fuse into the layer before them as its clamp; what is concatenated is put on one grid. The
+class scores get 8 bits at least, so that few of them are equal. All this runs in float64; the same
+arguments give the same network on any machine.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -42,6 +43,7 @@ __all__ = [
     "observed",
     "prepare",
     "quantize",
+    "share_grids",
 ]
 
 SCORE_BITS = 8  # of the class scores, at least
@@ -139,8 +141,25 @@ def quantize(
     for name, (lo, hi) in observed(folded, image, images, options, report).items():
         with in_layer(name):
             grids[name] = options.of(folded, name).activations.grid(lo, hi)
+    share_grids(folded, grids)
     weights = dict(_weights(folded, options))
     return lower(folded, grids, weights, fixed(options.multiplier_bits, options.rounding))
+
+
+def share_grids(graph: Graph, grids: dict[str, Grid]) -> None:
+    """Bring what a concatenation alone reads onto its grid, where their types agree.
+
+    It ends there anyway: this way it is rounded once instead of twice, and the concatenation is a
+    mere order. Pools and clips in between pass a grid on.
+    """
+    nodes = {node.name: node for node in graph.nodes}
+    readers = Counter(name for node in graph.nodes for name in node.inputs)
+    for node in reversed(graph.nodes):  # what is shared by a later one, the earlier ones share
+        for name in node.inputs if isinstance(node, g.Concat) else ():
+            while name in nodes and readers[name] == 1 and not has_grid(nodes[name]):
+                (name,) = nodes[name].inputs
+            if name in nodes and readers[name] == 1 and grids[name].dtype == grids[node.name].dtype:
+                grids[name] = grids[node.name]
 
 
 def observed(

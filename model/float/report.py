@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
-from ..add import Add
 from ..builder import Grid
 from ..conv import Conv2d
+from ..layers import Requantizing
 from ..network import QNetwork
-from ..pool import AvgPool2d
 from . import graph as g
 from .execute import batches
 from .graph import Graph
@@ -61,13 +60,11 @@ def layer_facts(
     return [
         _facts(network, layer, nodes[layer.name], seen[layer.output])
         for layer in network.layers
-        if isinstance(layer, Conv2d | AvgPool2d | Add)
+        if isinstance(layer, Requantizing)
     ]
 
 
-def _facts(
-    network: QNetwork, layer: Conv2d | AvgPool2d | Add, node: g.Node, seen: _Seen
-) -> dict[str, Any]:
+def _facts(network: QNetwork, layer: Requantizing, node: g.Node, seen: _Seen) -> dict[str, Any]:
     tensor = network.tensors[layer.output]
     scale, zero_point = tensor.scale, tensor.zero_point
     facts: dict[str, Any] = {

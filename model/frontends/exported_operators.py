@@ -192,6 +192,18 @@ def _add(reader: Reader, node: torch.fx.Node, a: Any, b: Any, alpha: Any = 1) ->
     reader.put(node, g.Add(reader.layer_name(node), inputs))
 
 
+def _cat(reader: Reader, node: torch.fx.Node, parts: Any, axis: int = 0) -> None:
+    rank = len(node.meta["val"].shape)
+    if axis % rank != 1:
+        reason = f"cat along dimension {axis} is not supported"
+        raise reader.refuse(node, reason, "concatenate channels, dim=1")
+    inputs = tuple(reader.source(part, node) for part in parts)
+    if len(inputs) == 1:
+        reader.same(node, parts[0])
+    else:
+        reader.put(node, g.Concat(reader.layer_name(node), inputs))
+
+
 def _reshape(reader: Reader, node: torch.fx.Node, x: Any, *_: Any) -> None:
     """Flattening behind the batch, by whatever operator; what changes nothing vanishes."""
     before, after = (tuple(int(n) for n in value.meta["val"].shape) for value in (x, node))
@@ -222,6 +234,7 @@ OPERATORS: dict[str, Operator] = {
     "mean.dim": _mean,
     "add.Tensor": _add,
     "add_.Tensor": _add,
+    "cat.default": _cat,
     "flatten.using_ints": _reshape,
     "view.default": _reshape,
     "reshape.default": _reshape,

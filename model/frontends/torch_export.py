@@ -10,6 +10,7 @@ relu, relu6, hardtanh, clamp                fuse into the layer before them, or 
 max_pool2d, avg_pool2d                      without ceil_mode; padding counts in the average
 adaptive_avg_pool2d, mean over H and W      to one position: the global average pool
 add                                         of two tensors
+cat                                         of channels, dim=1
 flatten, view, reshape, squeeze             of everything behind the batch
 dropout, contiguous, identity               nothing at inference
 ==========================================  ====================================================
