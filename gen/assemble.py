@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth import Module, unsigned
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from ..hw.argmax import Argmax
 from ..hw.axis import FrameIn, FrameOut, byte_width
 from ..hw.fork import Fork
+from ..hw.storage import Storage
 from ..hw.stream import StreamFifo
 from .links import Link
 from .parts import shape_of
@@ -58,11 +59,25 @@ class Core(wiring.Component):
             ports["m_axis_tuser"] = Out(range(max(self._results, 2)))  # at least one bit
         super().__init__(ports)
         self._layers = {layer.name: layer.part.component() for layer in plan.layers}
+        shapes = {"": self._x} | {layer.name: shape_of(layer.part.y.dtype) for layer in plan.layers}
+        self._fifos = {
+            link: StreamFifo(shape=data.ArrayLayout(shapes[link.source], 1), depth=depth)
+            for link, depth in plan.fifo_depths.items()
+            if depth
+        }
+        self._verdicts = StreamFifo(shape=unsigned(1), depth=plan.verdict_depth)
 
     @property
     def layers(self) -> dict[str, wiring.Component]:
         """The layers' components by name."""
         return self._layers
+
+    @property
+    def queues(self) -> tuple[Storage, ...]:
+        """The memories of the queues between the layers, and of that of the verdicts."""
+        name = self._plan.links.fifo_name
+        between = (fifo.storage.within(name(link)) for link, fifo in self._fifos.items())
+        return (*between, self._verdicts.storage.within("verdicts"))
 
     @property
     def ports(self) -> dict[str, dict[str, Any]]:
@@ -76,9 +91,7 @@ class Core(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.frame_in = frame_in = FrameIn(activation=self._x, beats=self._beats)
-        m.submodules.verdicts = verdicts = StreamFifo(
-            shape=unsigned(1), depth=self._plan.verdict_depth
-        )
+        m.submodules.verdicts = verdicts = self._verdicts
         connect(m, frame_in.verdict, verdicts.i)
         streams = self._spread(m, "", frame_in.o)
         for layer in self._plan.layers:
@@ -106,9 +119,8 @@ class Core(wiring.Component):
                 m.submodules[links.fork_name(source, index)] = fork
                 connect(m, stream, fork.i)
                 way, stream = fork.o_a, fork.o_b
-            if depth := self._plan.fifo_depths[link]:
-                queue = StreamFifo(shape=way.payload.shape(), depth=depth)
-                m.submodules[links.fifo_name(link)] = queue
+            if link in self._fifos:
+                m.submodules[links.fifo_name(link)] = queue = self._fifos[link]
                 connect(m, way, queue.i)
                 way = queue.o
             ways[link] = way

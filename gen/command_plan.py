@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 
 def _table(plan: Plan, facts: dict[str, Any]) -> Table:
     columns = ["layer", "multiplies>", "multipliers>", "cycles>", "accumulator bits>"]
-    columns += ["ROM bits>", "FIFO depth>", f"busy of {plan.cycles_per_image} cycles"]
+    columns += ["ROM bits>", "in", "buffer bits>", "in"]
+    columns += ["FIFO depth>", f"busy of {plan.cycles_per_image} cycles"]
     return table(
         f"{plan.network.name}: plan",
         columns,
@@ -64,13 +65,21 @@ def _table(plan: Plan, facts: dict[str, Any]) -> Table:
                 layer.multipliers,
                 layer.part.busy_cycles,
                 layer.part.accumulator_width or "-",
-                of_layer["rom_bits"],
+                *_held(of_layer["roms"]),
+                *_held(of_layer["memories"]),
                 layer.fifo_depth or "-",
                 _bar(layer, plan.cycles_per_image),
             )
             for layer, of_layer in zip(plan.layers, facts["layers"], strict=True)
         ),
     )
+
+
+def _held(memories: list[dict[str, Any]]) -> tuple[int | str, str]:
+    """The bits of a layer's memories, and the kinds they are of."""
+    held = [memory for memory in memories if memory["bits"]]
+    kinds = sorted({memory["kind"] for memory in held})
+    return sum(memory["bits"] for memory in held) or "-", ", ".join(kinds) or "-"
 
 
 def _bar(layer: LayerPlan, cycles: int) -> str:

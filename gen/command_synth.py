@@ -11,7 +11,8 @@ from rich.table import Table
 from ..model import load
 from .arguments import add_net, add_output
 from .build import write_core
-from .flow.synth import TARGETS, Resources, synthesize
+from .flow.synth import LUT_RAM, TARGETS, Resources, synthesize
+from .manifest import misplaced
 from .tables import console, table
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -45,11 +46,26 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
             verilog = folder / "rtl" / f"{network.name}.v"
             found[target] = synthesize(verilog, network.name, target)
     out.print(_table(network.name, found))
-    agree = all(resources.rom_bits == manifest["rom_bits"] for resources in found.values())
-    if not agree:
-        out.print(f"The manifest says {manifest['rom_bits']} ROM bits, synthesis does not")
+    complaints = [
+        f"{target}: {complaint}"
+        for target, resources in found.items()
+        for complaint in _complaints(manifest, resources, target)
+    ]
+    for complaint in complaints:
+        out.print(complaint, soft_wrap=True)
     facts = {target: resources.facts() for target, resources in found.items()}
-    return {"network": network.name, "targets": facts}, agree
+    return {"network": network.name, "targets": facts}, not complaints
+
+
+def _complaints(manifest: dict[str, Any], resources: Resources, target: str) -> list[str]:
+    """Where synthesis disagrees with the manifest."""
+    said = manifest["rom_bits"]
+    bits = [] if resources.rom_bits == said else [f"{resources.rom_bits} ROM bits, not {said}"]
+    elsewhere = misplaced(manifest, resources.in_blocks, lut_ram=target in LUT_RAM)
+    return bits + [
+        f"{path} is {'' if path in resources.in_blocks else 'not '}in block RAM"
+        for path in elsewhere
+    ]
 
 
 def _table(name: str, found: dict[str, Resources]) -> Table:

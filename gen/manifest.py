@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from ..hw.storage import Kind, Storage
 from .assemble import Core
 from .plan import LayerPlan, Plan
 
-__all__ = ["header", "manifest"]
+__all__ = ["header", "manifest", "misplaced"]
 
 TOOLS = ("tercet", "amaranth", "pyosys")
 
 
-def _layer(plan: LayerPlan, rom_bits: int) -> dict[str, Any]:
+def _memory(storage: Storage) -> dict[str, Any]:
+    """A memory's numbers; ``kind`` is where its bits go, see ``hw/storage.py``."""
+    return {
+        "name": storage.name,
+        "rows": storage.rows,
+        "row_bits": storage.row_bits,
+        "bits": storage.bits,
+        "kind": storage.kind.value,
+    }
+
+
+def _layer(plan: LayerPlan, memories: Sequence[Storage]) -> dict[str, Any]:
     part = plan.part
+    roms = [_memory(storage) for storage in memories if not storage.writable]
     return {
         "name": part.name,
         "kind": part.layer.kind,
@@ -22,9 +36,11 @@ def _layer(plan: LayerPlan, rom_bits: int) -> dict[str, Any]:
         "requantizer_multipliers": part.requantizer_multipliers,
         "multiplies": part.multiplies,
         "cycles": part.busy_cycles,
-        "rom_bits": rom_bits,
+        "rom_bits": sum(rom["bits"] for rom in roms),
         "fifo_depth": plan.fifo_depth,
         "partial_sum_bits": part.partial_sum_bits,
+        "roms": roms,
+        "memories": [_memory(storage) for storage in memories if storage.writable],
     }
 
 
@@ -47,25 +63,49 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
 
     cycles_per_image : between images, when neither side pauses
     latency_cycles : from the first value taken to the last result sent, in an idle core
+    layers : each with its ROMs and its other memories; names are paths in the hierarchy below it
+    queues : the FIFOs between the layers
     """
-    bits = {name: part.rom_bits for name, part in core.layers.items()}
+    layers = [_layer(layer, core.layers[layer.name].memories) for layer in plan.layers]
     return {
         "network": plan.network.name,
         "cycles_per_image": plan.cycles_per_image,
         "latency_cycles": plan.latency_cycles,
         "multipliers": plan.multipliers,
-        "rom_bits": sum(bits.values()),
+        "rom_bits": sum(layer["rom_bits"] for layer in layers),
         "accumulator_bits": {
             layer.name: layer.part.accumulator_width
             for layer in plan.layers
             if layer.part.accumulator_width is not None
         },
-        "layers": [_layer(layer, bits[layer.name]) for layer in plan.layers],
+        "layers": layers,
+        "queues": [_memory(storage) for storage in core.queues],
         "ports": core.ports,
         "streams": _streams(plan),
         "plan": {layer.name: {"P": layer.multipliers, "S": 1} for layer in plan.layers},
         "tools": {tool: version(tool) for tool in TOOLS},
     }
+
+
+def misplaced(facts: dict[str, Any], in_blocks: Collection[str], *, lut_ram: bool) -> list[str]:
+    """The memories that synthesis put elsewhere than the manifest says, by their paths.
+
+    in_blocks : what went into block RAM
+    lut_ram : the family has LUT RAM; else what is writable may go where synthesis likes
+    """
+    memories = [
+        (f"{layer['name']}.{memory['name']}", memory["kind"], writable)
+        for layer in facts["layers"]
+        for key, writable in (("roms", False), ("memories", True))
+        for memory in layer[key]
+    ]
+    memories += [(queue["name"], queue["kind"], True) for queue in facts["queues"]]
+    return [
+        path
+        for path, kind, writable in memories
+        if (kind == Kind.BLOCK) != (path in in_blocks)
+        and (lut_ram or not writable or kind == Kind.BLOCK)
+    ]
 
 
 def header(facts: dict[str, Any]) -> str:

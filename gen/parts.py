@@ -93,7 +93,7 @@ class Part(ABC):
 
     @abstractmethod
     def component(self) -> wiring.Component:
-        """The hardware: the streams ``ports`` and ``o``, and its ``rom_bits``."""
+        """The hardware: the streams ``ports`` and ``o``, and its ``memories``."""
 
     @abstractmethod
     def processes(

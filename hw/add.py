@@ -11,6 +11,7 @@ from ..model.requant import Requant
 from .centered import centered
 from .pipeline import stage
 from .rescale import Rescale
+from .storage import Storage
 
 __all__ = ["Add"]
 
@@ -58,9 +59,9 @@ class Add(wiring.Component):
         super().__init__({"i_a": In(a), "i_b": In(b), "o": Out(y)})
 
     @property
-    def rom_bits(self) -> int:
-        """Bits held in ROMs: none."""
-        return 0
+    def memories(self) -> tuple[Storage, ...]:
+        """None."""
+        return ()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

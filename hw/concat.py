@@ -14,6 +14,7 @@ from ..model.requant import Requant
 from .centered import centered, centered_width
 from .pipeline import stage
 from .rescale import Rescale
+from .storage import Storage
 
 __all__ = ["Concat", "Turns"]
 
@@ -142,9 +143,9 @@ class Concat(wiring.Component):
         super().__init__(_inputs(inputs) | {"o": Out(stream.Signature(data.ArrayLayout(y, 1)))})
 
     @property
-    def rom_bits(self) -> int:
-        """Bits held in ROMs: none."""
-        return 0
+    def memories(self) -> tuple[Storage, ...]:
+        """None."""
+        return ()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

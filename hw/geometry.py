@@ -116,8 +116,9 @@ class PatchGeometry:
 
     @property
     def partial_sums(self) -> int:
-        """Entries of the partial sums: one per output column and slot."""
-        return self.columns * self.outputs
+        """Entries of the partial sums: one for each slot of each patch that is open at once, of
+        which there is a row, or a single one where a patch lies in one row of pixels."""
+        return self.outputs * (self.columns if self.kernel[0] > 1 else 1)
 
     @property
     def busy_cycles(self) -> int:

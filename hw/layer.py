@@ -12,6 +12,7 @@ from .geometry import PatchGeometry
 from .maxpool import MaxPool
 from .patch import PatchEngine
 from .requant import Requantizer
+from .storage import Storage
 from .stream import Serializer
 from .window import WindowReader
 from .window_geometry import WindowGeometry
@@ -49,9 +50,11 @@ class ConvLayer(wiring.Component):
         x, y = (stream.Signature(data.ArrayLayout(shape, 1)) for shape in activations)
         super().__init__({"i": In(x), "o": Out(y)})
         self._engine = PatchEngine(**engine)
-        self._windows = windows and WindowReader(
-            geometry=windows, activation=engine["activation"], fill=engine["zero_point"]
-        )
+        self._windows: WindowReader | None = None
+        if windows:
+            self._windows = WindowReader(
+                geometry=windows, activation=engine["activation"], fill=engine["zero_point"]
+            )
         self._requantizer = Requantizer(
             channels=engine["geometry"].out_channels,
             accumulator_width=engine["accumulator_width"],
@@ -59,9 +62,13 @@ class ConvLayer(wiring.Component):
         )
 
     @property
-    def rom_bits(self) -> int:
-        """Bits of the weights, biases and multipliers held in ROMs."""
-        return self._engine.rom_bits + self._requantizer.rom_bits
+    def memories(self) -> tuple[Storage, ...]:
+        """Those of the window reader, the engine and the requantizer."""
+        return (
+            *_of_windows(self._windows),
+            *(memory.within("engine") for memory in self._engine.memories),
+            *(memory.within("requantizer") for memory in self._requantizer.memories),
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -114,16 +121,17 @@ class MaxPoolLayer(wiring.Component):
         windows: WindowGeometry | None = None,
     ):
         self._pool = MaxPool(geometry=geometry, activation=activation)
-        self._windows = windows and WindowReader(
-            geometry=windows, activation=activation, fill=least
-        )
+        self._windows: WindowReader | None = None
+        if windows:
+            self._windows = WindowReader(geometry=windows, activation=activation, fill=least)
         activations = stream.Signature(data.ArrayLayout(activation, 1))
         super().__init__({"i": In(activations), "o": Out(activations)})
 
     @property
-    def rom_bits(self) -> int:
-        """Bits held in ROMs: none."""
-        return 0
+    def memories(self) -> tuple[Storage, ...]:
+        """Those of the window reader and the pool."""
+        pool = (memory.within("pool") for memory in self._pool.memories)
+        return (*_of_windows(self._windows), *pool)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -136,3 +144,8 @@ class MaxPoolLayer(wiring.Component):
             connect(m, flipped(self.i), pool.i)
         connect(m, pool.o, flipped(self.o))
         return m
+
+
+def _of_windows(windows: WindowReader | None) -> tuple[Storage, ...]:
+    """The buffer of a window reader, if there is one."""
+    return (windows.storage.within("windows"),) if windows else ()

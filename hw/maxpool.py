@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from .geometry import PatchGeometry
 from .pipeline import stage
+from .storage import Storage
 from .sums import PartialSums
 from .walk import PatchWalk
 
@@ -50,6 +51,7 @@ class MaxPool(wiring.Component):
             )
         self._geometry = geometry
         self._activations = data.ArrayLayout(activation, 1)
+        self._maxima = PartialSums(layout=self._activations, depth=geometry.partial_sums)
         activations = stream.Signature(self._activations)
         super().__init__({"i": In(activations), "o": Out(activations)})
 
@@ -58,6 +60,11 @@ class MaxPool(wiring.Component):
         """The geometry given."""
         return self._geometry
 
+    @property
+    def memories(self) -> tuple[Storage, ...]:
+        """The maxima that wait for the rest of their window."""
+        return (self._maxima.storage.within("maxima"),)
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         enable = Signal()
@@ -65,9 +72,7 @@ class MaxPool(wiring.Component):
 
         # Stage 0: take an activation, fetch the maximum so far.
         m.submodules.walk = walk = PatchWalk(geometry=self._geometry)
-        m.submodules.maxima = maxima = PartialSums(
-            layout=self._activations, depth=self._geometry.partial_sums
-        )
+        m.submodules.maxima = maxima = self._maxima
         m.d.comb += [
             walk.step.eq(self.i.valid & enable),
             self.i.ready.eq(enable),

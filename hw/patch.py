@@ -21,6 +21,7 @@ from .centered import centered
 from .geometry import PatchGeometry
 from .pipeline import stage
 from .rom import Rom
+from .storage import Storage
 from .sums import PartialSums
 from .walk import PatchWalk
 
@@ -83,6 +84,7 @@ class PatchEngine(wiring.Component):
         )
         self._weight_rom = self._make_weight_rom()
         self._bias_rom = self._make_bias_rom()
+        self._partial_sums = PartialSums(layout=self._sums, depth=geometry.partial_sums)
 
     @property
     def geometry(self) -> PatchGeometry:
@@ -90,9 +92,13 @@ class PatchEngine(wiring.Component):
         return self._geometry
 
     @property
-    def rom_bits(self) -> int:
-        """Bits of the weight and bias ROMs."""
-        return self._weight_rom.bits + self._bias_rom.bits
+    def memories(self) -> tuple[Storage, ...]:
+        """Weights, bias and partial sums."""
+        return (
+            self._weight_rom.storage.within("weights"),
+            self._bias_rom.storage.within("bias"),
+            self._partial_sums.storage.within("partial_sums"),
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -137,9 +143,7 @@ class PatchEngine(wiring.Component):
         )
 
         # Stage 2: add; the last contribution to a patch makes a beat.
-        m.submodules.partial_sums = sums = PartialSums(
-            layout=self._sums, depth=self._geometry.partial_sums
-        )
+        m.submodules.partial_sums = sums = self._partial_sums
         m.d.comb += [
             sums.en.eq(enable),
             sums.fetch.eq(s1.partial),
@@ -158,7 +162,7 @@ class PatchEngine(wiring.Component):
     def _make_weight_rom(self) -> Rom:
         rows = weight_rows(self._weights, self._geometry.groups, self._geometry.lanes).tolist()
         width = signed_width(int(self._weights.min()), int(self._weights.max()))
-        return Rom(rows=rows, width=width)
+        return Rom(rows=rows, layout=data.ArrayLayout(signed(width), self._geometry.lanes))
 
     def _make_bias_rom(self) -> Rom:
         g = self._geometry
@@ -166,4 +170,4 @@ class PatchEngine(wiring.Component):
         width = signed_width(int(self._bias.min()), int(self._bias.max()))
         if not self._bias.any():
             rows = rows[:1]  # no bias: one constant row, no memory
-        return Rom(rows=rows.tolist(), width=width)
+        return Rom(rows=rows.tolist(), layout=data.ArrayLayout(signed(width), g.lanes))

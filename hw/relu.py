@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .centered import value_range
+from .storage import Storage
 
 __all__ = ["Relu"]
 
@@ -37,9 +38,9 @@ class Relu(wiring.Component):
         super().__init__({"i": In(activations), "o": Out(activations)})
 
     @property
-    def rom_bits(self) -> int:
-        """Bits held in ROMs: none."""
-        return 0
+    def memories(self) -> tuple[Storage, ...]:
+        """None."""
+        return ()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Shape, Signal, signed
+from amaranth import Const, Module, Shape, Signal, signed
 from amaranth.hdl import Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..model.dtypes import signed_width
 from ..model.requant import Requant
+from .counter import counter
 from .pipeline import stage
 from .rescale import Rescale
 from .rom import Rom
+from .storage import Storage
 
 __all__ = ["Requantizer"]
 
@@ -34,7 +36,8 @@ class Requantizer(wiring.Component):
     o : stream of one activation a beat
 
     Throughput: one a cycle. Latency: 4 cycles. The pipeline stalls as one while a beat waits.
-    Offsets are added with the rounding constant, in a ROM of their own where channels differ.
+    Offsets are added with the rounding constant. What differs between channels, multipliers or
+    addends or both, is in one ROM, a row for each channel, so that it never takes two block RAMs.
     Raises ValueError for a wrong number of multipliers or offsets, and what :class:`Rescale` does.
     """
 
@@ -56,56 +59,62 @@ class Requantizer(wiring.Component):
             if len(values) not in (1, channels):
                 raise ValueError(f"{what} must number 1 or {channels}, not {len(values)}")
         self._rescale = Rescale(requant=requant, zero_point=zero_point)
-        addends = self._rescale.addends
-        self._period = max(len(requant.multipliers), len(addends))
+        self._scales = {
+            name: values if len(set(values)) > 1 else values[:1]
+            for name, values in (
+                ("multiplier", requant.multipliers),
+                ("addend", self._rescale.addends),
+            )
+        }
+        self._rom = self._make_rom()
         super().__init__(
             {
                 "i": In(stream.Signature(data.ArrayLayout(signed(accumulator_width), 1))),
                 "o": Out(stream.Signature(data.ArrayLayout(activation, 1))),
             }
         )
-        self._multiplier_rom = Rom(
-            rows=[[multiplier] for multiplier in requant.multipliers],
-            width=signed_width(0, max(requant.multipliers)),
-        )
-
-        self._addend_rom: Rom | None = None  # one is a constant
-        if len(addends) > 1:
-            width = signed_width(min(addends), max(addends))
-            self._addend_rom = Rom(rows=[[addend] for addend in addends], width=width)
 
     @property
-    def rom_bits(self) -> int:
-        """Bits of the ROMs of multipliers and offsets; 0 where one serves all channels."""
-        return self._multiplier_rom.bits + (self._addend_rom.bits if self._addend_rom else 0)
+    def memories(self) -> tuple[Storage, ...]:
+        """The ROM of what differs between channels; none where nothing does."""
+        return (self._rom.storage.within("scales"),) if self._rom else ()
+
+    def _make_rom(self) -> Rom | None:
+        """A row for each channel, with what differs."""
+        varying = {name: values for name, values in self._scales.items() if len(values) > 1}
+        if not varying:
+            return None
+        fields = {name: _shape(values) for name, values in varying.items()}
+        rows = list(zip(*varying.values(), strict=True))
+        return Rom(rows=rows, layout=data.StructLayout(fields))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         enable = Signal()
         m.d.comb += [enable.eq(~self.o.valid | self.o.ready), self.i.ready.eq(enable)]
 
-        # Stage 0: take an accumulator, address its multiplier.
-        m.submodules.multipliers = multipliers = self._multiplier_rom
-        channel = Signal(range(self._period))
-        m.d.comb += [multipliers.en.eq(enable), multipliers.address.eq(channel)]
-        with m.If(enable & self.i.valid):
-            at_end = channel == self._period - 1
-            m.d.sync += channel.eq(Mux(at_end, 0, channel + 1))
+        # Stage 0: take an accumulator, address what its channel has of its own.
+        own: dict[str, Value] = {}
+        if self._rom is not None:
+            m.submodules.scales = rom = self._rom
+            channel, _ = counter(m, "channel", rom.storage.rows, enable & self.i.valid)
+            m.d.comb += [rom.en.eq(enable), rom.address.eq(channel)]
+            own = {name: rom.row[name] for name, _ in rom.row.shape()}
         s1 = stage(m, enable, "s1", valid=self.i.valid, acc=self.i.payload[0])
 
-        # Stage 1: multiply; read the offset.
-        addend: Value | int = self._rescale.addends[0]
-        if self._addend_rom is not None:
-            m.submodules.addends = addends = self._addend_rom
-            s1_channel = Signal.like(channel, reset_less=True)
-            with m.If(enable):
-                m.d.sync += s1_channel.eq(channel)
-            m.d.comb += [addends.en.eq(enable), addends.address.eq(s1_channel)]
-            addend = addends.row[0]
-        s2 = stage(m, enable, "s2", valid=s1.valid, product=s1.acc * multipliers.row[0])
+        # Stage 1: multiply; an addend of the channel's own goes along.
+        multipliers, addends = self._scales.values()
+        multiplier = own.pop("multiplier", Const(multipliers[0], _shape(multipliers)))
+        s2 = stage(m, enable, "s2", valid=s1.valid, product=s1.acc * multiplier, **own)
+        addend = getattr(s2, "addend", addends[0])
 
         # Stages 2 and 3: round, clamp, add the zero point.
         self._rescale.build(
             m, enable, "s3", valid=s2.valid, product=s2.product, addend=addend, o=self.o
         )
         return m
+
+
+def _shape(values: tuple[int, ...]) -> Shape:
+    """The signed shape that holds them, and 0."""
+    return signed(signed_width(min(0, *values), max(0, *values)))

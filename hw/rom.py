@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth import Module, signed
+from amaranth import Module, Shape
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
+
+from .storage import Kind, Storage, rom_storage
 
 __all__ = ["Rom"]
 
@@ -16,50 +18,50 @@ class Rom(wiring.Component):
 
     Parameters
     ----------
-    rows : tuples of equal length, lane 0 first; row 0 at address 0
-    width : bits of one lane, two's complement
+    rows : tuples of as many values as the layout has fields; row 0 at address 0
+    layout : of a row: an array or a structure of signed fields
 
     Members
     -------
     en : In(1), reads; else the last row stays
     address : In(range(depth))
-    row : Out(ArrayLayout(signed(width), lanes)), one cycle later
+    row : Out(layout), one cycle later
 
-    Rows that are all equal need no memory: they are a constant. Raises ValueError where a value
-    does not fit.
+    Rows that are all equal need no memory: they are a constant. Others go into LUTs or block RAM
+    (``storage.py``). Raises ValueError where a value does not fit.
     """
 
-    def __init__(self, *, rows: Sequence[Sequence[int]], width: int):
+    def __init__(self, *, rows: Sequence[Sequence[int]], layout: data.Layout):
         self._rows = tuple(tuple(int(value) for value in row) for row in rows)
+        self._layout = layout
+        widths = [Shape.cast(field.shape).width for _, field in layout]
         for address, row in enumerate(self._rows):
-            for value in row:
+            for value, width in zip(row, widths, strict=True):
                 if not -(1 << (width - 1)) <= value < 1 << (width - 1):
                     raise ValueError(f"Row {address}: {value} does not fit {width} signed bits")
-        self._layout = data.ArrayLayout(signed(width), len(self._rows[0]))
         super().__init__(
             {
                 "en": In(1),
                 "address": In(range(len(self._rows))),
-                "row": Out(self._layout),
+                "row": Out(layout),
             }
         )
 
     @property
-    def _varies(self) -> bool:
-        return len(set(self._rows)) > 1
-
-    @property
-    def bits(self) -> int:
-        """Bits held: depth times row; 0 for a constant."""
-        return len(self._rows) * self._layout.size if self._varies else 0
+    def storage(self) -> Storage:
+        """Its rows, bits and kind."""
+        return rom_storage(len(self._rows), self._layout.size, varies=len(set(self._rows)) > 1)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        if not self._varies:
-            m.d.comb += self.row.eq(self._layout.const(self._rows[0]))
+        storage = self.storage
+        fields = [key for key, _ in self._layout]
+        rows = [dict(zip(fields, row, strict=True)) for row in self._rows]
+        if storage.kind is Kind.CONSTANT:
+            m.d.comb += self.row.eq(self._layout.const(rows[0]))
             return m
         m.submodules.memory = rom = memory.Memory(
-            shape=self._layout, depth=len(self._rows), init=self._rows
+            shape=self._layout, depth=storage.rows, init=rows, attrs=storage.attributes
         )
         port = rom.read_port()
         m.d.comb += [port.en.eq(self.en), port.addr.eq(self.address), self.row.eq(port.data)]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from amaranth import Module, Shape, Signal
-from amaranth.hdl import ShapeLike, Value
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.hdl import ShapeLike
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+
+from .counter import counter
+from .storage import Storage, ram, ram_storage
 
 __all__ = ["Serializer", "StreamFifo"]
 
 
 class StreamFifo(wiring.Component):
-    """A queue of beats, ``amaranth.lib.fifo.SyncFIFOBuffered`` behind stream ports.
+    """A queue of beats: a memory and, behind it, the beat that is next.
 
     Parameters
     ----------
@@ -23,7 +26,7 @@ class StreamFifo(wiring.Component):
     i, o : streams
     level : Out(range(depth + 1)), beats held
 
-    Latency: 2 cycles. Throughput: one beat a cycle.
+    Latency: 2 cycles. Throughput: one beat a cycle. Reset empties it.
     """
 
     LATENCY = 2
@@ -47,20 +50,39 @@ class StreamFifo(wiring.Component):
         """The depth given."""
         return self._depth
 
+    @property
+    def storage(self) -> Storage:
+        """Rows, bits and kind of the memory; the beat that is next is a register more."""
+        return ram_storage(self._depth - 1, Shape.cast(self._shape).width)
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.queue = queue = fifo.SyncFIFOBuffered(
-            width=Shape.cast(self._shape).width, depth=self._depth
-        )
+        m.submodules.memory = memory = ram(shape=self._shape, storage=self.storage)
+        write, read = memory.write_port(), memory.read_port()
+        waiting = Signal(range(self._depth))  # beats in the memory
+        takes, moves = Signal(), Signal()
+        place, _ = counter(m, "place", self._depth - 1, takes)
+        first, _ = counter(m, "first", self._depth - 1, moves)
         m.d.comb += [
-            queue.w_data.eq(Value.cast(self.i.payload)),
-            queue.w_en.eq(self.i.valid),
-            self.i.ready.eq(queue.w_rdy),
-            Value.cast(self.o.payload).eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
-            self.level.eq(queue.level),
+            self.i.ready.eq(waiting != self._depth - 1),
+            takes.eq(self.i.valid & self.i.ready),
+            moves.eq((waiting != 0) & (~self.o.valid | self.o.ready)),
+            write.en.eq(takes),
+            write.addr.eq(place),
+            write.data.eq(self.i.payload),
+            read.en.eq(moves),
+            read.addr.eq(first),
+            self.o.payload.eq(read.data),
+            self.level.eq(waiting + self.o.valid),
         ]
+        with m.If(takes & ~moves):
+            m.d.sync += waiting.eq(waiting + 1)
+        with m.Elif(moves & ~takes):
+            m.d.sync += waiting.eq(waiting - 1)
+        with m.If(moves):
+            m.d.sync += self.o.valid.eq(1)
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
         return m
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+
+from .storage import Storage, ram, ram_storage
 
 __all__ = ["PartialSums"]
 
@@ -49,6 +51,11 @@ class PartialSums(wiring.Component):
             }
         )
 
+    @property
+    def storage(self) -> Storage:
+        """Rows, bits and kind of the memory; or the register that stands for it."""
+        return ram_storage(self._depth, self._layout.size)
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         store = self.en & self.store
@@ -59,9 +66,7 @@ class PartialSums(wiring.Component):
         if self._depth == 1:
             m.d.comb += self.held.eq(self.sums)
             return m
-        m.submodules.memory = waiting = memory.Memory(
-            shape=self._layout, depth=self._depth, init=[]
-        )
+        m.submodules.memory = waiting = ram(shape=self._layout, storage=self.storage)
         write, read = waiting.write_port(), waiting.read_port()
         m.d.comb += [
             write.en.eq(store),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth import Module, Signal
+from amaranth import Const, Module, Signal
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -46,7 +46,8 @@ class PatchWalk(wiring.Component):
     weight : Out, address into the weight ROM, in the order of ``model.layout``
     first, last : Out(1), first or last contribution to the partial sum at hand
     fresh : Out(1), the partial sum is another one than in the step before
-    partial : Out, address of the partial sum: column * outputs + index
+    partial : Out, address of the partial sum: column * outputs + index; index alone where a patch
+        lies in one row of pixels, and so ends before the next begins
     index : Out, group * slots + slot
 
     All outputs are registers or gates on registers, valid in the cycle itself. Reset returns to the
@@ -126,14 +127,15 @@ class PatchWalk(wiring.Component):
 
     def _advance_sums(self, m: Module, ends: _Ends) -> None:
         """Within a group the slots repeat for each channel, within a column the outputs for each
-        pixel; then on to the next column, and back to the first at the row's end."""
+        pixel; then on to the next column, and back to the first at the row's end; or back at once
+        where the patch is done, as it lies in one row."""
         g = self._geometry
         index, partial = self.index, self.partial
         with m.If(self.step & ~self.drop):
             m.d.sync += [index.eq(index + 1), partial.eq(partial + 1)]
             with m.If(ends.segment):
                 m.d.sync += index.eq(0)
-                with m.If(ends.last_column):
+                with m.If(ends.last_column if g.kernel[0] > 1 else Const(1)):
                     m.d.sync += partial.eq(0)
             with m.Elif(ends.pixel):
                 m.d.sync += [index.eq(0), partial.eq(partial - (g.outputs - 1))]

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 
 from amaranth import Module, Mux, Shape, Signal
 from amaranth.hdl import Value
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .centered import value_range
 from .counter import counter
 from .pipeline import stage
+from .storage import Storage, ram, ram_storage
 from .window_geometry import WindowGeometry
 
 __all__ = ["WindowReader"]
@@ -87,9 +88,9 @@ class WindowReader(wiring.Component):
         return self._geometry
 
     @property
-    def buffer_bits(self) -> int:
-        """Bits of the buffer."""
-        return self._geometry.capacity * self._activation.width
+    def storage(self) -> Storage:
+        """Rows, bits and kind of the buffer, an element a row."""
+        return ram_storage(self._geometry.capacity, self._activation.width).within("buffer")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -102,9 +103,7 @@ class WindowReader(wiring.Component):
         self._build_counts(m, complete, wrote, step & at.window, at)
 
         # Stage 0: write what comes in; address what a window reads.
-        m.submodules.buffer = buffer = memory.Memory(
-            shape=self._activation, depth=g.capacity, init=[]
-        )
+        m.submodules.buffer = buffer = ram(shape=self._activation, storage=self.storage)
         write, read = buffer.write_port(), buffer.read_port()
         place = Signal(range(g.capacity))
         m.d.comb += [

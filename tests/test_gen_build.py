@@ -71,7 +71,7 @@ def test_manifest_has_the_promised_keys(network, core):
     assert facts == json.loads((folder / "manifest.json").read_text())
     assert set(facts) == {
         *("network", "cycles_per_image", "latency_cycles", "multipliers", "rom_bits"),
-        *("accumulator_bits", "layers", "ports", "streams", "plan", "tools"),
+        *("accumulator_bits", "layers", "queues", "ports", "streams", "plan", "tools"),
     }
     assert facts["rom_bits"] == sum(layer["rom_bits"] for layer in facts["layers"])
     for layer in facts["layers"]:

@@ -72,8 +72,8 @@ def test_argmax_gives_the_first_of_the_greatest(shape, pauses, seed):
 @pytest.mark.parametrize("depth", [2, 5, 9])
 def test_rom_reads_back_every_row(depth, seed):
     rows = np.random.default_rng(seed).integers(-128, 128, (depth, 3)).tolist()
-    rom = Rom(rows=rows, width=8)
-    assert rom.bits == depth * 24
+    rom = Rom(rows=rows, layout=data.ArrayLayout(signed(8), 3))
+    assert rom.storage.bits == depth * 24
 
     async def read(ctx):
         ctx.set(rom.en, 1)
@@ -94,8 +94,8 @@ def test_rom_reads_back_every_row(depth, seed):
 
 @pytest.mark.parametrize("depth", [1, 6])
 def test_rom_of_equal_rows_is_a_constant(depth):
-    rom = Rom(rows=[[5, -3]] * depth, width=8)
-    assert rom.bits == 0
+    rom = Rom(rows=[[5, -3]] * depth, layout=data.ArrayLayout(signed(8), 2))
+    assert rom.storage.bits == 0
 
     async def read(ctx):
         for address in range(depth):
@@ -109,4 +109,4 @@ def test_rom_of_equal_rows_is_a_constant(depth):
 
 def test_rom_refuses_a_value_that_does_not_fit():
     with pytest.raises(ValueError, match=r"^Row 1: 8 does not fit 4 signed bits$"):
-        Rom(rows=[[7], [8]], width=4)
+        Rom(rows=[[7], [8]], layout=data.ArrayLayout(signed(4), 1))

@@ -74,7 +74,7 @@ def test_takes_the_cycles_that_the_geometry_says(name, seed):
 def test_takes_what_the_buffer_holds_while_nothing_is_read():
     g = window_geometry(*WINDOWS["first_row_never_read"])
     unit = WindowReader(geometry=g, activation=unsigned(8), fill=0)
-    assert unit.buffer_bits == 8 * g.capacity
+    assert unit.storage.bits == 8 * g.capacity
     taken = []
 
     async def drive(ctx):

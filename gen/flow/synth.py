@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .yosys import FlowError, run_yosys
 
-__all__ = ["TARGETS", "Resources", "synthesize"]
+__all__ = ["LUT_RAM", "TARGETS", "Resources", "synthesize"]
 
 # The synthesis command of each family, options for what every core needs.
 TARGETS = {
@@ -18,6 +18,9 @@ TARGETS = {
     "ice40": "synth_ice40 -dsp",
     "xilinx": "synth_xilinx -family xc7 -flatten",
 }
+
+BLOCK_RAM = "BLOCKRAM|16KD|RAM4K"  # in the names that memory_libmap has for block RAMs
+LUT_RAM = {"ecp5", "xilinx"}  # families that have it; iCE40 takes flip-flops or blocks
 
 # Cells by what they are, as regular expressions over the cell types of all families.
 KINDS = {
@@ -32,8 +35,11 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Resources:
-    """Cells of a synthesized core by kind; ``rom_bits`` are the bits of the memories with contents
-    and no write port that synthesis was given."""
+    """Cells of a synthesized core by kind.
+
+    rom_bits : of the memories with contents and no write port that synthesis was given
+    in_blocks : the memories that went into block RAM, by their paths from the top
+    """
 
     luts: int
     flip_flops: int
@@ -42,10 +48,11 @@ class Resources:
     block_rams: int
     lut_rams: int
     rom_bits: int
+    in_blocks: frozenset[str]
 
     def facts(self) -> dict[str, int]:
-        """As a plain dict."""
-        return asdict(self)
+        """The counts, as a plain dict."""
+        return {key: count for key, count in asdict(self).items() if key != "in_blocks"}
 
 
 def synthesize(verilog: Path, top: str, target: str) -> Resources:
@@ -55,7 +62,7 @@ def synthesize(verilog: Path, top: str, target: str) -> Resources:
     """
     with tempfile.TemporaryDirectory() as folder:
         stats, memories = Path(folder) / "stat.json", Path(folder) / "memories.il"
-        run_yosys(
+        log = run_yosys(
             [
                 f"read_verilog {verilog}",
                 f"hierarchy -check -top {top}",
@@ -75,12 +82,22 @@ def synthesize(verilog: Path, top: str, target: str) -> Resources:
         kind: sum(count for cell, count in cells.items() if re.fullmatch(pattern, cell))
         for kind, pattern in KINDS.items()
     }
-    return Resources(**counts, rom_bits=rom_bits)
+    return Resources(**counts, rom_bits=rom_bits, in_blocks=_in_blocks(log, top))
 
 
 def _cell_counts(stat: str) -> dict[str, int]:
     design = json.loads(stat)["design"]
     return {cell: int(count) for cell, count in design["num_cells_by_type"].items()}
+
+
+def _in_blocks(log: str, top: str) -> frozenset[str]:
+    """The memories that ``memory_libmap`` made block RAMs, by the path of the submodule."""
+    mapped = re.findall(r"^mapping memory (\S+) via (\S+)$", log, re.MULTILINE)
+    return frozenset(
+        path.removeprefix(f"{top}.").removesuffix(".memory")
+        for path, cell in mapped
+        if re.search(BLOCK_RAM, cell)
+    )
 
 
 def _rom_bits(rtlil: str) -> int:

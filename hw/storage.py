@@ -1,0 +1,105 @@
+"""Where a memory's bits go, by one rule, and how synthesis is told.
+
+    ROM: block RAM where it has more than 64 rows and more than 2048 bits, else LUTs
+    RAM: block RAM where it has more than 32 rows and more than 1024 bits, else LUTs
+
+Depth: a LUT6 is 64 rows of one bit of a ROM, four LUT4 of an ECP5 slice pair are as many without
+logic between them; AMD puts ROMs "significantly over 64" deep into block RAM (UG906, UTIL-203). A
+shallow one leaves most of a block empty, however wide it is: 512 rows of 36 bits are a block of
+ECP5 and of 7-series, 256 of 16 one of iCE40.
+
+Bits: 2048 are 128 LUT4, or 32 LUT6. Up to there a block never pays: there are 174 LUT4 for each
+block on iCE40 UP5K, 402 on ECP5-85, 208 LUT6 for each RAMB18 on xc7a35t. Yosys counts a block of
+ECP5 as the same 128 LUT4 (``memory_libmap``).
+
+A LUT holds about half as much of a RAM as of a ROM, so both limits are halved: ECP5's 16 rows of
+four bits take six LUT4 with their write port, 7-series' 32 of six bits four LUT6. iCE40 has no LUT
+RAM at all; there a RAM in LUTs is flip-flops, or a block, as Yosys thinks cheaper.
+
+Told by attributes on the array in the Verilog. Vivado knows ``rom_style``, ``ram_style`` (UG901).
+Yosys does too, but fails where a family has no memory of that style, and a ROM in plain LUTs is
+none to it; it looks at ``rom_block`` and ``ram_block`` first, which are unknown to Vivado. A read
+that meets a write of the same row is used by nobody here (see :func:`ram`), so no logic need make
+up for blocks whose ports leave open what such a read gives: ``no_rw_check``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from amaranth.hdl import ShapeLike
+from amaranth.lib import memory
+
+__all__ = ["Kind", "Storage", "ram", "ram_storage", "rom_storage"]
+
+ROM_ROWS, ROM_BITS = 64, 2048  # the most in LUTs
+RAM_ROWS, RAM_BITS = 32, 1024
+
+
+class Kind(StrEnum):
+    """What holds the bits."""
+
+    BLOCK = "block"
+    LUT = "lut"
+    REGISTER = "register"
+    CONSTANT = "constant"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A memory as numbers.
+
+    name : its path in the hierarchy below the component that states it, joined by dots
+    writable : a RAM; else a ROM
+    rows, row_bits : its shape
+    kind : where it goes
+    """
+
+    name: str
+    writable: bool
+    rows: int
+    row_bits: int
+    kind: Kind
+
+    @property
+    def bits(self) -> int:
+        """Bits held; 0 for a constant."""
+        return 0 if self.kind is Kind.CONSTANT else self.rows * self.row_bits
+
+    @property
+    def attributes(self) -> dict[str, str | int]:
+        """What the array in the Verilog says to synthesis."""
+        if self.writable:
+            lut = {"ram_block": "auto", "ram_style": "distributed"}
+            style = {"ram_style": "block"} if self.kind is Kind.BLOCK else lut
+            return {"no_rw_check": 1, **style}
+        if self.kind is Kind.BLOCK:
+            return {"rom_style": "block"}
+        return {"rom_block": "logic", "rom_style": "distributed"}
+
+    def within(self, submodule: str) -> Storage:
+        """The same, named from one level further up."""
+        return replace(self, name=f"{submodule}.{self.name}" if self.name else submodule)
+
+
+def rom_storage(rows: int, row_bits: int, *, varies: bool = True) -> Storage:
+    """Where a ROM goes; rows that are all equal (not ``varies``) are a constant."""
+    block = rows > ROM_ROWS and rows * row_bits > ROM_BITS
+    kind = (Kind.BLOCK if block else Kind.LUT) if varies else Kind.CONSTANT
+    return Storage("", False, rows, row_bits, kind)
+
+
+def ram_storage(rows: int, row_bits: int) -> Storage:
+    """Where a RAM goes; one row is a register."""
+    block = rows > RAM_ROWS and rows * row_bits > RAM_BITS
+    kind = (Kind.BLOCK if block else Kind.LUT) if rows > 1 else Kind.REGISTER
+    return Storage("", True, rows, row_bits, kind)
+
+
+def ram(*, shape: ShapeLike, storage: Storage) -> memory.Memory:
+    """A memory of ``storage.rows`` rows, all 0 at first, for one write and one read port.
+
+    The caller must not use what it reads in the cycle in which it writes the same row.
+    """
+    return memory.Memory(shape=shape, depth=storage.rows, init=[], attrs=storage.attributes)
