@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
 
 from ..hw.concat import Concat as ConcatComponent
 from ..model.concat import Concat
 from ..model.layers import Tensor
 from ..model.network import QNetwork
+from .channel import Channel, Process
 from .parts import NewChannel, Part, shape_of
-from .timing import Channel, Pipeline, Process, take_turns
+from .timing import Pipeline, take_turns
 
 __all__ = ["ConcatPart"]
 
@@ -59,11 +59,9 @@ class ConcatPart(Part):
     def processes(
         self, inputs: Sequence[Channel], new: NewChannel, images: int
     ) -> tuple[list[Process], Channel]:
-        pixel = list(chain.from_iterable(repeat(n, x.shape[2]) for n, x in enumerate(self.inputs)))
-        pixels = images * self.y.shape[0] * self.y.shape[1]
-        turns, both = chain.from_iterable(repeat(pixel, pixels)), new()
-        processes = [take_turns(inputs, both, turns)]
+        counts, both = [x.shape[2] for x in self.inputs], new()
+        processes = [take_turns(inputs, both, counts, images * self.y.shape[0] * self.y.shape[1])]
         if self.copies:
             return processes, both
-        o, beats = new(), repeat((1, 1), images * self.results)
+        o, beats = new(), [(images * self.results, 1, 1)]
         return [*processes, *Pipeline(both, o, ConcatComponent.LATENCY, beats).processes()], o

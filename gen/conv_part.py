@@ -20,8 +20,9 @@ from ..model.network import QNetwork
 from ..model.pool import AvgPool2d
 from ..model.ranges import accumulator_ranges
 from ..model.weights import Weights
+from .channel import Channel, Process
 from .parts import NewChannel, WindowedPart, shape_of, windows_of
-from .timing import Channel, Pipeline, Process, serializer
+from .timing import Pipeline, serializer
 
 __all__ = ["ConvPart"]
 
@@ -108,7 +109,7 @@ class ConvPart(WindowedPart):
             lanes = chain.from_iterable(repeat(per_group, maps * g.rows * g.columns * g.groups))
             processes.append(serializer(beats, sums, lanes))
         o = new()
-        results = repeat((1, 1), images * self.results)
+        results = [(images * self.results, 1, 1)]
         processes += Pipeline(sums, o, Requantizer.LATENCY, results).processes()
         return processes, o
 

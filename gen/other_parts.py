@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 from ..hw.add import Add as AddComponent
 from ..hw.geometry import PatchGeometry
@@ -17,8 +16,9 @@ from ..model.builder import Window
 from ..model.layers import Relu, Tensor
 from ..model.network import QNetwork
 from ..model.pool import MaxPool2d
+from .channel import Channel, Process
 from .parts import NewChannel, Part, WindowedPart, shape_of, windows_of
-from .timing import Channel, Pipeline, Process, join
+from .timing import Pipeline, join
 
 __all__ = ["AddPart", "MaxPoolPart", "ReluPart"]
 
@@ -98,7 +98,7 @@ class AddPart(Part):
         self, inputs: Sequence[Channel], new: NewChannel, images: int
     ) -> tuple[list[Process], Channel]:
         both, o, beats = new(), new(), images * self.results
-        pipeline = Pipeline(both, o, AddComponent.LATENCY, repeat((1, 1), beats))
+        pipeline = Pipeline(both, o, AddComponent.LATENCY, [(beats, 1, 1)])
         return [join(inputs, both, beats), *pipeline.processes()], o
 
 

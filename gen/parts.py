@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, repeat
+from itertools import chain, groupby, repeat
+from operator import itemgetter
 
 from amaranth import Shape, signed, unsigned
 from amaranth.lib import wiring
@@ -16,7 +17,8 @@ from ..hw.window_geometry import WindowGeometry
 from ..model.builder import Window
 from ..model.dtypes import IntType
 from ..model.layers import Layer, Tensor
-from .timing import Channel, Process, Windows
+from .channel import Channel, Process
+from .timing import Step, Windows
 
 __all__ = ["NewChannel", "Part", "WindowedPart", "engine_steps", "shape_of", "windows_of"]
 
@@ -131,7 +133,7 @@ class WindowedPart(Part):
         o = new()
         return Windows(i, o, self.windows, images).processes(), o
 
-    def steps(self, images: int) -> Iterator[tuple[int, int]]:
+    def steps(self, images: int) -> Iterator[Step]:
         """The engine's steps; see :func:`engine_steps`."""
         maps = repeat(engine_steps(self.geometry), images * self.positions)
         return chain.from_iterable(maps)
@@ -158,19 +160,18 @@ def windows_of(
     )
 
 
-def engine_steps(geometry: PatchGeometry) -> list[tuple[int, int]]:
-    """For each activation of an image, (cycles it takes, beats of sums it makes)."""
+def engine_steps(geometry: PatchGeometry) -> list[Step]:
+    """The steps of one image, activations alike in one entry: those of a patch take a slot for
+    each of their group's sums a lane, and the last of a patch and group makes those sums."""
     g = geometry
+    adds, closes, drops = (g.slots, 0), (g.slots, g.slots), (1, 0)
+    ends = [(g.channels_per_group - 1, *adds), (1, *closes)] * g.groups
+    tail = (g.tail_columns * g.in_channels, *drops)
+    row = [(g.columns * g.kernel[1] * g.in_channels, *adds), tail]
+    last = [((g.kernel[1] - 1) * g.in_channels, *adds), *ends] * g.columns + [tail]
+    rows = (row * (g.kernel[0] - 1) + last) * g.rows
+    rows.append((g.tail_rows * g.width * g.in_channels, *drops))
     steps = []
-    for row in range(g.height):
-        in_rows = row < g.rows * g.kernel[0]
-        for column in range(g.width):
-            used = in_rows and column < g.columns * g.kernel[1]
-            closes = row % g.kernel[0] == g.kernel[0] - 1 and column % g.kernel[1] == (
-                g.kernel[1] - 1
-            )
-            for channel in range(g.in_channels):
-                ends_group = channel % g.channels_per_group == g.channels_per_group - 1
-                made = g.slots if used and closes and ends_group else 0
-                steps.append((g.slots if used else 1, made))
+    for kind, alike in groupby(filter(itemgetter(0), rows), itemgetter(1, 2)):
+        steps.append((sum(count for count, _, _ in alike), *kind))
     return steps

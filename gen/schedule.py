@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, repeat
+from itertools import pairwise
 
 from ..hw.argmax import Argmax
 from ..hw.stream import StreamFifo
+from .channel import Channel, Process, run
 from .links import Link, Links
 from .parts import Part
-from .timing import Channel, Fifo, Pipeline, Process, fork, run
+from .timing import Fifo, Pipeline, fork
 
 __all__ = ["Schedule", "schedule"]
 
@@ -67,14 +68,14 @@ class _Core:
             self._spread(o, links.readers[part.name], part.results)
         self.exit = self._classified(argmax)
         self.processes += [*self.verdicts.processes(), self._sink(self.exit)]
-        run(self.processes, self.channels)
+        run(self.processes)
 
     def _classified(self, argmax: bool) -> Channel:
         """The way out, behind the argmax where there is one."""
         scores = next(stream for link, stream in self.streams.items() if not link.target)
         if not argmax:
             return scores
-        o, steps = self._channel(), repeat((1, 1), self.images * self.results)
+        o, steps = self._channel(), [(self.images * self.results, 1, 1)]
         self.processes += Pipeline(scores, o, Argmax.LATENCY, steps).processes()
         return o
 
@@ -97,11 +98,14 @@ class _Core:
         evenly; a frame's last value waits for room for the verdict."""
         taken = -1
         for image in range(self.images):
-            for beat in range(self.beats):
+            for beat in range(self.beats - 1):
                 start = image * spacing + beat * spacing // self.beats
-                if beat == self.beats - 1:
-                    start = max(start, (yield from self.verdicts.writable(image)))
-                taken = yield from o.put(max(taken + 1, start))
+                o.offer(1, max(taken + 1, start), 1)
+            start = image * spacing + (self.beats - 1) * spacing // self.beats
+            while len(o.takes) < (image + 1) * self.beats - 1:
+                yield o.takes
+            start = max(start, (yield from self.verdicts.writable(image)))
+            taken = yield from o.put(start)
             yield from self.verdicts.i.put(taken)
 
     def _sink(self, i: Channel) -> Process:
@@ -135,7 +139,7 @@ class _Core:
 
     @property
     def _ends(self) -> list[int]:
-        return self.exit.takes[self.results - 1 :: self.results]
+        return list(self.exit.takes)[self.results - 1 :: self.results]
 
 
 def schedule(parts: Sequence[Part], links: Links, argmax: bool) -> Schedule:

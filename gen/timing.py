@@ -3,116 +3,28 @@
 Each component is a process that knows only its own rule of time; channels between them carry, for
 each beat, the cycle from which it is offered and the cycle in which it is taken. A process runs
 until it needs a time that its neighbour has not worked out yet. That gives the same cycles as the
-RTL, stalls included, at the cost of one step per beat instead of one per clock and gate (Kahn
-process networks, 1974, with max-plus times).
+RTL, stalls included, at the cost of one step per run of beats instead of one per clock and gate
+(Kahn process networks, 1974, with max-plus times).
 
 Time 0 is the first cycle in which the source offers; cycles are integers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import chain, repeat
+
+import numpy as np
 
 from ..hw.window import WindowReader
 from ..hw.window_geometry import WindowGeometry
+from .channel import Channel, Offer, Process, Run, Times, Wait, even
+from .slots import Slots
 
-__all__ = [
-    "Channel",
-    "Fifo",
-    "Pipeline",
-    "Process",
-    "Windows",
-    "fork",
-    "join",
-    "run",
-    "serializer",
-    "take_turns",
-]
+__all__ = ["Fifo", "Pipeline", "Step", "Windows", "fork", "join", "serializer", "take_turns"]
 
-DONE = object()
-
-Wait = Generator[None, None, int]
-Process = Generator[None, None, None]
-
-
-class Channel:
-    """The beats between two processes: ``offers`` and ``takes`` are cycles, in order of beats."""
-
-    def __init__(self) -> None:
-        self.offers: list[int] = []
-        self.takes: list[int] = []
-
-    def put(self, cycle: int) -> Wait:
-        """Offer the next beat from ``cycle`` on; wait for the cycle of its transfer."""
-        self.offers.append(cycle)
-        index = len(self.offers) - 1
-        while len(self.takes) <= index:
-            yield
-        return self.takes[index]
-
-    def get(self) -> Wait:
-        """Wait for the next beat not yet taken; return the cycle from which it is offered."""
-        index = len(self.takes)
-        while len(self.offers) <= index:
-            yield
-        return self.offers[index]
-
-    def take(self, cycle: int) -> None:
-        """Take the beat that :meth:`get` returned."""
-        self.takes.append(cycle)
-
-
-class _Slots:
-    """The slots of a pipeline that stalls as one while its result waits.
-
-    It moves, by one slot, in every cycle in which no result waits: slot s is the cycle s plus the
-    stalls so far. A result leaves ``latency`` slots after its step, whatever comes in meanwhile.
-    """
-
-    def __init__(self, o: Channel, latency: int) -> None:
-        self._o, self._latency = o, latency
-        self._slot, self._stalled, self._seen = -1, 0, 0
-        self._leaves: list[int] = []  # the slots in which results leave
-        self._ended = False
-
-    def step(self, offered: int, makes: bool, slots: int = 1) -> Wait:
-        """Wait for the next steps, the first in ``offered`` or later, each other in the slot after;
-        return the cycle of the last one. ``makes`` says whether a result comes of that one."""
-        slot = max(self._slot + 1, offered - self._stalled)
-        while self._seen < len(self._leaves) and self._leaves[self._seen] <= slot:
-            left = yield from self._left()
-            slot = max(left, offered - self._stalled)
-        slot += slots - 1
-        while self._seen < len(self._leaves) and self._leaves[self._seen] <= slot:
-            yield from self._left()
-        if makes:
-            self._leaves.append(slot + self._latency)
-        self._slot = slot
-        return slot + self._stalled
-
-    def _left(self) -> Wait:
-        """Wait for the next result to be taken; return the slot in which it left."""
-        while len(self._o.takes) <= self._seen:
-            yield
-        leaves = self._leaves[self._seen]
-        self._stalled = self._o.takes[self._seen] - leaves
-        self._seen += 1
-        return leaves
-
-    def end(self) -> None:
-        """No step comes any more."""
-        self._ended = True
-
-    def give(self) -> Process:
-        """Offer the results."""
-        stalled = given = 0
-        while not self._ended or given < len(self._leaves):
-            if given == len(self._leaves):
-                yield
-                continue
-            taken = yield from self._o.put(self._leaves[given] + stalled)
-            stalled = taken - self._leaves[given]
-            given += 1
+Step = tuple[int, int, int]  # activations, slots that each takes, results in the last of those
 
 
 class Pipeline:
@@ -122,28 +34,35 @@ class Pipeline:
     ----------
     i, o : its channels
     latency : slots from a step to its result
-    steps : for each activation, (slots it takes, results it makes in the last of them)
+    steps : runs of activations alike
     """
 
-    def __init__(
-        self, i: Channel, o: Channel, latency: int, steps: Iterable[tuple[int, int]]
-    ) -> None:
+    def __init__(self, i: Channel, o: Channel, latency: int, steps: Iterable[Step]) -> None:
         self._i, self._steps = i, steps
-        self._slots = _Slots(o, latency)
+        self._slots = Slots(o, latency)
+        self._step = (0, 1, 0)
+        i.room = self._room
 
     def processes(self) -> list[Process]:
-        """The side that takes and the side that gives."""
-        return [self._take(), self._slots.give()]
+        """The one process."""
+        return [self._take()]
 
     def _take(self) -> Process:
-        for slots, made in self._steps:
-            cycle = yield from self._i.get()
-            if made < slots:
-                cycle = yield from self._slots.step(cycle, False, slots - made)
-            for _ in range(made):
-                cycle = yield from self._slots.step(cycle, True)
-            self._i.take(cycle)
-        self._slots.end()
+        for count, slots, made in self._steps:
+            while count:
+                self._step = count, slots, made
+                offer = yield from self._i.next()
+                run = yield from self._slots.take(offer, count, slots, made)
+                count -= run[0]
+                self._step = count, slots, made
+                self._i.taken(run)
+
+    def _room(self, cycle: int) -> int:
+        count, slots, made = self._step
+        if slots > 1:
+            return 0
+        free = self._slots.free(self._slots.next_slot(cycle), slots, made)
+        return len(self._i.takes) + min(count, free)
 
 
 class Windows:
@@ -161,25 +80,36 @@ class Windows:
 
     def __init__(self, i: Channel, o: Channel, geometry: WindowGeometry, images: int) -> None:
         self._i, self._geometry, self._images = i, geometry, images
-        self._slots = _Slots(o, WindowReader.LATENCY - 1)
-        self._ends: list[int] = []  # the cycles of the windows' last steps
+        self._slots = Slots(o, WindowReader.LATENCY - 1)
+        self._ends = Times()  # the cycles of the windows' last steps
+        # elements of its image that may be written before each window has been read
+        self._limits = (geometry.lowest + geometry.capacity).reshape(-1).tolist()
+        i.room = lambda cycle: self._limit(self._ends.before(cycle))
 
     def processes(self) -> list[Process]:
-        """The write side, the read side and the side that gives."""
-        return [self._write(), self._read(), self._slots.give()]
+        """The write side and the read side."""
+        return [self._write(), self._read()]
+
+    def _limit(self, windows: int) -> int:
+        """Elements that may be written when as many windows have been read."""
+        images, window = divmod(windows, len(self._limits))
+        return images * self._geometry.elements + int(self._limits[window])
 
     def _write(self) -> Process:
-        g = self._geometry
-        room = (g.lowest + g.capacity).reshape(-1).tolist()  # elements of its image, as each begins
-        written, window = -1, 0
-        for element in range(self._images * g.elements):
-            while element >= window // len(room) * g.elements + room[window % len(room)]:
+        element = window = 0
+        start = 0
+        last = self._images * self._geometry.elements
+        while element < last:
+            while element >= self._limit(window):
                 while len(self._ends) <= window:
-                    yield
-                written = max(written, self._ends[window])
+                    yield self._ends
+                start = self._ends[window] + 1
                 window += 1
-            written = max(written + 1, (yield from self._i.get()))
-            self._i.take(written)
+            offer = yield from self._i.next()
+            most = min(offer.count, self._limit(window) - element, last - element)
+            run = even(max(offer.cycle, start), offer.pace, offer.lines, most)
+            self._i.taken(run)
+            element += run[0]
 
     def _read(self) -> Process:
         g = self._geometry
@@ -188,45 +118,75 @@ class Windows:
             for need in needed:
                 last = image * g.elements + need - 1
                 while len(self._i.takes) <= last:
-                    yield
+                    yield self._i.takes
                 cycle = self._i.takes[last] + 1
-                for _ in range(g.window):
-                    cycle = yield from self._slots.step(cycle, True)
-                self._ends.append(cycle)
-        self._slots.end()
+                left = g.window
+                while left:
+                    offer = Offer(left, cycle, 1, ())
+                    count, first, stride = yield from self._slots.take(offer, left, 1, 1)
+                    left -= count
+                    cycle = first + count * stride
+                self._ends.add(1, cycle - 1, 1)
 
 
 def fork(i: Channel, outputs: Sequence[Channel], beats: int) -> Process:
     """``hw.fork.Fork``: a beat is taken when all have it."""
-    for _ in range(beats):
-        offered = yield from i.get()
+    i.room = lambda cycle: min(o.room(cycle) for o in outputs)
+    taken = 0
+    while taken < beats:
+        offer = yield from i.next()
+        free = min(offer.count, i.room(offer.cycle) - taken)
+        run = even(offer.cycle, offer.pace, offer.lines, max(free, 1))
         for o in outputs:
-            o.offers.append(offered)
-        for o in outputs:
-            while len(o.takes) < len(o.offers):
-                yield
-        i.take(max(o.takes[-1] for o in outputs))
+            o.offer(*run)
+        if free < 1:
+            for o in outputs:
+                while len(o.takes) <= taken:
+                    yield o.takes
+            run = 1, max(o.takes[taken] for o in outputs), 1
+        i.taken(run)
+        taken += run[0]
 
 
 def join(inputs: Sequence[Channel], o: Channel, beats: int) -> Process:
     """A beat of each input is taken at once, when all are there; a wire behind it carries them."""
-    for _ in range(beats):
-        offered = 0
+    taken = 0
+    while taken < beats:
+        offers = []
         for i in inputs:
-            offered = max(offered, (yield from i.get()))
-        taken = yield from o.put(offered)
+            offers.append((yield from i.next()))
+        run = yield from _carry(o, offers, 0)
         for i in inputs:
-            i.take(taken)
+            i.taken(run)
+        taken += run[0]
 
 
-def take_turns(inputs: Sequence[Channel], o: Channel, turns: Iterable[int]) -> Process:
-    """``hw.concat.Turns``: a beat of the input whose turn it is, a wire behind it; ``turns`` gives
-    the input of each beat."""
-    taken = -1
-    for turn in turns:
-        offered = yield from inputs[turn].get()
-        taken = yield from o.put(max(offered, taken + 1))
-        inputs[turn].take(taken)
+def take_turns(
+    inputs: Sequence[Channel], o: Channel, counts: Sequence[int], pixels: int
+) -> Process:
+    """``hw.concat.Turns``: of each pixel so many beats of each input, in turn; a wire behind it
+    carries them."""
+    free = 0
+    for turn in chain.from_iterable(repeat(range(len(inputs)), pixels)):
+        left = counts[turn]
+        while left:
+            offer = yield from inputs[turn].next()
+            run = yield from _carry(o, [replace(offer, count=min(offer.count, left))], free)
+            inputs[turn].taken(run)
+            left -= run[0]
+            free = run[1] + (run[0] - 1) * run[2] + 1
+
+
+def _carry(o: Channel, offers: Sequence[Offer], free: int) -> Wait[Run]:
+    """Offer what all ``offers`` have, from the cycle ``free`` on; wait for the transfers."""
+    start = max(free, *(offer.cycle for offer in offers))
+    count = min(o.room(start) - o.offered, *(offer.count for offer in offers))
+    if count < 1:
+        return 1, (yield from o.put(start)), 1
+    pace = max(offer.pace for offer in offers)
+    run = even(start, pace, [line for offer in offers for line in offer.lines], count)
+    o.offer(*run)
+    return run
 
 
 def serializer(i: Channel, o: Channel, lanes: Iterable[int]) -> Process:
@@ -235,81 +195,65 @@ def serializer(i: Channel, o: Channel, lanes: Iterable[int]) -> Process:
     for count in lanes:
         cycle = max(cycle, (yield from i.get()))
         i.take(cycle)
-        for _ in range(count):
-            cycle = yield from o.put(cycle + 1)
+        o.offer(count, cycle + 1, 1)
+        last = len(o.takes) + count - 1
+        while len(o.takes) <= last:
+            yield o.takes
+        cycle = o.takes[last]
 
 
 class Fifo:
-    """``amaranth.lib.fifo.SyncFIFOBuffered``: a memory of depth - 1 entries and an output register.
+    """``amaranth.lib.fifo.SyncFIFOBuffered``: beats are offered two cycles after they were written.
 
     Parameters
     ----------
     i, o : its channels
     beats : how many pass in all
-    depth : its entries; None never fills
+    depth : its entries, at least 3; None never fills
     """
 
     LATENCY = 2
 
     def __init__(self, i: Channel, o: Channel, beats: int, depth: int | None = None) -> None:
         self.i, self.o = i, o
-        self._beats, self._depth = beats, depth
-        self._moves: list[int] = []  # cycles in which beats go from the memory to the register
+        self._beats, self._depth = beats, beats if depth is None else depth
+        i.room = lambda cycle: self._depth + o.takes.before(cycle)
 
     def processes(self) -> list[Process]:
-        """The write side and the read side."""
-        return [self._write(), self._read()]
+        """The one process."""
+        return [self._write()]
 
-    def writable(self, beat: int) -> Wait:
+    def writable(self, beat: int) -> Wait[int]:
         """Wait for the cycle from which there is room for ``beat``, and return it."""
-        blocking = -1 if self._depth is None else beat - self._depth + 1
-        if blocking < 0:
+        leaves = beat - self._depth
+        if leaves < 0:
             return 0
-        while len(self._moves) <= blocking:
-            yield
-        return self._moves[blocking] + 1
+        while len(self.o.takes) <= leaves:
+            yield self.o.takes
+        return self.o.takes[leaves] + 1
 
     def _write(self) -> Process:
-        written = -1
-        for beat in range(self._beats):
-            offered = yield from self.i.get()
-            written = max(written + 1, offered, (yield from self.writable(beat)))
-            self.i.take(written)
-
-    def _read(self) -> Process:
-        moved = taken = -1
-        for beat in range(self._beats):
-            while len(self.i.takes) <= beat:
-                yield
-            moved = max(self.i.takes[beat] + 1, moved + 1, taken)
-            self._moves.append(moved)
-            taken = yield from self.o.put(moved + 1)
+        beat = 0
+        while beat < self._beats:
+            offer = yield from self.i.next()
+            start = max(offer.cycle, (yield from self.writable(beat)))
+            lines, most = offer.lines, min(offer.count, self._depth - beat)
+            if beat >= self._depth:
+                count, cycle, stride = self.o.takes.run_from(beat - self._depth)
+                lines, most = (*lines, (cycle + 1, stride)), min(offer.count, count)
+            run = even(start, offer.pace, lines, most)
+            self.o.offer(run[0], run[1] + self.LATENCY, run[2])
+            self.i.taken(run)
+            beat += run[0]
 
     @property
     def depth_used(self) -> int:
         """After a run: the least depth with which no write would have waited longer."""
-        fullest = moved = 0
-        for beat, written in enumerate(self.i.takes):
-            while self._moves[moved] < written:
-                moved += 1
-            fullest = max(fullest, beat - moved)
-        return fullest + 2
+        written, taken = self.i.takes.array(), self.o.takes.array()
+        return int((np.arange(len(written)) - np.searchsorted(taken, written)).max()) + 1
 
     @property
     def waits(self) -> bool:
         """After a run: whether a wire in its place would make a beat wait, and so stall the
         producer. On a wire the consumer has each beat ``LATENCY`` cycles sooner."""
-        passed = zip(self.i.takes, self.o.takes, strict=True)
-        return any(taken - written > self.LATENCY for written, taken in passed)
-
-
-def run(processes: Sequence[Process], channels: Sequence[Channel]) -> None:
-    """Run until all processes end. Raises RuntimeError where they wait for one another for ever."""
-    waiting = list(processes)
-    progress = -1
-    while waiting:
-        waiting = [process for process in waiting if next(process, DONE) is not DONE]
-        known = sum(len(channel.offers) + len(channel.takes) for channel in channels)
-        if waiting and known == progress:
-            raise RuntimeError("The timing model is stuck: its processes wait for one another")
-        progress = known
+        return bool((self.o.takes.array() - self.i.takes.array() > self.LATENCY).any())

@@ -7,8 +7,9 @@ from hwsim import PAUSES, run_core, run_ports
 from inceptionnet import INT8, RESCALE, UINT8, inception
 from netgen import random_concat, random_images
 from tercet.gen.assemble import Core
+from tercet.gen.channel import Channel, run
 from tercet.gen.plan import make_plan
-from tercet.gen.timing import Channel, Pipeline, run, take_turns
+from tercet.gen.timing import Pipeline, take_turns
 from tercet.hw.concat import Concat
 from tercet.model.arith import Rounding
 from tercet.model.builder import Builder, Grid, Window
@@ -98,18 +99,17 @@ def test_a_concatenation_takes_the_same_cycles(copies, pauses, seed):
     beats = pixels * sum(channels)
     runs = run_ports(unit, sent, {"o": beats}, pauses=pauses, seed=seed)
     inputs, both, o = [Channel() for _ in channels], Channel(), Channel()
-    turns = [index for index, count in enumerate(channels) for _ in range(count)] * pixels
-    processes = [take_turns(inputs, both, turns)]
+    processes = [take_turns(inputs, both, channels, pixels)]
     if copies:
         o = both
     else:
-        processes += Pipeline(both, o, Concat.LATENCY, [(1, 1)] * beats).processes()
+        processes += Pipeline(both, o, Concat.LATENCY, [(beats, 1, 1)]).processes()
     ends = [
         source(i, count * pixels, pauses, seed, index)
         for index, (i, count) in enumerate(zip(inputs, channels, strict=True))
     ]
     ends.append(sink(o, beats, pauses, seed, len(channels)))
-    run([*ends, *processes], list({id(c): c for c in (*inputs, both, o)}.values()))
+    run([*ends, *processes])
     for index, i in enumerate(inputs):
-        assert runs[f"i_{index}"].taken == i.takes
-    assert runs["o"].given == o.takes
+        assert runs[f"i_{index}"].taken == list(i.takes)
+    assert runs["o"].given == list(o.takes)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from amaranth import unsigned
 from hwsim import PAUSES, run_ports
+from tercet.gen.channel import Channel, run
 from tercet.gen.parts import engine_steps
-from tercet.gen.timing import Channel, Pipeline, Windows, fork, join, run
+from tercet.gen.timing import Pipeline, Windows, fork, join
 from tercet.hw.add import Add
 from tercet.hw.fork import Fork
 from tercet.hw.geometry import PatchGeometry
@@ -48,10 +49,12 @@ def check_windows(g, pauses, seed, images=3):
     i, o = Channel(), Channel()
     processes = Windows(i, o, g, images).processes()
     ends = [source(i, len(values), pauses, seed), sink(o, beats, pauses, seed)]
-    run([*processes, *ends], [i, o])
-    assert runs["o"].given == o.takes
+    run([*processes, *ends])
+    assert runs["o"].given == list(o.takes)
     taken = runs["i"].taken
-    assert taken == i.takes[: len(taken)]  # a tail that no window needs may come after the end
+    assert (
+        taken == list(i.takes)[: len(taken)]
+    )  # a tail that no window needs may come after the end
     assert len(values) - len(taken) < g.elements
 
 
@@ -83,12 +86,12 @@ def check_cycles(g, slots):
     images = 9
     windows = images * g.rows * g.columns
     i, between, o = Channel(), Channel(), Channel()
-    steps = ([(slots, 0)] * (g.window - 1) + [(slots, 1)]) * windows
+    steps = [(g.window - 1, slots, 0), (1, slots, 1)] * windows
     engine = Pipeline(between, o, PatchEngine.LATENCY, steps)
     processes = [*Windows(i, between, g, images).processes(), *engine.processes()]
     ends = [free_source(i, images * g.elements), free_sink(o, windows)]
-    run([*processes, *ends], [i, between, o])
-    last = o.takes[g.rows * g.columns - 1 :: g.rows * g.columns]
+    run([*processes, *ends])
+    last = list(o.takes)[g.rows * g.columns - 1 :: g.rows * g.columns]
     assert last[-1] - last[-2] == g.cycles(slots), (g, slots)
 
 
@@ -110,8 +113,9 @@ def test_a_fork_takes_the_same_cycles(pauses, seed):
     runs = run_ports(unit, {"i": [0] * 90}, {"o_a": 90, "o_b": 90}, pauses=pauses, seed=seed)
     i, a, b = Channel(), Channel(), Channel()
     ends = [sink(a, 90, pauses, seed, 1), sink(b, 90, pauses, seed, 2)]
-    run([source(i, 90, pauses, seed), fork(i, [a, b], 90), *ends], [i, a, b])
-    assert (runs["i"].taken, runs["o_a"].given, runs["o_b"].given) == (i.takes, a.takes, b.takes)
+    run([source(i, 90, pauses, seed), fork(i, [a, b], 90), *ends])
+    measured = runs["i"].taken, runs["o_a"].given, runs["o_b"].given
+    assert measured == (list(i.takes), list(a.takes), list(b.takes))
 
 
 @pytest.mark.parametrize("pauses", PAUSES)
@@ -124,12 +128,12 @@ def test_an_addition_takes_the_same_cycles(pauses, seed):
     inputs = {"i_a": [[0]] * 90, "i_b": [[0]] * 90}
     runs = run_ports(unit, inputs, {"o": 90}, pauses=pauses, seed=seed)
     a, b, both, o = (Channel() for _ in range(4))
-    pipeline = Pipeline(both, o, Add.LATENCY, [(1, 1)] * 90)
+    pipeline = Pipeline(both, o, Add.LATENCY, [(90, 1, 1)])
     ends = [source(a, 90, pauses, seed, 0), source(b, 90, pauses, seed, 1)]
     ends.append(sink(o, 90, pauses, seed, 2))
-    run([*ends, join([a, b], both, 90), *pipeline.processes()], [a, b, both, o])
-    assert (runs["i_a"].taken, runs["i_b"].taken) == (a.takes, b.takes)
-    assert runs["o"].given == o.takes
+    run([*ends, join([a, b], both, 90), *pipeline.processes()])
+    assert (runs["i_a"].taken, runs["i_b"].taken) == (list(a.takes), list(b.takes))
+    assert runs["o"].given == list(o.takes)
 
 
 @pytest.mark.parametrize("pauses", PAUSES)
@@ -137,11 +141,13 @@ def test_a_maximum_pool_takes_the_same_cycles(pauses, seed):
     geometry = PatchGeometry.depthwise(height=5, width=7, channels=2, kernel=(2, 3))
     unit = MaxPool(geometry=geometry, activation=unsigned(8))
     steps = 2 * engine_steps(geometry)
-    results = sum(made for _, made in steps)
-    sent = {"i": [[0]] * len(steps)}
+    elements = sum(count for count, _, _ in steps)
+    results = sum(count * made for count, _, made in steps)
+    sent = {"i": [[0]] * elements}
     runs = run_ports(unit, sent, {"o": results}, pauses=pauses, seed=seed)
     i, o = Channel(), Channel()
     pipeline = Pipeline(i, o, MaxPool.LATENCY, steps)
-    ends = [source(i, len(steps), pauses, seed), sink(o, results, pauses, seed)]
-    run([*ends, *pipeline.processes()], [i, o])
-    assert (runs["o"].given, runs["i"].taken) == (o.takes, i.takes[: len(runs["i"].taken)])
+    ends = [source(i, elements, pauses, seed), sink(o, results, pauses, seed)]
+    run([*ends, *pipeline.processes()])
+    assert runs["o"].given == list(o.takes)
+    assert runs["i"].taken == list(i.takes)[: len(runs["i"].taken)]
