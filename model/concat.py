@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from .layers import Requantizing, Values, require, require_requant
 from .ranges import Bounds
-from .requant import Requant, requantize
+from .requant import MAX_MULTIPLIER, Requant, requantize
 
 __all__ = ["Concat", "concat", "joined"]
 
@@ -106,11 +106,16 @@ def joined(requants: Sequence[Requant]) -> Requant:
 
     requants : one multiplier, one offset, one rule and one clamp in each; any shifts
 
-    The greatest shift serves all: the numerators grow with it. Raises ValueError where one of them
+    The greatest shift serves all: the numerators grow with it. Raises ValueError where a multiplier
     leaves its range.
     """
     shift = max(requant.shift for requant in requants)
     grown = [1 << (shift - requant.shift) for requant in requants]
+    if max(r.multipliers[0] * g for r, g in zip(requants, grown, strict=True)) > MAX_MULTIPLIER:
+        raise ValueError(
+            f"the scales of its inputs are too far apart for multipliers of at most "
+            f"{MAX_MULTIPLIER} over one shift; requantize them to closer ones before"
+        )
     return replace(
         requants[0],
         multipliers=tuple(r.multipliers[0] * g for r, g in zip(requants, grown, strict=True)),

@@ -169,7 +169,10 @@ def test_joined_requantizations_must_fit_one_shift():
     ends = [Requant((m,), n, Rounding.HALF_UP, 0, 255) for m, n in ((3, 40), (5, 1))]
     with pytest.raises(ValueError) as error:
         joined(ends)
-    assert str(error.value) == f"multiplier must be 1 to {MAX_MULTIPLIER}, not {5 << 39}"
+    assert str(error.value) == (
+        f"the scales of its inputs are too far apart for multipliers of at most {MAX_MULTIPLIER} "
+        "over one shift; requantize them to closer ones before"
+    )
 
 
 X = Tensor("x", (2, 3, 2), UINT8, 1.0, 0)

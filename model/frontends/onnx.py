@@ -25,7 +25,6 @@ __all__ = ["read", "read_with_names"]
 
 WAYS_OUT = {  # of operators that users are likely to meet
     "BatchNormalization": "fold it into the convolution (onnxruntime.quantization.preprocess)",
-    "QLinearConcat": "join the branches by an Add",
     "Softmax": "cut it off, the greatest score stays the greatest",
     "Transpose": "export the model channels first, without it",
 }

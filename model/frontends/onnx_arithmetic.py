@@ -9,6 +9,7 @@ All in float32, told from the sources of MLAS and of the CPU provider (ONNX Runt
 * QLinearAveragePool: dequantizes each value, adds in floats, nearbyint(sum / n / Sy + Zy)
   (``contrib_ops/cpu/quantization/qlinear_pool.cc``).
 * QuantizeLinear of a DequantizeLinear: nearbyint((Sx * (q - Zx)) / Sy) + Zy.
+* QLinearConcat: the same, of each input.
 * QLinearAdd: see ``add_table``.
 """
 
@@ -25,7 +26,8 @@ from ..add import Add
 from ..addsearch import search_add, search_one
 from ..arith import Rounding
 from ..builder import Grid, Rescale
-from ..layers import Layer, Tensor
+from ..concat import joined
+from ..layers import Layer, Requantizing, Tensor
 from ..pool import AvgPool2d
 from ..ranges import Bounds
 from ..requant import Requant
@@ -36,6 +38,7 @@ __all__ = [
     "add_table",
     "added",
     "averaged",
+    "concatenated",
     "multiplied",
     "pooled",
     "requant_table",
@@ -129,6 +132,17 @@ def requantized(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Boun
     """Of a QuantizeLinear that follows a DequantizeLinear, equal on every input."""
     assert isinstance(layer, AvgPool2d)
     (x,) = inputs
+    return _table_of(layer, x, y)
+
+
+def concatenated(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
+    """Of a QLinearConcat, equal on every value of every input."""
+    return joined([_table_of(layer, x, y) for x in inputs])
+
+
+def _table_of(layer: Layer, x: Tensor, y: Tensor) -> Requant:
+    """The requantization of ``x`` to ``y`` that equals ``requant_table``, by the layer's clamp."""
+    assert isinstance(layer, Requantizing)
     clamp = (layer.requant.low, layer.requant.high)
     requant, differing = search_one(requant_table(x, y), x, y, clamp)
     if differing:

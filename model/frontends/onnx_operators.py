@@ -9,9 +9,10 @@ from functools import partial
 import numpy as np
 
 from ..builder import Grid
+from .onnx_concat import concat, qlinear_concat
 from .onnx_graph import Node
 from .onnx_reader import Reader
-from .onnx_shapes import MAX_AXES, SHAPES, extents_of
+from .onnx_shapes import SHAPES, extents, extents_of
 from .onnx_values import (
     Constant,
     Pending,
@@ -265,13 +266,6 @@ def _identity(reader: Reader, node: Node) -> None:
         raise node.refuse("it passes floats on", "remove it")
 
 
-def _extents(reader: Reader, node: Node) -> None:
-    extents = SHAPES[node.op](reader, node)
-    if len(extents) > MAX_AXES:  # a chain of Concat could double them without end
-        raise node.refuse(f"it gives {len(extents)} extents", "export it with a fixed shape")
-    reader.extents[node.outputs[0]] = extents
-
-
 OPERATORS: dict[str, Callable[[Reader, Node], None]] = {
     "QuantizeLinear": _quantize,
     "DequantizeLinear": _dequantize,
@@ -294,5 +288,7 @@ OPERATORS: dict[str, Callable[[Reader, Node], None]] = {
     "Flatten": partial(_same, layer=_flatten),
     "Reshape": partial(_same, layer=_reshape),
     "Identity": _identity,
-    **dict.fromkeys(SHAPES, _extents),
+    **dict.fromkeys(SHAPES, extents),
+    "Concat": concat,
+    "QLinearConcat": qlinear_concat,
 }

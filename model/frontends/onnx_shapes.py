@@ -12,7 +12,7 @@ from .onnx_graph import Node
 from .onnx_reader import Reader
 from .onnx_values import Quantized
 
-__all__ = ["MAX_AXES", "SHAPES", "extents_of"]
+__all__ = ["SHAPES", "extents", "extents_of"]
 
 MAX_AXES = 8  # of a tensor
 
@@ -63,3 +63,11 @@ SHAPES: dict[str, Callable[[Reader, Node], list[int]]] = {
     "Cast": _same,
     "Concat": _concat,
 }
+
+
+def extents(reader: Reader, node: Node) -> None:
+    """Read one of these operators. Raises NetworkError."""
+    found = SHAPES[node.op](reader, node)
+    if len(found) > MAX_AXES:  # a chain of Concat could double them without end
+        raise node.refuse(f"it gives {len(found)} extents", "export it with a fixed shape")
+    reader.extents[node.outputs[0]] = found
