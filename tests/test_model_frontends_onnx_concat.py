@@ -1,11 +1,15 @@
-"""Concat and QLinearConcat, equal to ONNX Runtime on every element."""
+"""Concat and QLinearConcat, equal to ONNX Runtime on every element, read and exported."""
 
 import numpy as np
 import pytest
 
 pytest.importorskip("onnxruntime")
 
+from inceptionnet import inception
+from netgen import random_concat, random_images
 from onnxgen import Model, differing, images, quantized
+from onnxrun import assert_equal
+from tercet.model.arith import Rounding
 from tercet.model.frontends.onnx import read
 from tercet.model.layers import NetworkError
 from test_model_frontends_onnx_operators import coded, grid
@@ -169,3 +173,18 @@ def test_what_cannot_be_concatenated_is_refused():
     assert refusal(apart).endswith(
         "its inputs are integers of several grids; use QLinearConcat, or dequantize them before it"
     )
+
+
+@pytest.mark.parametrize("case", range(20))
+def test_exported_concatenations_equal_the_golden_model(case, seed):
+    rng = np.random.default_rng([seed, case])
+    shape = (1, 1, 3) if case % 4 == 0 else None  # vectors in the file
+    net = random_concat(rng, shape=shape, rounding=list(Rounding)[case % 5])
+    assert_equal(net, random_images(rng, net.tensors[net.input], 6))
+
+
+@pytest.mark.parametrize("one_grid", [True, False])
+def test_an_exported_inception_equals_the_golden_model(one_grid, seed):
+    rng = np.random.default_rng(seed)
+    net = inception(rng, one_grid)
+    assert_equal(net, random_images(rng, net.tensors[net.input], 6))

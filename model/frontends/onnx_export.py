@@ -10,6 +10,7 @@ metadata). Tensors keep the network's names; they are NCHW integers, scores (N, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import onnx
 from onnx import helper
 
 from ..add import Add
+from ..concat import Concat
 from ..conv import Conv2d
 from ..layers import Argmax, Flatten, Relu, Tensor, require
 from ..linear import Linear
@@ -226,6 +228,30 @@ def _add(nodes: Nodes, layer: Add, explicit: bool) -> Facts:
     return {"form": "explicit"} | _requant_facts(layer.requant)
 
 
+def _concat(nodes: Nodes, layer: Concat, explicit: bool) -> Facts:
+    """Channels behind channels, then as after a convolution: a multiplier for each of them."""
+    network, axes = nodes.network, rank(nodes.network, layer.output)
+    tensors = [network.tensors[name] for name in layer.reads]
+    names = [f"x{index}" for index in range(len(tensors))]
+    parts = [nodes.read(x.name, axes, name) for x, name in zip(tensors, names, strict=True)]
+    if layer.copies(network):
+        to, y = element_type(nodes.y.dtype), nodes.y.dtype.numpy
+        for index, x in enumerate(tensors):
+            if x.dtype.numpy != y:
+                parts[index] = nodes.cast(parts[index], to, f"{names[index]}_cast")
+        nodes.node("Concat", parts, "y", axis=1)
+        return {"form": "explicit", "order": "as it is"}
+    for index, x in enumerate(tensors):
+        parts[index] = centered(nodes, parts[index], x.zero_point, names[index])
+    value = nodes.node("Concat", parts, "joined", axis=1)
+    counts, of_each = [x.shape[2] for x in tensors], map(layer.requant_of, range(len(tensors)))
+    spread = np.repeat([(r.multipliers[0], r.offsets[0]) for r in of_each], counts, axis=0).tolist()
+    multipliers, offsets = zip(*spread, strict=True)
+    term = Term(value, multipliers, max(_reach(network, x.name) for x in tensors))
+    requantize(nodes, [term], replace(layer.requant, offsets=offsets), nodes.y.zero_point, axes)
+    return {"form": "explicit"} | _requant_facts(layer.requant)
+
+
 def _flatten(nodes: Nodes, layer: Flatten, explicit: bool) -> Facts:
     """Raster order, channels last: that of the network, not of ONNX."""
     height, width, channels = nodes.network.tensors[layer.input].shape
@@ -253,6 +279,7 @@ WRITERS: dict[str, Callable[[Nodes, Any, bool], Facts]] = {
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
     "add": _add,
+    "concat": _concat,
     "relu": _relu,
     "flatten": _flatten,
     "argmax": _argmax,
