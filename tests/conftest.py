@@ -15,6 +15,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-images", action="store_true", help="also compare on all test images, for minutes"
     )
+    parser.addoption(
+        "--all-networks",
+        action="store_true",
+        help="also simulate the large networks and those of few bits, for an hour",
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> str:
