@@ -1,0 +1,151 @@
+"""The numbers of parts, from the code, under the names that docs/architecture.md gives them."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+from netgen import network_of
+from tercet.gen.assemble import Core
+from tercet.gen.concat_part import ConcatPart
+from tercet.gen.conv_part import ConvPart
+from tercet.gen.emit import to_rtlil
+from tercet.gen.other_parts import AddPart, MaxPoolPart
+from tercet.gen.plan import make_plan
+from tercet.hw.rescale import Rescale
+from tercet.model.add import Add
+from tercet.model.concat import Concat
+from tercet.model.dtypes import signed_width
+from tercet.model.pool import AvgPool2d, MaxPool2d
+
+
+def part_of(network, layer):
+    """A layer's part with one lane."""
+    if isinstance(layer, Add):
+        return AddPart.of(network, layer)
+    if isinstance(layer, Concat):
+        return ConcatPart.of(network, layer)
+    if isinstance(layer, MaxPool2d):
+        return MaxPoolPart.of(network, layer)
+    return ConvPart.of(network, layer, 1)
+
+
+def with_lanes(part, lanes):
+    return replace(part, geometry=replace(part.geometry, lanes=lanes))
+
+
+def alone(part):
+    """A one-layer network of a part's layer, planned for the cycles of the part's engine."""
+    network = network_of(part.x, [part.layer], [part.y])
+    return make_plan(network, part.busy_cycles)
+
+
+def map_facts(part):
+    (h, w, ic), (oh, ow, oc) = part.x.shape, part.y.shape
+    return {
+        **{"H": h, "W": w, "IC": ic, "OH": oh, "OW": ow, "OC": oc},
+        **{"x_bits": part.x.dtype.bits, "cycles": part.busy_cycles},
+    }
+
+
+def engine_facts(part):
+    g = part.geometry
+    return map_facts(part) | {
+        **{"KH": g.kernel[0], "KW": g.kernel[1], "G": g.groups, "P": g.lanes, "slots": g.slots},
+        **{"multiplies": part.multiplies, "partial_sum_bits": part.partial_sum_bits},
+        "acc_bits": part.accumulator_width,
+    }
+
+
+def memories(component):
+    """{name: storage} of a component's memories."""
+    return {storage.name: storage for storage in component.memories}
+
+
+def patch_facts(part):
+    held = memories(part.component())
+    weights, bias, sums = (held[f"engine.{name}"] for name in ("weights", "bias", "partial_sums"))
+    assert sums.bits == part.partial_sum_bits
+    return engine_facts(part) | {
+        "weight_bits": _width(part.conv.weights.centered) if weights.bits else 0,
+        "weight_rom_bits": weights.bits,
+        "bias_bits": _width(part.conv.bias) if bias.bits else 0,
+        "bias_rom_bits": bias.bits,
+    }
+
+
+def pool_facts(part):
+    facts = engine_facts(part)
+    if isinstance(part.layer, AvgPool2d):
+        (m,), n = part.layer.requant.multipliers, part.layer.requant.shift
+        facts |= {"M": m, "n": n, "Sx": part.x.scale, "Sy": part.y.scale}
+    return facts
+
+
+def geometry_facts(g, slots):
+    """Of a window reader before an engine of some slots."""
+    names = {
+        ("H", "W", "IC", "OH", "OW"): (g.height, g.width, g.channels, g.rows, g.columns),
+        ("KH", "KW", "SY", "SX", "DY", "DX"): (*g.kernel, *g.stride, *g.dilation),
+        ("top", "left", "bottom", "right"): g.padding,
+        ("OC", "G", "P", "slots"): (slots, 1, 1, slots),
+        ("beats", "capacity", "cycles"): (g.beats, g.capacity, g.cycles(slots)),
+    }
+    return {name: n for key, numbers in names.items() for name, n in zip(key, numbers, strict=True)}
+
+
+def window_facts(part):
+    g = part.geometry
+    buffer = memories(part.component())["windows.buffer"]
+    return geometry_facts(part.windows, g.slots) | {
+        **{"OC": g.out_channels, "G": g.groups, "P": g.lanes},
+        **{"x_bits": part.x.dtype.bits, "buffer_bits": buffer.bits},
+        "cycles": part.busy_cycles,
+    }
+
+
+def serializer_facts(part):
+    plan = alone(part)
+    (layer,) = plan.layers
+    facts = engine_facts(layer.part)
+    return facts | {"engine_cycles": facts["cycles"], "cycles": plan.cycles_per_image}
+
+
+def requantizer_facts(part):
+    component = part.component()
+    requantizer = component.elaborate(None).submodules.requantizer
+    product = re.search(r"width (\d+) .*\\s2_product$", to_rtlil(requantizer, "r"), re.MULTILINE)
+    requant = part.conv.requant
+    addends = Rescale(requant=requant, zero_point=part.y.zero_point).addends
+    scales = memories(component).get("requantizer.scales")
+    return map_facts(part) | {
+        **{"acc_bits": part.accumulator_width, "cycles": part.results},
+        **{"multipliers": len(set(requant.multipliers)), "addends": len(set(addends))},
+        "multiplier_bits": _width((0, *requant.multipliers)),
+        "addend_bits": _width((0, *addends)),
+        "product_bits": int(product[1]),
+        "scale_row_bits": scales.row_bits if scales else 0,
+        "scale_rom_bits": scales.bits if scales else 0,
+    }
+
+
+def queue_facts(plan, name):
+    link = next(link for link in plan.fifo_depths if plan.links.fifo_name(link) == name)
+    storage = {queue.name: queue for queue in Core(plan=plan).queues}[name]
+    depth, bits = plan.fifo_depths[link], storage.row_bits
+    return {"depth": depth, "bits": bits, "queue_bits": storage.bits + bits}
+
+
+def shell_facts(plan):
+    first, last = plan.layers[0].part, plan.layers[-1].part
+    frame = map_facts(first)
+    return frame | {
+        "frame_in_cycles": int(np.prod(first.x.shape)),
+        "argmax_cycles": last.results,
+        "classes": last.results,
+        "verdict_depth": plan.verdict_depth,
+    }
+
+
+def _width(values):
+    """Bits of each of some values, signed."""
+    return signed_width(int(np.min(values)), int(np.max(values)))
