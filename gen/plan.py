@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model.conv import Conv2d
-from ..model.layers import Argmax, Flatten, Layer, NetworkError
+from ..model.layers import Argmax, Layer, NetworkError
 from ..model.network import QNetwork
 from .concat_part import ConcatPart
 from .conv_part import ConvPart
+from .covered import layers_to_build
 from .links import Link, Links
 from .other_parts import AddPart, MaxPoolPart, ReluPart
 from .parts import Part
@@ -70,10 +71,9 @@ class Plan:
 
     @property
     def utilization(self) -> float:
-        """Multiplications over multiplier-cycles between images."""
-        return sum(layer.part.multiplies for layer in self.layers) / (
-            self.multipliers * self.cycles_per_image
-        )
+        """Multiplications over multiplier-cycles between images; 0 where nothing multiplies."""
+        multiplies = sum(layer.part.multiplies for layer in self.layers)
+        return multiplies / max(self.multipliers * self.cycles_per_image, 1)
 
 
 def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
@@ -85,7 +85,7 @@ def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
 
     Raises NetworkError where the hardware does not cover a layer.
     """
-    layers, argmax = _to_build(network)
+    layers, argmax = layers_to_build(network)
     goal = math.prod(network.tensors[network.input].shape) if cycles is None else cycles
     goal = _reachable(network, layers, goal)
     parts = [_fewest_lanes(network, layer, goal) for layer in layers]
@@ -103,51 +103,9 @@ def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
     )
 
 
-def _to_build(network: QNetwork) -> tuple[list[Layer], Argmax | None]:
-    """The layers to build, in order, and the closing argmax. Raises NetworkError for others."""
-    built: list[Layer] = []
-    for layer in network.layers:
-        if isinstance(layer, Argmax):
-            _require_last(network, layer)
-        elif not isinstance(layer, Flatten):  # an order, which the stream has already
-            built.append(layer)
-    _require_read(network)
-    _require_free_names(network)
-    if not built:
-        raise NetworkError(f"Network {network.name!r}: there must be a layer to build")
-    last = network.layers[-1]
-    return built, last if isinstance(last, Argmax) else None
-
-
 def _behind(part: Part, depths: Mapping[Link, int]) -> int:
     """The beats of all queues behind a layer."""
     return sum(depth for link, depth in depths.items() if link.source == part.name)
-
-
-def _require_last(network: QNetwork, layer: Argmax) -> None:
-    if layer is not network.layers[-1]:
-        raise NetworkError(
-            f"Layer {layer.name!r}: an argmax must be the last layer in hardware; move it there"
-        )
-
-
-def _require_read(network: QNetwork) -> None:
-    """Refuse a layer whose output nobody reads: its stream would stop the core."""
-    links = Links.of(network)
-    for source, readers in links.readers.items():
-        if not readers:
-            what = f"Layer {source!r}" if source else f"Network {network.name!r}: the input"
-            raise NetworkError(f"{what}: no layer reads its output; leave it out")
-
-
-def _require_free_names(network: QNetwork) -> None:
-    """Refuse layer names that the core's other parts have; see ``assemble.py``."""
-    names = {layer.name for layer in network.layers}
-    taken = {"frame_in", "frame_out", "verdicts", *Links.of(network).part_names}
-    for name in sorted(names & taken):
-        raise NetworkError(
-            f"Layer {name!r}: name must not be that of another part of the core; rename the layer"
-        )
 
 
 # By the kind of layer: (network, layer, lanes) -> its part.

@@ -1,0 +1,75 @@
+"""What the hardware covers: a network's layers to build, or why not, before anything is written."""
+
+from __future__ import annotations
+
+from ..hw.rescale import FLOAT32_REACH
+from ..model.arith import Rounding
+from ..model.layers import Argmax, Flatten, Layer, NetworkError, Requantizing, require
+from ..model.network import QNetwork
+from .links import Links
+
+__all__ = ["layers_to_build"]
+
+PORTS = ("clk", "rst", "frame_error")  # beside those of s_axis and m_axis
+PARTS = ("frame_in", "frame_out", "verdicts")
+
+
+def layers_to_build(network: QNetwork) -> tuple[list[Layer], Argmax | None]:
+    """The layers to build, in order, and the closing argmax.
+
+    Raises NetworkError where the hardware does not cover a layer, naming the layer, the rule, the
+    value and a way out.
+    """
+    built: list[Layer] = []
+    for layer in network.layers:
+        if isinstance(layer, Argmax):
+            _require_last(network, layer)
+        elif not isinstance(layer, Flatten):  # an order, which the stream has already
+            built.append(layer)
+        if isinstance(layer, Requantizing):
+            _require_halves(network, layer)
+    _require_read(network)
+    _require_free_names(network)
+    require(bool(built), f"Network {network.name!r}: there must be a layer to build")
+    last = network.layers[-1]
+    return built, last if isinstance(last, Argmax) else None
+
+
+def _require_last(network: QNetwork, layer: Argmax) -> None:
+    if layer is not network.layers[-1]:
+        raise NetworkError(
+            f"Layer {layer.name!r}: an argmax must be the last layer in hardware; move it there"
+        )
+
+
+def _require_halves(network: QNetwork, layer: Requantizing) -> None:
+    """Refuse float32 rounding where float32 has no halves: what the hardware corrects are ties."""
+    zero_point, requant = network.tensors[layer.output].zero_point, layer.requant
+    reach = max(abs(end - zero_point) for end in (requant.low, requant.high))
+    if requant.rounding is Rounding.FLOAT32 and reach >= FLOAT32_REACH:
+        raise NetworkError(
+            f"Layer {layer.name!r}: where float32 rounds, outputs must lie within "
+            f"{FLOAT32_REACH - 1} of the zero point in hardware, not {reach}; give the output "
+            "fewer bits, or another rounding rule"
+        )
+
+
+def _require_read(network: QNetwork) -> None:
+    """Refuse a layer whose output nobody reads: its stream would stop the core."""
+    links = Links.of(network)
+    for source, readers in links.readers.items():
+        if not readers:
+            what = f"Layer {source!r}" if source else f"Network {network.name!r}: the input"
+            raise NetworkError(f"{what}: no layer reads its output; leave it out")
+
+
+def _require_free_names(network: QNetwork) -> None:
+    """Refuse layer names that the core's ports and other parts have; see ``assemble.py``."""
+    names = {layer.name for layer in network.layers}
+    taken = {*PORTS, *PARTS, *Links.of(network).part_names}
+    for name in sorted(names):
+        if name in taken or name.startswith(("s_axis_", "m_axis_")):
+            raise NetworkError(
+                f"Layer {name!r}: name must not be that of another part of the core, or of a port; "
+                "rename the layer"
+            )
