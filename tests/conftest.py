@@ -18,7 +18,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-networks",
         action="store_true",
-        help="also simulate the large networks and those of few bits, for an hour",
+        help="also simulate the large networks and those of few bits, for an hour, and synthesize "
+        "each of the seven",
     )
 
 

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 from tercet.gen.build import write_core
-from tercet.gen.flow.synth import TARGETS, synthesize
+from tercet.gen.flow.synth import LUT_RAM, TARGETS, synthesize
 from tercet.gen.flow.yosys import FlowError, run_yosys
+from tercet.gen.manifest import misplaced
 from tercet.model import load
 
 # What lint -Wall says of Yosys's Verilog that is style and no fault.
@@ -36,6 +37,7 @@ def test_synthesizes_and_agrees_on_rom_bits(core, target):
     name, facts, verilog = core
     resources = synthesize(verilog, name, target)
     assert resources.rom_bits == facts["rom_bits"]
+    assert misplaced(facts, resources.in_blocks, lut_ram=target in LUT_RAM) == []
     assert resources.luts > 100
     assert resources.flip_flops > 100
     # every multiplier is a DSP block, and the requantizers' too (two where one is too narrow)

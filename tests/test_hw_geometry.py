@@ -31,5 +31,7 @@ def test_counts_patches_tails_slots_and_cycles():
     assert (g.rows, g.columns, g.tail_rows, g.tail_columns) == (3, 2, 0, 2)
     assert (g.slots, g.last_lanes, g.outputs, g.channels_per_group) == (2, 1, 4, 2)
     assert (g.weight_depth, g.partial_sums) == (3 * 3 * 4 * 2, 2 * 4)
+    flat = PatchGeometry(**GOOD | {"kernel": (1, 3)}, groups=2, lanes=2)
+    assert flat.partial_sums == flat.outputs == 4  # a patch ends before the next begins
     used = 3 * 2 * 9 * 4
     assert g.busy_cycles == 2 * used + (9 * 8 * 4 - used)

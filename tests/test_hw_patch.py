@@ -32,6 +32,8 @@ SHAPES = {
     "stride_5": ((10, 11, 2), (5, 5), 2, 1, 1),
     "lanes_do_not_divide": ((4, 4, 2), (2, 2), 5, 1, 2),
     "lanes_do_not_divide_many": ((4, 4, 2), (2, 2), 7, 1, 4),
+    "kernel_of_one_row": ((3, 7, 4), (1, 3), 6, 2, 2),
+    "kernel_of_one_row_one_sum": ((2, 6, 1), (1, 2), 3, 1, 3),
     "pointwise": ((3, 3, 4), (1, 1), 6, 1, 1),
     "pointwise_one_output": ((3, 3, 4), (1, 1), 1, 1, 1),
     "depthwise": ((6, 7, 3), (3, 3), 3, 3, 1),

@@ -1,0 +1,109 @@
+"""Where memories go, and that what they give for a row that is being written is never used."""
+
+import numpy as np
+import pytest
+import test_hw_patch as patches
+import test_hw_window as windows
+from amaranth import signed, unsigned
+from amaranth.lib import data, memory
+from hwsim import run_streams
+from netgen import random_images
+from tercet.hw import stream, sums, window
+from tercet.hw.requant import Requantizer
+from tercet.hw.rom import Rom
+from tercet.hw.storage import Kind, ram_storage, rom_storage
+from tercet.model.arith import Rounding
+from tercet.model.requant import Requant
+from windowgen import WINDOWS, window_geometry
+
+BLOCK, LUT = Kind.BLOCK, Kind.LUT
+
+
+@pytest.mark.parametrize(
+    ("rows", "row_bits", "kind"),
+    [(64, 1000, LUT), (65, 1000, BLOCK), (65, 32, BLOCK), (2048, 1, LUT), (2049, 1, BLOCK)],
+)
+def test_a_rom_is_in_blocks_where_it_is_deep_and_large(rows, row_bits, kind):
+    storage = rom_storage(rows, row_bits)
+    assert (storage.kind, storage.bits, storage.writable) == (kind, rows * row_bits, False)
+
+
+@pytest.mark.parametrize(
+    ("rows", "row_bits", "kind"),
+    [
+        *((1, 5000, Kind.REGISTER), (2, 1, LUT), (32, 1000, LUT), (33, 1000, BLOCK)),
+        *((128, 8, LUT), (129, 8, BLOCK)),
+    ],
+)
+def test_a_ram_is_in_blocks_where_it_is_deep_and_large(rows, row_bits, kind):
+    storage = ram_storage(rows, row_bits)
+    assert (storage.kind, storage.bits, storage.writable) == (kind, rows * row_bits, True)
+
+
+def test_a_constant_holds_nothing():
+    rom = Rom(rows=[[3]] * 5000, layout=data.ArrayLayout(signed(8), 1))
+    assert (rom.storage.kind, rom.storage.rows, rom.storage.bits) == (Kind.CONSTANT, 5000, 0)
+
+
+def requantizer(multipliers, offsets):
+    return Requantizer(
+        requant=Requant(multipliers, 20, Rounding.HALF_UP, 0, 255, offsets=offsets),
+        zero_point=0,
+        channels=100,
+        accumulator_width=18,
+        activation=unsigned(8),
+    )
+
+
+def test_multipliers_and_offsets_share_one_rom():
+    many, offsets = tuple(range(1000, 1100)), tuple(range(0, 100 << 14, 1 << 14))
+    (both,) = requantizer(many, offsets).memories
+    assert (both.name, both.rows, both.row_bits, both.kind) == ("scales", 100, 12 + 23, BLOCK)
+    (alone,) = requantizer(many, (5,)).memories
+    assert (alone.row_bits, alone.kind) == (12, LUT)
+    (alone,) = requantizer((7,) * 100, offsets).memories
+    assert alone.row_bits == 23
+    assert requantizer((7,) * 100, (5,) * 100).memories == ()
+
+
+class WriteFirst(memory.Memory):
+    """A memory that gives the new row where one is read and written at once, not the old one."""
+
+    def write_port(self, **options):
+        self._writer = super().write_port(**options)
+        return self._writer
+
+    def read_port(self, **options):
+        return super().read_port(transparent_for=(self._writer,), **options)
+
+
+@pytest.fixture
+def write_first(monkeypatch):
+    def ram(*, shape, storage):
+        return WriteFirst(shape=shape, depth=storage.rows, init=[])
+
+    for module in (sums, window, stream):
+        monkeypatch.setattr(module, "ram", ram)
+
+
+@pytest.mark.parametrize(
+    "name", ["stride_3", "groups_between_slots", "kernel_of_one_row", "tail_both"]
+)
+def test_sums_are_not_read_while_they_are_written(write_first, name, seed):
+    rng = np.random.default_rng(seed)
+    engine, conv, x = patches.build(rng, *patches.SHAPES[name])
+    patches.check(engine, conv, x, random_images(rng, x, 3), "both", seed)
+
+
+@pytest.mark.parametrize("pauses", ["none", "both"])
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_are_not_read_while_they_are_written(write_first, name, pauses, seed):
+    windows.check(window_geometry(*WINDOWS[name]), seed, pauses=pauses)
+
+
+@pytest.mark.parametrize("depth", [3, 4, 7])
+def test_queues_are_not_read_while_they_are_written(write_first, depth, seed):
+    values = np.random.default_rng(seed).integers(0, 256, 100).tolist()
+    for pauses in ("none", "input", "output", "both"):
+        fifo = stream.StreamFifo(shape=unsigned(8), depth=depth)
+        assert run_streams(fifo, values, 100, pauses=pauses, seed=seed).outputs == values
