@@ -7,9 +7,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from archfacts import engine_facts
 from inceptionnet import inception
-from netgen import random_network
-from pages import code, sections, tables
+from netgen import network_of, random_conv, random_network, random_tensor
+from pages import code, evaluated, formulas, sections, tables
 from tercet.gen.assemble import Core
 from tercet.gen.emit import to_verilog
 from tercet.gen.plan import make_plan
@@ -28,6 +29,24 @@ def test_latencies_are_the_components_own():
         )
         kind = getattr(module, code(component)[0])
         assert int(latency) == getattr(kind, "LATENCY", 0), component
+
+
+@pytest.mark.parametrize("goal", [10_000, 30, 1])  # one lane, some, all
+@pytest.mark.parametrize(
+    "window", [{"kernel": (2, 2)}, {"kernel": (3, 3), "padding": (1, 1, 0, 0)}]
+)
+def test_the_latencies_of_a_layer_add_up(window, goal, seed):
+    rng = np.random.default_rng(seed)
+    x = random_tensor(rng, "image", (2, 2, 3))
+    conv, y = random_conv(rng, x, groups=1, out_channels=5, **window)
+    plan = make_plan(network_of(x, [conv], [y]), goal)
+    rule = "window_latency" if "padding" in window else "patch_latency"
+    facts = engine_facts(plan.layers[0].part)
+    latency = evaluated(dict(formulas(SECTIONS["Streams"]))[rule], facts)
+    last = 2 * 2 * 3 - 1  # when the last element comes up, cycles after the first is taken
+    if rule == "patch_latency":
+        last = last * facts["slots"] - (facts["slots"] - 1)
+    assert plan.latency_cycles == last + latency + (5 - 1)
 
 
 def test_every_drawing_is_shown():
