@@ -22,7 +22,7 @@ from .pool import AvgPool2d, MaxPool2d
 from .requant import Requant
 from .weights import Weights, with_axes
 
-__all__ = ["object_text", "read_layer", "write_layer"]
+__all__ = ["KINDS", "object_text", "read_layer", "write_layer"]
 
 T = TypeVar("T")
 

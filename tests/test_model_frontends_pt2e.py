@@ -11,6 +11,7 @@ from tercet.model.conv import Conv2d
 from tercet.model.data import MissingError, fit_to, mnist, training_digits
 from tercet.model.dtypes import IntType
 from tercet.model.float.nets import input_shape_of, load
+from tercet.model.layers import Requantizing
 from tercet.model.netfile import dumps
 from tercet.model.pool import AvgPool2d
 
@@ -38,7 +39,6 @@ pytestmark = [
 ]
 
 UINT8 = IntType(8, signed=False)
-SUMS = Conv2d | AvgPool2d | Add
 
 
 class Convolutions(nn.Module):
@@ -145,7 +145,7 @@ def check(program, images, **options):
         assert len(np.unique(values)) > 5, f"{name} is dull"
         assert np.array_equal(values, ours[name]), name
     for layer in net.layers:
-        if isinstance(layer, SUMS):
+        if isinstance(layer, Requantizing):
             assert layer.requant.reference == "half_even", layer.name
     return net
 

@@ -165,8 +165,12 @@ FUNCTIONS = {
     ),
     "concatenation": (
         lambda net, x: on_grid(torch.cat([y := on_grid(x), y])),
-        "Layer 'cat': the operator aten.cat.default is not supported; replace it by convolutions, "
-        "linear layers, pools, additions and ReLUs",
+        "Layer 'cat': cat along dimension 0 is not supported; concatenate channels, dim=1",
+    ),
+    "concatenation_of_flattened_maps": (
+        lambda net, x: on_grid(torch.cat([(y := on_grid(x)).flatten(1), y.flatten(1)], 1)),
+        "Layer 'cat': its inputs were flattened from maps; concatenate them before they are "
+        "flattened",
     ),
     "batch_norm": (
         lambda net, x: on_grid(net.norm(on_grid(x))),

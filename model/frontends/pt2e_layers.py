@@ -197,6 +197,13 @@ class Layers:
         """A layer that rounds a sum."""
         inputs = [x for name in node.inputs if isinstance(x := self.values[name], Tensor)]
         x = inputs[0]
+        if isinstance(node, g.Concat):
+            if any(self.orders.get(tensor.name, (1, 1))[:2] != (1, 1) for tensor in inputs):
+                raise NetworkError(
+                    f"Layer {node.name!r}: its inputs were flattened from maps; concatenate them "
+                    "before they are flattened"
+                )
+            return self.builder.concat(node.name, inputs, grid, exactly(), clamp=clamp)
         if isinstance(node, g.Add):
             orders = [self.orders.get(tensor.name) for tensor in inputs]
             if orders[0] != orders[1]:

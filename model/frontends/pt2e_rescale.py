@@ -20,10 +20,9 @@ from ..addsearch import search_add
 from ..arith import Rounding, clamp
 from ..builder import Rescale
 from ..conv import Conv2d
-from ..layers import Layer, Tensor
+from ..layers import Layer, Requantizing, Tensor
 from ..narrow import NoMultiplierError, Target, check, closest, narrow
 from ..narrow_offset import narrow_with_offset
-from ..pool import AvgPool2d
 from ..ranges import Bounds
 from ..reference import exact
 from ..requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, fixed_point
@@ -48,7 +47,7 @@ def exactly(rests: Sequence[Fraction] = ()) -> Rescale:
     """
 
     def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
-        assert isinstance(layer, Conv2d | AvgPool2d | Add)
+        assert isinstance(layer, Requantizing)
         ends = layer.requant.low, layer.requant.high
         if isinstance(layer, Add):
             return _of_pairs(inputs, y, ends)

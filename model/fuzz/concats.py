@@ -1,4 +1,4 @@
-"""Random concatenations of what convolutions of one image write."""
+"""Random concatenations: of a draft's tensors, and of what convolutions of one image write."""
 
 from __future__ import annotations
 
@@ -14,11 +14,29 @@ from ..layers import Layer, Tensor
 from ..network import QNetwork
 from ..requant import Requant
 from .convs import network_of, random_conv
+from .draft import Draft
 from .draws import INT8, UINT8, Rng, drawn, random_requant, random_tensor
 
-__all__ = ["random_concat", "random_concat_requant"]
+__all__ = ["concat", "random_concat", "random_concat_requant"]
 
 TYPES = (UINT8, INT8, IntType(4, signed=True), IntType(11, signed=False))
+
+
+def concat(draft: Draft, inputs: Sequence[Tensor]) -> Tensor:
+    """The channels of tensors of one height and width; often on their grid where it is one."""
+    first, *others = inputs
+    name = draft.name("concat")
+    shape = (*first.shape[:2], sum(x.shape[2] for x in inputs))
+    one_grid = len({(x.dtype, x.scale, x.zero_point) for x in inputs}) == 1
+    y = (
+        draft.like(first, name, shape)
+        if one_grid and draft.chance(0.7)
+        else draft.grid(name, shape)
+    )
+    requant = random_concat_requant(draft.rng, inputs, y, rounding=draft.rule())
+    names = tuple(x.name for x in others)
+    layer = Concat(name=name, input=first.name, output=y.name, others=names, requant=requant)
+    return draft.append(layer, y)
 
 
 def random_concat(

@@ -1,4 +1,4 @@
-"""Random networks over all operators: chains with residual forks, seeded."""
+"""Random networks over all operators: chains with forks that meet again, seeded."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from ..layers import Tensor
 from ..network import QNetwork
 from . import operators as op
+from .concats import concat
 from .draft import Draft
 
 __all__ = ["network_of_seed"]
@@ -47,6 +48,21 @@ def _residual(draft: Draft, x: Tensor) -> Tensor:
     return op.add(draft, *both)
 
 
+def _branches(draft: Draft, x: Tensor) -> Tensor:
+    """A fork of two or three ways, each of layers that keep the shape, or none; their channels
+    side by side."""
+    count = int(draft.rng.integers(2, 4))
+    if count * x.shape[2] > op.MOST_CHANNELS:
+        return _residual(draft, x)
+    ways = []
+    for _ in range(count):
+        y = x
+        for _ in range(int(draft.rng.integers(0, 3))):
+            y = _one_of(draft, KEEPING)(draft, y)
+        ways.append(y)
+    return concat(draft, ways)
+
+
 def _one_of(draft: Draft, choices: dict[Operator, int]) -> Operator:
     """An operator by weight."""
     weights = np.array(list(choices.values()))
@@ -64,6 +80,7 @@ STEPS: dict[Operator, int] = {
     op.linear: 1,
     op.whole_map: 1,
     _residual: 3,
+    _branches: 2,
 }
 KEEPING: dict[Operator, int] = {
     op.same_convolution: 4,
