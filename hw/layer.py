@@ -58,6 +58,7 @@ class ConvLayer(wiring.Component):
         self._requantizer = Requantizer(
             channels=engine["geometry"].out_channels,
             accumulator_width=engine["accumulator_width"],
+            beside=self._engine.memories[0],
             **requantizer,
         )
 

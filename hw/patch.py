@@ -170,4 +170,5 @@ class PatchEngine(wiring.Component):
         width = signed_width(int(self._bias.min()), int(self._bias.max()))
         if not self._bias.any():
             rows = rows[:1]  # no bias: one constant row, no memory
-        return Rom(rows=rows.tolist(), layout=data.ArrayLayout(signed(width), g.lanes))
+        layout = data.ArrayLayout(signed(width), g.lanes)
+        return Rom(rows=rows.tolist(), layout=layout, beside=self._weight_rom.storage)

@@ -29,6 +29,7 @@ class Requantizer(wiring.Component):
     channels : OC; accumulators arrive channels last, so the channel is counted, modulo OC
     accumulator_width : bits of acc, signed
     activation : shape of y
+    beside : the ROM of the layer's weights, see :class:`Rom`
 
     Members
     -------
@@ -51,6 +52,7 @@ class Requantizer(wiring.Component):
         channels: int,
         accumulator_width: int,
         activation: Shape,
+        beside: Storage | None = None,
     ):
         for what, values in (
             ("Multipliers", requant.multipliers),
@@ -66,7 +68,7 @@ class Requantizer(wiring.Component):
                 ("addend", self._rescale.addends),
             )
         }
-        self._rom = self._make_rom()
+        self._rom = self._make_rom(beside)
         super().__init__(
             {
                 "i": In(stream.Signature(data.ArrayLayout(signed(accumulator_width), 1))),
@@ -79,14 +81,14 @@ class Requantizer(wiring.Component):
         """The ROM of what differs between channels; none where nothing does."""
         return (self._rom.storage.within("scales"),) if self._rom else ()
 
-    def _make_rom(self) -> Rom | None:
+    def _make_rom(self, beside: Storage | None) -> Rom | None:
         """A row for each channel, with what differs."""
         varying = {name: values for name, values in self._scales.items() if len(values) > 1}
         if not varying:
             return None
         fields = {name: _shape(values) for name, values in varying.items()}
         rows = list(zip(*varying.values(), strict=True))
-        return Rom(rows=rows, layout=data.StructLayout(fields))
+        return Rom(rows=rows, layout=data.StructLayout(fields), beside=beside)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -20,6 +20,7 @@ class Rom(wiring.Component):
     ----------
     rows : tuples of as many values as the layout has fields; row 0 at address 0
     layout : of a row: an array or a structure of signed fields
+    beside : another ROM of the layer, which goes before this one where one block would hold both
 
     Members
     -------
@@ -31,7 +32,14 @@ class Rom(wiring.Component):
     (``storage.py``). Raises ValueError where a value does not fit.
     """
 
-    def __init__(self, *, rows: Sequence[Sequence[int]], layout: data.Layout):
+    def __init__(
+        self,
+        *,
+        rows: Sequence[Sequence[int]],
+        layout: data.Layout,
+        beside: Storage | None = None,
+    ):
+        self._beside = beside
         self._rows = tuple(tuple(int(value) for value in row) for row in rows)
         self._layout = layout
         widths = [Shape.cast(field.shape).width for _, field in layout]
@@ -50,7 +58,12 @@ class Rom(wiring.Component):
     @property
     def storage(self) -> Storage:
         """Its rows, bits and kind."""
-        return rom_storage(len(self._rows), self._layout.size, varies=len(set(self._rows)) > 1)
+        return rom_storage(
+            len(self._rows),
+            self._layout.size,
+            varies=len(set(self._rows)) > 1,
+            beside=self._beside,
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

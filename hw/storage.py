@@ -12,6 +12,9 @@ Bits: 2048 are 128 LUT4, or 32 LUT6. Up to there a block never pays: there are 1
 block on iCE40 UP5K, 402 on ECP5-85, 208 LUT6 for each RAMB18 on xc7a35t. Yosys counts a block of
 ECP5 as the same 128 LUT4 (``memory_libmap``).
 
+Two ROMs of a layer never take two blocks where one with two ports, 1024 rows of 18 bits, would hold
+both: the bias or the scales then go into LUTs, beside the weights.
+
 A LUT holds about half as much of a RAM as of a ROM, so both limits are halved: ECP5's 16 rows of
 four bits take six LUT4 with their write port, 7-series' 32 of six bits four LUT6. iCE40 has no LUT
 RAM at all; there a RAM in LUTs is flip-flops, or a block, as Yosys thinks cheaper.
@@ -35,6 +38,7 @@ __all__ = ["Kind", "Storage", "ram", "ram_storage", "rom_storage"]
 
 ROM_ROWS, ROM_BITS = 64, 2048  # the most in LUTs
 RAM_ROWS, RAM_BITS = 32, 1024
+SHARED_ROWS, SHARED_ROW_BITS = 1024, 18  # of a block of 18 kbit whose two ports both read
 
 
 class Kind(StrEnum):
@@ -83,9 +87,17 @@ class Storage:
         return replace(self, name=f"{submodule}.{self.name}" if self.name else submodule)
 
 
-def rom_storage(rows: int, row_bits: int, *, varies: bool = True) -> Storage:
-    """Where a ROM goes; rows that are all equal (not ``varies``) are a constant."""
+def rom_storage(
+    rows: int, row_bits: int, *, varies: bool = True, beside: Storage | None = None
+) -> Storage:
+    """Where a ROM goes; rows that are all equal (not ``varies``) are a constant.
+
+    beside : a ROM of the same layer, which goes before it
+    """
     block = rows > ROM_ROWS and rows * row_bits > ROM_BITS
+    if block and beside and beside.kind is Kind.BLOCK:
+        fits = rows + beside.rows <= SHARED_ROWS
+        block = not fits or max(row_bits, beside.row_bits) > SHARED_ROW_BITS
     kind = (Kind.BLOCK if block else Kind.LUT) if varies else Kind.CONSTANT
     return Storage("", False, rows, row_bits, kind)
 

@@ -9,6 +9,8 @@ from amaranth.lib import data, memory
 from hwsim import run_streams
 from netgen import random_images
 from tercet.hw import stream, sums, window
+from tercet.hw.geometry import PatchGeometry
+from tercet.hw.layer import ConvLayer
 from tercet.hw.requant import Requantizer
 from tercet.hw.rom import Rom
 from tercet.hw.storage import Kind, ram_storage, rom_storage
@@ -38,6 +40,37 @@ def test_a_rom_is_in_blocks_where_it_is_deep_and_large(rows, row_bits, kind):
 def test_a_ram_is_in_blocks_where_it_is_deep_and_large(rows, row_bits, kind):
     storage = ram_storage(rows, row_bits)
     assert (storage.kind, storage.bits, storage.writable) == (kind, rows * row_bits, True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "row_bits", "beside", "kind"),
+    [
+        *((200, 12, (400, 8), LUT), (200, 12, (824, 18), LUT), (200, 12, (825, 18), BLOCK)),
+        *((200, 18, (400, 8), LUT), (200, 19, (400, 8), BLOCK), (200, 12, (400, 19), BLOCK)),
+        (200, 12, (64, 18), BLOCK),  # the other is in LUTs
+    ],
+)
+def test_two_roms_take_no_two_blocks_where_one_would_do(rows, row_bits, beside, kind):
+    assert rom_storage(rows, row_bits).kind is BLOCK
+    assert rom_storage(rows, row_bits, beside=rom_storage(*beside)).kind is kind
+
+
+def test_bias_and_scales_make_way_for_the_weights(seed):
+    rng = np.random.default_rng(seed)
+    geometry = PatchGeometry(height=1, width=1, in_channels=2, kernel=(1, 1), out_channels=200)
+    engine = {
+        "geometry": geometry,
+        "activation": unsigned(8),
+        "zero_point": 0,
+        "weights": rng.integers(-128, 128, (200, 1, 1, 2)),
+        "bias": rng.integers(-2048, 2048, 200),
+        "accumulator_width": 18,
+    }
+    requant = Requant(tuple(range(40000, 40200)), 24, Rounding.HALF_UP, 0, 255)
+    requantizer = {"requant": requant, "zero_point": 0, "activation": unsigned(8)}
+    layer = ConvLayer(engine=engine, requantizer=requantizer)
+    kinds = {storage.name: storage.kind for storage in layer.memories if not storage.writable}
+    assert kinds == {"engine.weights": BLOCK, "engine.bias": LUT, "requantizer.scales": LUT}
 
 
 def test_a_constant_holds_nothing():
