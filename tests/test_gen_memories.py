@@ -1,5 +1,7 @@
 """Memories in synthesis: each goes where the manifest says."""
 
+import re
+
 import numpy as np
 import pytest
 from tercet.gen.assemble import Core
@@ -97,6 +99,31 @@ def test_the_manifest_states_every_memory(seed):
         for memory in layer["roms"] + layer["memories"]:
             assert memory["bits"] in (0, memory["rows"] * memory["row_bits"])
             assert (memory["bits"] == 0) == (memory["kind"] == "constant")
+
+
+ROM_BLOCK = {'rom_style = "block"'}
+ROM_LUT = {'rom_block = "logic"', 'rom_style = "distributed"'}
+RAM_BLOCK = {"no_rw_check = 32'd1", 'ram_style = "block"'}
+RAM_LUT = {"no_rw_check = 32'd1", 'ram_block = "auto"', 'ram_style = "distributed"'}
+
+
+def test_the_verilog_tells_synthesis_at_each_array(tmp_path, seed):
+    write_core(lenet_like(seed), tmp_path)
+    verilog = (tmp_path / "rtl" / "small.v").read_text()
+    arrays = {}
+    for module in re.finditer(r"^module (\w+)\(.*?^endmodule", verilog, re.DOTALL | re.MULTILINE):
+        array = r"((?: *\(\* .* \*\)\n)*) *reg \[\d+:0\] \w+ \[\d+:0\];"
+        for found in re.finditer(array, module[0]):
+            arrays[module[1]] = set(re.findall(r"\(\* (.*) \*\)", found[1]))
+    assert arrays["small__patch__engine__weights"] == ROM_BLOCK
+    assert arrays["small__patch__requantizer__scales"] == ROM_BLOCK
+    assert arrays["small__window__engine__weights"] == ROM_LUT
+    assert arrays["small__window__windows"] == RAM_BLOCK
+    assert arrays["small__patch__engine__partial_sums"] == RAM_BLOCK
+    assert arrays["small__half__pool__maxima"] == RAM_LUT
+    assert arrays["small__verdicts"] == RAM_LUT
+    allowed = (ROM_BLOCK, ROM_LUT, RAM_BLOCK, RAM_LUT)
+    assert all(attributes in allowed for attributes in arrays.values())
 
 
 def test_says_what_is_elsewhere(seed):
