@@ -62,6 +62,7 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
     """Everything a user of the core asks; cycles are exact, bits those of the ROMs.
 
     cycles_per_image : between images, when neither side pauses
+    first_cycles : the same between the first images, one by one, until it is cycles_per_image
     latency_cycles : from the first value taken to the last result sent, in an idle core
     layers : each with its ROMs and its other memories; names are paths in the hierarchy below it
     queues : the FIFOs between the layers
@@ -70,6 +71,7 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
     return {
         "network": plan.network.name,
         "cycles_per_image": plan.cycles_per_image,
+        "first_cycles": list(plan.first_cycles),
         "latency_cycles": plan.latency_cycles,
         "multipliers": plan.multipliers,
         "rom_bits": sum(layer["rom_bits"] for layer in layers),

@@ -62,6 +62,7 @@ class Plan:
     argmax: Argmax | None
     verdict_depth: int
     cycles_per_image: int
+    first_cycles: tuple[int, ...]
     latency_cycles: int
 
     @property
@@ -99,6 +100,7 @@ def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
         argmax=argmax,
         verdict_depth=times.verdict_depth,
         cycles_per_image=times.cycles_per_image,
+        first_cycles=times.first_cycles,
         latency_cycles=times.latency_cycles,
     )
 

@@ -25,12 +25,14 @@ class Schedule:
     """Cycles of a core that is fed and drained without pauses.
 
     cycles_per_image : between the last results of consecutive images, once settled
+    first_cycles : the same between the first images, one by one, until it is settled
     latency_cycles : from the first value taken to the last result sent, of the first image
     fifo_depths : beats of the queue in each link, 0 for none
     verdict_depth : entries of the queue of verdicts, one for each image in the core
     """
 
     cycles_per_image: int
+    first_cycles: tuple[int, ...]
     latency_cycles: int
     fifo_depths: Mapping[Link, int]
     verdict_depth: int
@@ -165,8 +167,17 @@ def schedule(parts: Sequence[Part], links: Links, argmax: bool) -> Schedule:
         core = _Core(parts, links, argmax, depths, verdict_depth, images=images)
         later = core.periods[len(core.periods) // 2 :]
         if len(set(later)) == 1 or images > MOST_IMAGES:
-            return Schedule(max(later), core.latency, depths, verdict_depth)
+            first = _before(core.periods, max(later))
+            return Schedule(max(later), first, core.latency, depths, verdict_depth)
         images *= 2
+
+
+def _before(periods: Sequence[int], settled: int) -> tuple[int, ...]:
+    """The periods without those at the end that are ``settled``."""
+    count = len(periods)
+    while count and periods[count - 1] == settled:
+        count -= 1
+    return tuple(periods[:count])
 
 
 def _depths(runs: Sequence[_Core], last: Part) -> dict[Link, int]:

@@ -5,6 +5,7 @@ Runs inside the simulator; ``job.py`` is the host's side.
 
 from __future__ import annotations
 
+from itertools import chain, pairwise, repeat
 from typing import Any
 
 import cocotb
@@ -30,14 +31,21 @@ async def frames(dut: Any, pauses: str) -> None:
 
 
 def check_timing(bench: Bench) -> None:
-    """Hold the measured timing against the manifest's. Raises AssertionError."""
-    stated = {
-        "cycles_per_image": bench.vectors.cycles_per_image,
-        "latency_cycles": bench.vectors.latency_cycles,
-    }
-    for name, cycles in bench.measured().items():
-        if cycles is not None and cycles != stated[name]:
-            raise AssertionError(f"Measured {name} {cycles}, the manifest says {stated[name]}")
+    """Hold the measured timing against the manifest's, image by image. Raises AssertionError."""
+    vectors, latency = bench.vectors, bench.measured()["latency_cycles"]
+    if latency is not None and latency != vectors.latency_cycles:
+        raise AssertionError(
+            f"Measured latency_cycles {latency}, the manifest says {vectors.latency_cycles}"
+        )
+    stated = chain(vectors.first_cycles, repeat(vectors.cycles_per_image))
+    for image, ((before, after), cycles) in enumerate(
+        zip(pairwise(bench.watch.last_beats), stated, strict=False)
+    ):
+        if after - before != cycles:
+            raise AssertionError(
+                f"Measured {after - before} cycles from image {image} to image {image + 1}, "
+                f"the manifest says {cycles}"
+            )
 
 
 @cocotb.test()

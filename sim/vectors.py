@@ -61,7 +61,7 @@ class Vectors:
     Parameters
     ----------
     seed : of everything random in the run
-    cycles_per_image, latency_cycles : as the manifest states them
+    cycles_per_image, first_cycles, latency_cycles : as the manifest states them
     input, output : the tensors at s_axis and at m_axis
     classes : the tensor at m_axis_tuser, where the network closes with an argmax
     streams : the monitored inner streams
@@ -72,6 +72,7 @@ class Vectors:
 
     seed: int
     cycles_per_image: int
+    first_cycles: tuple[int, ...]
     latency_cycles: int
     input: Port
     output: Port
@@ -113,6 +114,7 @@ def write_vectors(
     settings = {
         "seed": seed,
         "cycles_per_image": manifest["cycles_per_image"],
+        "first_cycles": manifest["first_cycles"],
         "latency_cycles": manifest["latency_cycles"],
         "input": asdict(_port(network.tensors[network.input])),
         "output": asdict(_port(network.tensors[network.output])),
@@ -145,6 +147,7 @@ def read_vectors(path: Path) -> Vectors:
     return Vectors(
         seed=settings["seed"],
         cycles_per_image=settings["cycles_per_image"],
+        first_cycles=tuple(settings["first_cycles"]),
         latency_cycles=settings["latency_cycles"],
         input=_read_port(settings["input"]),
         output=_read_port(settings["output"]),

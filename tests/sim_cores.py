@@ -22,6 +22,7 @@ UINT8, INT6, UINT2 = IntType(8, signed=False), IntType(6, signed=True), IntType(
 TINY_MANIFEST: dict[str, Any] = {
     "network": "tiny",
     "cycles_per_image": 25,
+    "first_cycles": [],
     "latency_cycles": 27,
     "streams": [
         {

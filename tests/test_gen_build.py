@@ -70,7 +70,14 @@ def test_manifest_has_the_promised_keys(network, core):
     facts, folder, _ = core
     assert facts == json.loads((folder / "manifest.json").read_text())
     assert set(facts) == {
-        *("network", "cycles_per_image", "latency_cycles", "multipliers", "rom_bits"),
+        *(
+            "network",
+            "cycles_per_image",
+            "first_cycles",
+            "latency_cycles",
+            "multipliers",
+            "rom_bits",
+        ),
         *("accumulator_bits", "layers", "queues", "ports", "streams", "plan", "tools"),
     }
     assert facts["rom_bits"] == sum(layer["rom_bits"] for layer in facts["layers"])

@@ -227,12 +227,25 @@ def test_catches_what_a_reset_forgets(bug, tmp_path, seed):
 @needs_icarus
 @pytest.mark.icarus
 @pytest.mark.parametrize(
-    ("key", "value", "measured"), [("cycles_per_image", 24, 25), ("latency_cycles", 28, 27)]
+    ("key", "value", "complaint"),
+    [
+        (
+            "cycles_per_image",
+            24,
+            "Measured 25 cycles from image 0 to image 1, the manifest says 24",
+        ),
+        (
+            "first_cycles",
+            [25, 26],
+            "Measured 25 cycles from image 1 to image 2, the manifest says 26",
+        ),
+        ("latency_cycles", 28, "Measured latency_cycles 27, the manifest says 28"),
+    ],
 )
-def test_catches_a_manifest_that_is_off_by_a_cycle(key, value, measured, tmp_path, seed):
+def test_catches_a_manifest_that_is_off_by_a_cycle(key, value, complaint, tmp_path, seed):
     test = "frames/pauses=none"
     outcome = run_tiny(TINY_VERILOG, tmp_path, seed, [test], TINY_MANIFEST | {key: value})[test]
-    assert outcome.failure == f"Measured {key} {measured}, the manifest says {value}"
+    assert outcome.failure == complaint
 
 
 @needs_icarus

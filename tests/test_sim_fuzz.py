@@ -12,7 +12,10 @@ from tercet.model import load
 from tercet.sim import fuzz
 from tercet.sim.fuzz import fuzz_network, golden_difference
 
-ONCE_FAILED = sorted((Path(__file__).parent / "data" / "fuzz").glob("*.json"))
+ONCE_FAILED = {  # in data/fuzz, each with its seed
+    "sum_cut_in_two": 8,  # a requantizer's sum looked like a loop to Verilator
+    "settles_late": 1037,  # its first seven images are a cycle further apart than the others
+}
 
 needs_icarus = pytest.mark.skipif(
     shutil.which("iverilog") is None, reason="Icarus Verilog is not installed"
@@ -39,9 +42,10 @@ def test_twenty_random_networks_equal_the_golden_model(part, tmp_path, capsys):
 
 @pytest.mark.verilator
 @needs_verilator
-@pytest.mark.parametrize("path", ONCE_FAILED, ids=[path.stem for path in ONCE_FAILED])
-def test_what_once_failed_stays_mended(path, tmp_path):
-    assert fuzz_network(load(path), 0, tmp_path, "verilator").failure is None
+@pytest.mark.parametrize(("name", "of_seed"), ONCE_FAILED.items())
+def test_what_once_failed_stays_mended(name, of_seed, tmp_path):
+    network = load(Path(__file__).parent / "data" / "fuzz" / f"{name}.json")
+    assert fuzz_network(network, of_seed, tmp_path, "verilator").failure is None
 
 
 @pytest.mark.icarus
