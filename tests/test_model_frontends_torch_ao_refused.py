@@ -62,7 +62,7 @@ def test_a_float_module_is_refused():
 
 NOT_SUPPORTED = (
     "is not supported; there are Conv2d, Linear, ReLU, ReLU6, MaxPool2d, AvgPool2d, "
-    "AdaptiveAvgPool2d, Flatten, Dropout and FloatFunctional's add, "
+    "AdaptiveAvgPool2d, Flatten, Dropout and FloatFunctional's add and cat, "
     "batch norm fused by fuse_modules"
 )
 
@@ -179,12 +179,12 @@ BETWEEN = (
         ),
         (
             lambda net, y: net.dequant(net.functional.mul(y, y)),
-            "Layer 'functional': mul of a FloatFunctional is not supported; use add",
+            "Layer 'functional': mul of a FloatFunctional is not supported; use add or cat",
         ),
         (
             lambda net, y: net.dequant(net.functional.cat([y, y])),
-            "Layer 'functional': QFunctional must make one tensor of tensors; "
-            "return tensors one by one",
+            "Layer 'functional': cat along another dimension is not supported; use dim=1, the "
+            "channels",
         ),
     ],
 )

@@ -24,18 +24,20 @@ from ..add import Add
 from ..addsearch import search_add
 from ..arith import Rounding
 from ..builder import Builder
+from ..concat import Concat
 from ..conv import Conv2d, accumulate
-from ..layers import Layer, NetworkError, Tensor
+from ..layers import Layer, NetworkError, Requantizing, Tensor
 from ..narrow import NoMultiplierError, closest, narrow
 from ..network import QNetwork
 from ..pool import AvgPool2d
 from ..ranges import Bounds
 from ..requant import Requant, rescale
 from ..staircase import Target, differences
+from .torch_concat import cat_requant, values_that_differ
 from .torch_convert import convert, pixels, quantized_state, with_state
 from .torch_engines import add_table, pool_targets, require_engine, target_of
-from .torch_operators import Answer, Held, add_input, add_step, bias_of, channels_last
-from .torch_run import Step, Value, record
+from .torch_operators import Answer, Held, add_input, add_step, bias_of
+from .torch_run import Step, Value, channels_last, record
 
 __all__ = ["convert", "differing", "module_trace", "pixels", "read", "read_state_dict"]
 
@@ -89,7 +91,7 @@ def _unanswered(
     step: Step, layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds
 ) -> Requant:
     """A requantization of which only the clamp is right."""
-    assert isinstance(layer, Conv2d | AvgPool2d | Add)
+    assert isinstance(layer, Requantizing)
     return replace(layer.requant, multipliers=(1,) * len(inputs))
 
 
@@ -150,6 +152,8 @@ class _Search:
             a, b = inputs
             clamp = layer.requant.low, layer.requant.high
             return search_add(add_table(a, b, y), a, b, y, clamp)[0]
+        if isinstance(layer, Concat):
+            return cat_requant(step, layer, inputs, y)
         targets = _targets(self.engine, step, layer, inputs, y, reach)
         if isinstance(layer, AvgPool2d):
             return _pooled(targets)
@@ -256,7 +260,7 @@ def differing(
 
     Returns {layer: (how many differ, how many there are)}: reachable accumulators over all channels
     of convolutions and linear layers, reachable sums of average pools (once for each rule that some
-    channels have), pairs of inputs of additions.
+    channels have), pairs of inputs of additions, values of each input of concatenations.
     """
     layers = {layer.name: layer for layer in network.layers}
     counts: dict[str, tuple[int, int]] = {}
@@ -265,9 +269,11 @@ def differing(
         step: Step, layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds
     ) -> Requant:
         made = layers[layer.name]
-        assert isinstance(made, Conv2d | AvgPool2d | Add)
+        assert isinstance(made, Requantizing)
         if isinstance(made, Add):
             counts[layer.name] = _pairs_that_differ(made, inputs, y)
+        elif isinstance(made, Concat):
+            counts[layer.name] = values_that_differ(step, made, inputs, y)
         else:
             targets = _targets(engine, step, layer, inputs, y, reach)
             results = [differences(target, made.requant) for target in targets]

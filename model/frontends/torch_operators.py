@@ -5,7 +5,7 @@ nnq.Conv2d, nniq.ConvReLU2d     weights and bias as they are; padding of zeros
 nnq.Linear, nniq.LinearReLU     behind a Flatten the weights are permuted: channels last
 MaxPool2d, AvgPool2d            without ceil_mode; padding counts in the average
 AdaptiveAvgPool2d               to one position
-nnq.QFunctional                 add and add_relu
+nnq.QFunctional                 add and add_relu; cat of channels
 ReLU, nnq.ReLU6                 a clamp
 Flatten                         of everything behind the batch
 ==============================  ====================================================================
@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.ao.nn import quantized as nnq
@@ -30,10 +29,11 @@ from ..layers import Layer, Shape, Tensor
 from ..ranges import Bounds
 from ..requant import Requant
 from ..weights import Weights
+from .torch_concat import cat
 from .torch_engines import Bias
 from .torch_run import Step, Value
 
-__all__ = ["Answer", "Held", "add_input", "add_step", "bias_of", "channels_last"]
+__all__ = ["Answer", "Held", "add_input", "add_step", "bias_of"]
 
 UINT8 = IntType(8, signed=False)
 INT8 = IntType(8, signed=True)
@@ -73,19 +73,6 @@ def _shape(value: Value) -> Shape:
     *extents, channels = value.integers.shape[1:]
     height, width = extents or (1, 1)
     return (height, width, channels)
-
-
-def channels_last(value: Value, before: Shape) -> npt.NDArray[Any]:
-    """A value's integers as the network orders them: uint8 (N, H, W, C).
-
-    before : the map that a flat value was flattened from
-    """
-    assert value.integers is not None
-    if value.integers.ndim == 4:
-        return value.integers
-    height, width, channels = before
-    maps = value.integers.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(maps).reshape(len(maps), 1, 1, height * width * channels)
 
 
 def add_input(builder: Builder, step: Step) -> Held:
@@ -249,8 +236,6 @@ def _flatten(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
 
 
 def _add(builder: Builder, step: Step, a: Held, b: Held, answer: Answer) -> Held:
-    if step.function not in ("add", "add_relu"):
-        raise step.refuse(f"{step.function} of a FloatFunctional is not supported", "use add")
     if a.map != b.map or a.tensor.shape != b.tensor.shape:
         raise step.refuse(
             f"its inputs have the shapes {list(a.map)} and {list(b.map)}", "add equal shapes"
@@ -267,6 +252,19 @@ def _add(builder: Builder, step: Step, a: Held, b: Held, answer: Answer) -> Held
     return Held(y, a.map)
 
 
+def _functional(builder: Builder, step: Step, *rest: Any) -> Held:
+    *inputs, answer = rest
+    if step.function == "cat":
+        maps = [(x.tensor, x.map) for x in inputs]
+        y = cat(builder, step, maps, _grid(step), _rescale(step, answer))
+        return Held(y, y.shape)
+    if step.function not in ("add", "add_relu"):
+        reason = f"{step.function} of a FloatFunctional is not supported"
+        raise step.refuse(reason, "use add or cat")
+    a, b = inputs
+    return _add(builder, step, a, b, answer)
+
+
 OPERATORS: dict[type[nn.Module], Callable[..., Held]] = {
     nnq.Conv2d: _conv2d,
     nniq.ConvReLU2d: _conv2d,
@@ -278,7 +276,7 @@ OPERATORS: dict[type[nn.Module], Callable[..., Held]] = {
     nn.ReLU: _relu,
     nnq.ReLU6: _relu,
     nn.Flatten: _flatten,
-    nnq.QFunctional: _add,
+    nnq.QFunctional: _functional,
 }
 
 
@@ -289,6 +287,6 @@ def add_step(builder: Builder, step: Step, inputs: list[Held], answer: Answer) -
         raise step.refuse(
             f"{kind.__name__} is not supported",
             "there are Conv2d, Linear, ReLU, ReLU6, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, "
-            "Flatten, Dropout and FloatFunctional's add, batch norm fused by fuse_modules",
+            "Flatten, Dropout and FloatFunctional's add and cat, batch norm fused by fuse_modules",
         )
     return OPERATORS[kind](builder, step, *inputs, answer)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ import torch
 from torch import nn
 from torch.ao.nn import quantized as nnq
 
-from ..layers import NetworkError
+from ..layers import NetworkError, Shape
 
-__all__ = ["Step", "Value", "record"]
+__all__ = ["Step", "Value", "channels_last", "record"]
 
 FUNCTIONS = ("add", "add_relu", "add_scalar", "mul", "mul_scalar", "cat", "matmul", "sub")
 SAME = (nn.Identity, nn.Dropout, nn.Dropout2d, nnq.Dropout)  # nothing at inference
@@ -65,6 +66,19 @@ class Value:
         )
 
 
+def channels_last(value: Value, before: Shape) -> npt.NDArray[Any]:
+    """A value's integers as the network orders them: uint8 (N, H, W, C).
+
+    before : the map that a flat value was flattened from
+    """
+    assert value.integers is not None
+    if value.integers.ndim == 4:
+        return value.integers
+    height, width, channels = before
+    maps = value.integers.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(maps).reshape(len(maps), 1, 1, height * width * channels)
+
+
 @dataclass(frozen=True)
 class Step:
     """One call: of a module, or of a function of an ``nnq.QFunctional`` by its name."""
@@ -97,7 +111,8 @@ class _Recorder:
         self, name: str, function: str, module: nn.Module, inputs: tuple[Any, ...], output: Any
     ) -> None:
         """Write a call down."""
-        tensors = [x for x in inputs if isinstance(x, torch.Tensor)]
+        flat = chain.from_iterable(x if isinstance(x, list | tuple) else [x] for x in inputs)
+        tensors = [x for x in flat if isinstance(x, torch.Tensor)]
         for tensor in tensors:
             if id(tensor) not in self.values:
                 raise refusal(
@@ -152,8 +167,9 @@ def _noted(recorder: _Recorder, name: str, function: str, part: nn.Module) -> An
     original = getattr(part, function)
 
     @wraps(original)
-    def noted(*inputs: Any) -> Any:
-        output = original(*inputs)
+    def noted(*inputs: Any, **named: Any) -> Any:
+        output = original(*inputs, **named)
+        inputs = (*inputs, *named.values())
         recorder.call(name, function, part, inputs, output)
         return output
 
