@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from netgen import INT8, UINT8, random_concat, random_images
+from netgen import INT8, UINT8, network_of, random_concat, random_images
 from rationals import requantize_exactly
 from tercet.model import NetworkError, golden, netfile, textfile
 from tercet.model.arith import Rounding
@@ -14,7 +14,7 @@ from tercet.model.builder import Builder, Grid, Window
 from tercet.model.channel_ranges import channel_ranges
 from tercet.model.concat import Concat, joined
 from tercet.model.dtypes import IntType
-from tercet.model.layers import Tensor
+from tercet.model.layers import Relu, Tensor
 from tercet.model.requant import MAX_MULTIPLIER, Requant, requantize
 from tercet.model.rescale import by_reference, fixed
 
@@ -181,6 +181,30 @@ LAYER = Concat(
 )
 Z, Y = replace(X, name="z"), replace(X, name="y", shape=(2, 3, 4))
 PAIRS = [Requant((1,) * m, 0, RULES[0], 0, 255, offsets=(0,) * n) for m, n in ((3, 1), (1, 3))]
+
+
+@pytest.mark.parametrize(
+    ("requant", "zero_point", "copies"),
+    [
+        ({}, 7, True),
+        ({"multipliers": (4, 4), "shift": 2, "offsets": (0, 0)}, 7, True),
+        ({"multipliers": (4, 5), "shift": 2}, 7, False),
+        ({"multipliers": (2,), "shift": 2}, 7, False),
+        ({"offsets": (0, 1)}, 7, False),
+        ({"low": 1}, 7, False),
+        ({"high": 254}, 7, False),
+        ({}, 8, False),
+    ],
+)
+def test_values_are_copied_only_where_nothing_changes(requant, zero_point, copies, seed):
+    x, z = replace(X, zero_point=7), replace(Z, zero_point=7)
+    relu = Relu(name="relu", input="x", output="z", low=0, high=255)
+    layer = replace(LAYER, requant=replace(LAYER.requant, **requant))
+    network = network_of(x, [relu, layer], [z, replace(Y, zero_point=zero_point)])
+    assert layer.copies(network) == copies
+    images = random_images(np.random.default_rng(seed), x, 3)
+    whole = np.concatenate([images, images], axis=3)
+    assert np.array_equal(both(network, images)["y"], whole) == copies
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+from tercet.model.builder import Grid  # noqa: E402
+from tercet.model.dtypes import IntType  # noqa: E402
 from tercet.model.float.execute import trace  # noqa: E402
 from tercet.model.float.graph import fold, fuse  # noqa: E402
+from tercet.model.float.lower import has_grid  # noqa: E402
 from tercet.model.float.qat import QatNet  # noqa: E402
-from tercet.model.float.quantize import Options, Schemes, quantize  # noqa: E402
+from tercet.model.float.quantize import Options, Schemes, quantize, share_grids  # noqa: E402
 from tercet.model.float.report import layer_facts  # noqa: E402
 from tercet.model.float.schemes import Scheme  # noqa: E402
 from tercet.model.frontends.torch_export import graph_of, read  # noqa: E402
@@ -102,6 +105,19 @@ def test_what_a_concatenation_alone_reads_is_on_its_grid(seed):
     assert not layers["cat_2"].copies(network)
     assert layers["cat_3"].copies(network)
     assert layers["cat_2"].requant.per_channel(2)[0] == 1 << layers["cat_2"].requant.shift
+
+
+def test_a_grid_is_shared_through_concatenations_and_pools(seed):
+    folded = fold(fuse(graph(seed)))
+    names = [node.name for node in folded.nodes if has_grid(node)]
+    grids = {name: Grid(IntType(8, signed=False), 0.1, at) for at, name in enumerate(names)}
+    own = dict(grids)
+    share_grids(folded, grids)
+    moved = {name: grids[name].zero_point for name in names if grids[name] != own[name]}
+    last, dense = own["cat_3"].zero_point, own["cat_2"].zero_point
+    onto_dense = dict.fromkeys(["one", "three", "pooled", "cat"], dense)
+    # three_2 is pooled before it is flattened
+    assert moved == onto_dense | dict.fromkeys(["last", "small", "three_2"], last)
 
 
 def test_layers_with_types_of_their_own_keep_their_grids(seed):

@@ -55,34 +55,14 @@ def random_concat(
         shape = (*(int(extent) for extent in rng.integers(1, 6, 2)), int(rng.integers(1, 4)))
     one_grid = drawn(rng, one_grid)
     x = random_tensor(rng, "image", shape)
-
-    def placed(y: Tensor) -> Tensor:
-        return replace(y, scale=x.scale, zero_point=x.zero_point) if one_grid else y
-
-    def drawn_type() -> IntType:
-        return UINT8 if one_grid else TYPES[int(rng.integers(len(TYPES)))]
-
-    layers: list[Layer] = []
-    tensors: list[Tensor] = []
-    for index in range(int(rng.integers(1, 4))):
-        size = int(rng.choice([1, 3]))
-        conv, y = random_conv(
-            rng,
-            x,
-            name=f"conv{index}",
-            kernel=(size, size),
-            stride=(1, 1),
-            padding=(size // 2,) * 4,
-            output_type=drawn_type(),
-            relu=False,
-        )
-        layers.append(conv)
-        tensors.append(placed(y))
+    branches = [_branch(rng, x, index, one_grid) for index in range(int(rng.integers(1, 4)))]
+    tensors = [y for _, y in branches]
     more = [*tensors, x][int(rng.integers(len(tensors) + 1))]
     read = [*tensors, more] if len(tensors) == 1 or rng.integers(2) else list(tensors)
     read = [read[index] for index in rng.permutation(len(read))]
     channels = sum(tensor.shape[2] for tensor in read)
-    y = placed(random_tensor(rng, "logits", (*shape[:2], channels), drawn_type()))
+    y = random_tensor(rng, "logits", (*shape[:2], channels), _type(rng, one_grid))
+    y = _moved(y, x) if one_grid else y
     concat = Concat(
         name="concat",
         input=read[0].name,
@@ -90,7 +70,32 @@ def random_concat(
         others=tuple(tensor.name for tensor in read[1:]),
         requant=random_concat_requant(rng, read, y, rounding=rounding),
     )
-    return network_of(x, [*layers, concat], [*tensors, y])
+    return network_of(x, [*(conv for conv, _ in branches), concat], [*tensors, y])
+
+
+def _branch(rng: Rng, x: Tensor, index: int, one_grid: bool) -> tuple[Layer, Tensor]:
+    """A convolution that keeps the map, and what it writes."""
+    size = int(rng.choice([1, 3]))
+    conv, y = random_conv(
+        rng,
+        x,
+        name=f"conv{index}",
+        kernel=(size, size),
+        stride=(1, 1),
+        padding=(size // 2,) * 4,
+        output_type=_type(rng, one_grid),
+        relu=False,
+    )
+    return conv, _moved(y, x) if one_grid else y
+
+
+def _type(rng: Rng, one_grid: bool) -> IntType:
+    return UINT8 if one_grid else TYPES[int(rng.integers(len(TYPES)))]
+
+
+def _moved(y: Tensor, x: Tensor) -> Tensor:
+    """``y`` on the grid of ``x``."""
+    return replace(y, scale=x.scale, zero_point=x.zero_point)
 
 
 def random_concat_requant(
