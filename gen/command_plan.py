@@ -17,7 +17,7 @@ from .tables import console, table
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "plan a core: multipliers, exact cycles, ROM bits and buffer depths per layer"
-BAR = 20  # characters of a full bar
+BAR = 10  # characters of a full bar
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +40,9 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     out.print(
         f"{plan.network.name}: {plan.cycles_per_image} cycles between images, "
         f"{plan.latency_cycles} cycles latency, {plan.multipliers} multipliers in the layers and "
-        f"{len(plan.layers)} in the requantizers, {facts['rom_bits']} ROM bits, "
-        f"{plan.utilization:.2f} multiplies per multiplier and cycle"
+        f"{sum(layer.part.requantizer_multipliers for layer in plan.layers)} in the requantizers, "
+        f"{facts['rom_bits']} ROM bits, {plan.utilization:.2f} multiplies per multiplier and cycle",
+        soft_wrap=True,
     )
     if args.cycles is not None and plan.cycles_per_image > args.cycles:
         out.print(
@@ -52,9 +53,9 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 
 
 def _table(plan: Plan, facts: dict[str, Any]) -> Table:
-    columns = ["layer", "multiplies>", "multipliers>", "cycles>", "accumulator bits>"]
-    columns += ["ROM bits>", "in", "buffer bits>", "in"]
-    columns += ["FIFO depth>", f"busy of {plan.cycles_per_image} cycles"]
+    columns = ["layer", "multiplies>", "multi-\npliers>", "cycles>", "sum\nbits>"]
+    columns += ["ROM\nbits>", "in", "buffer\nbits>", "in"]
+    columns += ["queued\nbeats>", f"busy of\n{plan.cycles_per_image} cycles"]
     return table(
         f"{plan.network.name}: plan",
         columns,
@@ -79,7 +80,7 @@ def _held(memories: list[dict[str, Any]]) -> tuple[int | str, str]:
     """The bits of a layer's memories, and the kinds they are of."""
     held = [memory for memory in memories if memory["bits"]]
     kinds = sorted({memory["kind"] for memory in held})
-    return sum(memory["bits"] for memory in held) or "-", ", ".join(kinds) or "-"
+    return sum(memory["bits"] for memory in held) or "-", " + ".join(kinds) or "-"
 
 
 def _bar(layer: LayerPlan, cycles: int) -> str:

@@ -7,6 +7,7 @@ import pytest
 from netgen import random_network
 from tercet.gen.cli import main
 from tercet.model import save
+from test_model_builder import residual
 
 
 @pytest.fixture
@@ -90,3 +91,14 @@ def test_a_bad_file_is_one_sentence_and_nothing_written(
     assert main(words) == 1
     assert capsys.readouterr().err == f"tercet {command}: error: {bad}: {message}\n"
     assert not (tmp_path / "out").exists()
+
+
+def test_plan_counts_the_requantizers_there_are(tmp_path, capsys):
+    """A maximum pool has none, an addition two."""
+    network = residual(np.random.default_rng(1))
+    path = tmp_path / "residual.json"
+    save(network, path)
+    _, facts = call(["plan", str(path)], tmp_path)
+    counts = {layer["name"]: layer["requantizer_multipliers"] for layer in facts["layers"]}
+    assert (counts["a"], counts["max"], counts["sum"], counts["relu"]) == (1, 0, 2, 0)
+    assert f" and {sum(counts.values())} in the requantizers, " in capsys.readouterr().out
