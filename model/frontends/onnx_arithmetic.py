@@ -26,8 +26,9 @@ from ..add import Add
 from ..addsearch import search_add, search_one
 from ..arith import Rounding
 from ..builder import Grid, Rescale
-from ..concat import joined
-from ..layers import Layer, Requantizing, Tensor
+from ..concat import Concat
+from ..concatsearch import search_concat
+from ..layers import Layer, Tensor
 from ..pool import AvgPool2d
 from ..ranges import Bounds
 from ..requant import Requant
@@ -132,25 +133,28 @@ def requantized(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Boun
     """Of a QuantizeLinear that follows a DequantizeLinear, equal on every input."""
     assert isinstance(layer, AvgPool2d)
     (x,) = inputs
-    return _table_of(layer, x, y)
+    clamp = (layer.requant.low, layer.requant.high)
+    requant, differing = search_one(requant_table(x, y), x, y, clamp)
+    _require_equal(x, differing)
+    return requant
 
 
 def concatenated(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
     """Of a QLinearConcat, equal on every value of every input."""
-    return joined([_table_of(layer, x, y) for x in inputs])
-
-
-def _table_of(layer: Layer, x: Tensor, y: Tensor) -> Requant:
-    """The requantization of ``x`` to ``y`` that equals ``requant_table``, by the layer's clamp."""
-    assert isinstance(layer, Requantizing)
+    assert isinstance(layer, Concat)
     clamp = (layer.requant.low, layer.requant.high)
-    requant, differing = search_one(requant_table(x, y), x, y, clamp)
+    requant, wrong = search_concat([requant_table(x, y) for x in inputs], inputs, y, clamp)
+    for x, differing in zip(inputs, wrong, strict=True):
+        _require_equal(x, differing)
+    return requant
+
+
+def _require_equal(x: Tensor, differing: int) -> None:
     if differing:
         raise ValueError(
             f"{differing} of {1 << x.dtype.bits} inputs are requantized by no multiplier as "
             "ONNX Runtime does; give input and output one scale"
         )
-    return requant
 
 
 def added(inexact: bool) -> Rescale:

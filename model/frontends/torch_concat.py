@@ -17,9 +17,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..addsearch import search_one
 from ..builder import Builder, Grid, Rescale, identifier
-from ..concat import Concat, joined
+from ..concat import Concat
+from ..concatsearch import search_concat
 from ..layers import Shape, Tensor
 from ..requant import Requant, requantize
 from .torch_run import Step
@@ -87,8 +87,7 @@ def cat_requant(step: Step, layer: Concat, inputs: tuple[Tensor, ...], y: Tensor
     most of its channels; on as many as can be where near ties contradict each other."""
     clamp = layer.requant.low, layer.requant.high
     tables = [cat_table(x, y, _rules(step, x.shape[2])[0]) for x in inputs]
-    found = [search_one(table, x, y, clamp)[0] for table, x in zip(tables, inputs, strict=True)]
-    return joined(found)
+    return search_concat(tables, inputs, y, clamp)[0]
 
 
 def values_that_differ(
