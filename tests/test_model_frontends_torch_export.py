@@ -127,7 +127,7 @@ class Lambda(nn.Module):
         (
             lambda net, x: torch.sigmoid(x),
             "Layer 'sigmoid': the operator aten.sigmoid.default is not supported; "
-            "replace it by convolutions, linear layers, pools, additions and ReLUs",
+            "replace it by convolutions, linear layers, pools, additions, concatenations and ReLUs",
         ),
         (
             lambda net, x: net.norm(torch.relu(x)),

@@ -78,7 +78,8 @@ class Reader:
             raise self.refuse(
                 node,
                 f"the operator {node.target} is not supported",
-                "replace it by convolutions, linear layers, pools, additions and ReLUs",
+                "replace it by convolutions, linear layers, pools, additions, concatenations and "
+                "ReLUs",
             )
         operator(self, node, *arguments(node))
 
