@@ -58,7 +58,7 @@ class ConvLayer(wiring.Component):
         self._requantizer = Requantizer(
             channels=engine["geometry"].out_channels,
             accumulator_width=engine["accumulator_width"],
-            beside=self._engine.memories[0],
+            beside=[memory for memory in self._engine.memories if not memory.writable],
             **requantizer,
         )
 

@@ -171,4 +171,4 @@ class PatchEngine(wiring.Component):
         if not self._bias.any():
             rows = rows[:1]  # no bias: one constant row, no memory
         layout = data.ArrayLayout(signed(width), g.lanes)
-        return Rom(rows=rows.tolist(), layout=layout, beside=self._weight_rom.storage)
+        return Rom(rows=rows.tolist(), layout=layout, beside=[self._weight_rom.storage])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth import Const, Module, Shape, Signal, signed
 from amaranth.hdl import Value
 from amaranth.lib import data, stream, wiring
@@ -29,7 +31,7 @@ class Requantizer(wiring.Component):
     channels : OC; accumulators arrive channels last, so the channel is counted, modulo OC
     accumulator_width : bits of acc, signed
     activation : shape of y
-    beside : the ROM of the layer's weights, see :class:`Rom`
+    beside : the layer's other ROMs, see :class:`Rom`
 
     Members
     -------
@@ -52,7 +54,7 @@ class Requantizer(wiring.Component):
         channels: int,
         accumulator_width: int,
         activation: Shape,
-        beside: Storage | None = None,
+        beside: Sequence[Storage] = (),
     ):
         for what, values in (
             ("Multipliers", requant.multipliers),
@@ -81,7 +83,7 @@ class Requantizer(wiring.Component):
         """The ROM of what differs between channels; none where nothing does."""
         return (self._rom.storage.within("scales"),) if self._rom else ()
 
-    def _make_rom(self, beside: Storage | None) -> Rom | None:
+    def _make_rom(self, beside: Sequence[Storage]) -> Rom | None:
         """A row for each channel, with what differs."""
         varying = {name: values for name, values in self._scales.items() if len(values) > 1}
         if not varying:

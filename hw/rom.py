@@ -20,7 +20,7 @@ class Rom(wiring.Component):
     ----------
     rows : tuples of as many values as the layout has fields; row 0 at address 0
     layout : of a row: an array or a structure of signed fields
-    beside : another ROM of the layer, which goes before this one where one block would hold both
+    beside : other ROMs of the layer, which go before this one where one block would hold both
 
     Members
     -------
@@ -37,9 +37,9 @@ class Rom(wiring.Component):
         *,
         rows: Sequence[Sequence[int]],
         layout: data.Layout,
-        beside: Storage | None = None,
+        beside: Sequence[Storage] = (),
     ):
-        self._beside = beside
+        self._beside = tuple(beside)
         self._rows = tuple(tuple(int(value) for value in row) for row in rows)
         self._layout = layout
         widths = [Shape.cast(field.shape).width for _, field in layout]

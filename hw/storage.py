@@ -8,16 +8,17 @@ logic between them; AMD puts ROMs "significantly over 64" deep into block RAM (U
 shallow one leaves most of a block empty, however wide it is: 512 rows of 36 bits are a block of
 ECP5 and of 7-series, 256 of 16 one of iCE40.
 
-Bits: 2048 are 128 LUT4, or 32 LUT6. Up to there a block never pays: there are 174 LUT4 for each
+Bits: 2048 are 128 LUT4, or 32 LUT6. Up to there a block never pays: there are 176 LUT4 for each
 block on iCE40 UP5K, 402 on ECP5-85, 208 LUT6 for each RAMB18 on xc7a35t. Yosys counts a block of
 ECP5 as the same 128 LUT4 (``memory_libmap``).
 
 Two ROMs of a layer never take two blocks where one with two ports, 1024 rows of 18 bits, would hold
-both: the bias or the scales then go into LUTs, beside the weights.
+both: the bias then goes into LUTs beside the weights, the scales beside either.
 
 A LUT holds about half as much of a RAM as of a ROM, so both limits are halved: ECP5's 16 rows of
 four bits take six LUT4 with their write port, 7-series' 32 of six bits four LUT6. iCE40 has no LUT
-RAM at all; there a RAM in LUTs is flip-flops, or a block, as Yosys thinks cheaper.
+RAM at all; there a RAM in LUTs is flip-flops, or a block, as Yosys thinks cheaper. Yosys is left to
+choose for a RAM in LUTs, and within these limits it takes LUT RAM on ECP5 and 7-series.
 
 Told by attributes on the array in the Verilog. Vivado knows ``rom_style``, ``ram_style`` (UG901).
 Yosys does too, but fails where a family has no memory of that style, and a ROM in plain LUTs is
@@ -28,6 +29,7 @@ up for blocks whose ports leave open what such a read gives: ``no_rw_check``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -88,16 +90,19 @@ class Storage:
 
 
 def rom_storage(
-    rows: int, row_bits: int, *, varies: bool = True, beside: Storage | None = None
+    rows: int, row_bits: int, *, varies: bool = True, beside: Sequence[Storage] = ()
 ) -> Storage:
     """Where a ROM goes; rows that are all equal (not ``varies``) are a constant.
 
-    beside : a ROM of the same layer, which goes before it
+    beside : ROMs of the same layer, which go before it
     """
     block = rows > ROM_ROWS and rows * row_bits > ROM_BITS
-    if block and beside and beside.kind is Kind.BLOCK:
-        fits = rows + beside.rows <= SHARED_ROWS
-        block = not fits or max(row_bits, beside.row_bits) > SHARED_ROW_BITS
+    block = block and not any(
+        other.kind is Kind.BLOCK
+        and rows + other.rows <= SHARED_ROWS
+        and max(row_bits, other.row_bits) <= SHARED_ROW_BITS
+        for other in beside
+    )
     kind = (Kind.BLOCK if block else Kind.LUT) if varies else Kind.CONSTANT
     return Storage("", False, rows, row_bits, kind)
 

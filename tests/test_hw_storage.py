@@ -45,14 +45,16 @@ def test_a_ram_is_in_blocks_where_it_is_deep_and_large(rows, row_bits, kind):
 @pytest.mark.parametrize(
     ("rows", "row_bits", "beside", "kind"),
     [
-        *((200, 12, (400, 8), LUT), (200, 12, (824, 18), LUT), (200, 12, (825, 18), BLOCK)),
-        *((200, 18, (400, 8), LUT), (200, 19, (400, 8), BLOCK), (200, 12, (400, 19), BLOCK)),
-        (200, 12, (64, 18), BLOCK),  # the other is in LUTs
+        *((200, 12, [(400, 8)], LUT), (200, 12, [(824, 18)], LUT), (200, 12, [(825, 18)], BLOCK)),
+        *((200, 18, [(400, 8)], LUT), (200, 19, [(400, 8)], BLOCK), (200, 12, [(400, 19)], BLOCK)),
+        (200, 12, [(64, 18)], BLOCK),  # the other is in LUTs
+        (200, 12, [(4000, 8), (300, 8)], LUT),  # beside the second
     ],
 )
 def test_two_roms_take_no_two_blocks_where_one_would_do(rows, row_bits, beside, kind):
     assert rom_storage(rows, row_bits).kind is BLOCK
-    assert rom_storage(rows, row_bits, beside=rom_storage(*beside)).kind is kind
+    others = [rom_storage(*shape) for shape in beside]
+    assert rom_storage(rows, row_bits, beside=others).kind is kind
 
 
 def test_bias_and_scales_make_way_for_the_weights(seed):
