@@ -109,11 +109,13 @@ class Times(_Event):
 
     def array(self) -> npt.NDArray[np.int64]:
         """All of them."""
-        counts = np.diff([*self._indices, self._count])
-        within = np.arange(self._count) - np.repeat(self._indices, counts)
-        cycles: npt.NDArray[np.int64] = np.repeat(np.array(self._cycles, np.int64), counts)
-        cycles += within * np.repeat(np.array(self._strides, np.int64), counts)
-        return cycles
+        indices, first, stride = np.array(
+            [self._indices, self._cycles, self._strides], dtype=np.int64
+        ).reshape(3, -1)
+        counts = np.diff(indices, append=self._count)
+        within = np.arange(self._count) - np.repeat(indices, counts)
+        cycles: npt.NDArray[np.int64] = np.repeat(first, counts)
+        return cycles + within * np.repeat(stride, counts)
 
 
 @dataclass(slots=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from ..hw.concat import Concat as ConcatComponent
 from ..model.concat import Concat
 from ..model.layers import Tensor
@@ -46,6 +49,12 @@ class ConcatPart(Part):
     @property
     def requantizer_multipliers(self) -> int:
         return 0 if self.copies else 1
+
+    def needs(self, port: int) -> npt.NDArray[np.int64]:
+        counts = [x.shape[2] for x in self.inputs]
+        turns = np.repeat(np.arange(len(counts)), counts)
+        pixels = self.y.shape[0] * self.y.shape[1]
+        return np.cumsum(np.tile(turns == port, pixels))
 
     def component(self) -> ConcatComponent:
         tensors = (*self.inputs, self.y)

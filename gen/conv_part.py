@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain, repeat
 from typing import Any
 
@@ -21,7 +22,8 @@ from ..model.pool import AvgPool2d
 from ..model.ranges import accumulator_ranges
 from ..model.weights import Weights
 from .channel import Channel, Process
-from .parts import NewChannel, WindowedPart, shape_of, windows_of
+from .pace import own_cycles
+from .parts import NewChannel, WindowedPart, engine_steps, shape_of, windows_of
 from .timing import Pipeline, serializer
 
 __all__ = ["ConvPart"]
@@ -39,8 +41,8 @@ class ConvPart(WindowedPart):
     sum_width: int
 
     @classmethod
-    def of(cls, network: QNetwork, layer: Conv2d | AvgPool2d, lanes: int) -> ConvPart:
-        """The part with ``lanes`` output channels at once; an average pool has one."""
+    def of(cls, network: QNetwork, layer: Conv2d | AvgPool2d) -> ConvPart:
+        """The part with one output channel at a time."""
         x, y = network.tensors[layer.input], network.tensors[layer.output]
         conv = _summing(layer, x.shape[2]) if isinstance(layer, AvgPool2d) else layer
         window = Window(conv.stride, conv.padding, conv.dilation)
@@ -53,11 +55,43 @@ class ConvPart(WindowedPart):
             kernel=conv.kernel,
             out_channels=conv.out_channels,
             groups=conv.groups,
-            lanes=lanes,
         )
         lo, hi = accumulator_ranges(network, conv)
         width = signed_width(int(lo.min()), int(hi.max()))
         return cls(layer, x, y, geometry, windows, conv, width)
+
+    def choices(self) -> Iterator[ConvPart]:
+        channels = 1 if isinstance(self.layer, AvgPool2d) else self.conv.out_channels
+        channels = max(channels // self.conv.groups, 1)
+        fewest = {-(-channels // lanes): lanes for lanes in range(channels, 0, -1)}
+        for lanes in sorted(fewest.values()):
+            yield replace(self, geometry=replace(self.geometry, lanes=lanes))
+
+    @cached_property
+    def busy_cycles(self) -> int:
+        """As of any part. Where a group's sums come faster than they are sent on, the engine waits
+        behind its patch, (slots - 1) * (lanes - 1) cycles or what of them it would have waited for
+        the window reader anyway."""
+        g = self.geometry
+        if g.lanes == 1 or (g.slots == 1 and g.lanes <= g.channels_per_group):
+            return self.least_cycles
+        return own_cycles(self) if self.windows else self._patch_cycles()
+
+    def _patch_cycles(self) -> int:
+        """The cycles of patches without a window reader: for each beat of a group's last sums those
+        since the one before, with which the serializer is done by then."""
+        g = self.geometry
+        stalls, least = (g.slots - 1) * (g.lanes - 1), g.out_channels // g.groups
+        ends, cycles, since = [], 0, 0
+        for _ in range(2):  # what follows an image's last patch counts in the next one's first
+            for count, slots, made in engine_steps(g):
+                since += count * slots
+                if made:
+                    first = since - (count - 1) * slots
+                    cycles += max(first + stalls, least) + (count - 1) * max(slots + stalls, least)
+                    since = 0
+            ends.append(cycles)
+        return ends[1] - ends[0]
 
     @property
     def multipliers(self) -> int:

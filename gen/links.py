@@ -52,6 +52,11 @@ class Links:
         readers[writer[network.output]].append(Link(writer[network.output], ""))
         return cls({source: tuple(links) for source, links in readers.items()})
 
+    @property
+    def out(self) -> Link:
+        """The link to the way out."""
+        return next(link for links in self.readers.values() for link in links if not link.target)
+
     def into(self, layer: Layer) -> list[Link]:
         """The links that a layer reads by, in the order of its inputs."""
         found = [link for links in self.readers.values() for link in links]

@@ -9,6 +9,8 @@ from functools import cached_property
 from itertools import chain, groupby, repeat
 from operator import itemgetter
 
+import numpy as np
+import numpy.typing as npt
 from amaranth import Shape, signed, unsigned
 from amaranth.lib import wiring
 
@@ -69,6 +71,15 @@ class Part(ABC):
         """Cycles that one image takes when neither side ever waits."""
 
     @property
+    def least_cycles(self) -> int:
+        """No more than ``busy_cycles``, and quick to tell."""
+        return self.busy_cycles
+
+    def choices(self) -> Iterator[Part]:
+        """The part with more and more multipliers, each choice faster than those before."""
+        yield self
+
+    @property
     def multipliers(self) -> int:
         """Multipliers beside those that requantize."""
         return 0
@@ -92,6 +103,10 @@ class Part(ABC):
     def partial_sum_bits(self) -> int:
         """Bits of the sums that wait for the rest of their patch."""
         return 0
+
+    def needs(self, port: int) -> npt.NDArray[np.int64]:
+        """For each result of an image how many beats of an input must be in before it can come."""
+        return np.arange(1, self.results + 1)
 
     @abstractmethod
     def component(self) -> wiring.Component:
@@ -120,11 +135,24 @@ class WindowedPart(Part):
         """Maps that the engine sees in one image: its windows, or the image itself."""
         return self.windows.rows * self.windows.columns if self.windows else 1
 
-    @cached_property
+    @property
     def busy_cycles(self) -> int:
+        return self.least_cycles
+
+    @cached_property
+    def least_cycles(self) -> int:
         if self.windows is None:
             return self.geometry.busy_cycles
         return self.windows.cycles(self.geometry.slots)
+
+    def needs(self, port: int) -> npt.NDArray[np.int64]:
+        if self.windows is not None:
+            needed = np.maximum.accumulate(self.windows.needed.reshape(-1))  # they come in order
+            return np.repeat(needed, self.results // self.positions)
+        counts, _, made = np.array(engine_steps(self.geometry)).T
+        each = self.geometry.out_channels // self.geometry.groups
+        closes = np.repeat(made > 0, counts)
+        return np.repeat(np.flatnonzero(closes) + 1, each)
 
     def read(self, i: Channel, new: NewChannel, images: int) -> tuple[list[Process], Channel]:
         """The window reader's processes, and the channel that the engine reads."""

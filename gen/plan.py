@@ -9,11 +9,10 @@ cycle.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..model.conv import Conv2d
 from ..model.layers import Argmax, Layer, NetworkError
 from ..model.network import QNetwork
 from .concat_part import ConcatPart
@@ -88,8 +87,9 @@ def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
     """
     layers, argmax = layers_to_build(network)
     goal = math.prod(network.tensors[network.input].shape) if cycles is None else cycles
-    goal = _reachable(network, layers, goal)
-    parts = [_fewest_lanes(network, layer, goal) for layer in layers]
+    parts = [_part(network, layer) for layer in layers]
+    goal = _reachable(parts, goal)
+    parts = [_fewest_lanes(part, goal) for part in parts]
     links = Links.of(network)
     times = schedule(parts, links, argmax is not None)
     return Plan(
@@ -110,44 +110,35 @@ def _behind(part: Part, depths: Mapping[Link, int]) -> int:
     return sum(depth for link, depth in depths.items() if link.source == part.name)
 
 
-# By the kind of layer: (network, layer, lanes) -> its part.
-PARTS: dict[str, Callable[[QNetwork, Any, int], Part]] = {
+# By the kind of layer: (network, layer) -> its part.
+PARTS: dict[str, Callable[[QNetwork, Any], Part]] = {
     "conv2d": ConvPart.of,
     "linear": ConvPart.of,
     "avg_pool2d": ConvPart.of,
-    "max_pool2d": lambda network, layer, lanes: MaxPoolPart.of(network, layer),
-    "add": lambda network, layer, lanes: AddPart.of(network, layer),
-    "concat": lambda network, layer, lanes: ConcatPart.of(network, layer),
-    "relu": lambda network, layer, lanes: ReluPart.of(network, layer),
+    "max_pool2d": MaxPoolPart.of,
+    "add": AddPart.of,
+    "concat": ConcatPart.of,
+    "relu": ReluPart.of,
 }
 
 
-def _part(network: QNetwork, layer: Layer, lanes: int) -> Part:
-    """A layer's part, with ``lanes`` output channels at once where it has lanes.
-
-    Raises NetworkError for a kind of layer that the hardware does not have.
-    """
+def _part(network: QNetwork, layer: Layer) -> Part:
+    """A layer's part. Raises NetworkError for a kind of layer that the hardware does not have."""
     if layer.kind not in PARTS:
         raise NetworkError(
             f"Layer {layer.name!r}: kind {layer.kind!r} is not in hardware; leave the layer out"
         )
-    return PARTS[layer.kind](network, layer, lanes)
+    return PARTS[layer.kind](network, layer)
 
 
-def _most_lanes(layer: Layer) -> int:
-    """The most output channels that a layer can take at once."""
-    return layer.out_channels // layer.groups if isinstance(layer, Conv2d) else 1
-
-
-def _fewest_lanes(network: QNetwork, layer: Layer, goal: int) -> Part:
+def _fewest_lanes(part: Part, goal: int) -> Part:
     """The part with the fewest lanes that fit the goal, or with the fewest cycles there are."""
-    for lanes in range(1, _most_lanes(layer) + 1):
-        part = _part(network, layer, lanes)
-        if part.busy_cycles <= goal:
+    for choice in part.choices():
+        if choice.least_cycles <= goal and choice.busy_cycles <= goal:
             break
-    return part
+    return choice
 
 
-def _reachable(network: QNetwork, layers: list[Layer], goal: int) -> int:
-    """The goal, or where a layer cannot be as fast, the cycles of the slowest at its fastest."""
-    return max(goal, *(_part(network, layer, _most_lanes(layer)).busy_cycles for layer in layers))
+def _reachable(parts: Sequence[Part], goal: int) -> int:
+    """The goal, or where a part cannot be as fast, the cycles of the slowest at its fastest."""
+    return max(goal, *(list(part.choices())[-1].busy_cycles for part in parts))

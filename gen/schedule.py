@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+
+import numpy as np
 
 from ..hw.argmax import Argmax
 from ..hw.stream import StreamFifo
-from .channel import Channel, Process, run
+from .channel import Channel, Process, StuckError, run
 from .links import Link, Links
 from .parts import Part
 from .timing import Fifo, Pipeline, fork
+from .tokens import holds_results, least_depths
 
 __all__ = ["Schedule", "schedule"]
 
 IMAGES = 4  # beyond those that are in the core at once
+MEMORY = 2  # images that a window reader may hold
 MOST_IMAGES = 256  # a distance that does not settle is given as the greatest of the later half
 
 
@@ -46,8 +51,8 @@ class _Core:
         parts: Sequence[Part],
         links: Links,
         argmax: bool,
-        depths: Mapping[Link, int] | None,
-        verdict_depth: int | None,
+        depths: Mapping[Link, int] | None = None,
+        verdict_depth: int | None = None,
         *,
         images: int,
         spacing: int = 0,
@@ -98,16 +103,15 @@ class _Core:
     def _source(self, o: Channel, spacing: int) -> Process:
         """FrameIn: values as fast as they are taken, images at least ``spacing`` cycles apart,
         evenly; a frame's last value waits for room for the verdict."""
-        taken = -1
+        pace = max(spacing // self.beats, 1)
         for image in range(self.images):
-            for beat in range(self.beats - 1):
-                start = image * spacing + beat * spacing // self.beats
-                o.offer(1, max(taken + 1, start), 1)
-            start = image * spacing + (self.beats - 1) * spacing // self.beats
-            while len(o.takes) < (image + 1) * self.beats - 1:
+            start, last = image * spacing, (image + 1) * self.beats - 1
+            if self.beats > 1:
+                o.offer(self.beats - 1, start, pace)
+            while len(o.takes) < last:
                 yield o.takes
-            start = max(start, (yield from self.verdicts.writable(image)))
-            taken = yield from o.put(start)
+            room = yield from self.verdicts.writable(image)
+            taken = yield from o.put(max(start + (self.beats - 1) * pace, room))
             yield from self.verdicts.i.put(taken)
 
     def _sink(self, i: Channel) -> Process:
@@ -129,6 +133,17 @@ class _Core:
         self.processes += fifo.processes()
         return fifo.o
 
+    def repeats(self, images: int = MEMORY) -> bool:
+        """Whether every beat of the last ``images`` came as long after that of the image before.
+
+        Later images will do the same if no beat waits for one further back.
+        """
+        gaps: set[int] = set()
+        for channel in self.channels:
+            cycles = channel.takes.array().reshape(self.images, -1)
+            gaps.update(np.unique(np.diff(cycles[-images - 1 :], axis=0)).tolist())
+        return self.images > images and len(gaps) == 1
+
     @property
     def periods(self) -> list[int]:
         """Cycles between the last results of consecutive images."""
@@ -148,28 +163,35 @@ def schedule(parts: Sequence[Part], links: Links, argmax: bool) -> Schedule:
     """Work out a core's cycles and the queues it needs.
 
     Queues are first left unbounded, with images as far apart as the slowest layer needs, to see how
-    deep each gets; one in which no beat ever waits becomes a wire. Where streams part and meet
-    again, a second such run takes one value at a time, see :func:`_depths`. The final figures come
-    from runs with those depths and a source that never pauses, over as many images as it takes
-    until the distance between them stays the same.
+    deep each gets; one in which no beat ever waits becomes a wire. None holds less than what keeps
+    the core from stopping whoever pauses, see ``tokens.py``. The final figures come from runs with
+    those depths and a source that never pauses, over as many images as it takes until the distance
+    between them stays the same.
     """
     spacing = max(max(part.busy_cycles, part.results) for part in parts)
-    alone = _Core(parts, links, argmax, None, None, images=1)
-    images = IMAGES + 2 * -(-alone.latency // spacing)  # the core fills up, and then some
-    free = _Core(parts, links, argmax, None, None, images=images, spacing=spacing)
-    runs = [free]
-    if any(len(readers) > 1 for readers in links.readers.values()):
-        apart = free.beats * alone.latency
-        runs.append(_Core(parts, links, argmax, None, None, images=2, spacing=apart))
-    depths = _depths(runs, parts[-1])
-    verdict_depth = max(free.verdicts.depth_used, StreamFifo.MIN_DEPTH)
-    while True:
-        core = _Core(parts, links, argmax, depths, verdict_depth, images=images)
-        later = core.periods[len(core.periods) // 2 :]
+    core = partial(_Core, parts, links, argmax)
+    alone = core(images=1)
+    inside = -(-alone.latency // spacing)  # images in the core at once
+    images = IMAGES + 2 * inside  # the core fills up, and then some
+    free = core(images=2 + inside, spacing=spacing)
+    if not free.repeats():
+        free = core(images=images, spacing=spacing)
+    depths = _depths(free, least_depths(parts, links, free.beats))
+    verdicts = max(free.verdicts.depth_used, StreamFifo.MIN_DEPTH)
+    pause = free.beats * alone.latency
+    if holds_results(parts, links, free.beats) and _stops(core, depths, verdicts, pause):
+        depths[links.out] = max(free.results, StreamFifo.MIN_DEPTH)  # all that wait for a verdict
+    memory = max(MEMORY, verdicts, *(_images(free, link, depths[link]) for link in depths))
+    fed = core(depths, verdicts, images=max(inside, memory) + 2)
+    later = fed.periods[-1:]
+    while not fed.repeats(memory):
+        fed = core(depths, verdicts, images=images)
+        later = fed.periods[len(fed.periods) // 2 :]
         if len(set(later)) == 1 or images > MOST_IMAGES:
-            first = _before(core.periods, max(later))
-            return Schedule(max(later), first, core.latency, depths, verdict_depth)
+            break
         images *= 2
+    first = _before(fed.periods, max(later))
+    return Schedule(max(later), first, fed.latency, depths, verdicts)
 
 
 def _before(periods: Sequence[int], settled: int) -> tuple[int, ...]:
@@ -180,22 +202,31 @@ def _before(periods: Sequence[int], settled: int) -> tuple[int, ...]:
     return tuple(periods[:count])
 
 
-def _depths(runs: Sequence[_Core], last: Part) -> dict[Link, int]:
-    """The links' queues, from runs in which none of them filled.
-
-    A run that takes a value only when all that comes of the ones before has come shows what a queue
-    must hold where streams meet again: all that one way makes of the values that the other needs
-    for its next result. A queue as deep cannot deadlock, whoever pauses. Fewer entries could: at
-    full pace the pipelines of the longer way hold results too, but only while values follow.
+def _stops(
+    core: Callable[..., _Core], depths: Mapping[Link, int], verdicts: int, pause: int
+) -> bool:
+    """Whether a core stops for ever when each value comes ``pause`` cycles after the last, with
+    everything at rest by then. Then it may stop at any pace, and else at none; see ``tokens.py``.
     """
-    free, depths = runs[0], {}
+    try:
+        core(depths, verdicts, images=1, spacing=pause)
+    except StuckError:
+        return True
+    return False
+
+
+def _images(free: _Core, link: Link, depth: int) -> int:
+    """Images that a queue can hold, the last one in part."""
+    return -(-depth * free.images // max(len(free.streams[link].takes), 1))
+
+
+def _depths(free: _Core, least: Mapping[Link, int]) -> dict[Link, int]:
+    """The links' queues, from a run in which none of them filled, and the least they must hold."""
+    depths = {}
     for link in free.streams:
-        fifos = [run.fifos[link] for run in runs if link in run.fifos]
+        fifo, held = free.fifos.get(link), least.get(link, 0)
         forked = len(free.links.readers[link.source]) > 1
-        needed = any(forked or fifo.waits for fifo in fifos)
-        deepest = max((fifo.depth_used for fifo in fifos), default=0)
-        depths[link] = max(deepest, StreamFifo.MIN_DEPTH) if needed else 0
-        if not link.target and last.y.shape[:2] != (1, 1):
-            # Results wait for the verdict: room for all of them, or the frame could not end.
-            depths[link] = max(free.results, StreamFifo.MIN_DEPTH)
+        needed = held or (fifo and (forked or fifo.waits))
+        deepest = fifo.depth_used if fifo else 0
+        depths[link] = max(deepest, held, StreamFifo.MIN_DEPTH) if needed else 0
     return depths

@@ -4,13 +4,12 @@ import re
 from dataclasses import replace
 
 import numpy as np
-from netgen import network_of
 from tercet.gen.assemble import Core
 from tercet.gen.concat_part import ConcatPart
 from tercet.gen.conv_part import ConvPart
 from tercet.gen.emit import to_rtlil
 from tercet.gen.other_parts import AddPart, MaxPoolPart
-from tercet.gen.plan import make_plan
+from tercet.gen.pace import own_cycles
 from tercet.hw.rescale import Rescale
 from tercet.model.add import Add
 from tercet.model.concat import Concat
@@ -26,24 +25,18 @@ def part_of(network, layer):
         return ConcatPart.of(network, layer)
     if isinstance(layer, MaxPool2d):
         return MaxPoolPart.of(network, layer)
-    return ConvPart.of(network, layer, 1)
+    return ConvPart.of(network, layer)
 
 
 def with_lanes(part, lanes):
     return replace(part, geometry=replace(part.geometry, lanes=lanes))
 
 
-def alone(part):
-    """A one-layer network of a part's layer, planned for the cycles of the part's engine."""
-    network = network_of(part.x, [part.layer], [part.y])
-    return make_plan(network, part.busy_cycles)
-
-
 def map_facts(part):
     (h, w, ic), (oh, ow, oc) = part.x.shape, part.y.shape
     return {
         **{"H": h, "W": w, "IC": ic, "OH": oh, "OW": ow, "OC": oc},
-        **{"x_bits": part.x.dtype.bits, "cycles": part.busy_cycles},
+        **{"x_bits": part.x.dtype.bits, "cycles": part.least_cycles},
     }
 
 
@@ -99,15 +92,13 @@ def window_facts(part):
     return geometry_facts(part.windows, g.slots) | {
         **{"OC": g.out_channels, "G": g.groups, "P": g.lanes},
         **{"x_bits": part.x.dtype.bits, "buffer_bits": buffer.bits},
-        "cycles": part.busy_cycles,
+        "cycles": part.least_cycles,
     }
 
 
 def serializer_facts(part):
-    plan = alone(part)
-    (layer,) = plan.layers
-    facts = engine_facts(layer.part)
-    return facts | {"engine_cycles": facts["cycles"], "cycles": plan.cycles_per_image}
+    facts = engine_facts(part)
+    return facts | {"engine_cycles": facts["cycles"], "cycles": own_cycles(part)}
 
 
 def requantizer_facts(part):

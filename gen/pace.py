@@ -1,0 +1,50 @@
+"""How fast a part is on its own."""
+
+from __future__ import annotations
+
+import math
+from itertools import count
+from typing import TYPE_CHECKING
+
+from .channel import Channel, Process, even, run
+
+if TYPE_CHECKING:
+    from .parts import Part
+
+__all__ = ["own_cycles"]
+
+IMAGES = 3  # the distance between the last two is that of any later ones, or more are tried
+MOST_IMAGES = 12
+
+
+def own_cycles(part: Part) -> int:
+    """Cycles from image to image of a part of one input, once settled, when neither side waits."""
+    for images in count(IMAGES):
+        i = Channel()
+        processes, o = part.processes([i], Channel, images)
+        run(
+            [
+                *processes,
+                _source(i, images * math.prod(part.x.shape)),
+                _sink(o, images * part.results),
+            ]
+        )
+        first, second, third = list(o.takes)[part.results - 1 :: part.results][-3:]
+        if third - second == second - first or images == MOST_IMAGES:
+            return third - second
+    raise AssertionError
+
+
+def _source(o: Channel, beats: int) -> Process:
+    o.offer(beats, 0, 1)
+    yield from ()
+
+
+def _sink(i: Channel, beats: int) -> Process:
+    i.room = lambda cycle: beats
+    taken = 0
+    while taken < beats:
+        offer = yield from i.next()
+        run = even(offer.cycle, offer.pace, offer.lines, offer.count)
+        i.taken(run)
+        taken += run[0]

@@ -1,0 +1,22 @@
+"""How fast a part is on its own: what it says against the timing model."""
+
+import numpy as np
+import pytest
+from netgen import random_network
+from tercet.gen.conv_part import ConvPart
+from tercet.gen.pace import own_cycles
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_a_convolution_knows_its_cycles_with_any_lanes(windows, seed):
+    rng = np.random.default_rng([seed, windows])
+    for _ in range(20):
+        shape = (*rng.integers(1, 9, 2).tolist(), int(rng.integers(1, 4)))
+        network = random_network(rng, shape=shape, depth=1, argmax=False, windows=windows)
+        (layer,) = network.layers
+        fastest = None
+        for part in ConvPart.of(network, layer).choices():
+            assert part.least_cycles <= part.busy_cycles == own_cycles(part), part.geometry
+            assert fastest is None or part.busy_cycles <= fastest, part.geometry
+            fastest = part.busy_cycles
+        assert part.geometry.slots == 1
