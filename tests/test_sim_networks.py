@@ -78,9 +78,14 @@ class Core:
             return compile_verilog(source, self.network.name, simulator, source.parent / simulator)
 
     def run(self, compiled: Compiled, tests, images=None):
+        """The outcome of one test, or a list of those of several."""
         if images is None:
             images = digits_for_simulation(IMAGES).images
-        outcomes = run_frames(
+        outcomes = self.outcomes(compiled, tests, images)
+        return outcomes[0] if len(outcomes) == 1 else outcomes
+
+    def outcomes(self, compiled: Compiled, tests, images):
+        return run_frames(
             self.network,
             self.manifest,
             images,
@@ -89,7 +94,6 @@ class Core:
             folder=compiled.folder / re.sub(r"\W", "_", tests[0]),
             seed=self.seed,
         )
-        return outcomes[0] if len(outcomes) == 1 else outcomes
 
 
 @pytest.fixture(scope="session", params=["plain", "separable"])
