@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import onnxruntime as ort
-from netgen import INT8, UINT8, network_of, random_weights
 from tercet.model import QNetwork
 from tercet.model.arith import Rounding
 from tercet.model.builder import Builder, Grid, Window
 from tercet.model.conv import Conv2d
 from tercet.model.frontends.onnx_export import write
+from tercet.model.fuzz.convs import network_of
+from tercet.model.fuzz.draws import INT8, UINT8, random_weights
 from tercet.model.layers import Tensor
 from tercet.model.linear import Linear
 from tercet.model.requant import Requant

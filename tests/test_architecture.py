@@ -21,7 +21,6 @@ from archfacts import (
     with_lanes,
 )
 from inceptionnet import inception
-from netgen import network_of, random_conv, random_network, random_tensor
 from pages import code, evaluated, formulas, sections, tables
 from tercet.gen.conv_part import ConvPart
 from tercet.gen.plan import make_plan
@@ -30,6 +29,8 @@ from tercet.model import load
 from tercet.model.add import Add
 from tercet.model.concat import Concat
 from tercet.model.conv import Conv2d
+from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.draws import random_tensor
 from tercet.model.linear import Linear
 from tercet.model.pool import AvgPool2d, MaxPool2d
 from windowgen import random_geometry

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from archfacts import engine_facts
 from inceptionnet import inception
-from netgen import network_of, random_conv, random_network, random_tensor
 from pages import code, evaluated, formulas, sections, tables
 from tercet.gen.assemble import Core
 from tercet.gen.emit import to_verilog
 from tercet.gen.plan import make_plan
 from tercet.model import load
+from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.draws import random_tensor
 from test_model_builder import residual
 
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"

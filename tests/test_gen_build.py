@@ -8,9 +8,10 @@ import sys
 
 import numpy as np
 import pytest
-from netgen import network_of, random_conv, random_network, random_tensor
 from tercet.gen.build import OutputError, write_core
 from tercet.model import NetworkError, save
+from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.draws import random_tensor
 
 BUILD = "import sys; from pathlib import Path; from tercet.gen.build import write_core; " + (
     "from tercet.model import load; write_core(load(Path(sys.argv[1])), Path(sys.argv[2]))"

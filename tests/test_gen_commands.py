@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from netgen import random_network
 from tercet.gen.cli import main
 from tercet.model import save
+from tercet.model.fuzz.convs import random_network
 from test_model_builder import residual
 
 

@@ -5,7 +5,6 @@ import pytest
 from amaranth import unsigned
 from hwsim import PAUSES, run_core, run_ports
 from inceptionnet import INT8, RESCALE, UINT8, inception
-from netgen import random_concat, random_images
 from tercet.gen.assemble import Core
 from tercet.gen.channel import Channel, run
 from tercet.gen.plan import make_plan
@@ -13,6 +12,8 @@ from tercet.gen.timing import Pipeline, take_turns
 from tercet.hw.concat import Concat
 from tercet.model.arith import Rounding
 from tercet.model.builder import Builder, Grid, Window
+from tercet.model.fuzz.concats import random_concat
+from tercet.model.fuzz.draws import random_images
 from tercet.model.requant import Requant
 from tercet.model.weights import Weights
 from test_gen_plan import settled

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from netgen import network_of, random_conv, random_tensor
 from tercet.gen.build import write_core
 from tercet.gen.plan import make_plan
 from tercet.model.arith import Rounding
 from tercet.model.dtypes import IntType
+from tercet.model.fuzz.convs import network_of, random_conv
+from tercet.model.fuzz.draws import random_tensor
 from tercet.model.layers import Argmax, NetworkError
 from tercet.model.pool import MaxPool2d
 from tercet.model.requant import Requant

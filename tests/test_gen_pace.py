@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from netgen import random_network
 from tercet.gen.conv_part import ConvPart
 from tercet.gen.pace import own_cycles
+from tercet.model.fuzz.convs import random_network
 
 
 @pytest.mark.parametrize("windows", [False, True])

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hwsim import run_core
-from netgen import network_of, random_conv, random_images, random_network, random_tensor
 from tercet.gen.assemble import Core
 from tercet.gen.plan import make_plan
 from tercet.model.arith import Rounding
 from tercet.model.dtypes import IntType
+from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.draws import random_images, random_tensor
 from tercet.model.layers import Argmax, Flatten, Tensor
 from tercet.model.linear import Linear
 from tercet.model.rescale import by_reference

@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from netgen import random_conv, random_network, random_tensor
 from smallnet import FIRST, TENSORS, network
 from tercet.gen.romfiles import FORMATS, Rom, rom_files, roms
 from tercet.model import NetworkError, QNetwork, load
 from tercet.model.arith import Rounding
 from tercet.model.dtypes import IntType
+from tercet.model.fuzz.convs import random_conv, random_network
+from tercet.model.fuzz.draws import random_tensor
 from tercet.model.layers import Flatten, Tensor
 from tercet.model.requant import Requant
 from tercet.model.weights import Weights

@@ -8,13 +8,13 @@ import pytest
 from amaranth.sim import Simulator
 from hwsim import PAUSES
 from inceptionnet import INT8, RESCALE, SAME, UINT8
-from netgen import random_images
 from tercet.gen.assemble import Core
 from tercet.gen.channel import StuckError
 from tercet.gen.plan import make_plan
 from tercet.gen.schedule import _Core
 from tercet.gen.tokens import least_depths
 from tercet.model.builder import Builder, Grid, Window
+from tercet.model.fuzz.draws import random_images
 from tercet.model.weights import Weights
 
 QUIET = 400  # cycles without a beat, more than any of these cores needs for one

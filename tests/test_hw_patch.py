@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from amaranth import signed, unsigned
 from hwsim import PAUSES, run_streams
-from netgen import random_conv, random_images, random_tensor
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.patch import PatchEngine
 from tercet.model.conv import accumulate
 from tercet.model.dtypes import IntType, signed_width
+from tercet.model.fuzz.convs import random_conv
+from tercet.model.fuzz.draws import random_images, random_tensor
 from tercet.model.layout import per_slot
 from tercet.model.ranges import accumulator_bounds
 

@@ -6,7 +6,6 @@ from amaranth import Module, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from hwsim import PAUSES, run_streams
-from netgen import random_images, random_requant, random_tensor
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.layer import ConvLayer
 from tercet.hw.maxpool import MaxPool
@@ -14,6 +13,7 @@ from tercet.hw.window import WindowReader
 from tercet.hw.window_geometry import WindowGeometry
 from tercet.model.arith import Rounding
 from tercet.model.dtypes import IntType, signed_width
+from tercet.model.fuzz.draws import random_images, random_requant, random_tensor
 from tercet.model.pool import AvgPool2d, MaxPool2d, pool_max_loop, pool_sum_loop
 from tercet.model.requant import Requant, requantize
 from tercet.model.windows import output_extent

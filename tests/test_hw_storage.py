@@ -7,7 +7,6 @@ import test_hw_window as windows
 from amaranth import signed, unsigned
 from amaranth.lib import data, memory
 from hwsim import run_streams
-from netgen import random_images
 from tercet.hw import stream, sums, window
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.layer import ConvLayer
@@ -15,6 +14,7 @@ from tercet.hw.requant import Requantizer
 from tercet.hw.rom import Rom
 from tercet.hw.storage import Kind, ram_storage, rom_storage
 from tercet.model.arith import Rounding
+from tercet.model.fuzz.draws import random_images
 from tercet.model.requant import Requant
 from windowgen import WINDOWS, window_geometry
 

@@ -7,12 +7,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.sim import Simulator
 from hwsim import PAUSES, run_streams
-from netgen import random_conv, random_images, random_tensor
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.patch import PatchEngine
 from tercet.hw.window import WindowReader
 from tercet.model.conv import accumulate_loop
 from tercet.model.dtypes import signed_width
+from tercet.model.fuzz.convs import random_conv
+from tercet.model.fuzz.draws import random_images, random_tensor
 from tercet.model.layout import per_slot
 from tercet.model.ranges import accumulator_bounds
 from windowgen import RANDOM, WINDOWS, random_geometry, window_geometry, windows_of

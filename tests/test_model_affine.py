@@ -5,11 +5,12 @@ from itertools import product
 
 import numpy as np
 import pytest
-from netgen import random_conv, random_tensor
 from tercet.model.affine import Affine
 from tercet.model.arith import Rounding
 from tercet.model.conv import Conv2d, accumulate
 from tercet.model.dtypes import IntType
+from tercet.model.fuzz.convs import random_conv
+from tercet.model.fuzz.draws import random_tensor
 from tercet.model.requant import Requant, requantize
 from tercet.model.weights import Weights
 

@@ -4,11 +4,12 @@ from itertools import product
 
 import numpy as np
 import pytest
-from netgen import network_of, random_conv, random_images, random_network, random_tensor
 from tercet.model.arith import Rounding
 from tercet.model.channel_ranges import channel_ranges, output_range
 from tercet.model.conv import Conv2d, accumulate
 from tercet.model.dtypes import IntType
+from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.draws import random_images, random_tensor
 from tercet.model.layers import Flatten, Tensor
 from tercet.model.pool import AvgPool2d
 from tercet.model.ranges import accumulator_bounds

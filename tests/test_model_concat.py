@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from netgen import INT8, UINT8, network_of, random_concat, random_images
 from rationals import requantize_exactly
 from tercet.model import NetworkError, golden, netfile, textfile
 from tercet.model.arith import Rounding
@@ -14,6 +13,9 @@ from tercet.model.builder import Builder, Grid, Window
 from tercet.model.channel_ranges import channel_ranges
 from tercet.model.concat import Concat, joined
 from tercet.model.dtypes import IntType
+from tercet.model.fuzz.concats import random_concat
+from tercet.model.fuzz.convs import network_of
+from tercet.model.fuzz.draws import INT8, UINT8, random_images
 from tercet.model.layers import Relu, Tensor
 from tercet.model.requant import MAX_MULTIPLIER, Requant, requantize
 from tercet.model.rescale import by_reference, fixed

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from netgen import INT8, UINT8
 from tercet.model.arith import Rounding
 from tercet.model.concat import Concat
 from tercet.model.concatsearch import search_concat
+from tercet.model.fuzz.draws import INT8, UINT8
 from tercet.model.layers import Tensor
 from tercet.model.requant import requantize
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from netgen import INT8, UINT8, random_conv, random_images, random_tensor, random_window
 from tercet.model.conv import accumulate, accumulate_loop, output_extent
 from tercet.model.dtypes import IntType
 from tercet.model.fastconv import FLOAT32_EXACT
+from tercet.model.fuzz.convs import random_conv, random_window
+from tercet.model.fuzz.draws import INT8, UINT8, random_images, random_tensor
 from tercet.model.weights import Weights
 
 UINT16 = IntType(16, signed=False)

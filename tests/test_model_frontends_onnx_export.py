@@ -5,19 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from netgen import (
-    INT8,
-    UINT8,
-    network_of,
-    random_conv,
-    random_images,
-    random_network,
-    random_tensor,
-)
 from tercet.model import NetworkError, QNetwork, load
 from tercet.model.arith import Rounding
 from tercet.model.data import mnist
 from tercet.model.dtypes import IntType
+from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.draws import INT8, UINT8, random_images, random_tensor
 from tercet.model.layers import Argmax, Flatten, Relu, Tensor
 from tercet.model.linear import Linear
 from tercet.model.requant import Requant

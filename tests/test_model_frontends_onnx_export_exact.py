@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from netgen import INT8, UINT8, network_of, random_images
 from tercet.model import QNetwork
 from tercet.model.arith import Rounding
 from tercet.model.builder import Builder, Grid, Window
 from tercet.model.dtypes import IntType
+from tercet.model.fuzz.convs import network_of
+from tercet.model.fuzz.draws import INT8, UINT8, random_images
 from tercet.model.layers import Tensor
 from tercet.model.linear import Linear
 from tercet.model.requant import Requant

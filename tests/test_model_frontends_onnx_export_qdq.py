@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from netgen import INT8, UINT8, random_images, random_network
 from tercet.model import QNetwork, load
 from tercet.model.arith import Rounding
 from tercet.model.conv import Conv2d
+from tercet.model.fuzz.convs import random_network
+from tercet.model.fuzz.draws import INT8, UINT8, random_images
 from tercet.model.ranges import accumulator_ranges
 from tercet.model.requant import requantize
 

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from netgen import INT8, network_of, random_conv, random_images, random_network, random_tensor
 from smallnet import FIRST, SECOND, network, without
 from tercet.model import NetworkError, fastconv, fastrequant
 from tercet.model.add import Add
 from tercet.model.arith import Rounding
 from tercet.model.dtypes import IntType
+from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.draws import INT8, random_images, random_tensor
 from tercet.model.golden import batch_size, scores, trace, trace_loop
 from tercet.model.layers import Argmax, Relu, Tensor
 from tercet.model.pool import MaxPool2d

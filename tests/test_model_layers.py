@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from netgen import INT8
 from smallnet import ARGMAX, FIRST, SECOND, TENSORS, changed, network, without
 from tercet.model import NetworkError
 from tercet.model.dtypes import IntType
+from tercet.model.fuzz.draws import INT8
 from tercet.model.layers import Layer
 from tercet.model.weights import Weights
 

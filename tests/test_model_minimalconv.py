@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from netgen import INT8, UINT8, random_conv, random_images, random_tensor
 from tercet.model.conv import accumulate_loop
 from tercet.model.dtypes import IntType
+from tercet.model.fuzz.convs import random_conv
+from tercet.model.fuzz.draws import INT8, UINT8, random_images, random_tensor
 from tercet.model.minimalconv import MinimalConv, fast_conv
 from tercet.model.weights import Weights
 

@@ -4,9 +4,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from netgen import FIXED_POINT
 from rationals import requantize_exactly
 from tercet.model.arith import Rounding
+from tercet.model.fuzz.draws import FIXED_POINT
 from tercet.model.narrow import (
     NoMultiplierError,
     Target,

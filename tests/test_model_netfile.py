@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from documents import edited, refusal
-from netgen import random_images, random_network
 from smallnet import TENSORS, network
 from tercet.model import NetworkError, load, netfile, save, shipped
+from tercet.model.fuzz.convs import random_network
+from tercet.model.fuzz.draws import random_images
 from tercet.model.netfile import dumps, loads
 
 

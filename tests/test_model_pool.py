@@ -4,12 +4,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from netgen import INT8, UINT8, network_of, random_images, random_tensor
 from rationals import round_exactly
 from tercet.model import NetworkError, golden, netfile
 from tercet.model.add import Add
 from tercet.model.arith import Rounding
 from tercet.model.conv import output_extent
+from tercet.model.fuzz.convs import network_of
+from tercet.model.fuzz.draws import INT8, UINT8, random_images, random_tensor
 from tercet.model.layers import Flatten, Relu, Tensor
 from tercet.model.pool import AvgPool2d, MaxPool2d
 from tercet.model.requant import Requant

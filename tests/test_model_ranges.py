@@ -5,9 +5,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from netgen import network_of, random_conv, random_images, random_network, random_tensor
 from tercet.model.conv import accumulate
 from tercet.model.dtypes import IntType
+from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.draws import random_images, random_tensor
 from tercet.model.layers import Argmax, Relu, Tensor
 from tercet.model.ranges import accumulator_bounds, accumulator_ranges
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from netgen import random_concat, random_network
 from smallnet import TENSORS, network
 from tercet.model import NetworkError, QNetwork, load
+from tercet.model.fuzz.concats import random_concat
+from tercet.model.fuzz.convs import random_network
 from tercet.model.layers import Argmax
 from tercet.model.netfile import dumps as json_of
 from tercet.model.netlayers import KINDS

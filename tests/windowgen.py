@@ -1,8 +1,8 @@
 """Window geometries for tests: a table of corner cases, and random ones."""
 
 import numpy as np
-from netgen import random_window
 from tercet.hw.window_geometry import WindowGeometry
+from tercet.model.fuzz.convs import random_window
 
 # (height, width, channels), kernel, stride, padding (top, left, bottom, right), dilation
 WINDOWS = {
