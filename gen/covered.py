@@ -11,7 +11,7 @@ from .links import Links
 __all__ = ["layers_to_build"]
 
 PORTS = ("clk", "rst", "frame_error")  # beside those of s_axis and m_axis
-PARTS = ("frame_in", "frame_out", "verdicts")
+SHELL = ("frame_in", "frame_out", "verdicts")
 
 
 def layers_to_build(network: QNetwork) -> tuple[list[Layer], Argmax | None]:
@@ -66,7 +66,7 @@ def _require_read(network: QNetwork) -> None:
 def _require_free_names(network: QNetwork) -> None:
     """Refuse layer names that the core's ports and other parts have; see ``assemble.py``."""
     names = {layer.name for layer in network.layers}
-    taken = {*PORTS, *PARTS, *Links.of(network).part_names}
+    taken = {*PORTS, *SHELL, *Links.of(network).part_names}
     for name in sorted(names):
         if name in taken or name.startswith(("s_axis_", "m_axis_")):
             raise NetworkError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import count
 from typing import TYPE_CHECKING
 
 from .channel import Channel, Process, even, run
@@ -19,7 +18,7 @@ MOST_IMAGES = 12
 
 def own_cycles(part: Part) -> int:
     """Cycles from image to image of a part of one input, once settled, when neither side waits."""
-    for images in count(IMAGES):
+    for images in range(IMAGES, MOST_IMAGES + 1):
         i = Channel()
         processes, o = part.processes([i], Channel, images)
         run(
@@ -30,9 +29,9 @@ def own_cycles(part: Part) -> int:
             ]
         )
         first, second, third = list(o.takes)[part.results - 1 :: part.results][-3:]
-        if third - second == second - first or images == MOST_IMAGES:
-            return third - second
-    raise AssertionError
+        if third - second == second - first:
+            break
+    return third - second
 
 
 def _source(o: Channel, beats: int) -> Process:

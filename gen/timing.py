@@ -17,6 +17,7 @@ from itertools import chain, repeat
 
 import numpy as np
 
+from ..hw.stream import StreamFifo
 from ..hw.window import WindowReader
 from ..hw.window_geometry import WindowGeometry
 from .channel import Channel, Offer, Process, Run, Times, Wait, even
@@ -203,7 +204,7 @@ def serializer(i: Channel, o: Channel, lanes: Iterable[int]) -> Process:
 
 
 class Fifo:
-    """``amaranth.lib.fifo.SyncFIFOBuffered``: beats are offered two cycles after they were written.
+    """``hw.stream.StreamFifo``: beats are offered two cycles after they were written.
 
     Parameters
     ----------
@@ -212,7 +213,7 @@ class Fifo:
     depth : its entries, at least 3; None never fills
     """
 
-    LATENCY = 2
+    LATENCY = StreamFifo.LATENCY
 
     def __init__(self, i: Channel, o: Channel, beats: int, depth: int | None = None) -> None:
         self.i, self.o = i, o

@@ -44,8 +44,7 @@ class PatchEngine(wiring.Component):
     -------
     i : stream of one activation a beat, raster order, channels last
     o : stream of P sums a beat: for each patch in raster order, groups in order, slots in order;
-    lanes
-        past a group's last channel carry 0
+        lanes past a group's last channel carry 0
 
     Throughput: ``slots`` cycles per activation of a patch, one per activation that is dropped.
     Latency: 3 cycles from the last step of an activation to its beat. The pipeline stalls as one

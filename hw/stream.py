@@ -46,11 +46,6 @@ class StreamFifo(wiring.Component):
         )
 
     @property
-    def depth(self) -> int:
-        """The depth given."""
-        return self._depth
-
-    @property
     def storage(self) -> Storage:
         """Rows, bits and kind of the memory; the beat that is next is a register more."""
         return ram_storage(self._depth - 1, Shape.cast(self._shape).width)

@@ -70,11 +70,6 @@ class PatchWalk(wiring.Component):
             }
         )
 
-    @property
-    def geometry(self) -> PatchGeometry:
-        """The geometry given."""
-        return self._geometry
-
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self._geometry

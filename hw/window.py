@@ -83,11 +83,6 @@ class WindowReader(wiring.Component):
         super().__init__({"i": In(activations), "o": Out(activations)})
 
     @property
-    def geometry(self) -> WindowGeometry:
-        """The geometry given."""
-        return self._geometry
-
-    @property
     def storage(self) -> Storage:
         """Rows, bits and kind of the buffer, an element a row."""
         return ram_storage(self._geometry.capacity, self._activation.width).within("buffer")
