@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-__all__ = ["add_net", "add_output", "positive"]
+__all__ = ["add_net", "add_output", "natural", "positive"]
 
 
 def add_net(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,15 @@ def add_output(parser: argparse.ArgumentParser, holds: str) -> None:
 
 def positive(text: str) -> int:
     """An integer of at least 1, for ``add_argument(type=...)``."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return _at_least(1, int(text))
+
+
+def natural(text: str) -> int:
+    """An integer of at least 0, as seeds are, for ``add_argument(type=...)``."""
+    return _at_least(0, int(text))
+
+
+def _at_least(least: int, value: int) -> int:
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
     return value

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..gen.arguments import positive
+from ..gen.arguments import natural, positive
 from ..gen.tables import console, table
 from ..model import save
 from .options import SIMULATORS
@@ -33,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-n", "--networks", type=positive, default=20, metavar="N", help="networks (default: 20)"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="of the first; the others follow (0)"
+        "--seed",
+        type=natural,
+        default=0,
+        metavar="S",
+        help="seed of the first network; the others have those that follow (default: 0)",
     )
     parser.add_argument(
         "-j",
@@ -43,7 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="J",
         help="networks at once (default: as many as there are cores)",
     )
-    parser.add_argument("--simulator", choices=SIMULATORS, default=SIMULATORS[0])
+    parser.add_argument(
+        "--simulator",
+        choices=SIMULATORS,
+        default=SIMULATORS[0],
+        help="what runs the Verilog (default: %(default)s)",
+    )
     parser.add_argument(
         "-o",
         "--output",

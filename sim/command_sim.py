@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..gen.arguments import add_net, add_output, positive
+from ..gen.arguments import add_net, add_output, natural, positive
 from ..gen.build import write_core
 from ..gen.tables import console
 from ..model import QNetwork, load
@@ -57,7 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="who pauses at random (default: none, which also measures cycles)",
     )
     parser.add_argument(
-        "--seed", type=int, default=1, metavar="S", help="seed of all that is random (default: 1)"
+        "--seed",
+        type=natural,
+        default=1,
+        metavar="S",
+        help="seed of all that is random (default: 1)",
     )
     add_output(parser, "the core, and the simulation in sim/")
 

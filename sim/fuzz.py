@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def fuzz_seed(
     shutil.rmtree(folder, ignore_errors=True)
     verdict = fuzz_network(network_of_seed(seed), seed, folder, simulator, like)
     if verdict.failure is None and not keep:
-        shutil.rmtree(folder / "rtl")
+        shutil.rmtree(folder)
     return verdict
 
 
@@ -62,29 +63,39 @@ def fuzz_network(
 
     Golden values come of the plain loops, and must be those of the fast forms as well. Every value
     of every layer is compared, without pauses and with random ones; without pauses the cycles must
-    be the planned ones.
+    be the planned ones. An error on the way, of whatever kind, is a failure of the network.
 
     Parameters
     ----------
     folder : receives the core and the simulation
     like : a design compiled before, for Verilator's library
     """
+    try:
+        return _verdict(network, seed, folder, simulator, like)
+    except UserError as error:
+        return Verdict(seed, network, str(error))
+    except Exception as error:  # a bug: its seed must be named, and the others go on
+        place = extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        return Verdict(seed, network, f"{type(error).__name__} in {where}: {error}")
+
+
+def _verdict(
+    network: QNetwork, seed: int, folder: Path, simulator: str, like: Compiled | None
+) -> Verdict:
     rng = np.random.default_rng([seed, 1])
     images = random_images(rng, network.tensors[network.input], IMAGES)
     failure = golden_difference(network, images)
     if failure is not None:
         return Verdict(seed, network, failure)
-    try:
-        manifest = write_core(network, folder, _goal(rng, network))
-        verilog = folder / "rtl" / f"{network.name}.v"
-        compiled = compile_verilog(
-            verilog, network.name, simulator, folder / simulator, optimize=False, like=like
-        )
-        outcomes = run_frames(
-            network, manifest, images, compiled, tests=TESTS, folder=folder / "run", seed=seed
-        )
-    except UserError as error:
-        return Verdict(seed, network, str(error))
+    manifest = write_core(network, folder, _goal(rng, network))
+    verilog = folder / "rtl" / f"{network.name}.v"
+    compiled = compile_verilog(
+        verilog, network.name, simulator, folder / simulator, optimize=False, like=like
+    )
+    outcomes = run_frames(
+        network, manifest, images, compiled, tests=TESTS, folder=folder / "run", seed=seed
+    )
     return Verdict(
         seed,
         network,

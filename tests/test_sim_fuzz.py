@@ -6,9 +6,12 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tercet.gen.cli import main
 from tercet.model import load
+from tercet.model.fuzz.draws import random_images
+from tercet.model.fuzz.networks import network_of_seed
 from tercet.sim import fuzz
 from tercet.sim.fuzz import fuzz_network, golden_difference
 
@@ -38,6 +41,7 @@ def test_twenty_random_networks_equal_the_golden_model(part, tmp_path, capsys):
     assert (facts["networks"], facts["failures"]) == (10, {})
     assert facts["values_compared"] > 1000
     assert f"10 networks (seeds {10 * part} to {10 * part + 9}) in verilator: " in printed
+    assert [path.name for path in (tmp_path / "fuzz").iterdir()] == ["first"]
 
 
 @pytest.mark.verilator
@@ -75,11 +79,26 @@ def test_finds_a_planted_bug_and_says_how_to_repeat_it(tmp_path, capsys, monkeyp
     assert load(folder / "fuzz_3.json").name == "fuzz_3"
 
 
+def test_an_error_of_any_kind_is_the_networks_failure(tmp_path, monkeypatch):
+    def fails(*_):
+        raise IndexError("in the plan")
+
+    monkeypatch.setattr(fuzz, "write_core", fails)
+    verdict = fuzz_network(network_of_seed(3), 3, tmp_path, "verilator")
+    line = fails.__code__.co_firstlineno + 1
+    assert verdict.seed == 3
+    assert verdict.failure == f"IndexError in test_sim_fuzz.py, line {line}: in the plan"
+
+
+def test_refuses_a_seed_below_zero(capsys):
+    assert main(["fuzz", "--seed", "-1"]) == 2
+    assert "argument --seed: must be at least 0, not -1" in capsys.readouterr().err
+
+
 def test_compares_the_golden_forms_with_each_other(monkeypatch):
-    network = fuzz.network_of_seed(3)
-    images = network.images(
-        fuzz.random_images(fuzz.np.random.default_rng(0), network.tensors[network.input], 2)
-    )
+    network = network_of_seed(3)
+    rng = np.random.default_rng(0)
+    images = network.images(random_images(rng, network.tensors[network.input], 2))
     assert golden_difference(network, images) is None
     wrong = network.trace(images)
     wrong[network.output][1, 0, 0, 0] ^= 1
