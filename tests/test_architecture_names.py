@@ -81,6 +81,7 @@ def test_modules_and_signals_have_the_names_said(modules):
         for path in code(paths):
             pattern = path.replace("LAYER", r"[a-z]+\d?")
             found = [names for name, names in modules.items() if re.fullmatch(pattern, name)]
+            assert found, path
             seen = set().union(*found)
             for signal in code(signals):
                 wanted = signal.replace("LAYER", r"[a-z]+\d?")

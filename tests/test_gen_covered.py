@@ -35,7 +35,7 @@ TAKEN = [("frame_in", "second"), ("first", "first_fifo"), ("clk", "z"), ("a", "m
 
 
 @pytest.mark.parametrize("names", TAKEN, ids=str)
-def test_refuses_names_of_the_cores_own_parts(names, seed, tmp_path):
+def test_refuses_names_of_the_cores_own_parts(names, seed):
     rng = np.random.default_rng(seed)
     x = random_tensor(rng, "image", (6, 6, 1))
     first, y = random_conv(rng, x, name=names[0])

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from tercet.model import textfile
 from tercet.model.fuzz.draws import random_images
 from tercet.model.fuzz.networks import network_of_seed
 from tercet.model.golden import trace_loop
@@ -57,10 +58,11 @@ def test_most_results_vary(networks):
     assert constant[True] < constant[False] / 4
 
 
-def test_both_forms_and_the_file_agree(networks):
+def test_both_forms_and_both_files_agree(networks):
     for seed, network in networks.items():
         images = random_images(np.random.default_rng(seed), network.tensors[network.input], 3)
         again = loads(dumps(network)).trace(images)
+        assert dumps(textfile.loads(textfile.dumps(network))) == dumps(network), seed
         slow = trace_loop(network, network.images(images))
         for name, values in network.trace(images).items():
             np.testing.assert_array_equal(values, slow[name], err_msg=f"seed {seed}, {name}")
