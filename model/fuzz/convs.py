@@ -19,7 +19,14 @@ from ..ranges import accumulator_bounds
 from ..requant import Requant
 from .draws import INT8, UINT8, Rng, drawn, random_requant, random_tensor, random_weights
 
-__all__ = ["network_of", "random_conv", "random_network", "random_window"]
+__all__ = [
+    "argmax_of",
+    "network_of",
+    "output_extents",
+    "random_conv",
+    "random_network",
+    "random_window",
+]
 
 Pair = tuple[int, int]
 
@@ -49,22 +56,15 @@ def random_conv(
 
     ``kernel`` is drawn to fit, ``stride`` is the kernel, ``groups`` divides both channel counts.
     """
-    height, width, channels = x.shape
-    if kernel is None:
-        tall, wide = (int(rng.integers(1, min(extent, 5) + 1)) for extent in (height, width))
-        kernel = tall, wide
+    channels = x.shape[2]
+    kernel = _kernel_within(rng, x) if kernel is None else kernel
     stride = kernel if stride is None else stride
     if groups is None:
         groups = int(rng.choice([g for g in range(1, channels + 1) if channels % g == 0]))
     if out_channels is None:
         out_channels = groups * int(rng.integers(1, 4))
-    top, left, bottom, right = padding
-    shape = (
-        output_extent(height, kernel[0], stride[0], (top, bottom), dilation[0]),
-        output_extent(width, kernel[1], stride[1], (left, right), dilation[1]),
-        out_channels,
-    )
-    y = random_tensor(rng, f"{name}_out", shape, output_type)
+    extents = output_extents(x, kernel, stride, padding, dilation)
+    y = random_tensor(rng, f"{name}_out", (*extents, out_channels), output_type)
     has_bias = drawn(rng, bias)
     placeholder = Requant((1,), 0, Rounding.FLOOR, y.dtype.qmin, y.dtype.qmax)
     conv = Conv2d(
@@ -93,6 +93,32 @@ def random_conv(
         offsets=int(rng.choice([1, out_channels])) if offsets else 0,
     )
     return replace(conv, requant=requant), y
+
+
+def _kernel_within(rng: Rng, x: Tensor) -> Pair:
+    tall, wide = (int(rng.integers(1, min(extent, 5) + 1)) for extent in x.shape[:2])
+    return tall, wide
+
+
+def output_extents(
+    x: Tensor,
+    kernel: Pair,
+    stride: Pair,
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+    dilation: Pair = (1, 1),
+) -> Pair:
+    """(OH, OW) of the windows of a map."""
+    top, left, bottom, right = padding
+    return (
+        output_extent(x.shape[0], kernel[0], stride[0], (top, bottom), dilation[0]),
+        output_extent(x.shape[1], kernel[1], stride[1], (left, right), dilation[1]),
+    )
+
+
+def argmax_of(x: Tensor) -> tuple[Argmax, Tensor]:
+    """The class, of one position's channels; returns (layer, the tensor it writes)."""
+    index = IntType(max(1, (x.shape[2] - 1).bit_length()), signed=False)
+    return Argmax("argmax", x.name, "class"), Tensor("class", (1, 1, 1), index, 1.0, 0)
 
 
 def random_window(rng: Rng, height: int, width: int) -> dict[str, Any]:
@@ -156,7 +182,7 @@ def random_network(
         layers.append(conv)
         tensors.append(tensor)
     if closes:
-        index_type = IntType(max(1, (tensor.shape[2] - 1).bit_length()), signed=False)
-        layers.append(Argmax("argmax", tensor.name, "class"))
-        tensors.append(Tensor("class", (1, 1, 1), index_type, 1.0, 0))
+        closing, tensor = argmax_of(tensor)
+        layers.append(closing)
+        tensors.append(tensor)
     return network_of(x, layers, tensors)

@@ -1,22 +1,23 @@
-"""Random layers of every kind, over their whole range of parameters, small enough to simulate.
+"""Random layers of every kind, over their whole range of parameters, small enough to simulate;
+concatenations are in ``concats.py``.
 
 Each takes a draft and the tensor to read, adds what it draws, and returns the tensor it wrote.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..add import Add
 from ..dtypes import IntType
-from ..layers import Argmax, Flatten, Relu, Shape, Tensor
+from ..layers import Flatten, Relu, Tensor
 from ..linear import Linear
 from ..pool import AvgPool2d, MaxPool2d
 from ..requant import Requant, fixed_point
-from ..windows import output_extent
-from .convs import random_conv, random_window
+from .convs import argmax_of, output_extents, random_conv, random_window
 from .draft import Draft
 from .draws import random_requant
 
@@ -38,9 +39,9 @@ __all__ = [
 MOST_ELEMENTS = 1_500  # of all windows of an image: cycles of its window reader
 MOST_CHANNELS = 8
 MOST_KERNEL = 11
-Window = dict[str, Any]  # arguments of random_conv
-
 SUM_BITS = 30  # of the products; a bias as great still fits int32
+
+Window = dict[str, Any]  # arguments of random_conv
 
 
 def convolution(draft: Draft, x: Tensor) -> Tensor:
@@ -142,10 +143,7 @@ def add(draft: Draft, a: Tensor, b: Tensor) -> Tensor:
 
 def argmax(draft: Draft, x: Tensor) -> Tensor:
     """The class, of one position's channels."""
-    index = IntType(max(1, (x.shape[2] - 1).bit_length()), signed=False)
-    return draft.append(
-        Argmax("argmax", x.name, "class"), Tensor("class", (1, 1, 1), index, 1.0, 0)
-    )
+    return draft.append(*argmax_of(x))
 
 
 def _conv(draft: Draft, x: Tensor, *, linear: bool = False, **window: Any) -> Tensor:
@@ -187,30 +185,19 @@ def _as_linear(conv: Any) -> Linear:
 
 def _max_pool(draft: Draft, x: Tensor, **window: Any) -> Tensor:
     name = draft.name("max")
-    y = draft.like(x, name, _pooled(x, **window))
+    y = draft.like(x, name, (*output_extents(x, **window), x.shape[2]))
     return draft.append(MaxPool2d(name, x.name, y.name, **window), y)
 
 
 def _average(draft: Draft, x: Tensor, **window: Any) -> Tensor:
     name = draft.name("average")
-    y = draft.grid(name, _pooled(x, **window))
+    y = draft.grid(name, (*output_extents(x, **window), x.shape[2]))
     positions = window["kernel"][0] * window["kernel"][1]
     lo, hi = (np.array([positions * (end - x.zero_point)]) for end in (x.dtype.qmin, x.dtype.qmax))
     requant = random_requant(
         draft.rng, lo, hi, y, rounding=draft.rule(), offsets=int(draft.chance(0.3))
     )
     return draft.append(AvgPool2d(name, x.name, y.name, requant=requant, **window), y)
-
-
-def _pooled(
-    x: Tensor, kernel: Any, stride: Any, padding: tuple[int, int, int, int] = (0, 0, 0, 0)
-) -> Shape:
-    top, left, bottom, right = padding
-    return (
-        output_extent(x.shape[0], kernel[0], stride[0], (top, bottom), 1),
-        output_extent(x.shape[1], kernel[1], stride[1], (left, right), 1),
-        x.shape[2],
-    )
 
 
 def _pool_window(draft: Draft, x: Tensor) -> Window:
@@ -237,9 +224,5 @@ def _large_kernel(draft: Draft, x: Tensor) -> Window:
 
 def _elements(x: Tensor, window: Window) -> int:
     """What a window reader reads for an image."""
-    dilation = window.get("dilation", (1, 1))
-    top, left, bottom, right = window.get("padding", (0, 0, 0, 0))
-    (kh, kw), (sy, sx) = window["kernel"], window["stride"]
-    rows = output_extent(x.shape[0], kh, sy, (top, bottom), dilation[0])
-    columns = output_extent(x.shape[1], kw, sx, (left, right), dilation[1])
-    return int(rows * columns * kh * kw * x.shape[2])
+    rows, columns = output_extents(x, **window)
+    return int(rows * columns * math.prod(window["kernel"]) * x.shape[2])
