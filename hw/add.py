@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from ..model.requant import Requant
 from .centered import centered
 from .pipeline import stage
-from .rescale import Rescale
+from .rescale import Rescale, require_numbers
 from .storage import Storage
 
 __all__ = ["Add"]
@@ -46,12 +46,7 @@ class Add(wiring.Component):
         zero_points: tuple[int, int, int],
         activations: tuple[Shape, Shape, Shape],
     ):
-        for what, values, count in (
-            ("Multipliers", requant.multipliers, 2),
-            ("Offsets", requant.offsets, 1),
-        ):
-            if len(values) != count:
-                raise ValueError(f"{what} must number {count}, not {len(values)}")
+        require_numbers(requant, multipliers=(2,), offsets=(1,))
         self._multipliers = requant.multipliers
         self._zero_points = zero_points[:2]
         self._rescale = Rescale(requant=requant, zero_point=zero_points[2])

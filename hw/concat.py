@@ -13,7 +13,7 @@ from ..model.dtypes import signed_width
 from ..model.requant import Requant
 from .centered import centered, centered_width
 from .pipeline import stage
-from .rescale import Rescale
+from .rescale import Rescale, require_numbers
 from .storage import Storage
 
 __all__ = ["Concat", "Turns"]
@@ -126,12 +126,7 @@ class Concat(wiring.Component):
         self._requant, self._rescale = requant, None
         result = y
         if requant is not None:
-            for what, values in (
-                ("Multipliers", requant.multipliers),
-                ("Offsets", requant.offsets),
-            ):
-                if len(values) not in (1, count):
-                    raise ValueError(f"{what} must number 1 or {count}, not {len(values)}")
+            require_numbers(requant, multipliers=(1, count), offsets=(1, count))
             self._rescale = Rescale(requant=requant, zero_point=zy)
             result = signed(max(map(centered_width, inputs, zeros)))
         self._turns = Turns(

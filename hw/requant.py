@@ -13,7 +13,7 @@ from ..model.dtypes import signed_width
 from ..model.requant import Requant
 from .counter import counter
 from .pipeline import stage
-from .rescale import Rescale
+from .rescale import Rescale, require_numbers
 from .rom import Rom
 from .storage import Storage
 
@@ -56,12 +56,7 @@ class Requantizer(wiring.Component):
         activation: Shape,
         beside: Sequence[Storage] = (),
     ):
-        for what, values in (
-            ("Multipliers", requant.multipliers),
-            ("Offsets", requant.offsets),
-        ):
-            if len(values) not in (1, channels):
-                raise ValueError(f"{what} must number 1 or {channels}, not {len(values)}")
+        require_numbers(requant, multipliers=(1, channels), offsets=(1, channels))
         self._rescale = Rescale(requant=requant, zero_point=zero_point)
         self._scales = {
             name: values if len(set(values)) > 1 else values[:1]

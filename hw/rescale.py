@@ -5,6 +5,8 @@ The requantizer and the addition end in it, so rounding and clamping exist once.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from amaranth import Cat, Const, Module, Signal
 from amaranth.hdl import Value
 from amaranth.lib import wiring
@@ -13,10 +15,23 @@ from ..model.arith import Rounding
 from ..model.requant import Requant
 from .pipeline import stage
 
-__all__ = ["Rescale"]
+__all__ = ["Rescale", "require_numbers"]
 
 FLOAT32_BITS = 24  # significant ones
 FLOAT32_REACH = 1 << 22  # integers up to here have a tie beside them whose significand is even
+
+
+def require_numbers(
+    requant: Requant, *, multipliers: Collection[int], offsets: Collection[int]
+) -> None:
+    """Check how many multipliers and offsets there are. Raises ValueError for any other number."""
+    for what, values, allowed in (
+        ("Multipliers", requant.multipliers, multipliers),
+        ("Offsets", requant.offsets, offsets),
+    ):
+        if len(values) not in allowed:
+            numbers = " or ".join(map(str, sorted(set(allowed))))
+            raise ValueError(f"{what} must number {numbers}, not {len(values)}")
 
 
 class Rescale:
