@@ -76,7 +76,7 @@ class Part(ABC):
         return self.busy_cycles
 
     def choices(self) -> Iterator[Part]:
-        """The part with more and more multipliers, each choice faster than those before."""
+        """The part with more and more multipliers, none slower than those before."""
         yield self
 
     @property
