@@ -11,7 +11,7 @@ says signed. Three formats:
   bytes and whose word order differs from tool to tool.
 * ``coe``: AMD's memory initialization file (UG896, "COE File Syntax"), radix 16.
 
-The order of weights: where the patch engine computes a layer (the stride is the kernel, nothing is
+The order of weights: where a layer's windows are patches (the stride is the kernel, nothing is
 padded or dilated), that of ``model.layout`` with one lane, which is the order of use; else output
 channel by output channel. Biases and multipliers stand by output channel; one multiplier where all
 channels share it; a layer with several inputs has one for each.

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tercet.gen.build import write_core
-from tercet.gen.plan import make_plan
+from tercet.gen.plan import PARTS, make_plan
 from tercet.model.arith import Rounding
 from tercet.model.dtypes import IntType
 from tercet.model.fuzz.convs import network_of, random_conv
@@ -28,6 +28,16 @@ def test_refuses_a_layer_that_nobody_reads(seed):
     second, z = random_conv(rng, x, name="second")
     assert refusal(network_of(x, [first, second], [y, z])) == (
         "Layer 'first': no layer reads its output; leave it out"
+    )
+
+
+def test_refuses_a_kind_that_has_no_part(seed, monkeypatch):
+    rng = np.random.default_rng(seed)
+    x = random_tensor(rng, "image", (6, 6, 1))
+    conv, y = random_conv(rng, x)
+    monkeypatch.delitem(PARTS, "conv2d")
+    assert refusal(network_of(x, [conv], [y])) == (
+        "Layer 'conv': kind 'conv2d' is not in hardware; leave the layer out"
     )
 
 
