@@ -21,8 +21,7 @@ class Argmax(wiring.Component):
     -------
     i : stream of one score a beat
     o : stream of {value, best}: the score, and the index of the greatest up to it. With an image's
-    last
-        score, ``best`` is its class.
+        last score, ``best`` is its class.
 
     Throughput: one score a cycle. Latency: 1 cycle.
     """

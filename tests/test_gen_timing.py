@@ -52,9 +52,8 @@ def check_windows(g, pauses, seed, images=3):
     run([*processes, *ends])
     assert runs["o"].given == list(o.takes)
     taken = runs["i"].taken
-    assert (
-        taken == list(i.takes)[: len(taken)]
-    )  # a tail that no window needs may come after the end
+    # a tail that no window needs may come after the end
+    assert taken == list(i.takes)[: len(taken)]
     assert len(values) - len(taken) < g.elements
 
 
