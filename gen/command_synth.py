@@ -59,11 +59,13 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 
 def _complaints(manifest: dict[str, Any], resources: Resources, target: str) -> list[str]:
     """Where synthesis disagrees with the manifest."""
-    said = manifest["rom_bits"]
-    bits = [] if resources.rom_bits == said else [f"{resources.rom_bits} ROM bits, not {said}"]
+    said, found = manifest["rom_bits"], resources.rom_bits
+    bits = [] if found == said else [f"{found} ROM bits, where the manifest says {said}"]
     elsewhere = misplaced(manifest, resources.in_blocks, lut_ram=target in LUT_RAM)
     return bits + [
-        f"{path} is {'' if path in resources.in_blocks else 'not '}in block RAM"
+        f"{path} is in block RAM, where the manifest says it is not"
+        if path in resources.in_blocks
+        else f"{path} is not in block RAM, where the manifest says it is"
         for path in elsewhere
     ]
 

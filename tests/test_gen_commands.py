@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from tercet.gen import command_synth
 from tercet.gen.cli import main
+from tercet.gen.flow.synth import Resources
 from tercet.model import save
 from tercet.model.fuzz.convs import random_network
 from test_model_builder import residual
@@ -70,6 +72,20 @@ def test_synth_counts_cells(net, tmp_path, capsys):
     assert code == 0
     assert facts["targets"]["ice40"]["luts"] > 0
     assert "block rams" in capsys.readouterr().out
+
+
+def test_synth_says_where_the_manifest_is_wrong(tmp_path, capsys, monkeypatch):
+    def synthesize(verilog, top, target):
+        return Resources(0, 0, 0, 0, 1, 0, 7, frozenset({"conv1.engine.weights"}))
+
+    monkeypatch.setattr(command_synth, "synthesize", synthesize)
+    code, _ = call(["synth", "plain", "--target", "ecp5", "-o", str(tmp_path / "out")], tmp_path)
+    assert code == 1
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "ecp5: 7 ROM bits, where the manifest says 5832",
+        "ecp5: conv1.engine.weights is in block RAM, where the manifest says it is not",
+        "ecp5: conv3.engine.weights is not in block RAM, where the manifest says it is",
+    ]
 
 
 @pytest.mark.parametrize("command", ["show", "plan", "verilog", "synth"])
