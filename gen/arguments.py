@@ -26,15 +26,19 @@ def add_output(parser: argparse.ArgumentParser, holds: str) -> None:
 
 def positive(text: str) -> int:
     """An integer of at least 1, for ``add_argument(type=...)``."""
-    return _at_least(1, int(text))
+    return _at_least(1, text)
 
 
 def natural(text: str) -> int:
     """An integer of at least 0, as seeds are, for ``add_argument(type=...)``."""
-    return _at_least(0, int(text))
+    return _at_least(0, text)
 
 
-def _at_least(least: int, value: int) -> int:
+def _at_least(least: int, text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be an integer, not {text!r}") from None
     if value < least:
         raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
     return value

@@ -20,6 +20,12 @@ __all__ = ["OutputError", "write_core"]
 class OutputError(UserError, OSError):
     """An output folder cannot be written."""
 
+    def __init__(self, directory: Path, error: OSError) -> None:
+        super().__init__(
+            f"The output folder {directory} cannot be written: {error.strerror}; "
+            "name another with -o"
+        )
+
 
 def write_core(network: QNetwork, directory: Path, cycles: int | None = None) -> dict[str, Any]:
     """Write directory/rtl/NAME.v and directory/manifest.json; return the manifest.
@@ -41,8 +47,5 @@ def write_core(network: QNetwork, directory: Path, cycles: int | None = None) ->
             }
         )
     except OSError as error:
-        raise OutputError(
-            f"The output folder {directory} cannot be written: {error.strerror}; "
-            "name another with -o"
-        ) from None
+        raise OutputError(directory, error) from None
     return facts

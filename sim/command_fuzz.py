@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..gen.arguments import natural, positive
+from ..gen.build import OutputError
 from ..gen.tables import console, table
 from ..model import save
 from .options import SIMULATORS
@@ -68,6 +69,10 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     from .simulators import require_simulator
 
     require_simulator(args.simulator)
+    try:
+        args.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(args.output, error) from None
     out = console()
     seeds = range(args.seed, args.seed + args.networks)
     verdicts = _run_all(out, seeds, args)
@@ -131,7 +136,6 @@ def _run_all(out: Console, seeds: range, args: argparse.Namespace) -> list[Verdi
 def _complain(out: Console, verdict: Verdict, args: argparse.Namespace) -> None:
     """Say what failed, keep the network, and print the command that repeats it."""
     path = args.output / f"{verdict.network.name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     save(verdict.network, path)
     out.print(f"seed {verdict.seed}: {verdict.failure}", style="red", markup=False, soft_wrap=True)
     out.print(

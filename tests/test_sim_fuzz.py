@@ -90,9 +90,24 @@ def test_an_error_of_any_kind_is_the_networks_failure(tmp_path, monkeypatch):
     assert verdict.failure == f"IndexError in test_sim_fuzz.py, line {line}: in the plan"
 
 
-def test_refuses_a_seed_below_zero(capsys):
-    assert main(["fuzz", "--seed", "-1"]) == 2
-    assert "argument --seed: must be at least 0, not -1" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("seed", "message"),
+    [("-1", "must be at least 0, not -1"), ("x", "must be an integer, not 'x'")],
+)
+def test_refuses_what_is_no_seed(seed, message, capsys):
+    assert main(["fuzz", "--seed", seed]) == 2
+    assert f"argument --seed: {message}\n" in capsys.readouterr().err
+
+
+@pytest.mark.icarus
+@needs_icarus
+def test_refuses_a_folder_that_cannot_be(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["fuzz", "--simulator", "icarus", "-o", str(tmp_path / "file")]) == 1
+    assert capsys.readouterr().err == (
+        f"tercet fuzz: error: The output folder {tmp_path}/file cannot be written: File exists; "
+        "name another with -o\n"
+    )
 
 
 def test_compares_the_golden_forms_with_each_other(monkeypatch):
