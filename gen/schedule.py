@@ -20,7 +20,7 @@ from .tokens import holds_results, least_depths
 
 __all__ = ["Schedule", "schedule"]
 
-IMAGES = 4  # beyond those that are in the core at once
+IMAGES = 4  # beyond twice those that are in the core at once
 MEMORY = 2  # images that a window reader may hold
 MOST_IMAGES = 256  # a distance that does not settle is given as the greatest of the later half
 
