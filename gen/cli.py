@@ -32,7 +32,7 @@ GROUP = "tercet.commands"
 # The order of --help: the road from a float network to figures. Others follow by name.
 ORDER = (
     *("train", "quantize", "qat", "import", "export", "show", "plan"),
-    *("verilog", "sim", "fuzz", "verify", "synth", "report", "bench", "accuracy"),
+    *("verilog", "sim", "fuzz", "synth", "bench", "accuracy"),
 )
 
 # The extra that brings a package which is not needed by all, by the package's import name.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from importlib.metadata import version
+from textwrap import fill
 from typing import Any
 
 from ..hw.storage import Kind, Storage
@@ -113,13 +114,16 @@ def misplaced(facts: dict[str, Any], in_blocks: Collection[str], *, lut_ram: boo
 def header(facts: dict[str, Any]) -> str:
     """What an engineer who opens the Verilog wants to know first."""
     ports = ", ".join(f"{name}[{port['width']}]" for name, port in facts["ports"].items())
+    best = ""
+    if "m_axis_tuser" in facts["ports"]:
+        best = " With m_axis_tlast, m_axis_tuser is the class."
     tools = ", ".join(f"{name} {number}" for name, number in facts["tools"].items())
     return (
         f"{facts['network']}: a quantized CNN as an AXI4-Stream core; generated, "
         "so change the network and not this file.\n"
         f"{facts['cycles_per_image']} cycles between images, {facts['latency_cycles']} cycles from "
         f"first value in to last result out, {facts['multipliers']} multipliers in the layers.\n"
-        f"Ports: {ports}.\n"
-        "One clock; rst is synchronous and active high. frame_error is sticky until rst.\n"
+        f"{fill(f'Ports: {ports}.', 96)}\n"
+        f"One clock; rst is synchronous and active high. frame_error is sticky until rst.{best}\n"
         f"Made by {tools}."
     )

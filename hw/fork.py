@@ -35,7 +35,8 @@ class Fork(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        a_has, b_has = Signal(), Signal()  # one consumer has this beat, the other not yet
+        a_has = Signal()  # one consumer has this beat, the other not yet
+        b_has = Signal()
         a_done = a_has | self.o_a.ready
         b_done = b_has | self.o_b.ready
         m.d.comb += [

@@ -24,7 +24,6 @@ class StreamFifo(wiring.Component):
     Members
     -------
     i, o : streams
-    level : Out(range(depth + 1)), beats held
 
     Latency: 2 cycles. Throughput: one beat a cycle. Reset empties it.
     """
@@ -41,7 +40,6 @@ class StreamFifo(wiring.Component):
             {
                 "i": In(stream.Signature(shape)),
                 "o": Out(stream.Signature(shape)),
-                "level": Out(range(depth + 1)),
             }
         )
 
@@ -55,7 +53,8 @@ class StreamFifo(wiring.Component):
         m.submodules.memory = memory = ram(shape=self._shape, storage=self.storage)
         write, read = memory.write_port(), memory.read_port()
         waiting = Signal(range(self._depth))  # beats in the memory
-        takes, moves = Signal(), Signal()
+        takes = Signal()
+        moves = Signal()
         place, _ = counter(m, "place", self._depth - 1, takes)
         first, _ = counter(m, "first", self._depth - 1, moves)
         m.d.comb += [
@@ -68,7 +67,6 @@ class StreamFifo(wiring.Component):
             read.en.eq(moves),
             read.addr.eq(first),
             self.o.payload.eq(read.data),
-            self.level.eq(waiting + self.o.valid),
         ]
         with m.If(takes & ~moves):
             m.d.sync += waiting.eq(waiting + 1)

@@ -73,7 +73,8 @@ class PatchWalk(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self._geometry
-        column_tail, row_tail = Signal(), Signal()
+        column_tail = Signal()
+        row_tail = Signal()
         m.d.comb += self.drop.eq(column_tail | row_tail)
 
         _, slot_ends = counter(m, "slot", g.slots, self.step, cut=(self.drop, 1))

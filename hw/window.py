@@ -90,7 +90,8 @@ class WindowReader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self._geometry
-        enable, complete = Signal(), Signal()
+        enable = Signal()
+        complete = Signal()
         m.d.comb += enable.eq(~self.o.valid | self.o.ready)
         step = enable & complete
         at = self._build_walk(m, step)
