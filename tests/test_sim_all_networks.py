@@ -13,7 +13,7 @@ from test_sim_networks import FRAMES, SIMULATORS, Core
 
 SHIPPED = ("plain", "separable", "mnist_cnn", "mnist_cnn_bn", "lenet_avg", "lenet_max")
 PAUSED = "frames/pauses=both"
-HEAD = "block2_project"  # of mobilenet: two inverted residual blocks on 28x28 maps
+HEAD = "block1_project"  # of mobilenet: its first inverted residual block
 QUICK = ("plain_4", "separable_7", "scale_shift")
 
 
@@ -45,7 +45,7 @@ def scale_shift(name, folder):
 
 
 def head(name, folder):
-    """The first blocks of mobilenet, for a simulator that would take too long for all of it."""
+    """The first block of mobilenet, for a simulator that would take too long for all of it."""
     whole = load("mobilenet")
     count = 1 + [layer.name for layer in whole.layers].index(HEAD)
     kept = {whole.input, *(layer.output for layer in whole.layers[:count])}
