@@ -24,6 +24,7 @@ __all__ = [
     "differences",
     "reference_outputs",
     "reference_thresholds",
+    "thresholds",
 ]
 
 
@@ -81,7 +82,7 @@ def reference_outputs(target: Target, channel: int, acc: Acc) -> Acc:
     )
 
 
-def _thresholds(function: Callable[[Acc], Acc], lo: int, hi: int, outputs: Acc) -> Acc:
+def thresholds(function: Callable[[Acc], Acc], lo: int, hi: int, outputs: Acc) -> Acc:
     """For each output, the least accumulator in [lo, hi] that ``function`` brings to it or above.
 
     lo where all do, hi + 1 where none does. int64, the shape of ``outputs``.
@@ -101,7 +102,7 @@ def reference_thresholds(target: Target, channel: int) -> Acc:
     """The reference's thresholds in a channel, one for each output in (low, high]."""
     lo, hi = int(target.lo[channel]), int(target.hi[channel])
     outputs = np.arange(target.low + 1, target.high + 1, dtype=np.int64)
-    return _thresholds(lambda acc: reference_outputs(target, channel, acc), lo, hi, outputs)
+    return thresholds(lambda acc: reference_outputs(target, channel, acc), lo, hi, outputs)
 
 
 def channel_of(requant: Requant, channel: int) -> Requant:
@@ -118,7 +119,7 @@ def _pair(target: Target, requant: Requant, channel: int) -> tuple[Acc, Acc]:
     lo, hi = int(target.lo[channel]), int(target.hi[channel])
     outputs = np.arange(target.low + 1, target.high + 1, dtype=np.int64)
     single = channel_of(requant, channel)
-    got = _thresholds(lambda acc: requantize(acc, single, target.zero_point), lo, hi, outputs)
+    got = thresholds(lambda acc: requantize(acc, single, target.zero_point), lo, hi, outputs)
     return reference_thresholds(target, channel), got
 
 
