@@ -1,59 +1,23 @@
-"""The command line: exit codes, messages, --json, and commands whose packages are missing."""
+"""The command line: exit codes, messages, and commands whose packages are missing."""
 
-import json
 import logging
 import subprocess
 import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from fakecommands import FakePoint, command, fail, installer
 from tercet.gen import cli
 from tercet.model.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 
 
-class FakePoint:
-    """An entry point whose module is ``module``, or whose import raises ``error``."""
-
-    def __init__(self, name, module=None, error=None):
-        self.name, self.module, self.error = name, module, error
-        self.loads = 0
-
-    def load(self):
-        self.loads += 1
-        if self.error is not None:
-            raise self.error
-        return self.module
-
-
-def command(run, help_line="Count things."):
-    def add_arguments(parser):
-        parser.add_argument("--count", type=int, default=1, help="how many (default 1)")
-
-    return SimpleNamespace(HELP=help_line, add_arguments=add_arguments, run=run)
-
-
-def fail(error):
-    def run(args):
-        raise error
-
-    return run
-
-
 @pytest.fixture
 def commands(monkeypatch):
-    """A function that makes the given fake commands the only ones."""
-
-    def install(*points, **runs):
-        points = [*points, *(FakePoint(name, command(run)) for name, run in runs.items())]
-        monkeypatch.setattr(cli.metadata, "entry_points", lambda group: points)
-        return points
-
-    return install
+    return installer(monkeypatch)
 
 
 def test_runs_the_command_with_its_arguments(commands, capsys):
@@ -211,53 +175,6 @@ def test_every_hint_names_an_extra_that_brings_the_package():
         name = distributions.get(package, package)
         listed = project["optional-dependencies"][extra]
         assert any(line.startswith((f"{name}>", f"{name}=")) for line in listed), package
-
-
-def test_json_holds_the_facts_with_sorted_keys(commands, tmp_path):
-    target = tmp_path / "facts.json"
-    commands(count=lambda args: ({"b": [1, 2.5], "a": {"d": None, "c": "é"}}, False))
-    assert cli.main(["count", "--json", str(target)]) == 1  # facts of a failure count too
-    assert json.loads(target.read_text()) == {"b": [1, 2.5], "a": {"d": None, "c": "é"}}
-    assert target.read_text().startswith('{\n  "a": {\n    "c"')
-    assert target.read_text().endswith("}\n")
-    assert list(tmp_path.iterdir()) == [target]
-
-
-@pytest.mark.parametrize(
-    ("place", "message"),
-    [
-        ("absent/x.json", "{dir}/absent is no folder open to writing"),
-        ("file/x.json", "{dir}/file is no folder open to writing"),
-        ("folder", "it is a folder"),
-        ("n" * 250 + ".json", "File name too long"),
-    ],
-)
-def test_json_that_cannot_be_written_is_one_sentence(commands, capsys, tmp_path, place, message):
-    (tmp_path / "file").touch()
-    (tmp_path / "folder").mkdir()
-    before = sorted(tmp_path.rglob("*"))
-    commands(count=lambda args: ({}, True))
-    path = tmp_path / place
-    assert cli.main(["count", "--json", str(path)]) == 1
-    assert capsys.readouterr().err == (
-        f"tercet count: error: The file {path} cannot be written: {message.format(dir=tmp_path)}\n"
-    )
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_json_without_a_place_is_refused_before_the_run(commands, tmp_path):
-    commands(count=fail(AssertionError("ran")))
-    assert cli.main(["count", "--json", str(tmp_path / "absent" / "x.json")]) == 1
-
-
-def test_facts_that_are_no_json_leave_the_old_file(commands, tmp_path):
-    target = tmp_path / "facts.json"
-    target.write_text("old")
-    commands(count=lambda args: ({"x": float("nan")}, True))
-    with pytest.raises(ValueError, match=r"^Out of range float values"):
-        cli.main(["count", "--json", str(target)])
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
 
 
 @pytest.mark.parametrize(("words", "shown"), [([], []), (["-v"], ["doing"])])

@@ -9,7 +9,7 @@ with warnings.catch_warnings():  # torchao uses torch.jit.script_method as it is
     warnings.simplefilter("ignore")
     pytest.importorskip("torchao.quantization.pt2e", reason="torchao is not installed")
 
-from test_model_frontends_pt2e import check, converted, images_of  # noqa: E402
+from pt2eprograms import check, converted, images_of  # noqa: E402
 from test_model_frontends_pt2e_refusals import exported, on_grid  # noqa: E402
 from torch import nn  # noqa: E402
 
