@@ -4,6 +4,7 @@
 #: make verilog NET=plain                  build/NET/rtl/NET.v and build/NET/manifest.json
 #: make plan NET=plain                     cycles, multipliers and ROM bits before any simulation
 #: make synth NET=plain TARGET=ecp5        what Yosys makes of it: ecp5, ice40, xilinx
+#: make pnr NET=plain TARGET=ecp5          the same, placed and routed: the clock that the core reaches
 #: make fuzz N=200                         N random networks, Verilog against the golden model
 #: make bench                              a table of speeds
 #: make accuracy                           docs/accuracy.md: what each width costs each network
@@ -24,7 +25,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --no-compile --constraint constraints.txt
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 
-.PHONY: help setup sim test verilog plan synth fuzz bench accuracy lint check clean icarus verilator
+.PHONY: help setup sim test verilog plan synth pnr fuzz bench accuracy lint check clean icarus verilator
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -43,6 +44,9 @@ plan: .venv/.sim
 
 synth: .venv/.sim
 	@$(BIN)/tercet synth $(NET) --target $(TARGET)
+
+pnr: .venv/.pnr
+	@$(BIN)/tercet synth $(NET) --target $(TARGET) --pnr
 
 fuzz: .venv/.sim $(filter icarus verilator,$(SIM))
 	@$(BIN)/tercet fuzz -n $(N) --simulator $(SIM)
@@ -82,9 +86,15 @@ $(BIN)/pip:
 	@$(COMPILE)
 	@touch $@
 
+.venv/.pnr: .venv/.sim
+	@echo "Setting up .venv: nextpnr; seconds, once."
+	@$(INSTALL) --no-build-isolation --editable '.[sim,pnr]'
+	@$(COMPILE)
+	@touch $@
+
 .venv/.test: .venv/.sim
 	@echo "Setting up .venv: PyTorch, ONNX and pytest; a minute or two, once."
-	@$(INSTALL) --no-build-isolation --editable '.[sim,train,onnx,pt2e,test]'
+	@$(INSTALL) --no-build-isolation --editable '.[sim,pnr,train,onnx,pt2e,test]'
 	@$(COMPILE)
 	@touch $@
 

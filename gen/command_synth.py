@@ -1,8 +1,9 @@
-"""`tercet synth NET`: what Yosys makes of a core."""
+"""`tercet synth NET`: what Yosys makes of a core, and the clock that nextpnr reaches."""
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ from rich.table import Table
 from ..model import load
 from .arguments import add_net, add_output
 from .build import write_core
+from .flow.nextpnr import DEVICES, DoesNotFitError, Timing, place_and_route
 from .flow.synth import LUT_RAM, TARGETS, Resources, synthesize
 from .manifest import misplaced
 from .tables import console, table
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "synthesize a core with Yosys and count its cells"
+HELP = "synthesize a core with Yosys and count its cells; place and route it with nextpnr"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=[*TARGETS, "all"],
         default="all",
         help="the family to synthesize for (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--pnr",
+        action="store_true",
+        help="also place and route, and show the clock reached: the median of three seeds, on "
+        + ", ".join(f"{device.name} ({target})" for target, device in DEVICES.items()),
     )
     add_output(parser, "the core")
 
@@ -40,21 +48,47 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     targets = list(TARGETS) if args.target == "all" else [args.target]
     out = console()
     found: dict[str, Resources] = {}
-    with out.status("") as status:
+    routed: dict[str, Timing | DoesNotFitError] = {}
+    with out.status("") as status, tempfile.TemporaryDirectory() as scratch:
         for target in targets:
             status.update(f"synthesizing {network.name} for {target}")
-            verilog = folder / "rtl" / f"{network.name}.v"
-            found[target] = synthesize(verilog, network.name, target)
-    out.print(_table(network.name, found))
+            verilog, netlist = folder / "rtl" / f"{network.name}.v", Path(scratch) / "netlist.json"
+            found[target] = synthesize(verilog, network.name, target, netlist)
+            if args.pnr and target in DEVICES:
+                status.update(f"placing and routing {network.name} for {target}")
+                routed[target] = _routed(netlist, target)
+    out.print(_table(network.name, found, routed))
     complaints = [
         f"{target}: {complaint}"
         for target, resources in found.items()
         for complaint in _complaints(manifest, resources, target)
     ]
-    for complaint in complaints:
-        out.print(complaint, soft_wrap=True)
-    facts = {target: resources.facts() for target, resources in found.items()}
+    for line in [*map(_remark, routed.values()), *complaints]:
+        out.print(line, soft_wrap=True)
+    facts = {target: _facts(found[target], routed.get(target)) for target in targets}
     return {"network": network.name, "targets": facts}, not complaints
+
+
+def _routed(netlist: Path, target: str) -> Timing | DoesNotFitError:
+    """The clocks reached, or why there are none."""
+    try:
+        return place_and_route(netlist, target)
+    except DoesNotFitError as error:
+        return error
+
+
+def _remark(routed: Timing | DoesNotFitError) -> str:
+    """A line below the table."""
+    if isinstance(routed, DoesNotFitError):
+        return str(routed)
+    return f"{routed.device}: the critical path goes from {routed.median.path}"
+
+
+def _facts(resources: Resources, routed: Timing | DoesNotFitError | None) -> dict[str, Any]:
+    if routed is None:
+        return resources.facts()
+    pnr = routed.facts() if isinstance(routed, Timing) else {"does_not_fit": str(routed)}
+    return {**resources.facts(), "pnr": pnr}
 
 
 def _complaints(manifest: dict[str, Any], resources: Resources, target: str) -> list[str]:
@@ -70,10 +104,16 @@ def _complaints(manifest: dict[str, Any], resources: Resources, target: str) -> 
     ]
 
 
-def _table(name: str, found: dict[str, Resources]) -> Table:
+def _table(
+    name: str, found: dict[str, Resources], routed: dict[str, Timing | DoesNotFitError]
+) -> Table:
     kinds = next(iter(found.values())).facts()
-    return table(
-        f"{name}: cells after synthesis",
-        ["target", *(f"{kind.replace('_', ' ')}>" for kind in kinds)],
-        ((target, *resources.facts().values()) for target, resources in found.items()),
-    )
+    columns = ["target", *(f"{kind.replace('_', ' ')}>" for kind in kinds)]
+    rows = [[target, *resources.facts().values()] for target, resources in found.items()]
+    if routed:
+        columns.append("Fmax MHz>")
+        for row in rows:
+            timing = routed.get(str(row[0]))
+            row.append(f"{timing.median.fmax_mhz:.1f}" if isinstance(timing, Timing) else "-")
+    title = f"{name}: cells after synthesis" + (", clock after place and route" if routed else "")
+    return table(title, columns, rows)

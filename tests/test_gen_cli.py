@@ -172,7 +172,7 @@ def test_every_hint_names_an_extra_that_brings_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     distributions = {"cocotb_tools": "cocotb", "sklearn": "scikit-learn"}
     for package, extra in cli.EXTRAS.items():
-        name = distributions.get(package, package)
+        name = distributions.get(package, package).replace("_", "-")
         listed = project["optional-dependencies"][extra]
         assert any(line.startswith((f"{name}>", f"{name}=")) for line in listed), package
 

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 from tercet.gen import command_synth
 from tercet.gen.cli import main
+from tercet.gen.flow.nextpnr import DoesNotFitError, Timing
+from tercet.gen.flow.pnr_report import CriticalPath, Routed
 from tercet.gen.flow.synth import Resources
 from tercet.model import save
 from tercet.model.fuzz.convs import random_network
 from test_model_builder import residual
+
+RESOURCES = Resources(0, 0, 0, 0, 1, 0, 7, frozenset({"conv1.engine.weights"}))
 
 
 @pytest.fixture
@@ -74,9 +78,36 @@ def test_synth_counts_cells(net, tmp_path, capsys):
     assert "block rams" in capsys.readouterr().out
 
 
+def test_synth_shows_the_clock_or_why_there_is_none(net, tmp_path, capsys, monkeypatch):
+    path = CriticalPath("a.Q", "b.D", ("a", "b"), 2.5, 1.25)
+    timing = Timing("a device", (Routed(1, 266.6667, {"FF": 2}, path),))
+
+    def place_and_route(netlist, target):
+        if target == "ice40":
+            raise DoesNotFitError("too large")
+        return timing
+
+    monkeypatch.setattr(command_synth, "synthesize", lambda *words: RESOURCES)
+    monkeypatch.setattr(command_synth, "_complaints", lambda *words: [])
+    monkeypatch.setattr(command_synth, "place_and_route", place_and_route)
+    code, facts = call(["synth", net, "--pnr", "-o", str(tmp_path / "out")], tmp_path)
+    assert code == 0
+    assert facts["targets"]["ecp5"]["pnr"] == json.loads(json.dumps(timing.facts()))
+    assert facts["targets"]["ice40"]["pnr"] == {"does_not_fit": "too large"}
+    assert "pnr" not in facts["targets"]["xilinx"]
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: line.split()[-1] for line in lines if line.strip()}
+    assert [rows[target] for target in ("ecp5", "ice40", "xilinx")] == ["266.7", "-", "-"]
+    assert lines[-2:] == [
+        "a device: the critical path goes from a.Q to b.D, 2.5 ns of logic and 1.2 ns of routing, "
+        "through a, b",
+        "too large",
+    ]
+
+
 def test_synth_says_where_the_manifest_is_wrong(tmp_path, capsys, monkeypatch):
-    def synthesize(verilog, top, target):
-        return Resources(0, 0, 0, 0, 1, 0, 7, frozenset({"conv1.engine.weights"}))
+    def synthesize(verilog, top, target, netlist):
+        return RESOURCES
 
     monkeypatch.setattr(command_synth, "synthesize", synthesize)
     code, _ = call(["synth", "plain", "--target", "ecp5", "-o", str(tmp_path / "out")], tmp_path)

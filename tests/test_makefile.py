@@ -18,8 +18,8 @@ REQUIREMENTS = [
     *(line for extra in PROJECT["optional-dependencies"].values() for line in extra),
 ]
 TARGETS = [
-    *("setup", "sim", "test", "verilog", "plan", "synth", "fuzz", "bench", "accuracy"),
-    *("lint", "check", "clean"),
+    *("setup", "sim", "test", "verilog", "plan", "synth", "pnr", "fuzz", "bench"),
+    *("accuracy", "lint", "check", "clean"),
 ]
 
 
@@ -82,5 +82,7 @@ def test_pins_are_sorted_whole_versions():
     names = [canonical(name) for name in pins()]
     assert names == sorted(names)
     assert len(set(names)) == len(names)
-    assert all(re.fullmatch(r"[0-9]+(\.[0-9]+)*", version) for version in pins().values())
+    assert all(
+        re.fullmatch(r"[0-9]+(\.[0-9]+)*(\.post[0-9]+)?", version) for version in pins().values()
+    )
     assert "setuptools" in names  # it builds the editable install without the network

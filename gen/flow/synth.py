@@ -55,11 +55,14 @@ class Resources:
         return {key: count for key, count in asdict(self).items() if key != "in_blocks"}
 
 
-def synthesize(verilog: Path, top: str, target: str) -> Resources:
+def synthesize(verilog: Path, top: str, target: str, netlist: Path | None = None) -> Resources:
     """Synthesize a Verilog file for a family of ``TARGETS``.
+
+    netlist : receives the cells and their nets in Yosys's JSON, for place and route
 
     Raises FlowError where Yosys fails or leaves no cells.
     """
+    written = [] if netlist is None else [f"write_json {netlist}"]
     with tempfile.TemporaryDirectory() as folder:
         stats, memories = Path(folder) / "stat.json", Path(folder) / "memories.il"
         log = run_yosys(
@@ -72,6 +75,7 @@ def synthesize(verilog: Path, top: str, target: str) -> Resources:
                 f"{TARGETS[target]} -top {top}",
                 "check -assert",
                 f"tee -q -o {stats} stat -json",
+                *written,
             ]
         )
         cells = _cell_counts(stats.read_text(encoding="utf-8"))

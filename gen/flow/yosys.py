@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ...model.errors import UserError
 
-__all__ = ["FlowError", "run_yosys"]
+__all__ = ["FlowError", "run_yosys", "tail"]
 
 PROGRAM = """
 import sys
@@ -36,6 +36,10 @@ def run_yosys(commands: Sequence[str]) -> str:
         check=False,
     )
     if result.returncode != 0:
-        tail = " | ".join(result.stdout.strip().splitlines()[-3:])
-        raise FlowError(f"Yosys failed with exit code {result.returncode}: {tail}")
+        raise FlowError(f"Yosys failed with exit code {result.returncode}: {tail(result.stdout)}")
     return result.stdout
+
+
+def tail(log: str) -> str:
+    """The last lines of a log as one."""
+    return " | ".join(log.strip().splitlines()[-3:])

@@ -1,0 +1,134 @@
+"""Place and route with nextpnr, from its WebAssembly wheels: the clock that a core reaches.
+
+Two things about those wheels: the first start on a machine compiles for some seconds and keeps the
+result in the user's cache; and a program there sees a folder of its own as /tmp, so files are
+named relative to the working folder.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from .pnr_report import Routed, read_report
+from .yosys import FlowError, tail
+
+__all__ = ["DEVICES", "SEEDS", "Device", "DoesNotFitError", "Timing", "place_and_route"]
+
+SEEDS = (1, 2, 3)
+
+
+class DoesNotFitError(FlowError):
+    """A core needs more cells of a kind than the device has; the message says which."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that cores are placed on.
+
+    name : for people
+    program : "ecp5" of "nextpnr-ecp5"
+    options : the device, its package, and what becomes of the core's ports
+    """
+
+    name: str
+    program: str
+    options: tuple[str, ...]
+
+
+# By the family of ``synth.TARGETS``. On ECP5 the core is placed out of context: its ports end in
+# nothing, so that neither the number of pads nor their place matters, and the clock has no buffer.
+# nextpnr-ice40 has no such option; there the ports go to pads, wherever nextpnr likes.
+DEVICES = {
+    "ecp5": Device(
+        "ECP5-85F, speed grade 6",
+        "ecp5",
+        ("--85k", "--package", "CABGA756", "--speed", "6", "--out-of-context"),
+    ),
+    "ice40": Device(
+        "iCE40 UP5K, sg48", "ice40", ("--up5k", "--package", "sg48", "--pcf-allow-unconstrained")
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A core on a device: one run for each seed, slowest first."""
+
+    device: str
+    runs: tuple[Routed, ...]
+
+    @property
+    def median(self) -> Routed:
+        """The run in the middle; of an even number the slower of the two there."""
+        return self.runs[(len(self.runs) - 1) // 2]
+
+    def facts(self) -> dict[str, Any]:
+        """The median run, and the clock of each seed, as plain data."""
+        by_seed = {str(run.seed): run.fmax_mhz for run in self.runs}
+        return {"device": self.device, **self.median.facts(), "fmax_mhz_by_seed": by_seed}
+
+
+def place_and_route(
+    netlist: Path,
+    target: str,
+    seeds: Sequence[int] = SEEDS,
+    done: Callable[[], object] = lambda: None,
+) -> Timing:
+    """Place and route a netlist, once for each seed, and read the reports.
+
+    Parameters
+    ----------
+    netlist : what ``synthesize(..., netlist=...)`` wrote, for the same target; the reports go
+        beside it
+    target : a family of ``DEVICES``
+    done : called after each run
+
+    Raises DoesNotFitError where the device has too few cells of a kind, FlowError where nextpnr
+    fails otherwise, and ModuleNotFoundError where it is not installed.
+    """
+    device = DEVICES[target]
+    runs = []
+    for seed in seeds:
+        runs.append(read_report(_report(netlist, device, seed), seed))
+        done()
+    return Timing(device.name, tuple(sorted(runs, key=lambda run: run.fmax_mhz)))
+
+
+def _report(netlist: Path, device: Device, seed: int) -> dict[str, Any]:
+    """Run nextpnr once; its report."""
+    package = f"yowasp_nextpnr_{device.program}"
+    import_module(package)  # a missing wheel shows here, under its name
+    start = f"run_nextpnr_{device.program}"
+    program = f"import sys; from {package} import {start}; sys.exit({start}(sys.argv[1:]))"
+    options = [*device.options, "--seed", str(seed), "--timing-allow-fail"]
+    report = netlist.with_suffix(f".seed{seed}.json")
+    report.unlink(missing_ok=True)
+    result = subprocess.run(
+        [sys.executable, "-c", program, *options, "--json", netlist.name, "--report", report.name],
+        cwd=netlist.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if result.returncode == 0 and report.is_file():
+        return dict(json.loads(report.read_text(encoding="utf-8")))
+    raise _error(result.stdout, result.returncode, device, options)
+
+
+def _error(log: str, code: int, device: Device, options: Sequence[str]) -> FlowError:
+    """What to raise of a failed run."""
+    used = re.findall(r"^Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%$", log, re.MULTILINE)
+    over = [f"{n} {cell}, of which it has {most}" for cell, n, most in used if int(n) > int(most)]
+    if over:
+        return DoesNotFitError(f"The core does not fit {device.name}: it needs {'; '.join(over)}")
+    command = " ".join((f"nextpnr-{device.program}", *options))
+    return FlowError(f"{command} failed with exit code {code}: {tail(log)}")

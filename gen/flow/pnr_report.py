@@ -1,0 +1,110 @@
+"""What nextpnr's JSON report says of a placed and routed core, in one shape for all devices.
+
+The report: nextpnr, common/kernel/report.cc (``fmax``, ``utilization``, ``critical_paths``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+from .yosys import FlowError
+
+__all__ = ["CriticalPath", "Routed", "read_report"]
+
+# An instance's name in a cell's: "conv1.engine" in "conv1.engine.s2_product0_TRELLIS_FF_Q_5".
+INSTANCE = re.compile(r"[A-Za-z]\w*(?=\.)")
+
+
+@dataclass(frozen=True)
+class CriticalPath:
+    """The slowest way from register to register.
+
+    start, end : "cell.port"
+    through : the instances whose cells it meets, in order, by their paths from the top
+    logic_ns, routing_ns : the delay, in cells (clock-to-output and setup among them) and in wires
+    """
+
+    start: str
+    end: str
+    through: tuple[str, ...]
+    logic_ns: float
+    routing_ns: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.start} to {self.end}, {self.logic_ns:.1f} ns of logic and "
+            f"{self.routing_ns:.1f} ns of routing, through {', '.join(self.through)}"
+        )
+
+
+@dataclass(frozen=True)
+class Routed:
+    """One run of place and route.
+
+    fmax_mhz : of the only clock, register to register; the way from and to pads does not count
+    cells : those used, by the device's name for their kind
+    """
+
+    seed: int
+    fmax_mhz: float
+    cells: Mapping[str, int]
+    path: CriticalPath
+
+    def facts(self) -> dict[str, Any]:
+        """All of it, as plain data."""
+        return asdict(self)
+
+
+def read_report(report: Mapping[str, Any], seed: int) -> Routed:
+    """Read the JSON report of a core with one clock.
+
+    Raises FlowError where it has no clock or more than one.
+    """
+    clocks = report["fmax"]
+    if len(clocks) != 1:
+        names = ", ".join(sorted(clocks)) or "none"
+        raise FlowError(f"nextpnr must report one clock, not {len(clocks)} ({names})")
+    (clock,) = clocks
+    used = {name: int(cells["used"]) for name, cells in sorted(report["utilization"].items())}
+    return Routed(
+        seed=seed,
+        fmax_mhz=clocks[clock]["achieved"],
+        cells={name: count for name, count in used.items() if count},
+        path=_path(report["critical_paths"], clock),
+    )
+
+
+def _path(paths: list[dict[str, Any]], clock: str) -> CriticalPath:
+    """The slowest of the clock's own paths; others begin or end at pads."""
+    own = [
+        path["path"]
+        for path in paths
+        if path["from"].split()[-1] == clock == path["to"].split()[-1]
+    ]
+    steps = max(own, key=lambda steps: sum(step["delay"] for step in steps))
+    places = [_instance(step[end]["cell"]) for step in steps for end in ("from", "to")]
+    routing = sum(step["delay"] for step in steps if step["type"] == "routing")
+    return CriticalPath(
+        start=_pin(steps[0]["from"]),
+        end=_pin(steps[-1]["to"]),
+        through=tuple(place for place, _ in groupby(places)),
+        logic_ns=round(sum(step["delay"] for step in steps) - routing, 3),
+        routing_ns=round(routing, 3),
+    )
+
+
+def _pin(end: Mapping[str, str]) -> str:
+    return f"{end['cell']}.{end['port']}"
+
+
+def _instance(cell: str) -> str:
+    """The path of the instance that a cell stands in; "top" for the top module's own."""
+    names: list[str] = []
+    while found := INSTANCE.match(cell):
+        names.append(found[0])
+        cell = cell[found.end() + 1 :]
+    return ".".join(names) or "top"
