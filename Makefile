@@ -2,7 +2,8 @@
 #: make sim NET=plain SIM=verilator N=20   Verilog against the golden model on N digits
 #: make test                               all tests (fetches PyTorch the first time)
 #: make verilog NET=plain                  build/NET/rtl/NET.v and build/NET/manifest.json
-#: make plan NET=plain                     cycles, multipliers and ROM bits before any simulation
+#: make plan NET=plain                     cycles, multipliers and ROM bits before any simulation;
+#:      GOAL="--multipliers 64"            plans for another goal; sim, verilog and synth take it too
 #: make synth NET=plain TARGET=ecp5        what Yosys makes of it: ecp5, ice40, xilinx
 #: make pnr NET=plain TARGET=ecp5          the same, placed and routed: the clock that the core reaches
 #: make fuzz N=200                         N random networks, Verilog against the golden model
@@ -19,6 +20,7 @@ NET ?= plain
 SIM ?= verilator
 N ?= 20
 TARGET ?= ecp5
+GOAL ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
@@ -30,20 +32,20 @@ help:
 	@sed -n 's/^#: //p' Makefile
 
 sim: .venv/.sim $(filter icarus verilator,$(SIM))
-	@$(BIN)/tercet sim $(NET) --simulator $(SIM) --images $(N)
+	@$(BIN)/tercet sim $(NET) --simulator $(SIM) --images $(N) $(GOAL)
 
 test: .venv/.test verilator
 	@$(get_icarus) || echo "$(no_icarus); without it the tests that need it are skipped."
 	@$(BIN)/python -m pytest -n 2 --durations 10
 
 verilog: .venv/.sim
-	@$(BIN)/tercet verilog $(NET)
+	@$(BIN)/tercet verilog $(NET) $(GOAL)
 
 plan: .venv/.sim
-	@$(BIN)/tercet plan $(NET)
+	@$(BIN)/tercet plan $(NET) $(GOAL)
 
 synth: .venv/.sim
-	@$(BIN)/tercet synth $(NET) --target $(TARGET)
+	@$(BIN)/tercet synth $(NET) --target $(TARGET) $(GOAL)
 
 pnr: .venv/.pnr
 	@$(BIN)/tercet synth $(NET) --target $(TARGET) --pnr

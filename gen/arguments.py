@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-__all__ = ["add_net", "add_output", "natural", "positive"]
+from rich.console import Console
+
+from ..model.errors import UsageError
+from .goals import CycleGoal, Goal, MultiplierGoal, RateGoal
+
+__all__ = ["add_goal", "add_net", "add_output", "goal_of", "natural", "positive", "say_shortfall"]
 
 
 def add_net(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +33,60 @@ def add_output(parser: argparse.ArgumentParser, holds: str) -> None:
     )
 
 
+def add_goal(parser: argparse.ArgumentParser, *, clock_alone: bool = False) -> None:
+    """The plan's goal, which ``goal_of`` reads.
+
+    clock_alone : a clock is of use without --fps
+    """
+    parser.set_defaults(clock_alone=clock_alone)
+    group = parser.add_argument_group(
+        "the plan's goal", "one of these; by default one input value per cycle"
+    )
+    goals = group.add_mutually_exclusive_group()
+    goals.add_argument(
+        "--fps",
+        type=above_0,
+        metavar="F",
+        help="at least F images/s at the clock, with the fewest multipliers",
+    )
+    goals.add_argument(
+        "--cycles",
+        type=positive,
+        metavar="N",
+        help="at most N cycles between images, with the fewest multipliers",
+    )
+    goals.add_argument(
+        "--multipliers",
+        type=positive,
+        metavar="N",
+        help="as fast as N multipliers can be, those that requantize left out",
+    )
+    use = "the clock, for --fps and to tell images/s" if clock_alone else "the clock, for --fps"
+    group.add_argument("--clock", type=above_0, metavar="MHZ", help=use)
+
+
+def goal_of(args: argparse.Namespace) -> Goal | None:
+    """The goal that ``add_goal`` took; None for the default.
+
+    Raises UsageError for --fps without a clock, or a clock without use.
+    """
+    if args.fps is not None:
+        if args.clock is None:
+            raise UsageError("--fps takes a clock to count cycles by; add --clock MHZ")
+        return RateGoal.of(args.fps, args.clock)
+    if args.clock is not None and not args.clock_alone:
+        raise UsageError("--clock is for --fps alone; add --fps F or leave --clock out")
+    if args.cycles is not None:
+        return CycleGoal(args.cycles)
+    return None if args.multipliers is None else MultiplierGoal(args.multipliers)
+
+
+def say_shortfall(out: Console, manifest: Mapping[str, Any]) -> None:
+    """Tell a user who asked for a goal why the plan misses it, if it does."""
+    if manifest["shortfall"]:
+        out.print(f"{manifest['shortfall']}.", markup=False, soft_wrap=not out.is_terminal)
+
+
 def positive(text: str) -> int:
     """An integer of at least 1, for ``add_argument(type=...)``."""
     return _at_least(1, text)
@@ -32,6 +95,17 @@ def positive(text: str) -> int:
 def natural(text: str) -> int:
     """An integer of at least 0, as seeds are, for ``add_argument(type=...)``."""
     return _at_least(0, text)
+
+
+def above_0(text: str) -> Fraction:
+    """A number above 0, exactly as written, for ``add_argument(type=...)``."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
+    if not (0 < value < math.inf):
+        raise argparse.ArgumentTypeError(f"must be above 0 and finite, not {text}")
+    return Fraction(text)
 
 
 def _at_least(least: int, text: str) -> int:

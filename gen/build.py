@@ -11,6 +11,7 @@ from ..model.files import write_all
 from ..model.network import QNetwork
 from .assemble import Core
 from .emit import to_verilog
+from .goals import Goal
 from .manifest import header, manifest
 from .plan import make_plan
 
@@ -27,14 +28,16 @@ class OutputError(UserError, OSError):
         )
 
 
-def write_core(network: QNetwork, directory: Path, cycles: int | None = None) -> dict[str, Any]:
+def write_core(
+    network: QNetwork, directory: Path, goal: Goal | int | None = None
+) -> dict[str, Any]:
     """Write directory/rtl/NAME.v and directory/manifest.json; return the manifest.
 
-    ``cycles`` between images are the plan's goal, see ``make_plan``. The same network and the same
-    tools give the same bytes. Raises NetworkError for a layer that the hardware does not cover,
-    before anything is written, and OutputError where the folder cannot be written.
+    ``goal`` is the plan's, see ``make_plan``. The same network, goal and tools give the same bytes.
+    Raises NetworkError for a layer that the hardware does not cover, before anything is written,
+    and OutputError where the folder cannot be written.
     """
-    plan = make_plan(network, cycles)
+    plan = make_plan(network, goal)
     core = Core(plan=plan)
     facts = manifest(plan, core)
     verilog = to_verilog(core, network.name, header(facts))

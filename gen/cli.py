@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from ..model.errors import UserError
+from ..model.errors import UsageError, UserError
 from ..model.files import write_whole
 
 __all__ = ["Command", "main"]
@@ -67,13 +67,13 @@ class Command(Protocol):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's own) and return its exit code."""
-    words = sys.argv[1:] if argv is None else list(argv)
+    words, code = sys.argv[1:] if argv is None else list(argv), 1
     try:
         code = _run(words)
         sys.stdout.flush()
         return code
     except UserError as error:
-        message = str(error)
+        message, code = str(error), 2 if isinstance(error, UsageError) else 1
     except ModuleNotFoundError as error:
         if not _install_hint(error):
             raise
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _discard_output()
         return 141
     sys.stderr.write(f"tercet {words[0]}: error: {message}\n")
-    return 1
+    return code
 
 
 def _run(words: list[str]) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from ..model import load
-from .arguments import add_net, add_output
+from .arguments import add_goal, add_net, add_output, goal_of, say_shortfall
 from .build import write_core
 from .flow.nextpnr import DEVICES, DoesNotFitError, Timing, place_and_route
 from .flow.synth import LUT_RAM, TARGETS, Resources, synthesize
@@ -23,7 +23,7 @@ HELP = "synthesize a core with Yosys and count its cells; place and route it wit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """NET, the families and the folder."""
+    """NET, the families, the goal and the folder."""
     add_net(parser)
     parser.add_argument(
         "--target",
@@ -37,16 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also place and route, and show the clock reached: the median of three seeds, on "
         + ", ".join(f"{device.name} ({target})" for target, device in DEVICES.items()),
     )
+    add_goal(parser)
     add_output(parser, "the core")
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Write the core, synthesize it, print a row per family."""
-    network = load(args.net)
+    goal, network = goal_of(args), load(args.net)
     folder = args.output or Path("build") / network.name
-    manifest = write_core(network, folder)
+    manifest = write_core(network, folder, goal)
     targets = list(TARGETS) if args.target == "all" else [args.target]
     out = console()
+    say_shortfall(out, manifest)
     found: dict[str, Resources] = {}
     routed: dict[str, Timing | DoesNotFitError] = {}
     with out.status("") as status, tempfile.TemporaryDirectory() as scratch:

@@ -27,7 +27,7 @@ def _memory(storage: Storage) -> dict[str, Any]:
     }
 
 
-def _layer(plan: LayerPlan, memories: Sequence[Storage]) -> dict[str, Any]:
+def _layer(plan: LayerPlan, utilization: float, memories: Sequence[Storage]) -> dict[str, Any]:
     part = plan.part
     roms = [_memory(storage) for storage in memories if not storage.writable]
     return {
@@ -37,6 +37,7 @@ def _layer(plan: LayerPlan, memories: Sequence[Storage]) -> dict[str, Any]:
         "requantizer_multipliers": part.requantizer_multipliers,
         "multiplies": part.multiplies,
         "cycles": part.busy_cycles,
+        "utilization": round(utilization, 4),
         "rom_bits": sum(rom["bits"] for rom in roms),
         "fifo_depth": plan.fifo_depth,
         "partial_sum_bits": part.partial_sum_bits,
@@ -62,19 +63,27 @@ def _streams(plan: Plan) -> list[dict[str, str]]:
 def manifest(plan: Plan, core: Core) -> dict[str, Any]:
     """Everything a user of the core asks; cycles are exact, bits those of the ROMs.
 
+    goal, shortfall : what the plan was made for, and why it misses that; empty where it does not
+    utilization : multiplications over multiplier-cycles between images
     cycles_per_image : between images, when neither side pauses
     first_cycles : the same between the first images, one by one, until it is cycles_per_image
     latency_cycles : from the first value taken to the last result sent, in an idle core
     layers : each with its ROMs and its other memories; names are paths in the hierarchy below it
     queues : the FIFOs between the layers
     """
-    layers = [_layer(layer, core.layers[layer.name].memories) for layer in plan.layers]
+    layers = [
+        _layer(layer, plan.utilization_of(layer), core.layers[layer.name].memories)
+        for layer in plan.layers
+    ]
     return {
         "network": plan.network.name,
+        "goal": plan.goal.facts(),
+        "shortfall": plan.shortfall,
         "cycles_per_image": plan.cycles_per_image,
         "first_cycles": list(plan.first_cycles),
         "latency_cycles": plan.latency_cycles,
         "multipliers": plan.multipliers,
+        "utilization": round(plan.utilization, 4),
         "rom_bits": sum(layer["rom_bits"] for layer in layers),
         "accumulator_bits": {
             layer.name: layer.part.accumulator_width

@@ -76,7 +76,7 @@ class Part(ABC):
         return self.busy_cycles
 
     def choices(self) -> Iterator[Part]:
-        """The part with more and more multipliers, none slower than those before."""
+        """The part with other numbers of multipliers, in any order."""
         yield self
 
     @property

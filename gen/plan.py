@@ -1,29 +1,30 @@
 """The plan: how many multipliers each layer gets, and what that costs and yields, exactly.
 
-A goal is a number of cycles between images; the plan gives each layer the fewest lanes (output
-channels multiplied at once) with which its own work fits into them. Cycles, latency and buffer
-depths then come from the timing model (``timing.py``) and are what simulation measures, cycle for
-cycle.
+Each part has forms with more and with fewer multipliers; a goal (``goals.py``) takes one of each
+layer's. Cycles, latency and buffer depths then come from the timing model (``timing.py``) and are
+what simulation measures, cycle for cycle.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..model.layers import Argmax, Layer, NetworkError
 from ..model.network import QNetwork
+from .choose import Options
 from .concat_part import ConcatPart
 from .conv_part import ConvPart
 from .covered import layers_to_build
+from .goals import Goal, as_goal
 from .links import Link, Links
 from .other_parts import AddPart, MaxPoolPart, ReluPart
 from .parts import Part
 from .schedule import schedule
 
-__all__ = ["LayerPlan", "Plan", "make_plan"]
+__all__ = ["LayerPlan", "Plan", "make_plan", "options_of"]
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,12 @@ class LayerPlan:
 class Plan:
     """A network in hardware: its layers in order, and the cycles of the whole core.
 
+    goal : what it was made for, met or not
     links, fifo_depths : which stream goes where, and the beats of each link's queue, 0 for a wire
     """
 
     network: QNetwork
+    goal: Goal
     layers: tuple[LayerPlan, ...]
     links: Links
     fifo_depths: Mapping[Link, int]
@@ -72,28 +75,38 @@ class Plan:
     @property
     def utilization(self) -> float:
         """Multiplications over multiplier-cycles between images; 0 where nothing multiplies."""
-        multiplies = sum(layer.part.multiplies for layer in self.layers)
-        return multiplies / max(self.multipliers * self.cycles_per_image, 1)
+        return self._share(sum(layer.part.multiplies for layer in self.layers), self.multipliers)
+
+    def utilization_of(self, layer: LayerPlan) -> float:
+        """The same of one layer."""
+        return self._share(layer.part.multiplies, layer.multipliers)
+
+    def _share(self, multiplies: int, multipliers: int) -> float:
+        return multiplies / max(multipliers * self.cycles_per_image, 1)
+
+    @property
+    def shortfall(self) -> str:
+        """A sentence on why the goal is missed; empty where it is met."""
+        return self.goal.shortfall(self)
 
 
-def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
+def make_plan(network: QNetwork, goal: Goal | int | None = None) -> Plan:
     """Plan a network.
 
     Parameters
     ----------
-    cycles : the goal, cycles between images; by default one input value per cycle
+    goal : a number is one of cycles between images; by default one input value per cycle
 
     Raises NetworkError where the hardware does not cover a layer.
     """
-    layers, argmax = layers_to_build(network)
-    goal = math.prod(network.tensors[network.input].shape) if cycles is None else cycles
-    parts = [_part(network, layer) for layer in layers]
-    goal = _reachable(parts, goal)
-    parts = [_fewest_lanes(part, goal) for part in parts]
+    goal = as_goal(goal, math.prod(network.tensors[network.input].shape))
+    parts = goal.choose(options_of(network))
+    argmax = layers_to_build(network)[1]
     links = Links.of(network)
     times = schedule(parts, links, argmax is not None)
     return Plan(
         network=network,
+        goal=goal,
         layers=tuple(LayerPlan(part, _behind(part, times.fifo_depths)) for part in parts),
         links=links,
         fifo_depths=times.fifo_depths,
@@ -103,6 +116,12 @@ def make_plan(network: QNetwork, cycles: int | None = None) -> Plan:
         first_cycles=times.first_cycles,
         latency_cycles=times.latency_cycles,
     )
+
+
+def options_of(network: QNetwork) -> list[Options[Part]]:
+    """The forms of each layer. Raises NetworkError where the hardware does not cover it."""
+    layers, _ = layers_to_build(network)
+    return [Options(list(_part(network, layer).choices())) for layer in layers]
 
 
 def _behind(part: Part, depths: Mapping[Link, int]) -> int:
@@ -129,16 +148,3 @@ def _part(network: QNetwork, layer: Layer) -> Part:
             f"Layer {layer.name!r}: kind {layer.kind!r} is not in hardware; leave the layer out"
         )
     return PARTS[layer.kind](network, layer)
-
-
-def _fewest_lanes(part: Part, goal: int) -> Part:
-    """The part with the fewest lanes that fit the goal, or with the fewest cycles there are."""
-    for choice in part.choices():
-        if choice.least_cycles <= goal and choice.busy_cycles <= goal:
-            break
-    return choice
-
-
-def _reachable(parts: Sequence[Part], goal: int) -> int:
-    """The goal, or where a part cannot be as fast, the cycles of the slowest at its fastest."""
-    return max(goal, *(list(part.choices())[-1].busy_cycles for part in parts))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..gen.arguments import add_net, add_output, natural, positive
+from ..gen.arguments import add_goal, add_net, add_output, goal_of, natural, positive, say_shortfall
 from ..gen.build import write_core
 from ..gen.tables import console
 from ..model import QNetwork, load
@@ -39,7 +39,7 @@ MEASURED = {  # with what holds where the bench never started
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """NET, the simulator, and what to send."""
+    """NET, the simulator, what to send, and the goal."""
     add_net(parser)
     parser.add_argument(
         "--simulator",
@@ -63,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seed of all that is random (default: 1)",
     )
+    add_goal(parser)
     add_output(parser, "the core, and the simulation in sim/")
 
 
@@ -71,13 +72,14 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     from .simulators import require_simulator  # here: the list of commands needs no simulator
 
     require_simulator(args.simulator)
-    network = load(args.net)
+    goal, network = goal_of(args), load(args.net)
     folder = args.output or Path("build") / network.name
     digits = _digits(network, args.images)
     shape = network.tensors[network.input].shape
     images = _random_images(network, args) if digits is None else fit_to(digits.images, shape)
-    manifest = write_core(network, folder)
+    manifest = write_core(network, folder, goal)
     out = console()
+    say_shortfall(out, manifest)
     outcome = _simulate(out, network, manifest, images, folder, args)
     facts = {
         "network": network.name,

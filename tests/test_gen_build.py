@@ -73,6 +73,9 @@ def test_manifest_has_the_promised_keys(network, core):
     assert set(facts) == {
         *(
             "network",
+            "goal",
+            "shortfall",
+            "utilization",
             "cycles_per_image",
             "first_cycles",
             "latency_cycles",

@@ -1,4 +1,4 @@
-"""show, plan, verilog and synth as a user calls them."""
+"""show, verilog and synth as a user calls them."""
 
 import json
 
@@ -11,7 +11,6 @@ from tercet.gen.flow.pnr_report import CriticalPath, Routed
 from tercet.gen.flow.synth import Resources
 from tercet.model import save
 from tercet.model.fuzz.convs import random_network
-from test_model_builder import residual
 
 RESOURCES = Resources(0, 0, 0, 0, 1, 0, 7, frozenset({"conv1.engine.weights"}))
 
@@ -38,27 +37,6 @@ def test_show_lists_tensors_and_layers(net, tmp_path, capsys):
     assert [layer["kind"] for layer in facts["layers"]] == ["conv2d", "conv2d", "argmax"]
     for word in ("9 x 9 x 1", "conv0_out", "rounding", f"{facts['weights']} weights"):
         assert word in out
-
-
-def test_plan_prints_a_row_per_layer_and_the_whole(net, tmp_path, capsys):
-    code, facts = call(["plan", net, "--cycles", "500"], tmp_path)
-    out = capsys.readouterr().out
-    assert code == 0
-    assert f"{facts['cycles_per_image']} cycles between images" in out
-    assert [layer["name"] for layer in facts["layers"]] == ["conv0", "conv1"]
-    assert "█" in out
-
-
-def test_plan_says_where_a_goal_is_out_of_reach(net, tmp_path, capsys):
-    code, facts = call(["plan", net, "--cycles", "5"], tmp_path)
-    assert code == 0
-    assert facts["cycles_per_image"] > 5
-    assert "The goal of 5 cycles is out of reach" in capsys.readouterr().out
-
-
-def test_plan_refuses_a_goal_below_one_cycle(net, capsys):
-    assert main(["plan", net, "--cycles", "0"]) == 2
-    assert "argument --cycles: must be at least 1, not 0" in capsys.readouterr().err
 
 
 def test_verilog_writes_the_core_where_it_is_told(net, tmp_path, capsys):
@@ -138,14 +116,3 @@ def test_a_bad_file_is_one_sentence_and_nothing_written(
     assert main(words) == 1
     assert capsys.readouterr().err == f"tercet {command}: error: {bad}: {message}\n"
     assert not (tmp_path / "out").exists()
-
-
-def test_plan_counts_the_requantizers_there_are(tmp_path, capsys):
-    """A maximum pool has none, an addition two."""
-    network = residual(np.random.default_rng(1))
-    path = tmp_path / "residual.json"
-    save(network, path)
-    _, facts = call(["plan", str(path)], tmp_path)
-    counts = {layer["name"]: layer["requantizer_multipliers"] for layer in facts["layers"]}
-    assert (counts["a"], counts["max"], counts["sum"], counts["relu"]) == (1, 0, 2, 0)
-    assert f" and {sum(counts.values())} in the requantizers, " in capsys.readouterr().out

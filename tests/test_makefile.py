@@ -65,10 +65,16 @@ def test_make_alone_lists_the_targets():
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is missing")
 def test_variables_reach_the_commands():
-    words = make("--dry-run", "sim", "NET=some/net.json", "SIM=icarus", "N=7").splitlines()[-1]
-    assert words.endswith("tercet sim some/net.json --simulator icarus --images 7")
-    words = make("--dry-run", "synth", "NET=separable", "TARGET=ice40").splitlines()[-1]
-    assert words.endswith("tercet synth separable --target ice40")
+    goal = "GOAL=--fps 9 --clock 7"
+    words = make("--dry-run", "sim", "NET=some/net.json", "SIM=icarus", "N=7", goal)
+    assert " ".join(words.split()).endswith(
+        "tercet sim some/net.json --simulator icarus --images 7 --fps 9 --clock 7"
+    )
+    words = make("--dry-run", "synth", "NET=separable", "TARGET=ice40")
+    assert words.split()[-4:] == ["synth", "separable", "--target", "ice40"]
+    for target in ("plan", "verilog"):
+        words = make("--dry-run", target, "NET=separable", "GOAL=--multipliers 64")
+        assert words.split()[-4:] == [target, "separable", "--multipliers", "64"]
 
 
 @pytest.mark.parametrize("line", REQUIREMENTS)

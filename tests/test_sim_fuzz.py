@@ -57,13 +57,13 @@ def test_what_once_failed_stays_mended(name, of_seed, tmp_path):
 def test_finds_a_planted_bug_and_says_how_to_repeat_it(tmp_path, capsys, monkeypatch):
     """Hardware of another network: its last requantization is off by one clamp."""
 
-    def with_a_bug(network, directory, cycles):
+    def with_a_bug(network, directory, goal):
         layers = list(network.layers)
         index = max(i for i, layer in enumerate(layers) if hasattr(layer, "requant"))
         requant = layers[index].requant
         lower = replace(requant, high=requant.high - 1, low=min(requant.low, requant.high - 1))
         layers[index] = replace(layers[index], requant=lower)
-        return write_core(replace(network, layers=layers), directory, cycles)
+        return write_core(replace(network, layers=layers), directory, goal)
 
     write_core = fuzz.write_core
     monkeypatch.setattr(fuzz, "write_core", with_a_bug)

@@ -1,0 +1,130 @@
+"""What a plan is made for: a number of cycles, of images a second, or of multipliers."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from .choose import Options, within_cycles, within_multipliers
+from .parts import Part
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+__all__ = ["CycleGoal", "Goal", "InputGoal", "MultiplierGoal", "RateGoal", "as_goal"]
+
+
+class Goal(ABC):
+    """What a plan is made for; its text is what the user asked for."""
+
+    @abstractmethod
+    def choose(self, layers: Sequence[Options[Part]]) -> list[Part]:
+        """A part for each layer: the cheapest plan that meets the goal, or the nearest."""
+
+    @abstractmethod
+    def limit(self, plan: Plan) -> str:
+        """Why a plan misses the goal; empty where it meets it."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """The goal, as a plain dict."""
+
+    def shortfall(self, plan: Plan) -> str:
+        """A sentence on why a plan misses the goal; empty where it meets it."""
+        limit = self.limit(plan)
+        return limit and f"The goal of {self} is out of reach: {limit}; this is the nearest plan"
+
+
+@dataclass(frozen=True)
+class CycleGoal(Goal):
+    """At most so many cycles between images."""
+
+    cycles: int
+
+    def __str__(self) -> str:
+        return f"{self.cycles} cycles between images"
+
+    def choose(self, layers: Sequence[Options[Part]]) -> list[Part]:
+        return within_cycles(layers, self.cycles)
+
+    def limit(self, plan: Plan) -> str:
+        if plan.cycles_per_image <= self.cycles:
+            return ""
+        slowest = max((layer.part for layer in plan.layers), key=lambda part: part.busy_cycles)
+        if slowest.busy_cycles <= self.cycles:
+            return "every layer keeps it on its own, but together they wait for each other"
+        values = math.prod(slowest.x.shape)
+        beats = f", one for each of {values} values" if slowest.busy_cycles == values else ""
+        return f"layer {slowest.name!r} takes {slowest.busy_cycles} cycles at its fastest{beats}"
+
+    def facts(self) -> dict[str, Any]:
+        return {"cycles": self.cycles}
+
+
+@dataclass(frozen=True)
+class InputGoal(CycleGoal):
+    """One input value per cycle, or as near to it as the layers can come: what nobody asked for."""
+
+    def limit(self, plan: Plan) -> str:
+        return ""
+
+
+@dataclass(frozen=True)
+class RateGoal(CycleGoal):
+    """At least so many images a second at a clock.
+
+    images_per_second, clock_mhz : exact, above 0
+    """
+
+    images_per_second: Fraction
+    clock_mhz: Fraction
+
+    @classmethod
+    def of(cls, images_per_second: Fraction, clock_mhz: Fraction) -> RateGoal:
+        """The goal; a rate above the clock leaves 0 cycles, which nothing meets."""
+        cycles = math.floor(clock_mhz * 10**6 / images_per_second)
+        return cls(cycles, images_per_second, clock_mhz)
+
+    def __str__(self) -> str:
+        rate, clock = float(self.images_per_second), float(self.clock_mhz)
+        return f"{rate:.12g} images/s at {clock:.12g} MHz ({super().__str__()})"
+
+    def facts(self) -> dict[str, Any]:
+        rate, clock = float(self.images_per_second), float(self.clock_mhz)
+        return {"images_per_second": rate, "clock_mhz": clock, "cycles": self.cycles}
+
+
+@dataclass(frozen=True)
+class MultiplierGoal(Goal):
+    """At most so many multipliers in the layers, those of the requantizers left out."""
+
+    multipliers: int
+
+    def __str__(self) -> str:
+        return f"{self.multipliers} multipliers"
+
+    def choose(self, layers: Sequence[Options[Part]]) -> list[Part]:
+        return within_multipliers(layers, self.multipliers)
+
+    def limit(self, plan: Plan) -> str:
+        if plan.multipliers <= self.multipliers:
+            return ""
+        multiplying = [layer for layer in plan.layers if layer.multipliers]
+        most = max(multiplying, key=lambda layer: layer.multipliers)
+        alone = f", layer {most.name!r} alone {most.multipliers}" if most.multipliers > 1 else ""
+        return f"{len(multiplying)} layers multiply and take at least {plan.multipliers}{alone}"
+
+    def facts(self) -> dict[str, Any]:
+        return {"multipliers": self.multipliers}
+
+
+def as_goal(goal: Goal | int | None, values: int) -> Goal:
+    """A goal; a number is one of cycles, None the cycles in which an image's ``values`` come one
+    by one."""
+    if isinstance(goal, Goal):
+        return goal
+    return InputGoal(values) if goal is None else CycleGoal(goal)
