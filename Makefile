@@ -96,7 +96,7 @@ $(BIN)/pip:
 
 .venv/.test: .venv/.sim
 	@echo "Setting up .venv: PyTorch, ONNX and pytest; a minute or two, once."
-	@$(INSTALL) --no-build-isolation --editable '.[sim,pnr,train,onnx,pt2e,test]'
+	@$(INSTALL) --no-build-isolation --editable '.[sim,pnr,train,onnx,pt2e,peers,test]'
 	@$(COMPILE)
 	@touch $@
 
