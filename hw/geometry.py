@@ -121,6 +121,34 @@ class PatchGeometry:
         return self.outputs * (self.columns if self.kernel[0] > 1 else 1)
 
     @property
+    def rotation(self) -> int:
+        """Steps from one use of a partial sum to its next in the same group and row of pixels: the
+        sums in between take turns. Where a row of a patch uses each only once, all take turns."""
+        if self.kernel[1] == self.channels_per_group == 1:
+            return self.partial_sums
+        return self.slots if self.channels_per_group > 1 else self.outputs
+
+    @property
+    def recent(self) -> int:
+        """Sums kept in registers, those stored last, since a memory could not give them in time:
+        all that take turns where they are one or two; else none."""
+        return self.rotation if self.rotation <= 2 else 0
+
+    @property
+    def apart(self) -> int:
+        """The fewest steps from storing a partial sum to its next use from the memory."""
+        group_steps = self.channels_per_group * self.slots
+        pixel = (self.groups - 1) * group_steps + self.slots  # last channel to the first again
+        row = self.columns * self.row_steps
+        row -= (self.kernel[1] - 1) * self.groups * group_steps + group_steps - self.slots
+        row += self.tail_columns * self.in_channels
+        steps = [row] if self.kernel[0] > 1 else []
+        steps += [] if self.recent else [self.rotation]
+        if self.groups > 1 and self.channels_per_group > 1 and self.kernel[1] > 1:
+            steps.append(pixel)
+        return min(steps, default=self.rotation)
+
+    @property
     def busy_cycles(self) -> int:
         """Cycles an image takes when neither side ever waits: slots for each activation of a patch,
         one for each that is dropped."""

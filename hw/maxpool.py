@@ -11,6 +11,7 @@ from amaranth import Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .centered import value_range
 from .geometry import PatchGeometry
 from .pipeline import stage
 from .storage import Storage
@@ -51,7 +52,9 @@ class MaxPool(wiring.Component):
             )
         self._geometry = geometry
         self._activations = data.ArrayLayout(activation, 1)
-        self._maxima = PartialSums(layout=self._activations, depth=geometry.partial_sums)
+        self._maxima = PartialSums(
+            layout=self._activations, begins=self._activations, geometry=geometry
+        )
         activations = stream.Signature(self._activations)
         super().__init__({"i": In(activations), "o": Out(activations)})
 
@@ -92,8 +95,10 @@ class MaxPool(wiring.Component):
         )
 
         # Stage 1: compare; the last activation of a window makes a beat.
-        wins = s1.first | (s1.x > maxima.held[0])
+        wins = s1.x > maxima.held[0]
         m.d.comb += [
+            maxima.first.eq(s1.first),
+            maxima.start[0].eq(value_range(s1.x.shape())[0]),
             maxima.fresh.eq(s1.fresh),
             maxima.store.eq(s1.valid),
             maxima.address.eq(s1.partial),

@@ -9,9 +9,11 @@ layers have a group per channel; pointwise ones a 1x1 patch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
-from amaranth import Module, Mux, Shape, Signal, signed
+from amaranth import Module, Shape, Signal, signed
+from amaranth.hdl import Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -47,11 +49,11 @@ class PatchEngine(wiring.Component):
         lanes past a group's last channel carry 0
 
     Throughput: ``slots`` cycles per activation of a patch, one per activation that is dropped.
-    Latency: 3 cycles from the last step of an activation to its beat. The pipeline stalls as one
+    Latency: 4 cycles from the last step of an activation to its beat. The pipeline stalls as one
     while a beat waits. It neither rounds nor clamps; that is the Requantizer's work.
     """
 
-    LATENCY = 3
+    LATENCY = 4
 
     def __init__(
         self,
@@ -83,7 +85,9 @@ class PatchEngine(wiring.Component):
         )
         self._weight_rom = self._make_weight_rom()
         self._bias_rom = self._make_bias_rom()
-        self._partial_sums = PartialSums(layout=self._sums, depth=geometry.partial_sums)
+        self._partial_sums = PartialSums(
+            layout=self._sums, begins=self._bias_rom.layout, geometry=geometry
+        )
 
     @property
     def geometry(self) -> PatchGeometry:
@@ -126,36 +130,45 @@ class PatchEngine(wiring.Component):
             activation=centered(self.i.payload[0], self._zero_point),
         )
 
-        # Stage 1: multiply; fetch the partial sum and the bias.
-        m.submodules.bias = bias = self._bias_rom
-        m.d.comb += [bias.en.eq(enable), bias.address.eq(s1.index)]
+        # Stage 1: a register behind the weights, whose ROM may be slow; fetch the partial sum.
         s2 = stage(
             m,
             enable,
             "s2",
             valid=s1.valid,
-            first=s1.first,
-            last=s1.last,
-            fresh=s1.fresh,
-            partial=s1.partial,
-            **{f"product{p}": s1.activation * weight for p, weight in enumerate(weights.row)},
+            **_of_sum(s1),
+            index=s1.index,
+            activation=s1.activation,
+            **{f"weight{p}": weight for p, weight in enumerate(weights.row)},
         )
 
-        # Stage 2: add; the last contribution to a patch makes a beat.
+        # Stage 2: multiply; fetch the bias, and the partial sum where that is quick.
+        m.submodules.bias = bias = self._bias_rom
+        m.d.comb += [bias.en.eq(enable), bias.address.eq(s2.index)]
+        products = {
+            f"product{p}": s2.activation * getattr(s2, f"weight{p}")
+            for p in range(self._geometry.lanes)
+        }
+        s3 = stage(m, enable, "s3", valid=s2.valid, **_of_sum(s2), **products)
+
+        # Stage 3: add; the last contribution to a patch makes a beat.
         m.submodules.partial_sums = sums = self._partial_sums
         m.d.comb += [
             sums.en.eq(enable),
-            sums.fetch.eq(s1.partial),
-            sums.fresh.eq(s2.fresh),
-            sums.store.eq(s2.valid),
-            sums.address.eq(s2.partial),
+            sums.fetch.eq((s1 if sums.lead == 2 else s2).partial),
+            sums.first.eq(s3.first),
+            sums.fresh.eq(s3.fresh),
+            sums.store.eq(s3.valid),
+            sums.address.eq(s3.partial),
             self.o.payload.eq(sums.sums),
         ]
         for p in range(self._geometry.lanes):
-            start = Mux(s2.first, bias.row[p], sums.held[p])
-            m.d.comb += sums.total[p].eq(start + getattr(s2, f"product{p}"))
+            m.d.comb += [
+                sums.start[p].eq(bias.row[p]),
+                sums.total[p].eq(getattr(s3, f"product{p}") + sums.held[p]),
+            ]
         with m.If(enable):
-            m.d.sync += self.o.valid.eq(s2.valid & s2.last)
+            m.d.sync += self.o.valid.eq(s3.valid & s3.last)
         return m
 
     def _make_weight_rom(self) -> Rom:
@@ -171,3 +184,8 @@ class PatchEngine(wiring.Component):
             rows = rows[:1]  # no bias: one constant row, no memory
         layout = data.ArrayLayout(signed(width), g.lanes)
         return Rom(rows=rows.tolist(), layout=layout, beside=[self._weight_rom.storage])
+
+
+def _of_sum(stage: SimpleNamespace) -> dict[str, Value]:
+    """What a step says of its partial sum, to hand on to the next stage."""
+    return {name: getattr(stage, name) for name in ("first", "last", "fresh", "partial")}

@@ -56,6 +56,11 @@ class Rom(wiring.Component):
         )
 
     @property
+    def layout(self) -> data.Layout:
+        """Of a row."""
+        return self._layout
+
+    @property
     def storage(self) -> Storage:
         """Its rows, bits and kind."""
         return rom_storage(

@@ -1,6 +1,6 @@
 """Where a memory's bits go, by one rule, and how synthesis is told.
 
-    ROM: block RAM where it has more than 64 rows and more than 2048 bits, else LUTs
+    ROM: block RAM where it has more than 64 rows and more than 1024 bits, else LUTs
     RAM: block RAM where it has more than 32 rows and more than 1024 bits, else LUTs
 
 Depth: a LUT6 is 64 rows of one bit of a ROM, four LUT4 of an ECP5 slice pair are as many without
@@ -8,14 +8,15 @@ logic between them; AMD puts ROMs "significantly over 64" deep into block RAM (U
 shallow one leaves most of a block empty, however wide it is: 512 rows of 36 bits are a block of
 ECP5 and of 7-series, 256 of 16 one of iCE40.
 
-Bits: 2048 are 128 LUT4, or 32 LUT6. Up to there a block never pays: there are 176 LUT4 for each
-block on iCE40 UP5K, 402 on ECP5-85, 208 LUT6 for each RAMB18 on xc7a35t. Yosys counts a block of
-ECP5 as the same 128 LUT4 (``memory_libmap``).
+Bits: 1024 should be 64 LUT4, or 16 LUT6, but a mapper breaks up what is wider than a LUT: Yosys
+0.70 makes 126 LUT6, 128 LUT4 of ECP5 or 185 of iCE40 of a ROM of 81 rows of 16 bits inside a core.
+A block is worth about as much: there are 176 LUT4 for each on iCE40 UP5K, 402 on ECP5-85, 208 LUT6
+for each RAMB18 on xc7a35t. Yosys counts a block of ECP5 as 128 LUT4 (``memory_libmap``).
 
 Two ROMs of a layer never take two blocks where one with two ports, 1024 rows of 18 bits, would hold
 both: the bias then goes into LUTs beside the weights, the scales beside either.
 
-A LUT holds about half as much of a RAM as of a ROM, so both limits are halved: ECP5's 16 rows of
+A LUT holds about half as many rows of a RAM as of a ROM, so that limit is halved: ECP5's 16 rows of
 four bits take six LUT4 with their write port, 7-series' 32 of six bits four LUT6. iCE40 has no LUT
 RAM at all; there a RAM in LUTs is flip-flops, or a block, as Yosys thinks cheaper. Yosys is left to
 choose for a RAM in LUTs, and within these limits it takes LUT RAM on ECP5 and 7-series.
@@ -38,7 +39,7 @@ from amaranth.lib import memory
 
 __all__ = ["Kind", "Storage", "ram", "ram_storage", "rom_storage"]
 
-ROM_ROWS, ROM_BITS = 64, 2048  # the most in LUTs
+ROM_ROWS, ROM_BITS = 64, 1024  # the most in LUTs
 RAM_ROWS, RAM_BITS = 32, 1024
 SHARED_ROWS, SHARED_ROW_BITS = 1024, 18  # of a block of 18 kbit whose two ports both read
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Shape, Signal
+from amaranth import Module, Mux, Shape, Signal
 from amaranth.hdl import ShapeLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -115,23 +115,22 @@ class Serializer(wiring.Component):
         m = Module()
         lanes = self._layout.length
         left = Signal(range(lanes + 1))  # lanes still to send; lane 0 of the register is next
-        held = Signal(self._layout)
-        slot = Signal(range(self._slots))
-        sent = self.o.valid & self.o.ready
+        held = Signal(self._layout, reset_less=True)
+        sent, takes = Signal(), Signal()
+        _, slot_ends = counter(m, "slot", self._slots, takes)
         m.d.comb += [
             self.o.valid.eq(left != 0),
             self.o.payload[0].eq(held[0]),
+            sent.eq(self.o.valid & self.o.ready),
             self.i.ready.eq((left == 0) | ((left == 1) & self.o.ready)),
+            takes.eq(self.i.valid & self.i.ready),
         ]
-        with m.If(sent):
-            m.d.sync += left.eq(left - 1)
-            for lane in range(lanes - 1):
-                m.d.sync += held[lane].eq(held[lane + 1])
-        with m.If(self.i.valid & self.i.ready):
-            at_end = slot == self._slots - 1
-            m.d.sync += held.eq(self.i.payload)
-            with m.If(at_end):
-                m.d.sync += [slot.eq(0), left.eq(self._last_lanes)]
+        with m.If(sent | takes):  # one enable: Yosys makes none of two that overlap
+            following = [*list(held)[1:], held[lanes - 1]]
+            for lane, (value, after) in enumerate(zip(self.i.payload, following, strict=True)):
+                m.d.sync += held[lane].eq(Mux(takes, value, after))
+            with m.If(takes):
+                m.d.sync += left.eq(Mux(slot_ends, self._last_lanes, lanes))
             with m.Else():
-                m.d.sync += [slot.eq(slot + 1), left.eq(lanes)]
+                m.d.sync += left.eq(left - 1)
         return m

@@ -45,7 +45,7 @@ class PatchWalk(wiring.Component):
     take : Out(1), last step of this activation
     weight : Out, address into the weight ROM, in the order of ``model.layout``
     first, last : Out(1), first or last contribution to the partial sum at hand
-    fresh : Out(1), the partial sum is another one than in the step before
+    fresh : Out(1), the partial sum begins, or is none of the ``geometry.recent`` last ones
     partial : Out, address of the partial sum: column * outputs + index; index alone where a patch
         lies in one row of pixels, and so ends before the next begins
     index : Out, group * slots + slot
@@ -113,13 +113,14 @@ class PatchWalk(wiring.Component):
         return m
 
     def _is_fresh(self, kx: Value, channel: Value) -> Value:
-        """Whether this step's partial sum differs from the step's before."""
+        """Whether this step's partial sum begins or is not among those stored last."""
         g = self._geometry
-        if g.partial_sums == 1:
-            return Value.cast(0)
-        if g.slots > 1 or (g.groups > 1 and g.channels_per_group == 1):
+        if not g.recent:
             return Value.cast(1)
-        return (channel == 0) if g.groups > 1 else (channel == 0) & (kx == 0)
+        if g.recent == g.partial_sums:
+            return self.first
+        grouped = g.groups > 1 and g.channels_per_group > 1
+        return (channel == 0) if grouped else (channel == 0) & (kx == 0)
 
     def _advance_sums(self, m: Module, ends: _Ends) -> None:
         """Within a group the slots repeat for each channel, within a column the outputs for each

@@ -49,7 +49,7 @@ def test_names_modules_and_signals_as_the_python_does(core):
     modules = re.findall(r"^module (\S+?)\(", verilog, re.MULTILINE)
     assert {"net", "net__conv0", "net__conv0__engine", "net__conv0__engine__walk"} <= set(modules)
     assert "\\" not in verilog, "an escaped name"
-    for name in ("conv0_o__valid", "s1_activation", "s2_product0", "frame_error", "kx", "ky"):
+    for name in ("conv0_o__valid", "s1_activation", "s3_product0", "frame_error", "kx", "ky"):
         assert re.search(rf"\b{name}\b", verilog), name
     assert re.search(r"^module net\(clk, rst, frame_error, m_axis_tdata, ", verilog, re.MULTILINE)
 

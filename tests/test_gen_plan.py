@@ -150,17 +150,17 @@ def test_results_before_an_images_last_value_find_room(tail, seed):
     """They wait for the verdict that comes with it; without room for them it never would."""
     rng = np.random.default_rng([seed, tail])
     x = random_tensor(rng, "image", (2 + tail, 5, 3))
-    conv, y = random_conv(rng, x, kernel=(2, 5), groups=3, out_channels=9)
+    conv, y = random_conv(rng, x, kernel=(2, 5), groups=3, out_channels=12)
     if tail:
-        conv, y = random_conv(rng, x, kernel=(2, 5), stride=(9, 9), out_channels=9, groups=3)
+        conv, y = random_conv(rng, x, kernel=(2, 5), stride=(9, 9), out_channels=12, groups=3)
     plan = make_plan(network_of(x, [conv], [y]), 10_000)
     images = random_images(rng, x, 4)
     scores = plan.network(images)
     run = run_core(Core(plan=plan), images, scores.size)
     assert [value for value, _, _ in run.outputs] == scores.ravel().tolist()
-    assert run.given[8] - run.taken[0] == plan.latency_cycles
-    assert settled(run, 9) == plan.cycles_per_image
-    assert plan.fifo_depths[plan.links.out] == (9 if tail else 4)
+    assert run.given[11] - run.taken[0] == plan.latency_cycles
+    assert settled(run, 12) == plan.cycles_per_image
+    assert plan.fifo_depths[plan.links.out] == (12 if tail else 6)
 
 
 @pytest.mark.parametrize("goal", [None, 10_000, 1])

@@ -42,6 +42,14 @@ SHAPES = {
     "depthwise_multiplier_2_lanes": ((4, 4, 3), (2, 2), 6, 3, 2),
     "groups_between": ((4, 5, 4), (2, 2), 6, 2, 1),
     "groups_between_slots": ((5, 4, 6), (2, 2), 6, 2, 2),
+    # partial sums whose memory would be too late, and some that just are not
+    "two_in_turn": ((4, 4, 2), (2, 2), 2, 1, 1),
+    "three_in_turn": ((4, 4, 2), (2, 2), 3, 1, 1),
+    "two_groups_in_turn": ((4, 4, 2), (2, 2), 2, 2, 1),
+    "two_columns_in_turn": ((6, 2, 1), (2, 1), 1, 1, 1),
+    "three_columns_in_turn": ((4, 3, 1), (2, 1), 1, 1, 1),
+    "sums_in_blocks": ((2, 2, 2), (2, 2), 60, 1, 1),
+    "sums_in_blocks_soon_used_again": ((4, 68, 4), (2, 2), 2, 2, 1),
 }
 
 
