@@ -96,6 +96,8 @@ def require_requant(where: str, requant: Requant, y: Tensor, counts: tuple[int, 
 
     counts : how many multipliers there may be; where 1 is among them, as many offsets, else just 1
     """
+    if isinstance(requant.reference, Requant):
+        require_requant(f"{where}: reference", requant.reference, y, counts)
     for what, values, allowed in (
         ("multipliers", requant.multipliers, counts),
         ("offsets", requant.offsets, counts if 1 in counts else (1,)),

@@ -24,7 +24,7 @@ from math import ceil, floor
 import numpy as np
 
 from .arith import Rounding, reaches
-from .narrow_offset import closest_with_offset, narrow_with_offset
+from .narrow_offset import closest_with_offset, fewest_bits, narrow_with_offset
 from .reference import Scale, exact
 from .requant import MAX_MULTIPLIER, MAX_SHIFT, Requant
 from .staircase import (
@@ -123,8 +123,9 @@ def _interval(demands: Iterable[Demand], rule: Rounding) -> _Interval:
 
 
 def _nearest(span: tuple[int, int], scale: Scale, shift: int) -> int:
-    """The M of ``span`` nearest to the real factor."""
-    return min(max(round(exact(scale) * (1 << shift)), span[0]), span[1])
+    """Of the M of ``span`` with the fewest bits, the nearest to the real factor."""
+    least, greatest = fewest_bits(span)
+    return min(max(round(exact(scale) * (1 << shift)), least), greatest)
 
 
 def narrow(target: Target, rule: Rounding = Rounding.HALF_UP) -> Requant:
@@ -150,12 +151,12 @@ def narrow(target: Target, rule: Rounding = Rounding.HALF_UP) -> Requant:
     if all(alone):
         raise NoMultiplierError(
             f"no shift of 0 to {MAX_SHIFT} gives every channel a multiplier of at most "
-            f"{MAX_MULTIPLIER} that equals {target.reference}"
+            f"{MAX_MULTIPLIER} that equals {target.name}"
         )
     bad = alone.index(False)
     raise NoMultiplierError(
         f"channel {bad}: no multiplier and shift with {rule.value} rounding equal "
-        f"{target.reference} on every accumulator in [{target.lo[bad]}, {target.hi[bad]}]"
+        f"{target.name} on every accumulator in [{target.lo[bad]}, {target.hi[bad]}]"
     )
 
 
@@ -181,12 +182,12 @@ def closest(
     intervals = [_most_agreed(target, c, rule, seen[c] if seen else {}) for c in channels]
     requant = _fit(target, rule, intervals, None)
     if requant is None:
-        raise NoMultiplierError(f"no multiplier and shift come close to {target.reference}")
+        raise NoMultiplierError(f"no multiplier and shift come close to {target.name}")
     return requant
 
 
 def _fit(
-    target: Target, rule: Rounding, intervals: list[_Interval], reference: str | None
+    target: Target, rule: Rounding, intervals: list[_Interval], reference: str | Requant | None
 ) -> Requant | None:
     """The smallest shift with an M in every channel's interval; None where there is none."""
     for shift in range(MAX_SHIFT + 1):

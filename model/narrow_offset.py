@@ -28,7 +28,7 @@ from .reference import affine
 from .requant import MAX_MULTIPLIER, MAX_OFFSET, MAX_SHIFT, Requant
 from .staircase import NoMultiplierError, Target, check, reference_thresholds
 
-__all__ = ["closest_with_offset", "narrow_with_offset"]
+__all__ = ["closest_with_offset", "fewest_bits", "narrow_with_offset"]
 
 TRIES = 300  # contradictions resolved best first; beyond them only the cheapest way is followed
 
@@ -145,11 +145,17 @@ def _bits(value: Fraction) -> int:
     return bits + 1 if value >= Fraction(2) ** bits else bits
 
 
+def fewest_bits(span: tuple[int, int]) -> tuple[int, int]:
+    """The part of a span of multipliers, least and greatest, that takes the fewest bits."""
+    least, greatest = span
+    return least, min(greatest, (1 << least.bit_length()) - 1)
+
+
 def _clipped(value: Fraction, ends: tuple[int, int]) -> int:
     return min(max(round(value), ends[0]), ends[1])
 
 
-def _fit(target: Target, lines: Sequence[_Line], reference: str | None) -> Requant | None:
+def _fit(target: Target, lines: Sequence[_Line], reference: str | Requant | None) -> Requant | None:
     """The smallest shift with M and B in every channel; None where there is none."""
     real = _real(target)
     for shift in range(1, _last_shift(target) + 1):
@@ -158,7 +164,7 @@ def _fit(target: Target, lines: Sequence[_Line], reference: str | None) -> Requa
             slopes = line.slopes(shift)
             if isinstance(slopes, list):
                 break
-            multipliers.append(_clipped(f * (1 << shift), slopes))
+            multipliers.append(_clipped(f * (1 << shift), fewest_bits(slopes)))
             heights = line.heights(shift, multipliers[-1])
             offsets.append(_clipped(b * (1 << shift), heights))
         else:
@@ -189,7 +195,7 @@ def narrow_with_offset(target: Target) -> Requant:
     bad = next(failing) if last > 0 else 0
     raise NoMultiplierError(
         f"channel {bad}: no multiplier, offset and shift with half_up rounding equal "
-        f"{target.reference} on every accumulator in [{target.lo[bad]}, {target.hi[bad]}]"
+        f"{target.name} on every accumulator in [{target.lo[bad]}, {target.hi[bad]}]"
     )
 
 
@@ -205,7 +211,7 @@ def closest_with_offset(target: Target, seen: Sequence[Mapping[int, int]] = ()) 
     """
     last = _last_shift(target)
     if last < 1:
-        raise NoMultiplierError(f"no multiplier and shift come close to {target.reference}")
+        raise NoMultiplierError(f"no multiplier and shift come close to {target.name}")
     lines = [
         _most_agreed(target, channel, last, seen[channel] if seen else {})
         for channel in range(len(target.scales))

@@ -41,20 +41,31 @@ class Field:
 
 def _read_requant(where: str, value: object) -> Requant:
     fields = Fields(f"{where}: requant", value)
-    arguments: dict[str, Any] = {
+    low, high = fields.take("clamp", items(integer, 2))
+
+    def read_reference(value: object) -> str | Requant | None:
+        if isinstance(value, dict):
+            own = Fields(f"{where}: requant: reference", value)
+            return _numbers(f"{where}: reference", own, low, high, None)
+        return None if value is None else text(value)
+
+    return _numbers(where, fields, low, high, fields.take("reference", read_reference))
+
+
+def _numbers(
+    where: str, fields: Fields, low: int, high: int, reference: str | Requant | None
+) -> Requant:
+    """The requantization whose numbers stand in ``fields``, which hold nothing else any more."""
+    numbers: dict[str, Any] = {
         "multipliers": tuple(fields.take("multipliers", items(integer))),
         "shift": fields.take("shift", integer),
         "rounding": fields.take("rounding", member(Rounding)),
     }
-    arguments["low"], arguments["high"] = fields.take("clamp", items(integer, 2))
-    arguments["reference"] = fields.take(
-        "reference", lambda value: None if value is None else text(value)
-    )
     if "offsets" in fields.left:
-        arguments["offsets"] = tuple(fields.take("offsets", items(integer)))
+        numbers["offsets"] = tuple(fields.take("offsets", items(integer)))
     fields.done()
     try:
-        return Requant(**arguments)
+        return Requant(**numbers, low=low, high=high, reference=reference)
     except ValueError as error:
         raise NetworkError(f"{where}: {error}") from None
 
@@ -93,16 +104,23 @@ def _write_weights(weights: Weights, indent: str, axes: int) -> str:
 
 
 def _write_requant(requant: Requant, indent: str) -> str:
-    fields = {
-        "multipliers": json.dumps(list(requant.multipliers)),
-        "shift": json.dumps(requant.shift),
-        "rounding": json.dumps(requant.rounding.value),
-        "clamp": json.dumps([requant.low, requant.high]),
-        "reference": json.dumps(requant.reference),
+    reference: object = requant.reference
+    if isinstance(reference, Requant):
+        reference = _json_numbers(reference)
+    fields = _json_numbers(requant)
+    offsets = {"offsets": fields.pop("offsets")} if "offsets" in fields else {}
+    fields |= {"clamp": [requant.low, requant.high], "reference": reference, **offsets}
+    return object_text({name: json.dumps(value) for name, value in fields.items()}, indent)
+
+
+def _json_numbers(requant: Requant) -> dict[str, Any]:
+    """M, n, the rule and, where one is not 0, B."""
+    numbers: dict[str, Any] = {
+        "multipliers": list(requant.multipliers),
+        "shift": requant.shift,
+        "rounding": requant.rounding.value,
     }
-    if requant.offsets != (0,):
-        fields["offsets"] = json.dumps(list(requant.offsets))
-    return object_text(fields, indent)
+    return numbers | ({"offsets": list(requant.offsets)} if requant.offsets != (0,) else {})
 
 
 def _plain(

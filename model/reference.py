@@ -45,7 +45,7 @@ def exact(scale: Scale) -> Fraction:
     return prod(scale, start=Fraction(1)) if isinstance(scale, tuple) else scale
 
 
-def affine(reference: str, scale: Scale, bias: Bias) -> tuple[Fraction, Fraction]:
+def affine(reference: object, scale: Scale, bias: Bias) -> tuple[Fraction, Fraction]:
     """The real function that a reference rounds: (f, b) of acc * f + b, in output steps."""
     factors = scale if isinstance(scale, tuple) else (scale,)
     last = factors[-1] if reference == "float32_chain" else exact(scale)

@@ -46,8 +46,10 @@ class Requant:
     shift : n, 0 to 61
     rounding : what happens to the fraction
     low, high : the clamp, within the output's type; a fused ReLU raises ``low`` to the zero point
-    reference : the float rule that M and n were proven equal to on every reachable accumulator, by
-        its name in ``reference.REFERENCES``; None where M, n and the rule are the definition
+    reference : what M, n, B and the rule were proven equal to on every reachable accumulator: a
+        float rule, by its name in ``reference.REFERENCES``, or another requantization with the same
+        clamp; None where they are the definition themselves
+    offsets : B, one integer, or one per output channel
 
     Raises ValueError where a number is out of range.
     """
@@ -57,7 +59,7 @@ class Requant:
     rounding: Rounding
     low: int
     high: int
-    reference: str | None = None
+    reference: str | Requant | None = None
     offsets: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
@@ -71,13 +73,29 @@ class Requant:
         for offset in self.offsets:
             if abs(offset) > MAX_OFFSET:
                 raise ValueError(f"offset must lie within {MAX_OFFSET}, not {offset}")
-        if self.reference not in (None, *REFERENCES):
+        self._require_reference()
+
+    def _require_reference(self) -> None:
+        if isinstance(self.reference, Requant):
+            if self.reference.reference is not None:
+                raise ValueError("reference must be a definition, which has no reference itself")
+            if (self.reference.low, self.reference.high) != (self.low, self.high):
+                raise ValueError(
+                    f"reference must have the clamp [{self.low}, {self.high}], "
+                    f"not [{self.reference.low}, {self.reference.high}]"
+                )
+        elif self.reference not in (None, *REFERENCES):
             names = ", ".join(REFERENCES)
             raise ValueError(f"reference must be one of {names} or null, not {self.reference!r}")
 
     def per_channel(self, channels: int) -> tuple[int, ...]:
         """The multipliers spread out, one for each of ``channels`` output channels."""
         return self.multipliers if len(self.multipliers) > 1 else self.multipliers * channels
+
+    @property
+    def definition(self) -> Requant:
+        """The requantization that this one was proven equal to, or else this one."""
+        return self.reference if isinstance(self.reference, Requant) else self
 
     @property
     def has_offsets(self) -> bool:

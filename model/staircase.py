@@ -38,14 +38,14 @@ class Target:
 
     Parameters
     ----------
-    reference : a name of ``reference.REFERENCES``
+    reference : a name of ``reference.REFERENCES``, or a requantization
     scales : the real factor Sx * Sw / Sy per output channel, as the reference takes it
     lo, hi : the reachable accumulators per output channel, int64 (OC,)
     zero_point, low, high : of the output, as in ``requant.py``
     biases : per output channel, as the reference takes it; none where all are 0
     """
 
-    reference: str
+    reference: str | Requant
     scales: Sequence[Scale]
     lo: Acc
     hi: Acc
@@ -53,6 +53,14 @@ class Target:
     low: int
     high: int
     biases: Sequence[Bias] = ()
+
+    @property
+    def name(self) -> str:
+        """The reference, for messages."""
+        if isinstance(self.reference, str):
+            return self.reference
+        bits = max(self.reference.multipliers).bit_length()
+        return f"M of {bits} bits over 2**{self.reference.shift}"
 
     def bias(self, channel: int) -> Bias:
         """The bias of a channel."""
@@ -72,6 +80,8 @@ class Target:
 
 def reference_outputs(target: Target, channel: int, acc: Acc) -> Acc:
     """What the reference makes of accumulators of one channel, clamped; int64, acc's shape."""
+    if isinstance(target.reference, Requant):
+        return requantize(acc, channel_of(target.reference, channel), target.zero_point)
     return REFERENCES[target.reference](
         acc,
         target.scales[channel],
@@ -151,6 +161,6 @@ def check(target: Target, requant: Requant) -> int:
             ours = requantize(acc, channel_of(requant, channel), target.zero_point)[0]
             raise NoMultiplierError(
                 f"channel {channel}: accumulator {acc[0]} gives {ours}, the reference "
-                f"{target.reference} {reference_outputs(target, channel, acc)[0]}"
+                f"{target.name} {reference_outputs(target, channel, acc)[0]}"
             )
     return int((target.hi - target.lo + 1).sum())

@@ -92,6 +92,27 @@ def _written(value: Any) -> str:
     return word(value) if isinstance(value, str) else json.dumps(value)
 
 
+def _read_reference(words: list[str]) -> Any:
+    """``none``, a name, or the numbers of a requantization, each list behind its field's name."""
+    if words[:1] != ["multipliers"] or len(words) < 2:
+        return _one(_name, none=True).read(words)
+    found: dict[str, list[str]] = {}
+    for text in words:
+        if text in NUMBERS:
+            if text in found:
+                raise ValueError(f"has {text!r} twice")
+            found[text] = []
+        else:
+            found[next(reversed(found))].append(text)
+    return {name: NUMBERS[name].read(values) for name, values in found.items()}
+
+
+def _write_reference(value: Any) -> str:
+    if not isinstance(value, dict):
+        return _one(_name, none=True).write(value)
+    return " ".join(f"{name} {NUMBERS[name].write(numbers)}" for name, numbers in value.items())
+
+
 def _requant(plain: TextField) -> TextField:
     return TextField(plain.read, plain.write, requant=True)
 
@@ -109,13 +130,17 @@ WEIGHTS = {
     "weight_shape": _list(_integer),
     "channel": _list(_integer),
 }
-REQUANT = {
+NUMBERS = {
     "multipliers": _requant(_list(_integer)),
     "shift": _requant(_one(_integer)),
     "rounding": _requant(_one(_name)),
-    "clamp": _requant(_list(_integer, 2)),
-    "reference": _requant(_one(_name, none=True)),
     "offsets": _requant(_list(_integer)),
+}
+REQUANT = {
+    **{name: NUMBERS[name] for name in ("multipliers", "shift", "rounding")},
+    "clamp": _requant(_list(_integer, 2)),
+    "reference": _requant(TextField(_read_reference, _write_reference)),
+    "offsets": NUMBERS["offsets"],
 }
 FIELDS: dict[str, TextField] = {
     "network": _one(_name),

@@ -32,6 +32,7 @@ Fields of layers, each once and in any order, behind the line that begins the la
     bias B ...                                                              conv2d, linear
     multipliers M ...; shift N; rounding RULE; clamp LOW HIGH               conv2d, linear,
     reference RULE or none; offsets B ... where one is not 0                avg_pool2d, add, concat
+    reference multipliers M ... shift N rounding RULE [offsets B ...]       instead, all in one line
 
 Scales are the shortest decimals that read back to the same float64. What the fields mean, and
 which values they may have, is said in ``requant.py``, ``conv.py`` and so on.

@@ -69,7 +69,8 @@ def patch_facts(part):
 def pool_facts(part):
     facts = engine_facts(part)
     if isinstance(part.layer, AvgPool2d):
-        (m,), n = part.layer.requant.multipliers, part.layer.requant.shift
+        definition = part.layer.requant.definition
+        (m,), n = definition.multipliers, definition.shift
         facts |= {"M": m, "n": n, "Sx": part.x.scale, "Sy": part.y.scale}
     return facts
 

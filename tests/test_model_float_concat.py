@@ -104,7 +104,8 @@ def test_what_a_concatenation_alone_reads_is_on_its_grid(seed):
     assert layers["cat"].copies(network)
     assert not layers["cat_2"].copies(network)
     assert layers["cat_3"].copies(network)
-    assert layers["cat_2"].requant.per_channel(2)[0] == 1 << layers["cat_2"].requant.shift
+    requant = layers["cat_2"].requant.definition
+    assert requant.per_channel(2)[0] == 1 << requant.shift
 
 
 def test_a_grid_is_shared_through_concatenations_and_pools(seed):

@@ -92,7 +92,7 @@ def test_layers_have_the_scales_names_and_clamps_of_the_scheme(network, per_chan
         exact = floats[layer.name]
         grid = Scheme().grid(*(float(np.float32(end)) for end in (exact.min(), exact.max())))
         assert (y.dtype, y.scale, y.zero_point) == (grid.dtype, grid.scale, grid.zero_point)
-        requant = layer.requant
+        requant = layer.requant.definition
         assert (requant.low, requant.high) == (y.zero_point if spec.relu else 0, 255)
         assert (requant.rounding, requant.reference) == (Rounding.HALF_AWAY, None)
         assert max(requant.multipliers).bit_length() == 14

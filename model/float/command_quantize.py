@@ -53,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=16,
         metavar="BITS",
-        help="width of the largest multiplier, 1 to 31 (default: %(default)s)",
+        help="width of the largest multiplier, 1 to 31; narrower ones that give the same outputs "
+        "take its place (default: %(default)s)",
     )
     add(
         "--rounding",

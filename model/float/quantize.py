@@ -3,7 +3,8 @@
     activations  a range per tensor, observed over the calibration images, see ``observers.py``
     weights      batch normalization folded in; a range per tensor or per output channel
     bias         int32 at scale Sx * Sw
-    multiplier   Sx * Sw / Sy as M / 2**n, see ``requant.fixed_point``
+    multiplier   Sx * Sw / Sy as M / 2**n, see ``requant.fixed_point``, then as few bits of M as
+                 give the same outputs, see ``narrowest.py``
 
 The input is raw pixels, scale 1/255 and zero point 0, or what a normalization makes of them. ReLU
 and ReLU6 fuse into the layer before them as its clamp; what is concatenated is put on one grid. The
@@ -24,6 +25,7 @@ import numpy.typing as npt
 from ..arith import Rounding
 from ..builder import Grid
 from ..layers import NetworkError, in_layer
+from ..narrowest import narrowing
 from ..network import QNetwork
 from ..rescale import fixed
 from ..weights import Weights
@@ -72,7 +74,8 @@ class Options:
     schemes : of every layer
     layers : of single layers, by name, instead
     multiplier_bits : the width of the largest M, 1 to 31
-    rounding : of acc * M / 2**n
+    rounding : of acc * M / 2**n; these define the outputs, and the network gets the fewest bits
+        that give the same, see ``narrowest.py``
     mean, std : of a normalization that the float network expects, per channel or one for all
     """
 
@@ -143,7 +146,8 @@ def quantize(
             grids[name] = options.of(folded, name).activations.grid(lo, hi)
     share_grids(folded, grids)
     weights = dict(_weights(folded, options))
-    return lower(folded, grids, weights, fixed(options.multiplier_bits, options.rounding))
+    defined = fixed(options.multiplier_bits, options.rounding)
+    return lower(folded, grids, weights, narrowing(defined))
 
 
 def share_grids(graph: Graph, grids: dict[str, Grid]) -> None:
