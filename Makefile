@@ -9,6 +9,7 @@
 #: make fuzz N=200                         N random networks, Verilog against the golden model
 #: make bench                              a table of speeds
 #: make accuracy                           docs/accuracy.md: what each width costs each network
+#: make requantizers                       docs/requantizers.md: how wide requantizers must be
 #: make lint                               ruff and mypy
 #: make check                              lint and test
 #: make clean                              remove what was built; .venv stays
@@ -27,7 +28,8 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --no-compile --constraint constraints.txt
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 
-.PHONY: help setup sim test verilog plan synth pnr fuzz bench accuracy lint check clean icarus verilator
+.PHONY: help setup sim test verilog plan synth pnr fuzz bench accuracy requantizers lint check clean
+.PHONY: icarus verilator
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -58,6 +60,9 @@ bench: .venv/.test verilator icarus
 
 accuracy: .venv/.test
 	@$(BIN)/tercet accuracy
+
+requantizers: .venv/.sim
+	@$(BIN)/tercet requantizers
 
 lint: .venv/.lint
 	@$(BIN)/ruff check .

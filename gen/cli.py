@@ -31,7 +31,7 @@ GROUP = "tercet.commands"
 
 # The order of --help: the road from a float network to figures. Others follow by name.
 ORDER = (
-    *("train", "quantize", "qat", "import", "export", "show", "plan"),
+    *("train", "quantize", "qat", "import", "narrow", "export", "show", "plan"),
     *("verilog", "sim", "fuzz", "synth", "bench", "accuracy"),
 )
 

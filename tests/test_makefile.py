@@ -19,7 +19,7 @@ REQUIREMENTS = [
 ]
 TARGETS = [
     *("setup", "sim", "test", "verilog", "plan", "synth", "pnr", "fuzz", "bench"),
-    *("accuracy", "lint", "check", "clean"),
+    *("accuracy", "requantizers", "lint", "check", "clean"),
 ]
 
 

@@ -118,6 +118,20 @@ def test_shipped_networks_give_what_16_bits_define_on_every_accumulator(name):
         assert proven(layer, net) == count
 
 
+def test_most_of_their_narrower_multipliers_shed_twos_alone():
+    narrower, further = 0, []
+    for net in map(load, shipped()):
+        for layer in net.layers:
+            if isinstance(layer, Requantizing) and layer.requant.reference:
+                (m,) = layer.requant.definition.multipliers
+                bits = (m // (m & -m)).bit_length()  # without its twos
+                narrower += 1
+                if max(layer.requant.multipliers).bit_length() < bits:
+                    further.append((net.name, layer.name))
+    assert narrower == 30
+    assert further == [("lenet_avg", "pool1"), ("mobilenet", "pool")]
+
+
 def test_a_layer_that_is_not_what_it_refers_to_is_found_by_name():
     net = load("plain")
     layers = list(net.layers)
