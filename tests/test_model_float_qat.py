@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from tercet.model.arith import Rounding
 from tercet.model.float.command_qat import unproven
-from tercet.model.layers import NetworkError
+from tercet.model.layers import NetworkError, Requantizing
 from tercet.model.netfile import dumps
 
 torch = pytest.importorskip("torch")
+from tercet.model.float import qat  # noqa: E402
 from tercet.model.float.execute import trace  # noqa: E402
 from tercet.model.float.graph import fold, fuse  # noqa: E402
 from tercet.model.float.qat import QatNet  # noqa: E402
@@ -171,8 +173,30 @@ def test_a_tie_is_a_tie_in_both(seed):
 def test_ties_that_no_multiplier_has_are_said(seed):
     """Sixths: M / 2**n above 1/6 rounds all ties up, below it down, and none is even."""
     net = tied((2, 3), seed)
-    assert unproven(net.lower()) == ["pool"]
+    lowered = net.lower()
+    assert unproven(lowered) == ["pool"]
+    (pool,) = (layer for layer in lowered.layers if layer.name == "pool")
+    definition = pool.requant.definition
+    assert max(definition.multipliers).bit_length() == 31
+    assert definition.rounding is Rounding.HALF_EVEN
     assert values_differing(net, pixels(seed + 1, 40)) > 0
+
+
+def test_multipliers_are_the_narrowest_that_give_the_same(monkeypatch):
+    net = QatNet.of(random_graph(1), pixels(1, 20), options(8)).eval()
+    narrow = net.lower()
+    monkeypatch.setattr(qat, "narrowing", lambda rescale: rescale)
+    first = net.lower()
+    bits = [
+        (max(one.requant.multipliers).bit_length(), max(other.requant.multipliers).bit_length())
+        for one, other in zip(narrow.layers, first.layers, strict=True)
+        if isinstance(one, Requantizing)
+    ]
+    assert all(one <= other for one, other in bits)
+    assert any(one < other for one, other in bits)
+    images = pixels(2, 40)
+    for name, values in narrow.trace(images).items():
+        assert np.array_equal(values, first.trace(images)[name])
 
 
 def test_training_computes_what_evaluation_does_once_all_is_frozen(seed):

@@ -122,10 +122,12 @@ def _reported(name: str) -> Iterator[Callable[[State], None]]:
 def unproven(network: QNetwork) -> list[str]:
     """The layers whose multipliers only come close to exact arithmetic; see ``qat_rescale``."""
     layers = (layer for layer in network.layers if isinstance(layer, Requantizing))
-    return [layer.name for layer in layers if layer.requant.reference is None]
+    return [layer.name for layer in layers if not isinstance(layer.requant.reference, str)]
 
 
 def _proven(network: QNetwork) -> str:
     if names := unproven(network):
-        return f"multipliers are the nearest of 31 bits in {', '.join(names)}, exact elsewhere"
+        return (
+            f"multipliers as good as the nearest of 31 bits in {', '.join(names)}, exact elsewhere"
+        )
     return "all multipliers equal exact arithmetic"

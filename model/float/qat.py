@@ -26,6 +26,7 @@ from torch import nn
 
 from ..builder import Grid
 from ..layers import in_layer
+from ..narrowest import narrowing
 from ..network import QNetwork
 from . import graph as g
 from .execute import clip, joined, unweighted, weighted
@@ -163,7 +164,7 @@ class QatNet(nn.Module):
         return Graph(self.graph.name, self.graph.shape, tuple(nodes))
 
     def lower(self) -> QNetwork:
-        """The integer network: multipliers as in ``qat_rescale``.
+        """The integer network: multipliers as in ``qat_rescale``, the narrowest that give the same.
 
         Raises NetworkError that names the layer where a range is empty, a bias does not fit, or
         the network cannot be made of integers.
@@ -172,7 +173,7 @@ class QatNet(nn.Module):
         for name, layer in self._layers.items():
             with in_layer(name):
                 weights[name] = layer.integers()
-        return lower(self.folded(), self.grids(), weights, half_even())
+        return lower(self.folded(), self.grids(), weights, narrowing(half_even()))
 
     def source_of(self, tensor: str) -> str:
         """The tensor whose grid ``tensor`` is on: itself, or what pools and clips passed on."""

@@ -5,8 +5,8 @@
                        reachable sum, the factor an exact rational; see ``narrow.py``
     addition           the narrowest Ma, Mb, B and n that equal the table of all pairs, up to 8 bits
 
-Where there are none, M has 31 bits, the nearest to the factor, ties to even, and the layer's
-``reference`` is None.
+Where there are none, M has 31 bits, the nearest to the factor, ties to even, and ``reference`` is
+None: these numbers are the definition then.
 """
 
 from __future__ import annotations
