@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out, connect
 from ..hw.argmax import Argmax
 from ..hw.axis import FrameIn, FrameOut, byte_width
 from ..hw.fork import Fork
+from ..hw.lanes import converters
 from ..hw.storage import Storage
 from ..hw.stream import StreamFifo
 from .links import Link
@@ -29,7 +30,9 @@ class Core(wiring.Component):
 
     Members
     -------
-    s_axis_* : one input value a beat, raster order, channels last; TLAST with an image's last
+    s_axis_* : ``plan.input_lanes`` input values a beat, raster order, channels last, the first in
+        the least bits; a row begins with a beat, and what its last one has beyond the row is
+        ignored; TLAST with an image's last
     m_axis_* : one result a beat; TLAST with an image's last, and where the network closes with an
         argmax TUSER is the class then
     frame_error : Out(1), sticky: an input frame had the wrong length; reset clears it
@@ -42,10 +45,10 @@ class Core(wiring.Component):
         network = plan.network
         x, y = network.tensors[network.input], network.tensors[network.output]
         self._x, self._y = shape_of(x.dtype), shape_of(y.dtype)
-        self._beats = x.shape[0] * x.shape[1] * x.shape[2]
+        self._beats = x.shape[0] * -(-x.shape[1] * x.shape[2] // plan.input_lanes)
         self._results = y.shape[0] * y.shape[1] * y.shape[2]
         ports = {
-            "s_axis_tdata": In(byte_width(self._x)),
+            "s_axis_tdata": In(plan.input_lanes * byte_width(self._x)),
             "s_axis_tvalid": In(1),
             "s_axis_tready": Out(1),
             "s_axis_tlast": In(1),
@@ -59,13 +62,21 @@ class Core(wiring.Component):
             ports["m_axis_tuser"] = Out(range(max(self._results, 2)))  # at least one bit
         super().__init__(ports)
         self._layers = {layer.name: layer.part.component() for layer in plan.layers}
-        shapes = {"": self._x} | {layer.name: shape_of(layer.part.y.dtype) for layer in plan.layers}
+        self._beat_shapes = {"": data.ArrayLayout(self._x, plan.input_lanes)} | {
+            layer.name: data.ArrayLayout(shape_of(layer.part.y.dtype), layer.part.output_lanes)
+            for layer in plan.layers
+        }
         self._fifos = {
-            link: StreamFifo(shape=data.ArrayLayout(shapes[link.source], 1), depth=depth)
+            link: StreamFifo(shape=self._beat_shapes[link.source], depth=depth)
             for link, depth in plan.fifo_depths.items()
             if depth
         }
         self._verdicts = StreamFifo(shape=unsigned(1), depth=plan.verdict_depth)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan given."""
+        return self._plan
 
     @property
     def layers(self) -> dict[str, wiring.Component]:
@@ -90,7 +101,9 @@ class Core(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.frame_in = frame_in = FrameIn(activation=self._x, beats=self._beats)
+        m.submodules.frame_in = frame_in = FrameIn(
+            activation=self._x, beats=self._beats, lanes=self._plan.input_lanes
+        )
         m.submodules.verdicts = verdicts = self._verdicts
         connect(m, frame_in.verdict, verdicts.i)
         streams = self._spread(m, "", frame_in.o)
@@ -109,7 +122,8 @@ class Core(wiring.Component):
     def _spread(
         self, m: Module, source: str, stream: wiring.PureInterface
     ) -> dict[Link, wiring.PureInterface]:
-        """A stream to its readers: forked where there are several, each way with its queue."""
+        """A stream to its readers: forked where there are several, each way with its queue, and
+        with a converter to the reader's beats."""
         links, ways = self._plan.links, {}
         readers = links.readers[source]
         for index, link in enumerate(readers):
@@ -123,8 +137,18 @@ class Core(wiring.Component):
                 m.submodules[links.fifo_name(link)] = queue = self._fifos[link]
                 connect(m, way, queue.i)
                 way = queue.o
-            ways[link] = way
+            ways[link] = self._converted(m, link, way)
         return ways
+
+    def _converted(self, m: Module, link: Link, way: wiring.PureInterface) -> wiring.PureInterface:
+        """A stream in the beats that its reader takes."""
+        wanted = {layer.name: layer.part.input_lanes for layer in self._plan.layers} | {"": 1}
+        beat = self._beat_shapes[link.source]
+        for name, part in converters(beat.elem_shape, beat.length, wanted[link.target]).items():
+            m.submodules[self._plan.links.converter_name(link, name)] = part
+            connect(m, way, part.i)
+            way = part.o
+        return way
 
     def _frame_out(self, m: Module, stream: wiring.PureInterface) -> FrameOut:
         """The way out, through the argmax where there is one."""

@@ -1,9 +1,7 @@
-"""Which of a layer's forms a plan takes: pure functions over what each form costs and how long it
-takes.
+"""Which forms of the layers a plan takes: pure functions over their costs and their cycles.
 
-A plan is one candidate for each layer. The slowest sets the pace, so for any number of cycles the
-cheapest plan is the cheapest candidate of each layer that is not slower: no layer's choice touches
-another's. Everything else is a search for the number of cycles.
+For any number of cycles there is a cheapest plan that takes no longer; everything else is a search
+for the number of cycles.
 
 How long a candidate takes may be slow to tell, how long at least is quick: ``least_cycles`` decides
 wherever it can, and ``busy_cycles`` is asked of few.
@@ -14,19 +12,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Candidate", "Options", "front", "smallest", "within_cycles", "within_multipliers"]
+__all__ = [
+    "Candidate",
+    "Options",
+    "Plans",
+    "front",
+    "smallest",
+    "within_cycles",
+    "within_multipliers",
+]
+
+FOREVER = 1 << 48  # cycles; whatever can be built at all takes fewer
 
 
 class Candidate(Protocol):
     """A form of a layer."""
 
     @property
-    def multipliers(self) -> int:
-        """Of the engine."""
-
-    @property
-    def requantizer_multipliers(self) -> int:
-        """Those beside them."""
+    def price(self) -> tuple[int, ...]:
+        """What is compared first."""
 
     @property
     def least_cycles(self) -> int:
@@ -37,98 +41,90 @@ class Candidate(Protocol):
         """Cycles of an image."""
 
 
+class Plan(Protocol):
+    """A candidate for each layer."""
+
+    @property
+    def multipliers(self) -> int:
+        """Of all engines."""
+
+    @property
+    def cycles(self) -> int:
+        """Of the slowest layer."""
+
+
 C = TypeVar("C", bound=Candidate)
+P = TypeVar("P", bound=Plan, covariant=True)
 
 
-def price(candidate: Candidate) -> tuple[int, int]:
-    """What is compared first: fewer multipliers are cheaper, then fewer that requantize."""
-    return candidate.multipliers, candidate.requantizer_multipliers
+class Plans(Protocol[P]):
+    """The plans that there are."""
+
+    def cheapest(self, cycles: int) -> P | None:
+        """The cheapest of at most so many cycles; None where a layer takes longer in any form."""
+
+    def cycles_at_least(self, multipliers: int) -> int:
+        """The cycles of which no plan of so many multipliers takes fewer; quick."""
 
 
 class Options(Generic[C]):
-    """A layer's candidates, at least one; of those alike in everything the first given counts."""
+    """A layer's candidates; of those alike in everything the first given counts."""
 
     def __init__(self, candidates: Sequence[C]) -> None:
-        self._candidates = sorted(candidates, key=lambda each: (*price(each), each.least_cycles))
-
-    @property
-    def fewest_multipliers(self) -> int:
-        """The multipliers of the smallest candidate."""
-        return self._candidates[0].multipliers
+        self._candidates = sorted(candidates, key=lambda each: (*each.price, each.least_cycles))
 
     def cheapest(self, cycles: int) -> C | None:
         """The cheapest that takes at most so many cycles, of equals the fastest; None without."""
         best: C | None = None
         for each in self._candidates:
-            if best and (price(each) > price(best) or each.least_cycles >= best.busy_cycles):
+            if best and (each.price > best.price or each.least_cycles >= best.busy_cycles):
                 break
             if each.least_cycles <= cycles and each.busy_cycles <= cycles:
                 best = each if best is None or each.busy_cycles < best.busy_cycles else best
         return best
 
-    def fastest(self) -> C:
-        """The fastest, of equals the cheapest."""
-        ordered = sorted(self._candidates, key=lambda each: each.least_cycles)
-        best = ordered[0]
-        for each in ordered[1:]:
-            if each.least_cycles > best.busy_cycles:
-                break
-            if (each.busy_cycles, price(each)) < (best.busy_cycles, price(best)):
-                best = each
-        return best
 
-    def multipliers_at_least(self, cycles: int) -> int | None:
-        """No more multipliers than ``cheapest(cycles)`` has, and quick; None without any."""
-        fitting = (each for each in self._candidates if each.least_cycles <= cycles)
-        found = next(fitting, None)
-        return None if found is None else found.multipliers
+def within_cycles(plans: Plans[P], cycles: int) -> P:
+    """The cheapest plan of at most so many cycles; where there is none, of as few as there are."""
+    found = plans.cheapest(cycles)
+    if found is not None:
+        return found
+    return _at(plans, smallest(lambda number: plans.cheapest(number) is not None, cycles + 1))
 
 
-def within_cycles(layers: Sequence[Options[C]], cycles: int) -> list[C]:
-    """The cheapest plan of at most so many cycles; where a layer cannot be as fast, the cheapest
-    that is as fast as the slowest layer at its fastest."""
-    chosen = [options.cheapest(cycles) for options in layers]
-    missing = [options for options, each in zip(layers, chosen, strict=True) if each is None]
-    if missing:
-        cycles = max(options.fastest().busy_cycles for options in missing)
-        chosen = [options.cheapest(cycles) for options in layers]
-    return [each for each in chosen if each is not None]
-
-
-def within_multipliers(layers: Sequence[Options[C]], multipliers: int) -> list[C]:
+def within_multipliers(plans: Plans[P], multipliers: int) -> P:
     """The fastest plan of at most so many multipliers, requantization left out, of those as fast
     the cheapest; where there is none, the fastest of those with the fewest multipliers."""
-    budget = max(multipliers, sum(options.fewest_multipliers for options in layers))
-
-    def may_fit(cycles: int) -> bool:
-        return _sum(options.multipliers_at_least(cycles) for options in layers) <= budget
+    budget = max(multipliers, _at(plans, FOREVER).multipliers)
 
     def fits(cycles: int) -> bool:
-        chosen = (options.cheapest(cycles) for options in layers)
-        return _sum(None if each is None else each.multipliers for each in chosen) <= budget
+        found = plans.cheapest(cycles)
+        return found is not None and found.multipliers <= budget
 
-    return within_cycles(layers, smallest(fits, smallest(may_fit, 1)))
+    return _at(plans, smallest(fits, max(plans.cycles_at_least(budget), 1)))
 
 
-def front(layers: Sequence[Options[C]], step: float = 1.0) -> Iterator[list[C]]:
+def front(plans: Plans[P], step: float = 1.0) -> Iterator[P]:
     """The plans of which none is both faster and cheaper than another, the smallest first.
 
     step : each takes less than this share of the cycles of the one before; 1 for all of them
     """
-    chosen = within_multipliers(layers, 0)
+    chosen = within_multipliers(plans, 0)
     while True:
-        cycles = max(each.busy_cycles for each in chosen)
-        faster = within_cycles(layers, min(int(cycles * step), cycles - 1))
-        best = max(each.busy_cycles for each in faster) >= cycles
-        if best or _multipliers(faster) > _multipliers(chosen):
+        cycles = chosen.cycles
+        faster = within_cycles(plans, min(int(cycles * step), cycles - 1))
+        best = faster.cycles >= cycles
+        if best or faster.multipliers > chosen.multipliers:
             yield chosen
         if best:
             return
         chosen = faster
 
 
-def _multipliers(plan: Sequence[C]) -> int:
-    return sum(each.multipliers for each in plan)
+def _at(plans: Plans[P], cycles: int) -> P:
+    found = plans.cheapest(cycles)
+    assert found is not None
+    return found
 
 
 def smallest(fits: Callable[[int], bool], low: int) -> int:
@@ -144,13 +140,3 @@ def smallest(fits: Callable[[int], bool], low: int) -> int:
         else:
             low = middle + 1
     return high
-
-
-def _sum(counts: Iterator[int | None]) -> float:
-    """The sum; endless where one is missing."""
-    total = 0.0
-    for count in counts:
-        if count is None:
-            return float("inf")
-        total += count
-    return total

@@ -1,7 +1,12 @@
-"""Convolutions, linear layers and average pools as parts of a core: all by the patch engine."""
+"""Convolutions, linear layers and average pools as parts of a core: all by the patch engine.
+
+A part's form: P output channels at once, and S activations at once, which are ``channels`` of each
+of so many ``pixels``, or taps of a window. P * S multipliers.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,6 +14,7 @@ from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..hw.geometry import PatchGeometry
 from ..hw.layer import ConvLayer
@@ -22,9 +28,10 @@ from ..model.pool import AvgPool2d
 from ..model.ranges import accumulator_ranges
 from ..model.weights import Weights
 from .channel import Channel, Process
+from .lanes import serializer
 from .pace import own_cycles
-from .parts import NewChannel, WindowedPart, engine_steps, shape_of, windows_of
-from .timing import Pipeline, serializer
+from .parts import NewChannel, WindowedPart, divisors, engine_steps, shape_of, windows_of
+from .timing import Pipeline
 
 __all__ = ["ConvPart"]
 
@@ -35,24 +42,27 @@ class ConvPart(WindowedPart):
 
     conv : the layer, or for an average pool what computes it
     sum_width : bits of a sum, from the range analysis
+    output_lanes : R, results requantized at once
     """
 
     conv: Conv2d
     sum_width: int
+    output_lanes: int = 1
 
     @classmethod
     def of(cls, network: QNetwork, layer: Conv2d | AvgPool2d) -> ConvPart:
-        """The part with one output channel at a time."""
+        """The part with one output channel and one activation at a time."""
         x, y = network.tensors[layer.input], network.tensors[layer.output]
         conv = _summing(layer, x.shape[2]) if isinstance(layer, AvgPool2d) else layer
         window = Window(conv.stride, conv.padding, conv.dilation)
         windows = windows_of(x, y, conv.kernel, window)
-        height, width = conv.kernel if windows else x.shape[:2]
+        line = 1, conv.kernel[0] * conv.kernel[1]  # a window comes as a row of pixels, ky by ky
+        height, width = line if windows else x.shape[:2]
         geometry = PatchGeometry(
             height=height,
             width=width,
             in_channels=x.shape[2],
-            kernel=conv.kernel,
+            kernel=line if windows else conv.kernel,
             out_channels=conv.out_channels,
             groups=conv.groups,
         )
@@ -60,28 +70,73 @@ class ConvPart(WindowedPart):
         width = signed_width(int(lo.min()), int(hi.max()))
         return cls(layer, x, y, geometry, windows, conv, width)
 
-    def choices(self) -> Iterator[ConvPart]:
-        channels = 1 if isinstance(self.layer, AvgPool2d) else self.conv.out_channels
-        channels = max(channels // self.conv.groups, 1)
-        fewest = {-(-channels // lanes): lanes for lanes in range(channels, 0, -1)}
-        for lanes in sorted(fewest.values()):
-            yield replace(self, geometry=replace(self.geometry, lanes=lanes))
+    def choices(self, read: int, written: Sequence[int]) -> Iterator[ConvPart]:
+        for pixels, channels in self._beats_at_once():
+            part = self._taking(pixels, channels)
+            for outputs in self._lanes(part.geometry):
+                geometry = replace(part.geometry, lanes=outputs)
+                whole = math.gcd(geometry.sums, geometry.cells * geometry.last_lanes)
+                for lanes in (each for each in written if whole % each == 0):
+                    yield replace(part, geometry=geometry, output_lanes=lanes)
+
+    @property
+    def single(self) -> ConvPart:
+        lanes = self.conv.out_channels // self.conv.groups
+        return replace(self, geometry=replace(self.geometry, lanes=lanes), output_lanes=1)
+
+    def _beats_at_once(self) -> Iterator[tuple[int, int]]:
+        """Pixels, or taps, and channels that may come in at once."""
+        g = self.geometry
+        group = g.channels_per_group
+        parts = [*divisors(group), *(group * count for count in divisors(g.groups)[1:])]
+        if self.windows is None:
+            yield from ((1, channels) for channels in parts)
+            yield from ((count, g.in_channels) for count in self.pixels_at_once)
+        else:
+            height, width = self.conv.kernel
+            taps = {*divisors(width), *(width * rows for rows in divisors(height))}
+            yield from ((count, channels) for count in sorted(taps) for channels in parts)
+
+    @property
+    def pixels_at_once(self) -> list[int]:
+        """Without a window reader: the pixels, more than one, that may come in at once."""
+        g = self.geometry
+        kernels = (g.kernel[1] * count for count in divisors(g.columns))
+        return sorted({*divisors(g.kernel[1]), *kernels, g.width} - {1})
+
+    def _taking(self, pixels: int, channels: int) -> ConvPart:
+        """The part that takes so many pixels, or taps, and channels of each at once."""
+        g = self.geometry
+        lanes = g.out_channels // g.groups  # all where there are several cells, and else set later
+        geometry = replace(g, lanes=lanes, pixels=pixels, channels=channels)
+        if self.windows is None:
+            return replace(self, geometry=geometry)
+        windows = replace(self.windows, channels=g.in_channels // channels, taps=pixels)
+        return replace(self, geometry=geometry, windows=windows)
+
+    def _lanes(self, geometry: PatchGeometry) -> list[int]:
+        """The least lanes of each number of slots."""
+        channels = geometry.out_channels // geometry.groups
+        if geometry.cells > 1:
+            return [channels]
+        return sorted({-(-channels // lanes): lanes for lanes in range(channels, 0, -1)}.values())
 
     @cached_property
     def busy_cycles(self) -> int:
         """As of any part. Where a group's sums come faster than they are sent on, the engine waits
-        behind its patch, (slots - 1) * (lanes - 1) cycles or what of them it would have waited for
-        the window reader anyway."""
-        g = self.geometry
-        if g.lanes == 1 or (g.slots == 1 and g.lanes <= g.channels_per_group):
+        behind its patch, (slots - 1) * (parts - 1) cycles, of parts in which a beat is sent, or
+        what of them it would have waited for the window reader anyway."""
+        g, sent = self.geometry, self.geometry.sums // self.output_lanes
+        if sent == 1 or (g.slots == 1 and sent <= g.channel_steps):
             return self.least_cycles
-        return own_cycles(self) if self.windows else self._patch_cycles()
+        return own_cycles(self) if self.windows else self._patch_cycles(sent)
 
-    def _patch_cycles(self) -> int:
+    def _patch_cycles(self, sent: int) -> int:
         """The cycles of patches without a window reader: for each beat of a group's last sums those
         since the one before, with which the serializer is done by then."""
         g = self.geometry
-        stalls, least = (g.slots - 1) * (g.lanes - 1), g.out_channels // g.groups
+        last = g.cells * g.last_lanes // self.output_lanes
+        stalls, least = (g.slots - 1) * (sent - 1), (g.slots - 1) * sent + last
         ends, cycles, since = [], 0, 0
         for _ in range(2):  # what follows an image's last patch counts in the next one's first
             for count, slots, made in engine_steps(g):
@@ -95,11 +150,16 @@ class ConvPart(WindowedPart):
 
     @property
     def multipliers(self) -> int:
-        return 0 if isinstance(self.layer, AvgPool2d) else self.geometry.lanes
+        return 0 if isinstance(self.layer, AvgPool2d) else self.geometry.multipliers
+
+    @property
+    def form(self) -> dict[str, int]:
+        g = self.geometry
+        return {"P": g.lanes, "S": g.cells * g.terms, "R": self.output_lanes}
 
     @property
     def requantizer_multipliers(self) -> int:
-        return 1
+        return self.output_lanes
 
     @property
     def multiplies(self) -> int:
@@ -113,14 +173,14 @@ class ConvPart(WindowedPart):
 
     @property
     def partial_sum_bits(self) -> int:
-        return self.geometry.partial_sums * self.geometry.lanes * self.sum_width
+        return self.geometry.partial_sums * self.geometry.sums * self.sum_width
 
     def component(self) -> ConvLayer:
         engine: dict[str, Any] = {
             "geometry": self.geometry,
             "activation": shape_of(self.x.dtype),
             "zero_point": self.x.zero_point,
-            "weights": self.conv.weights.centered,
+            "weights": self._weights,
             "bias": self.conv.bias,
             "accumulator_width": self.sum_width,
         }
@@ -129,19 +189,33 @@ class ConvPart(WindowedPart):
             "zero_point": self.y.zero_point,
             "activation": shape_of(self.y.dtype),
         }
-        return ConvLayer(engine=engine, requantizer=requantizer, windows=self.windows)
+        return ConvLayer(
+            engine=engine,
+            requantizer=requantizer,
+            windows=self.windows,
+            lanes=self.output_lanes,
+        )
+
+    @property
+    def _weights(self) -> npt.NDArray[np.int64]:
+        """The engine's weights (OC, KH, KW, IC / G); a window's kernel is one row."""
+        weights = self.conv.weights.centered
+        return weights.reshape(len(weights), *self.geometry.kernel, weights.shape[3])
 
     def processes(
         self, inputs: Sequence[Channel], new: NewChannel, images: int
     ) -> tuple[list[Process], Channel]:
         processes, i = self.read(inputs[0], new, images)
         g, sums, maps = self.geometry, new(), images * self.positions
-        processes += Pipeline(i, sums, PatchEngine.LATENCY, self.steps(images)).processes()
-        if g.lanes > 1:
+        processes += Pipeline(i, sums, PatchEngine.latency(g), self.steps(images)).processes()
+        if g.sums > self.output_lanes:
             beats, sums = sums, new()
-            per_group = [g.lanes] * (g.slots - 1) + [g.last_lanes]
-            lanes = chain.from_iterable(repeat(per_group, maps * g.rows * g.columns * g.groups))
-            processes.append(serializer(beats, sums, lanes))
+            sent = g.sums // self.output_lanes
+            per_group = [sent] * (g.slots - 1) + [g.cells * g.last_lanes // self.output_lanes]
+            groups = maps * g.rows * g.column_steps * g.group_steps
+            processes.append(
+                serializer(beats, sums, chain.from_iterable(repeat(per_group, groups)))
+            )
         o = new()
         results = [(images * self.results, 1, 1)]
         processes += Pipeline(sums, o, Requantizer.LATENCY, results).processes()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from .choose import Options, within_cycles, within_multipliers
-from .parts import Part
+from .choose import within_cycles, within_multipliers
+from .forms import Choice, Forms
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -22,8 +21,8 @@ class Goal(ABC):
     """What a plan is made for; its text is what the user asked for."""
 
     @abstractmethod
-    def choose(self, layers: Sequence[Options[Part]]) -> list[Part]:
-        """A part for each layer: the cheapest plan that meets the goal, or the nearest."""
+    def choose(self, forms: Forms) -> Choice:
+        """A form of each layer: the cheapest plan that meets the goal, or the nearest."""
 
     @abstractmethod
     def limit(self, plan: Plan) -> str:
@@ -48,8 +47,8 @@ class CycleGoal(Goal):
     def __str__(self) -> str:
         return f"{self.cycles} cycles between images"
 
-    def choose(self, layers: Sequence[Options[Part]]) -> list[Part]:
-        return within_cycles(layers, self.cycles)
+    def choose(self, forms: Forms) -> Choice:
+        return within_cycles(forms, self.cycles)
 
     def limit(self, plan: Plan) -> str:
         if plan.cycles_per_image <= self.cycles:
@@ -107,8 +106,8 @@ class MultiplierGoal(Goal):
     def __str__(self) -> str:
         return f"{self.multipliers} multipliers"
 
-    def choose(self, layers: Sequence[Options[Part]]) -> list[Part]:
-        return within_multipliers(layers, self.multipliers)
+    def choose(self, forms: Forms) -> Choice:
+        return within_multipliers(forms, self.multipliers)
 
     def limit(self, plan: Plan) -> str:
         if plan.multipliers <= self.multipliers:

@@ -14,6 +14,8 @@ from ..model.network import QNetwork
 
 __all__ = ["Link", "Links"]
 
+CONVERTERS = ("unpack", "pack")  # what ``hw.lanes.converters`` makes
+
 
 @dataclass(frozen=True)
 class Link:
@@ -69,12 +71,20 @@ class Links:
         return bool(link.source) or len(self.readers[link.source]) > 1
 
     def fifo_name(self, link: Link) -> str:
-        """The name of a link's queue: the writer's, with the reader where there are several."""
+        """The name of a link's queue."""
+        return f"{self._name(link)}_fifo"
+
+    def converter_name(self, link: Link, kind: str) -> str:
+        """The name of a link's converter; ``kind`` is one of ``CONVERTERS``."""
+        return f"{self._name(link)}_{kind}"
+
+    def _name(self, link: Link) -> str:
+        """A link's name: the writer's, with the reader where there are several."""
         source = link.source or "frame_in"
         if len(self.readers[link.source]) == 1:
-            return f"{source}_fifo"
+            return source
         port = f"_{link.port}" if self._twice(link) else ""
-        return f"{source}_to_{link.target or 'frame_out'}{port}_fifo"
+        return f"{source}_to_{link.target or 'frame_out'}{port}"
 
     def fork_name(self, source: str, index: int) -> str:
         """The name of a stream's fork, of which there are as many as readers but one."""
@@ -82,10 +92,11 @@ class Links:
 
     @property
     def part_names(self) -> list[str]:
-        """Every name of a queue or fork that a core may have."""
+        """Every name of a queue, converter or fork that a core may have."""
         names = []
         for source, readers in self.readers.items():
             names += [self.fifo_name(link) for link in readers]
+            names += [self.converter_name(link, kind) for link in readers for kind in CONVERTERS]
             names += [self.fork_name(source, index) for index in range(len(readers) - 1)]
         return names
 

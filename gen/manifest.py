@@ -46,8 +46,8 @@ def _layer(plan: LayerPlan, utilization: float, memories: Sequence[Storage]) -> 
     }
 
 
-def _streams(plan: Plan) -> list[dict[str, str]]:
-    """Where each layer's output can be watched in the hierarchy."""
+def _streams(plan: Plan) -> list[dict[str, str | int]]:
+    """Where each layer's output can be watched in the hierarchy, and the values of a beat there."""
     return [
         {
             "tensor": layer.part.layer.output,
@@ -55,6 +55,7 @@ def _streams(plan: Plan) -> list[dict[str, str]]:
             "valid": f"{layer.part.handshake}__valid",
             "ready": f"{layer.part.handshake}__ready",
             "payload": "o__payload",
+            "lanes": layer.part.output_lanes,
         }
         for layer in plan.layers
     ]
@@ -94,7 +95,8 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
         "queues": [_memory(storage) for storage in core.queues],
         "ports": core.ports,
         "streams": _streams(plan),
-        "plan": {layer.name: {"P": layer.multipliers, "S": 1} for layer in plan.layers},
+        "input_lanes": plan.input_lanes,
+        "plan": {layer.name: layer.part.form for layer in plan.layers},
         "tools": {tool: version(tool) for tool in TOOLS},
     }
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from ..hw.add import Add as AddComponent
 from ..hw.geometry import PatchGeometry
@@ -25,7 +25,8 @@ __all__ = ["AddPart", "MaxPoolPart", "ReluPart"]
 
 @dataclass(frozen=True)
 class MaxPoolPart(WindowedPart):
-    """A maximum pool, behind a window reader where windows are no patches."""
+    """A maximum pool, behind a window reader where windows are no patches, of the channels that
+    come in at once."""
 
     @classmethod
     def of(cls, network: QNetwork, pool: MaxPool2d) -> MaxPoolPart:
@@ -38,9 +39,19 @@ class MaxPoolPart(WindowedPart):
         )
         return cls(pool, x, y, geometry, windows)
 
+    def choices(self, read: int, written: Sequence[int]) -> Iterator[MaxPoolPart]:
+        lanes = math.gcd(read, self.x.shape[2])
+        geometry = replace(self.geometry, channels=lanes)
+        windows = self.windows and replace(self.windows, channels=self.x.shape[2] // lanes)
+        yield replace(self, geometry=geometry, windows=windows)
+
+    @property
+    def output_lanes(self) -> int:
+        return self.geometry.channels
+
     @property
     def partial_sum_bits(self) -> int:
-        return self.geometry.partial_sums * self.x.dtype.bits
+        return self.geometry.partial_sums * self.geometry.sums * self.x.dtype.bits
 
     def component(self) -> MaxPoolLayer:
         return MaxPoolLayer(

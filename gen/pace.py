@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from .channel import Channel, Process, even, run
@@ -24,7 +23,7 @@ def own_cycles(part: Part) -> int:
         run(
             [
                 *processes,
-                _source(i, images * math.prod(part.x.shape)),
+                _source(i, images * part.beats),
                 _sink(o, images * part.results),
             ]
         )

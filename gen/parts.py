@@ -1,11 +1,16 @@
-"""Layers as parts of a core: what each builds, costs and how long it takes."""
+"""Layers as parts of a core: what each builds, costs and how long it takes.
+
+The streams between parts are as wide as the part says that writes them (``output_lanes``); what
+reads them may want other beats (``input_lanes``) and has a converter in front, see ``hw/lanes.py``.
+"""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain, groupby, repeat
 from operator import itemgetter
 
@@ -22,7 +27,15 @@ from ..model.layers import Layer, Tensor
 from .channel import Channel, Process
 from .timing import Step, Windows
 
-__all__ = ["NewChannel", "Part", "WindowedPart", "engine_steps", "shape_of", "windows_of"]
+__all__ = [
+    "NewChannel",
+    "Part",
+    "WindowedPart",
+    "divisors",
+    "engine_steps",
+    "shape_of",
+    "windows_of",
+]
 
 NewChannel = Callable[[], Channel]
 
@@ -34,7 +47,7 @@ def shape_of(dtype: IntType) -> Shape:
 
 @dataclass(frozen=True)
 class Part(ABC):
-    """A layer in hardware: streams in, one stream out, an activation a beat.
+    """A layer in hardware: streams in, one stream out, an activation a beat or several.
 
     layer : of the network
     x, y : the tensors it reads and writes
@@ -60,10 +73,30 @@ class Part(ABC):
         return ("i",)
 
     @property
+    def input_lanes(self) -> int:
+        """Activations of a beat on the way in."""
+        return 1
+
+    @property
+    def output_lanes(self) -> int:
+        """Activations of a beat on the way out; they divide a row of the map."""
+        return 1
+
+    @property
+    def beats(self) -> int:
+        """Beats of one image on the way in; those of a row begin and end with it."""
+        height, width, channels = self.x.shape
+        return height * -(-width * channels // self.input_lanes)
+
+    @property
+    def form(self) -> dict[str, int]:
+        """What is done at once: P output channels and S activations, R results."""
+        return {"P": 1, "S": self.input_lanes, "R": self.output_lanes}
+
+    @property
     def results(self) -> int:
         """Beats of one image on the way out."""
-        height, width, channels = self.y.shape
-        return height * width * channels
+        return math.prod(self.y.shape) // self.output_lanes
 
     @property
     @abstractmethod
@@ -75,9 +108,23 @@ class Part(ABC):
         """No more than ``busy_cycles``, and quick to tell."""
         return self.busy_cycles
 
-    def choices(self) -> Iterator[Part]:
-        """The part with other numbers of multipliers, in any order."""
+    @property
+    def fewest_cycles(self) -> int:
+        """No more than ``least_cycles``, and told at once."""
+        return self.least_cycles
+
+    def choices(self, read: int, written: Sequence[int]) -> Iterator[Part]:
+        """The forms that the part can take.
+
+        read : lanes of the beats in which its input comes, perhaps to be converted
+        written : lanes that its own beats may have
+        """
         yield self
+
+    @property
+    def single(self) -> Part:
+        """The fastest form that takes an activation at a time."""
+        return self
 
     @property
     def multipliers(self) -> int:
@@ -105,7 +152,7 @@ class Part(ABC):
         return 0
 
     def needs(self, port: int) -> npt.NDArray[np.int64]:
-        """For each result of an image how many beats of an input must be in before it can come."""
+        """For each beat of an image's results how many of an input must be in before it comes."""
         return np.arange(1, self.results + 1)
 
     @abstractmethod
@@ -131,6 +178,10 @@ class WindowedPart(Part):
     windows: WindowGeometry | None
 
     @property
+    def input_lanes(self) -> int:
+        return self.geometry.channels * (1 if self.windows else self.geometry.pixels)
+
+    @property
     def positions(self) -> int:
         """Maps that the engine sees in one image: its windows, or the image itself."""
         return self.windows.rows * self.windows.columns if self.windows else 1
@@ -143,16 +194,27 @@ class WindowedPart(Part):
     def least_cycles(self) -> int:
         if self.windows is None:
             return self.geometry.busy_cycles
-        return self.windows.cycles(self.geometry.slots)
+        return _window_cycles(self.windows, self.geometry.slots)
+
+    @property
+    def fewest_cycles(self) -> int:
+        """No more than ``least_cycles``, and told at once."""
+        if self.windows is None:
+            return self.least_cycles
+        steps = self.windows.beats * self.geometry.slots
+        return max(steps, self.windows.elements, math.prod(self.y.shape) // self.output_lanes)
 
     def needs(self, port: int) -> npt.NDArray[np.int64]:
         if self.windows is not None:
             needed = np.maximum.accumulate(self.windows.needed.reshape(-1))  # they come in order
-            return np.repeat(needed, self.results // self.positions)
-        counts, _, made = np.array(engine_steps(self.geometry)).T
-        each = self.geometry.out_channels // self.geometry.groups
-        closes = np.repeat(made > 0, counts)
-        return np.repeat(np.flatnonzero(closes) + 1, each)
+            each = math.prod(self.y.shape) // self.positions
+        else:
+            counts, _, made = np.array(engine_steps(self.geometry)).T
+            needed = np.flatnonzero(np.repeat(made > 0, counts)) + 1
+            g = self.geometry
+            each = g.cells * (g.out_channels // g.groups)
+        lanes = self.output_lanes
+        return np.repeat(needed, each)[lanes - 1 :: lanes]  # a beat is there with its last result
 
     def read(self, i: Channel, new: NewChannel, images: int) -> tuple[list[Process], Channel]:
         """The window reader's processes, and the channel that the engine reads."""
@@ -188,18 +250,28 @@ def windows_of(
     )
 
 
+@cache
+def _window_cycles(windows: WindowGeometry, slots: int) -> int:
+    return windows.cycles(slots)
+
+
 def engine_steps(geometry: PatchGeometry) -> list[Step]:
-    """The steps of one image, activations alike in one entry: those of a patch take a slot for
-    each of their group's sums a lane, and the last of a patch and group makes those sums."""
+    """The steps of one image, beats alike in one entry: those of a patch take a slot for each of
+    their group's sums a lane, and the last of a patch and group makes those sums."""
     g = geometry
     adds, closes, drops = (g.slots, 0), (g.slots, g.slots), (1, 0)
-    ends = [(g.channels_per_group - 1, *adds), (1, *closes)] * g.groups
-    tail = (g.tail_columns * g.in_channels, *drops)
-    row = [(g.columns * g.kernel[1] * g.in_channels, *adds), tail]
-    last = [((g.kernel[1] - 1) * g.in_channels, *adds), *ends] * g.columns + [tail]
+    ends = [(g.channel_steps - 1, *adds), (1, *closes)] * g.group_steps
+    tail = (g.tail_steps * g.pixel_steps, *drops)
+    row = [(g.column_steps * g.kx_steps * g.pixel_steps, *adds), tail]
+    last = [((g.kx_steps - 1) * g.pixel_steps, *adds), *ends] * g.column_steps + [tail]
     rows = (row * (g.kernel[0] - 1) + last) * g.rows
-    rows.append((g.tail_rows * g.width * g.in_channels, *drops))
+    rows.append((g.tail_rows * g.row_beats * g.pixel_steps, *drops))
     steps = []
     for kind, alike in groupby(filter(itemgetter(0), rows), itemgetter(1, 2)):
         steps.append((sum(count for count, _, _ in alike), *kind))
     return steps
+
+
+def divisors(number: int) -> list[int]:
+    """Ascending, 1 and the number included."""
+    return [count for count in range(1, number + 1) if number % count == 0]

@@ -7,24 +7,23 @@ what simulation measures, cycle for cycle.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..model.layers import Argmax, Layer, NetworkError
 from ..model.network import QNetwork
-from .choose import Options
 from .concat_part import ConcatPart
 from .conv_part import ConvPart
 from .covered import layers_to_build
+from .forms import Forms
 from .goals import Goal, as_goal
 from .links import Link, Links
 from .other_parts import AddPart, MaxPoolPart, ReluPart
 from .parts import Part
 from .schedule import schedule
 
-__all__ = ["LayerPlan", "Plan", "make_plan", "options_of"]
+__all__ = ["LayerPlan", "Plan", "forms_of", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,13 @@ class Plan:
     """A network in hardware: its layers in order, and the cycles of the whole core.
 
     goal : what it was made for, met or not
+    input_lanes : values of a beat of the input
     links, fifo_depths : which stream goes where, and the beats of each link's queue, 0 for a wire
     """
 
     network: QNetwork
     goal: Goal
+    input_lanes: int
     layers: tuple[LayerPlan, ...]
     links: Links
     fifo_depths: Mapping[Link, int]
@@ -99,14 +100,17 @@ def make_plan(network: QNetwork, goal: Goal | int | None = None) -> Plan:
 
     Raises NetworkError where the hardware does not cover a layer.
     """
-    goal = as_goal(goal, math.prod(network.tensors[network.input].shape))
-    parts = goal.choose(options_of(network))
+    forms = forms_of(network)
+    goal = as_goal(goal, forms.single_cycles)
+    chosen = goal.choose(forms)
+    parts = [form.part for form in chosen.forms]
     argmax = layers_to_build(network)[1]
-    links = Links.of(network)
-    times = schedule(parts, links, argmax is not None)
+    links = forms.links
+    times = schedule(parts, links, argmax is not None, chosen.input_lanes)
     return Plan(
         network=network,
         goal=goal,
+        input_lanes=chosen.input_lanes,
         layers=tuple(LayerPlan(part, _behind(part, times.fifo_depths)) for part in parts),
         links=links,
         fifo_depths=times.fifo_depths,
@@ -118,10 +122,11 @@ def make_plan(network: QNetwork, goal: Goal | int | None = None) -> Plan:
     )
 
 
-def options_of(network: QNetwork) -> list[Options[Part]]:
-    """The forms of each layer. Raises NetworkError where the hardware does not cover it."""
+def forms_of(network: QNetwork) -> Forms:
+    """The forms of the layers. Raises NetworkError where the hardware does not cover one."""
     layers, _ = layers_to_build(network)
-    return [Options(list(_part(network, layer).choices())) for layer in layers]
+    parts = {layer.name: _part(network, layer) for layer in layers}
+    return Forms(network, Links.of(network), parts)
 
 
 def _behind(part: Part, depths: Mapping[Link, int]) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from ..hw.argmax import Argmax
 from ..hw.stream import StreamFifo
 from .channel import Channel, Process, StuckError, run
+from .lanes import convert
 from .links import Link, Links
 from .parts import Part
 from .timing import Fifo, Pipeline, fork
@@ -55,24 +56,28 @@ class _Core:
         verdict_depth: int | None = None,
         *,
         images: int,
+        lanes: int = 1,
         spacing: int = 0,
     ) -> None:
         self.images, self.depths, self.links = images, depths, links
         self.channels: list[Channel] = []
         self.processes: list[Process] = []
-        self.beats = math.prod(parts[0].x.shape)
-        self.results = parts[-1].results
+        height, width, channels = parts[0].x.shape
+        self.beats = height * -(-width * channels // lanes)
+        self.results = math.prod(parts[-1].y.shape)
+        self.wanted = {part.name: part.input_lanes for part in parts} | {"": 1}
         self.verdicts = Fifo(self._channel(), self._channel(), images, verdict_depth)
         self.entry = self._channel()
         self.processes.append(self._source(self.entry, spacing))
         self.fifos: dict[Link, Fifo] = {}
-        self.streams: dict[Link, Channel] = {}
-        self._spread(self.entry, links.readers[""], self.beats)
+        self.ways: dict[Link, Channel] = {}  # behind their queues
+        self.streams: dict[Link, Channel] = {}  # behind the converters that follow
+        self._spread(self.entry, links.readers[""], self.beats, lanes)
         for part in parts:
             inputs = [self.streams[link] for link in links.into(part.layer)]
             processes, o = part.processes(inputs, self._channel, images)
             self.processes += processes
-            self._spread(o, links.readers[part.name], part.results)
+            self._spread(o, links.readers[part.name], part.results, part.output_lanes)
         self.exit = self._classified(argmax)
         self.processes += [*self.verdicts.processes(), self._sink(self.exit)]
         run(self.processes)
@@ -86,15 +91,19 @@ class _Core:
         self.processes += Pipeline(scores, o, Argmax.LATENCY, steps).processes()
         return o
 
-    def _spread(self, o: Channel, readers: Sequence[Link], beats: int) -> None:
-        """A stream to its readers, forked where there are several, each way with its queue."""
+    def _spread(self, o: Channel, readers: Sequence[Link], beats: int, lanes: int) -> None:
+        """A stream to its readers, forked where there are several, each way with its queue, and
+        with a converter to the reader's beats."""
         for index, link in enumerate(readers):
             way = o
             if index < len(readers) - 1:
                 way, rest = self._channel(), self._channel()
                 self.processes.append(fork(o, [way, rest], beats * self.images))
                 o = rest
-            self.streams[link] = self._queue(way, link, beats)
+            way = self.ways[link] = self._queue(way, link, beats)
+            wanted, values = self.wanted[link.target], self.images * beats * lanes
+            processes, self.streams[link] = convert(way, self._channel, lanes, wanted, values)
+            self.processes += processes
 
     def _channel(self) -> Channel:
         self.channels.append(Channel())
@@ -159,8 +168,8 @@ class _Core:
         return list(self.exit.takes)[self.results - 1 :: self.results]
 
 
-def schedule(parts: Sequence[Part], links: Links, argmax: bool) -> Schedule:
-    """Work out a core's cycles and the queues it needs.
+def schedule(parts: Sequence[Part], links: Links, argmax: bool, lanes: int = 1) -> Schedule:
+    """Work out a core's cycles and the queues it needs; ``lanes`` are the values of an input beat.
 
     Queues are first left unbounded, with images as far apart as the slowest layer needs, to see how
     deep each gets; one in which no beat ever waits becomes a wire. None holds less than what keeps
@@ -169,18 +178,19 @@ def schedule(parts: Sequence[Part], links: Links, argmax: bool) -> Schedule:
     between them stays the same.
     """
     spacing = max(max(part.busy_cycles, part.results) for part in parts)
-    core = partial(_Core, parts, links, argmax)
+    core = partial(_Core, parts, links, argmax, lanes=lanes)
     alone = core(images=1)
     inside = -(-alone.latency // spacing)  # images in the core at once
     images = IMAGES + 2 * inside  # the core fills up, and then some
     free = core(images=2 + inside, spacing=spacing)
     if not free.repeats():
         free = core(images=images, spacing=spacing)
-    depths = _depths(free, least_depths(parts, links, free.beats))
+    depths = _depths(free, least_depths(parts, links, free.beats, lanes))
     verdicts = max(free.verdicts.depth_used, StreamFifo.MIN_DEPTH)
     pause = free.beats * alone.latency
-    if holds_results(parts, links, free.beats) and _stops(core, depths, verdicts, pause):
-        depths[links.out] = max(free.results, StreamFifo.MIN_DEPTH)  # all that wait for a verdict
+    if holds_results(parts, links, free.beats, lanes) and _stops(core, depths, verdicts, pause):
+        results = free.results // parts[-1].output_lanes
+        depths[links.out] = max(results, StreamFifo.MIN_DEPTH)  # all that wait for a verdict
     memory = max(MEMORY, verdicts, *(_images(free, link, depths[link]) for link in depths))
     fed = core(depths, verdicts, images=max(inside, memory) + 2)
     later = fed.periods[-1:]
@@ -217,13 +227,13 @@ def _stops(
 
 def _images(free: _Core, link: Link, depth: int) -> int:
     """Images that a queue can hold, the last one in part."""
-    return -(-depth * free.images // max(len(free.streams[link].takes), 1))
+    return -(-depth * free.images // max(len(free.ways[link].takes), 1))
 
 
 def _depths(free: _Core, least: Mapping[Link, int]) -> dict[Link, int]:
     """The links' queues, from a run in which none of them filled, and the least they must hold."""
     depths = {}
-    for link in free.streams:
+    for link in free.ways:
         fifo, held = free.fifos.get(link), least.get(link, 0)
         forked = len(free.links.readers[link.source]) > 1
         needed = held or (fifo and (forked or fifo.waits))

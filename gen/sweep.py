@@ -11,8 +11,8 @@ from rich.table import Table
 
 from ..model.network import QNetwork
 from .choose import front
-from .parts import Part
-from .plan import options_of
+from .forms import Choice
+from .plan import forms_of
 from .tables import table
 
 __all__ = ["Point", "sweep", "sweep_picture", "sweep_table"]
@@ -36,13 +36,12 @@ class Point:
     slowest: str
 
     @classmethod
-    def of(cls, parts: Sequence[Part]) -> Point:
+    def of(cls, choice: Choice) -> Point:
         """The point of a plan."""
-        slowest = max(parts, key=lambda part: part.busy_cycles)
-        multipliers = sum(part.multipliers for part in parts)
-        multiplies = sum(part.multiplies for part in parts)
-        share = multiplies / max(multipliers * slowest.busy_cycles, 1)
-        return cls(multipliers, slowest.busy_cycles, round(share, 4), slowest.name)
+        slowest = max(choice.forms, key=lambda form: form.busy_cycles)
+        multiplies = sum(form.part.multiplies for form in choice.forms)
+        share = multiplies / max(choice.multipliers * choice.cycles, 1)
+        return cls(choice.multipliers, choice.cycles, round(share, 4), slowest.part.name)
 
     def facts(self) -> dict[str, Any]:
         """The point, as a plain dict."""
@@ -51,7 +50,7 @@ class Point:
 
 def sweep(network: QNetwork) -> list[Point]:
     """The plans that none beats, thinned to steps of ``STEP`` in cycles, the smallest first."""
-    return [Point.of(parts) for parts in front(options_of(network), STEP)]
+    return [Point.of(choice) for choice in front(forms_of(network), STEP)]
 
 
 def sweep_table(name: str, points: Sequence[Point]) -> Table:

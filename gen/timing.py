@@ -23,7 +23,7 @@ from ..hw.window_geometry import WindowGeometry
 from .channel import Channel, Offer, Process, Run, Times, Wait, even
 from .slots import Slots
 
-__all__ = ["Fifo", "Pipeline", "Step", "Windows", "fork", "join", "serializer", "take_turns"]
+__all__ = ["Fifo", "Pipeline", "Step", "Windows", "fork", "join", "take_turns"]
 
 Step = tuple[int, int, int]  # activations, slots that each takes, results in the last of those
 
@@ -188,19 +188,6 @@ def _carry(o: Channel, offers: Sequence[Offer], free: int) -> Wait[Run]:
     run = even(start, pace, [line for offer in offers for line in offer.lines], count)
     o.offer(*run)
     return run
-
-
-def serializer(i: Channel, o: Channel, lanes: Iterable[int]) -> Process:
-    """Beats of several lanes become beats of one; ``lanes`` gives the lanes of each beat."""
-    cycle = -1
-    for count in lanes:
-        cycle = max(cycle, (yield from i.get()))
-        i.take(cycle)
-        o.offer(count, cycle + 1, 1)
-        last = len(o.takes) + count - 1
-        while len(o.takes) <= last:
-            yield o.takes
-        cycle = o.takes[last]
 
 
 class Fifo:

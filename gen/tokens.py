@@ -26,13 +26,16 @@ __all__ = ["holds_results", "least_depths"]
 Integers = npt.NDArray[np.int64]
 
 
-def least_depths(parts: Sequence[Part], links: Links, beats: int) -> dict[Link, int]:
+def least_depths(
+    parts: Sequence[Part], links: Links, beats: int, lanes: int = 1
+) -> dict[Link, int]:
     """The beats that each link must hold so that the core cannot stop; links without need left out.
 
-    beats : of the network's input, one image
+    beats, lanes : of the network's input: beats of one image, values of a beat
     """
     inputs = {part.name: links.into(part.layer) for part in parts}
     above = _above(parts, inputs)
+    takes = _takes(parts, inputs, lanes)
     depths: dict[Link, int] = {}
     for part in parts:
         reads = inputs[part.name]
@@ -40,20 +43,33 @@ def least_depths(parts: Sequence[Part], links: Links, beats: int) -> dict[Link, 
             parted = next(
                 name for name in reversed(above[link.source]) if name in above[other.source]
             )
-            needs = _needs(parts, inputs, parted, beats)
+            needs = _needs(parts, inputs, takes, parted, beats)
             # For each result: what the other stream must give, and what was taken of this one.
-            wanted = _before(needs[other.source], part.needs(other.port))
-            taken = np.concatenate([[0], part.needs(link.port)[:-1]])
+            wanted = _before(needs[other.source], takes[other])
+            taken = np.concatenate([[0], takes[link][:-1]])
             depths[link] = max(depths.get(link, 0), _held(needs[link.source], wanted, taken))
     return {link: depth for link, depth in depths.items() if depth}
 
 
-def holds_results(parts: Sequence[Part], links: Links, beats: int) -> bool:
+def holds_results(parts: Sequence[Part], links: Links, beats: int, lanes: int = 1) -> bool:
     """Whether results may wait for an image's last value, and its verdict with it: where some come
     before that, or where one way has that value before another."""
     inputs = {part.name: links.into(part.layer) for part in parts}
-    needs = _needs(parts, inputs, "", beats)[links.out.source]
+    needs = _needs(parts, inputs, _takes(parts, inputs, lanes), "", beats)[links.out.source]
     return len(links.readers[""]) > 1 or int(needs[0]) < beats
+
+
+def _takes(
+    parts: Sequence[Part], inputs: Mapping[str, Sequence[Link]], lanes: int
+) -> dict[Link, Integers]:
+    """For each link and beat of its reader's results, how many beats of the writer must be in. What
+    the reader takes at once is made of several beats of the writer, or is a part of one."""
+    written = {"": lanes} | {part.name: part.output_lanes for part in parts}
+    return {
+        link: -(-part.needs(link.port) * part.input_lanes // written[link.source])
+        for part in parts
+        for link in inputs[part.name]
+    }
 
 
 def _before(needs: Integers, beats: Integers) -> Integers:
@@ -79,7 +95,11 @@ def _above(parts: Sequence[Part], inputs: Mapping[str, Sequence[Link]]) -> dict[
 
 
 def _needs(
-    parts: Sequence[Part], inputs: Mapping[str, Sequence[Link]], parted: str, beats: int
+    parts: Sequence[Part],
+    inputs: Mapping[str, Sequence[Link]],
+    takes: Mapping[Link, Integers],
+    parted: str,
+    beats: int,
 ) -> dict[str, Integers]:
     """For each beat of an image behind ``parted`` how many of its beats must come before."""
     results = {"": beats} | {part.name: part.results for part in parts}
@@ -87,6 +107,6 @@ def _needs(
     for part in parts:
         reads = inputs[part.name]
         if part.name != parted and all(link.source in needs for link in reads):
-            of_each = [_before(needs[link.source], part.needs(link.port)) for link in reads]
+            of_each = [_before(needs[link.source], takes[link]) for link in reads]
             needs[part.name] = np.maximum.reduce(of_each)
     return needs

@@ -20,10 +20,13 @@ def byte_width(shape: ShapeLike) -> int:
     return -(-Shape.cast(shape).width // 8) * 8
 
 
-def axis_signature(shape: ShapeLike, *, user: ShapeLike | None = None) -> wiring.Signature:
-    """An AXI4-Stream of one value a beat, sign-extended to whole bytes; TUSER where given."""
+def axis_signature(
+    shape: ShapeLike, *, lanes: int = 1, user: ShapeLike | None = None
+) -> wiring.Signature:
+    """An AXI4-Stream of values, ``lanes`` a beat, each sign-extended to whole bytes, the first in
+    the least; TUSER where given."""
     members = {
-        "tdata": Out(byte_width(shape)),
+        "tdata": Out(lanes * byte_width(shape)),
         "tvalid": Out(1),
         "tready": In(1),
         "tlast": Out(1),
@@ -32,17 +35,18 @@ def axis_signature(shape: ShapeLike, *, user: ShapeLike | None = None) -> wiring
 
 
 class FrameIn(wiring.Component):
-    """Turn AXI4-Stream frames into activations, always ``beats`` of them a frame.
+    """Turn AXI4-Stream frames into activations, always ``beats`` beats a frame.
 
     Parameters
     ----------
     activation : shape of a value
-    beats : values of a frame
+    beats : of a frame
+    lanes : values of a beat
 
     Members
     -------
-    s_axis : AXI4-Stream of one value a beat, TLAST with a frame's last
-    o : stream of one activation a beat
+    s_axis : AXI4-Stream of ``lanes`` values a beat, TLAST with a frame's last
+    o : stream of ``lanes`` activations a beat
     verdict : stream of one bit a frame, whether it was good, with its last activation
     error : Out(1), sticky: a frame was bad; reset clears it
 
@@ -50,12 +54,12 @@ class FrameIn(wiring.Component):
     is low.
     """
 
-    def __init__(self, *, activation: Shape, beats: int):
+    def __init__(self, *, activation: Shape, beats: int, lanes: int = 1):
         self._beats = beats
         super().__init__(
             {
-                "s_axis": In(axis_signature(activation)),
-                "o": Out(stream.Signature(data.ArrayLayout(activation, 1))),
+                "s_axis": In(axis_signature(activation, lanes=lanes)),
+                "o": Out(stream.Signature(data.ArrayLayout(activation, lanes))),
                 "verdict": Out(stream.Signature(1)),
                 "error": Out(1),
             }
@@ -75,8 +79,16 @@ class FrameIn(wiring.Component):
             self.verdict.valid.eq(present & at_end & self.o.ready),
             self.verdict.payload.eq(self.s_axis.tlast & ~filling),
             self.s_axis.tready.eq(self.o.ready & ~filling & (~at_end | self.verdict.ready)),
-            self.o.payload[0].eq(Mux(filling, 0, self.s_axis.tdata)),
         ]
+        layout = self.o.payload.shape()
+        wide = byte_width(layout.elem_shape)
+        for lane in range(layout.length):
+            value = (
+                self.s_axis.tdata
+                if layout.length == 1
+                else self.s_axis.tdata.word_select(lane, wide)
+            )
+            m.d.comb += self.o.payload[lane].eq(Mux(filling, 0, value))
         with m.If(moves):
             m.d.sync += beat.eq(Mux(at_end, 0, beat + 1))
             with m.If(at_end):

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 __all__ = ["PatchGeometry"]
 
+NUMBERS = (
+    *("height", "width", "in_channels", "out_channels"),
+    *("groups", "lanes", "pixels", "channels"),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PatchGeometry:
@@ -18,6 +23,14 @@ class PatchGeometry:
     out_channels : OC
     groups : divides in_channels and out_channels
     lanes : P, output channels multiplied at once, 1 to the output channels of a group
+    pixels, channels : what comes in at once, so many channels of each of so many pixels of a row.
+        Channels are a part of a group or whole groups; all that there are, where the beats are
+        those of a map in raster order and pixels are several. Pixels are a part of a kernel's row,
+        whole kernels next to each other, or the whole row
+
+    What comes in at once and belongs to one sum are its **terms**; sums of several groups or
+    patches at once are **cells**, each with P lanes, and one slot. P * S multipliers, S = cells *
+    terms.
 
     Raises ValueError where a number breaks its rule.
     """
@@ -29,9 +42,11 @@ class PatchGeometry:
     out_channels: int
     groups: int = 1
     lanes: int = 1
+    pixels: int = 1
+    channels: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("height", "width", "in_channels", "out_channels", "groups", "lanes"):
+        for name in NUMBERS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be a positive integer, not {getattr(self, name)}")
         if not (1 <= self.kernel[0] <= self.height and 1 <= self.kernel[1] <= self.width):
@@ -49,12 +64,47 @@ class PatchGeometry:
                 f"lanes must be at most the {self.out_channels // self.groups} output channels "
                 f"of a group, not {self.lanes}"
             )
+        self._check_beat()
+
+    def _check_beat(self) -> None:
+        """What may come in at once. Raises ValueError."""
+        group = self.channels_per_group
+        whole = self.channels % group == 0 and self.groups % (self.channels // group) == 0
+        if not (whole or group % self.channels == 0):
+            raise ValueError(
+                f"channels must divide the {group} of a group, or be those of whole groups that "
+                f"divide the {self.groups}, not {self.channels}"
+            )
+        kernel = self.kernel[1]
+        patches = self.pixels % kernel == 0 and self.columns % (self.pixels // kernel) == 0
+        if not (patches or kernel % self.pixels == 0 or self.pixels == self.width):
+            raise ValueError(
+                f"pixels must divide the {kernel} of a kernel's row, be those of whole patches "
+                f"that divide the {self.columns} of a row, or the {self.width} of a row, not "
+                f"{self.pixels}"
+            )
+        if self.column_cells > 1 and self.channels != self.in_channels:
+            raise ValueError(
+                f"channels must be all {self.in_channels} where pixels are those of several "
+                f"patches, not {self.channels}"
+            )
+        if self.cells > 1 and self.slots > 1:
+            raise ValueError(
+                f"lanes must be the {self.out_channels // self.groups} output channels of a group "
+                f"where sums of {self.cells} cells are made at once, not {self.lanes}"
+            )
 
     @classmethod
     def depthwise(
-        cls, *, height: int, width: int, channels: int, kernel: tuple[int, int]
+        cls,
+        *,
+        height: int,
+        width: int,
+        channels: int,
+        kernel: tuple[int, int],
+        at_once: int = 1,
     ) -> PatchGeometry:
-        """One output channel for each input channel, as a pool has it."""
+        """One output channel for each input channel, as a pool has it, so many ``at_once``."""
         return cls(
             height=height,
             width=width,
@@ -62,6 +112,7 @@ class PatchGeometry:
             kernel=kernel,
             out_channels=channels,
             groups=channels,
+            channels=at_once,
         )
 
     @property
@@ -80,9 +131,74 @@ class PatchGeometry:
         return self.height % self.kernel[0]
 
     @property
-    def tail_columns(self) -> int:
-        """Input columns right of the last patch; they are dropped."""
-        return self.width % self.kernel[1]
+    def row_beats(self) -> int:
+        """Beats across the map, a pixel's parts counted once; the last may have pixels too many."""
+        return -(-self.width // self.pixels)
+
+    @property
+    def taps(self) -> int:
+        """Pixels of a patch that come in at once."""
+        return min(self.pixels, self.kernel[1])
+
+    @property
+    def kx_steps(self) -> int:
+        """Beats of a kernel's row, a pixel's parts counted once."""
+        return self.kernel[1] // self.taps
+
+    @property
+    def column_cells(self) -> int:
+        """Patches next to each other that come in at once."""
+        return max(1, self.pixels // self.kernel[1])
+
+    @property
+    def column_steps(self) -> int:
+        """Patches across the map, those that come in at once counted once."""
+        return self.columns // self.column_cells
+
+    @property
+    def tail_steps(self) -> int:
+        """Beats right of the last patch, a pixel's parts counted once; they are dropped."""
+        return self.row_beats - self.column_steps * self.kx_steps
+
+    @property
+    def group_cells(self) -> int:
+        """Groups that come in at once."""
+        return max(1, self.channels // self.channels_per_group)
+
+    @property
+    def group_steps(self) -> int:
+        """Groups, those that come in at once counted once."""
+        return self.groups // self.group_cells
+
+    @property
+    def channel_steps(self) -> int:
+        """Beats of a group's channels of a pixel."""
+        return max(1, self.channels_per_group // self.channels)
+
+    @property
+    def pixel_steps(self) -> int:
+        """Beats of a pixel's channels."""
+        return self.in_channels // self.channels
+
+    @property
+    def cells(self) -> int:
+        """Groups and patches whose sums are made at once."""
+        return self.column_cells * self.group_cells
+
+    @property
+    def terms(self) -> int:
+        """Products that are added to a sum at once."""
+        return self.taps * min(self.channels, self.channels_per_group)
+
+    @property
+    def sums(self) -> int:
+        """Sums at once: P for each cell."""
+        return self.cells * self.lanes
+
+    @property
+    def multipliers(self) -> int:
+        """P * S."""
+        return self.sums * self.terms
 
     @property
     def channels_per_group(self) -> int:
@@ -91,7 +207,7 @@ class PatchGeometry:
 
     @property
     def slots(self) -> int:
-        """Cycles that an activation is multiplied for: its group's output channels over P."""
+        """Cycles that a beat is multiplied for: its group's output channels over P."""
         return -(-(self.out_channels // self.groups) // self.lanes)
 
     @property
@@ -102,12 +218,12 @@ class PatchGeometry:
     @property
     def outputs(self) -> int:
         """Slots of all groups: beats that carry one position's results."""
-        return self.groups * self.slots
+        return self.group_steps * self.slots
 
     @property
     def row_steps(self) -> int:
         """Weight rows used in one kernel row of a patch."""
-        return self.kernel[1] * self.in_channels * self.slots
+        return self.kx_steps * self.pixel_steps * self.slots
 
     @property
     def weight_depth(self) -> int:
@@ -118,15 +234,20 @@ class PatchGeometry:
     def partial_sums(self) -> int:
         """Entries of the partial sums: one for each slot of each patch that is open at once, of
         which there is a row, or a single one where a patch lies in one row of pixels."""
-        return self.outputs * (self.columns if self.kernel[0] > 1 else 1)
+        return self.outputs * (self.column_steps if self.kernel[0] > 1 else 1)
+
+    @property
+    def beats(self) -> int:
+        """Beats of an image."""
+        return self.height * self.row_beats * self.pixel_steps
 
     @property
     def rotation(self) -> int:
         """Steps from one use of a partial sum to its next in the same group and row of pixels: the
         sums in between take turns. Where a row of a patch uses each only once, all take turns."""
-        if self.kernel[1] == self.channels_per_group == 1:
+        if self.kx_steps == self.channel_steps == 1:
             return self.partial_sums
-        return self.slots if self.channels_per_group > 1 else self.outputs
+        return self.slots if self.channel_steps > 1 else self.outputs
 
     @property
     def recent(self) -> int:
@@ -137,20 +258,21 @@ class PatchGeometry:
     @property
     def apart(self) -> int:
         """The fewest steps from storing a partial sum to its next use from the memory."""
-        group_steps = self.channels_per_group * self.slots
-        pixel = (self.groups - 1) * group_steps + self.slots  # last channel to the first again
-        row = self.columns * self.row_steps
-        row -= (self.kernel[1] - 1) * self.groups * group_steps + group_steps - self.slots
-        row += self.tail_columns * self.in_channels
+        group = self.channel_steps * self.slots
+        pixel = (self.group_steps - 1) * group + self.slots  # last channel to the first again
+        row = self.column_steps * self.row_steps
+        row -= (self.kx_steps - 1) * self.group_steps * group + group - self.slots
+        row += self.tail_steps * self.pixel_steps
         steps = [row] if self.kernel[0] > 1 else []
-        steps += [] if self.recent else [self.rotation]
-        if self.groups > 1 and self.channels_per_group > 1 and self.kernel[1] > 1:
+        once = self.kx_steps == self.channel_steps == 1  # in a row of a patch
+        steps += [] if self.recent or once else [self.rotation]
+        if self.group_steps > 1 and self.channel_steps > 1 and self.kx_steps > 1:
             steps.append(pixel)
         return min(steps, default=self.rotation)
 
     @property
     def busy_cycles(self) -> int:
-        """Cycles an image takes when neither side ever waits: slots for each activation of a patch,
-        one for each that is dropped."""
-        used = self.rows * self.columns * self.kernel[0] * self.kernel[1] * self.in_channels
-        return used * (self.slots - 1) + self.height * self.width * self.in_channels
+        """Cycles an image takes when neither side ever waits: slots for each beat of a patch, one
+        for each that is dropped."""
+        used = self.rows * self.kernel[0] * self.column_steps * self.kx_steps * self.pixel_steps
+        return used * (self.slots - 1) + self.beats

@@ -9,11 +9,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .geometry import PatchGeometry
+from .lanes import Serializer
 from .maxpool import MaxPool
 from .patch import PatchEngine
 from .requant import Requantizer
+from .requantizers import Requantizers
 from .storage import Storage
-from .stream import Serializer
 from .window import WindowReader
 from .window_geometry import WindowGeometry
 
@@ -25,18 +26,21 @@ class ConvLayer(wiring.Component):
 
     Parameters
     ----------
-    engine : parameters of the PatchEngine, which makes the sums, P a beat
-    requantizer : parameters of the Requantizer, which makes them activations again, one a beat; its
-        channels and accumulator width are the engine's
-    windows : of a WindowReader before the engine, whose map is then one window; None where the
-        engine's patches are the windows
+    engine : parameters of the PatchEngine, which makes the sums, P of each cell a beat
+    requantizer : parameters of the Requantizer, which makes them activations again; its channels
+        and accumulator width are the engine's
+    windows : of a WindowReader before the engine, whose map is then one window in a row, ky by ky;
+        None where the engine's patches are the windows
+    lanes : R, results requantized at once; divides the engine's sums, and those of its last slot
 
     Members
     -------
-    i, o : streams of one activation a beat, raster order, channels last
+    i : stream of what the engine takes a beat, or a window reader for it (one tap)
+    o : stream of R activations a beat, raster order, channels last
 
-    Latency: that of the window reader, of the engine, of the serializer where P is above 1, and of
-    the requantizer. The throughput is the engine's, or one result a cycle where that is slower.
+    Latency: that of the window reader, of the engine, of the serializer where the engine makes more
+    than R sums a beat, and of the requantizer. The throughput is the engine's, or R results a cycle
+    where that is slower.
     """
 
     def __init__(
@@ -45,21 +49,28 @@ class ConvLayer(wiring.Component):
         engine: dict[str, Any],
         requantizer: dict[str, Any],
         windows: WindowGeometry | None = None,
+        lanes: int = 1,
     ):
-        activations = (engine["activation"], requantizer["activation"])
-        x, y = (stream.Signature(data.ArrayLayout(shape, 1)) for shape in activations)
-        super().__init__({"i": In(x), "o": Out(y)})
         self._engine = PatchEngine(**engine)
         self._windows: WindowReader | None = None
         if windows:
             self._windows = WindowReader(
-                geometry=windows, activation=engine["activation"], fill=engine["zero_point"]
+                geometry=windows,
+                activation=engine["activation"],
+                lanes=engine["geometry"].channels,
+                fill=engine["zero_point"],
             )
-        self._requantizer = Requantizer(
-            channels=engine["geometry"].out_channels,
-            accumulator_width=engine["accumulator_width"],
-            beside=[memory for memory in self._engine.memories if not memory.writable],
-            **requantizer,
+        first = self._windows or self._engine
+        y = stream.Signature(data.ArrayLayout(requantizer["activation"], lanes))
+        super().__init__({"i": In(first.i.signature.flip()), "o": Out(y)})
+        self._lanes = lanes
+        requantizer |= {
+            "channels": engine["geometry"].out_channels,
+            "accumulator_width": engine["accumulator_width"],
+            "beside": [memory for memory in self._engine.memories if not memory.writable],
+        }
+        self._requantizer = (
+            Requantizer(**requantizer) if lanes == 1 else Requantizers(lanes=lanes, **requantizer)
         )
 
     @property
@@ -82,13 +93,14 @@ class ConvLayer(wiring.Component):
         else:
             connect(m, flipped(self.i), engine.i)
         geometry = engine.geometry
-        if geometry.lanes == 1:
+        if geometry.sums == self._lanes:
             connect(m, engine.o, requantizer.i)
         else:
             m.submodules.serializer = serializer = Serializer(
                 layout=engine.o.payload.shape(),
                 slots=geometry.slots,
-                last_lanes=geometry.last_lanes,
+                last_lanes=geometry.cells * geometry.last_lanes,
+                at_once=self._lanes,
             )
             connect(m, engine.o, serializer.i)
             connect(m, serializer.o, requantizer.i)
@@ -108,7 +120,7 @@ class MaxPoolLayer(wiring.Component):
 
     Members
     -------
-    i, o : streams of one activation a beat, raster order, channels last
+    i, o : streams of ``geometry.channels`` activations a beat, raster order, channels last
 
     Latency and throughput: the window reader's and the pool's.
     """
@@ -124,8 +136,10 @@ class MaxPoolLayer(wiring.Component):
         self._pool = MaxPool(geometry=geometry, activation=activation)
         self._windows: WindowReader | None = None
         if windows:
-            self._windows = WindowReader(geometry=windows, activation=activation, fill=least)
-        activations = stream.Signature(data.ArrayLayout(activation, 1))
+            self._windows = WindowReader(
+                geometry=windows, activation=activation, lanes=geometry.channels, fill=least
+            )
+        activations = stream.Signature(data.ArrayLayout(activation, geometry.channels))
         super().__init__({"i": In(activations), "o": Out(activations)})
 
     @property
@@ -148,5 +162,5 @@ class MaxPoolLayer(wiring.Component):
 
 
 def _of_windows(windows: WindowReader | None) -> tuple[Storage, ...]:
-    """The buffer of a window reader, if there is one."""
-    return (windows.storage.within("windows"),) if windows else ()
+    """The buffers of a window reader, if there is one."""
+    return tuple(memory.within("windows") for memory in windows.memories) if windows else ()

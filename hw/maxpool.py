@@ -27,18 +27,18 @@ class MaxPool(wiring.Component):
     Parameters
     ----------
     geometry : of the windows, one output channel for each input channel, each a group of its own
-        (``PatchGeometry.depthwise``)
+        (``PatchGeometry.depthwise``); so many ``channels`` at once, of one pixel
     activation : shape of the activations
 
     Members
     -------
-    i, o : streams of one activation a beat, raster order, channels last
+    i, o : streams of ``channels`` activations a beat, raster order, channels last
 
-    Throughput: one activation a cycle. Latency: 2 cycles from a window's last activation of a
-    channel to its maximum. The pipeline stalls as one while a beat waits. Rows and columns that
+    Throughput: a beat a cycle. Latency: 2 cycles from a window's last activation of a channel to
+    its maximum. The pipeline stalls as one while a beat waits. Rows and columns that
     make no whole window are dropped.
 
-    Raises ValueError where channels are not groups of their own.
+    Raises ValueError where channels are not groups of their own, or pixels come several at once.
     """
 
     LATENCY = 2
@@ -50,8 +50,10 @@ class MaxPool(wiring.Component):
                 f"{geometry.in_channels} input channels, not {geometry.groups} and "
                 f"{geometry.out_channels}"
             )
+        if geometry.pixels > 1:
+            raise ValueError(f"pixels must come one at a time, not {geometry.pixels}")
         self._geometry = geometry
-        self._activations = data.ArrayLayout(activation, 1)
+        self._activations = data.ArrayLayout(activation, geometry.channels)
         self._maxima = PartialSums(
             layout=self._activations, begins=self._activations, geometry=geometry
         )
@@ -67,6 +69,12 @@ class MaxPool(wiring.Component):
     def memories(self) -> tuple[Storage, ...]:
         """The maxima that wait for the rest of their window."""
         return (self._maxima.storage.within("maxima"),)
+
+    @property
+    def _names(self) -> list[str]:
+        """Of the activations of a beat."""
+        channels = self._geometry.channels
+        return ["x"] if channels == 1 else [f"x{at}" for at in range(channels)]
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -91,20 +99,23 @@ class MaxPool(wiring.Component):
             last=walk.last,
             fresh=walk.fresh,
             partial=walk.partial,
-            x=self.i.payload[0],
+            **{name: self.i.payload[at] for at, name in enumerate(self._names)},
         )
 
         # Stage 1: compare; the last activation of a window makes a beat.
-        wins = s1.x > maxima.held[0]
         m.d.comb += [
             maxima.first.eq(s1.first),
-            maxima.start[0].eq(value_range(s1.x.shape())[0]),
             maxima.fresh.eq(s1.fresh),
             maxima.store.eq(s1.valid),
             maxima.address.eq(s1.partial),
-            maxima.total[0].eq(Mux(wins, s1.x, maxima.held[0])),
             self.o.payload.eq(maxima.sums),
         ]
+        for at, name in enumerate(self._names):
+            x, held = getattr(s1, name), maxima.held[at]
+            m.d.comb += [
+                maxima.start[at].eq(value_range(x.shape())[0]),
+                maxima.total[at].eq(Mux(x > held, x, held)),
+            ]
         with m.If(enable):
             m.d.sync += self.o.valid.eq(s1.valid & s1.last)
         return m

@@ -1,14 +1,16 @@
 """The patch engine: convolution where the kernel equals the stride, without a line buffer.
 
 Patches do not overlap, so each activation serves one patch alone and can be multiplied as it
-arrives. The sums of a patch row wait in a small memory, one entry per output column and slot, until
-the next row of pixels comes by. Linear layers and whole-map convolutions are one patch; depthwise
-layers have a group per channel; pointwise ones a 1x1 patch.
+arrives, several of them at once where a beat has several. The sums of a patch row wait in a small
+memory, one entry per output column and slot, until the next row of pixels comes by. Linear layers
+and whole-map convolutions are one patch; depthwise layers have a group per channel; pointwise ones
+a 1x1 patch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,9 +27,12 @@ from .pipeline import stage
 from .rom import Rom
 from .storage import Storage
 from .sums import PartialSums
+from .tree import add_in_stages, tree_stages
 from .walk import PatchWalk
 
 __all__ = ["PatchEngine"]
+
+CONTROL = ("valid", "first", "last", "fresh", "partial", "index")
 
 
 class PatchEngine(wiring.Component):
@@ -44,16 +49,15 @@ class PatchEngine(wiring.Component):
 
     Members
     -------
-    i : stream of one activation a beat, raster order, channels last
-    o : stream of P sums a beat: for each patch in raster order, groups in order, slots in order;
-        lanes past a group's last channel carry 0
+    i : stream of ``pixels * channels`` activations a beat, raster order, channels last
+    o : stream of P sums a cell and beat: for each patch in raster order, groups in order, slots in
+        order; lanes past a group's last channel carry 0
 
-    Throughput: ``slots`` cycles per activation of a patch, one per activation that is dropped.
-    Latency: 4 cycles from the last step of an activation to its beat. The pipeline stalls as one
-    while a beat waits. It neither rounds nor clamps; that is the Requantizer's work.
+    Throughput: ``slots`` cycles per beat of a patch, one per beat that is dropped. Latency: 4
+    cycles from the last step of a beat to its sums, and one for each stage of the tree that adds
+    terms. The pipeline stalls as one while a beat waits. It neither rounds nor clamps; that is the
+    Requantizer's work.
     """
-
-    LATENCY = 4
 
     def __init__(
         self,
@@ -76,23 +80,30 @@ class PatchEngine(wiring.Component):
         )
         if self._weights.shape != expected:
             raise ValueError(f"Weights must have the shape {expected}, not {self._weights.shape}")
-        self._sums = data.ArrayLayout(signed(accumulator_width), geometry.lanes)
+        self._sums = data.ArrayLayout(signed(accumulator_width), geometry.sums)
+        beat = data.ArrayLayout(activation, geometry.pixels * geometry.channels)
         super().__init__(
             {
-                "i": In(stream.Signature(data.ArrayLayout(activation, 1))),
+                "i": In(stream.Signature(beat)),
                 "o": Out(stream.Signature(self._sums)),
             }
         )
         self._weight_rom = self._make_weight_rom()
         self._bias_rom = self._make_bias_rom()
-        self._partial_sums = PartialSums(
-            layout=self._sums, begins=self._bias_rom.layout, geometry=geometry
-        )
+        begins = data.ArrayLayout(self._bias_rom.layout.elem_shape, geometry.sums)
+        self._partial_sums = PartialSums(layout=self._sums, begins=begins, geometry=geometry)
 
     @property
     def geometry(self) -> PatchGeometry:
         """The geometry given."""
         return self._geometry
+
+    LATENCY = 4  # of one term
+
+    @classmethod
+    def latency(cls, geometry: PatchGeometry) -> int:
+        """Cycles from the last step of a beat to its sums."""
+        return cls.LATENCY + tree_stages(geometry.terms)
 
     @property
     def memories(self) -> tuple[Storage, ...]:
@@ -127,65 +138,94 @@ class PatchEngine(wiring.Component):
             fresh=walk.fresh,
             partial=walk.partial,
             index=walk.index,
-            activation=centered(self.i.payload[0], self._zero_point),
+            **self._activations(),
         )
 
-        # Stage 1: a register behind the weights, whose ROM may be slow; fetch the partial sum.
-        s2 = stage(
-            m,
-            enable,
-            "s2",
-            valid=s1.valid,
-            **_of_sum(s1),
-            index=s1.index,
-            activation=s1.activation,
-            **{f"weight{p}": weight for p, weight in enumerate(weights.row)},
-        )
+        # Stage 1: a register behind the weights, whose ROM may be slow.
+        own = {name: value for name, value in vars(s1).items() if name not in CONTROL}
+        rows = {f"weight{at}": weight for at, weight in enumerate(weights.row)}
+        s2 = stage(m, enable, "s2", **_control(s1), **own, **rows)
 
-        # Stage 2: multiply; fetch the bias, and the partial sum where that is quick.
-        m.submodules.bias = bias = self._bias_rom
-        m.d.comb += [bias.en.eq(enable), bias.address.eq(s2.index)]
-        products = {
-            f"product{p}": s2.activation * getattr(s2, f"weight{p}")
-            for p in range(self._geometry.lanes)
-        }
-        s3 = stage(m, enable, "s3", valid=s2.valid, **_of_sum(s2), **products)
-
-        # Stage 3: add; the last contribution to a patch makes a beat.
-        m.submodules.partial_sums = sums = self._partial_sums
-        m.d.comb += [
-            sums.en.eq(enable),
-            sums.fetch.eq((s1 if sums.lead == 2 else s2).partial),
-            sums.first.eq(s3.first),
-            sums.fresh.eq(s3.fresh),
-            sums.store.eq(s3.valid),
-            sums.address.eq(s3.partial),
-            self.o.payload.eq(sums.sums),
-        ]
-        for p in range(self._geometry.lanes):
-            m.d.comb += [
-                sums.start[p].eq(bias.row[p]),
-                sums.total[p].eq(getattr(s3, f"product{p}") + sums.held[p]),
-            ]
-        with m.If(enable):
-            m.d.sync += self.o.valid.eq(s3.valid & s3.last)
+        # Stage 2: multiply. Stages from 3 on: add what belongs to one sum.
+        products = self._products(s2)
+        names = {f"product{at}": value for at, value in enumerate(chain.from_iterable(products))}
+        s3 = stage(m, enable, "s3", **_control(s2), **names)
+        terms = self._geometry.terms
+        added = [getattr(s3, name) for name in names]
+        sums = [added[at : at + terms] for at in range(0, len(added), terms)]
+        tree = add_in_stages(m, enable, 4, sums=sums, control=_control(s3))
+        self._build_sums(m, enable, [s1, s2, s3, *tree])
         return m
 
+    def _activations(self) -> dict[str, Value]:
+        """The activations of a beat that are used, zero points subtracted, by name."""
+        g = self._geometry
+        used = g.column_cells * g.taps * g.channels
+        names = ["activation"] if used == 1 else [f"activation{at}" for at in range(used)]
+        return {
+            name: centered(self.i.payload[at], self._zero_point) for at, name in enumerate(names)
+        }
+
+    def _products(self, s: SimpleNamespace) -> list[list[Value]]:
+        """For each sum, cell by cell and lane by lane, the products that are its terms."""
+        g = self._geometry
+        group = min(g.channels, g.channels_per_group)
+        products = []
+        for column, cell, p in np.ndindex(g.column_cells, g.group_cells, g.lanes):
+            terms = []
+            for tap, channel in np.ndindex(g.taps, group):
+                weight = tap * g.channels + cell * group + channel
+                at = column * g.taps * g.channels + weight
+                name = f"activation{at}" if hasattr(s, f"activation{at}") else "activation"
+                terms.append(getattr(s, name) * getattr(s, f"weight{weight * g.lanes + p}"))
+            products.append(terms)
+        return products
+
+    def _build_sums(self, m: Module, enable: Value, stages: Sequence[SimpleNamespace]) -> None:
+        """The last stage: add to the sums so far; the last contribution to a patch makes a beat.
+        What that takes is fetched in the stages before: the bias, and the sums from their memory,
+        as early as that is slow."""
+        m.submodules.bias = bias = self._bias_rom
+        m.submodules.partial_sums = sums = self._partial_sums
+        s, before = stages[-1], stages[-2]
+        m.d.comb += [
+            bias.en.eq(enable),
+            bias.address.eq(before.index),
+            sums.en.eq(enable),
+            sums.fetch.eq(stages[-1 - sums.lead].partial),
+            sums.first.eq(s.first),
+            sums.fresh.eq(s.fresh),
+            sums.store.eq(s.valid),
+            sums.address.eq(s.partial),
+            self.o.payload.eq(sums.sums),
+        ]
+        added = "sum" if self._geometry.terms > 1 else "product"
+        for at in range(self._geometry.sums):
+            own = at % (self._geometry.group_cells * self._geometry.lanes)  # columns share a bias
+            m.d.comb += [
+                sums.start[at].eq(bias.row[own]),
+                sums.total[at].eq(getattr(s, f"{added}{at}") + sums.held[at]),
+            ]
+        with m.If(enable):
+            m.d.sync += self.o.valid.eq(s.valid & s.last)
+
     def _make_weight_rom(self) -> Rom:
-        rows = weight_rows(self._weights, self._geometry.groups, self._geometry.lanes).tolist()
+        g = self._geometry
+        rows = weight_rows(self._weights, g.groups, g.lanes, g.taps, g.channels)
         width = signed_width(int(self._weights.min()), int(self._weights.max()))
-        return Rom(rows=rows, layout=data.ArrayLayout(signed(width), self._geometry.lanes))
+        return Rom(rows=rows.tolist(), layout=data.ArrayLayout(signed(width), rows.shape[1]))
 
     def _make_bias_rom(self) -> Rom:
         g = self._geometry
-        rows = per_slot(self._bias, g.groups, g.lanes).reshape(g.outputs, g.lanes)
+        lanes = g.group_cells * g.lanes
+        rows = per_slot(self._bias, g.groups, g.lanes).reshape(g.outputs, lanes)
         width = signed_width(int(self._bias.min()), int(self._bias.max()))
         if not self._bias.any():
             rows = rows[:1]  # no bias: one constant row, no memory
-        layout = data.ArrayLayout(signed(width), g.lanes)
+        layout = data.ArrayLayout(signed(width), lanes)
         return Rom(rows=rows.tolist(), layout=layout, beside=[self._weight_rom.storage])
 
 
-def _of_sum(stage: SimpleNamespace) -> dict[str, Value]:
-    """What a step says of its partial sum, to hand on to the next stage."""
-    return {name: getattr(stage, name) for name in ("first", "last", "fresh", "partial")}
+def _control(stage: SimpleNamespace) -> dict[str, Value]:
+    """What a step says of itself and of its partial sum, to hand on to the next stage."""
+    return {name: getattr(stage, name) for name in CONTROL}

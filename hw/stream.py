@@ -1,16 +1,16 @@
-"""Streams between components: a FIFO, and a serializer from P values a beat to one."""
+"""Streams between components: a FIFO."""
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Shape, Signal
+from amaranth import Module, Shape, Signal
 from amaranth.hdl import ShapeLike
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .counter import counter
 from .storage import Storage, ram, ram_storage
 
-__all__ = ["Serializer", "StreamFifo"]
+__all__ = ["StreamFifo"]
 
 
 class StreamFifo(wiring.Component):
@@ -76,61 +76,4 @@ class StreamFifo(wiring.Component):
             m.d.sync += self.o.valid.eq(1)
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        return m
-
-
-class Serializer(wiring.Component):
-    """Send the lanes of a beat one after another, lane 0 first.
-
-    Parameters
-    ----------
-    layout : an array of P values
-    slots : beats of a period
-    last_lanes : lanes sent of a period's last beat; the others are padding. All other beats send P.
-
-    Members
-    -------
-    i : stream of P values a beat
-    o : stream of one value a beat
-
-    Throughput: one value a cycle, without a gap between beats. Latency: 1 cycle.
-    """
-
-    LATENCY = 1
-
-    def __init__(self, *, layout: data.ArrayLayout, slots: int, last_lanes: int):
-        if not 1 <= last_lanes <= layout.length:
-            raise ValueError(f"last_lanes must be 1 to {layout.length}, not {last_lanes}")
-        self._layout = layout
-        self._slots = slots
-        self._last_lanes = last_lanes
-        super().__init__(
-            {
-                "i": In(stream.Signature(layout)),
-                "o": Out(stream.Signature(data.ArrayLayout(layout.elem_shape, 1))),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        lanes = self._layout.length
-        left = Signal(range(lanes + 1))  # lanes still to send; lane 0 of the register is next
-        held = Signal(self._layout, reset_less=True)
-        sent, takes = Signal(), Signal()
-        _, slot_ends = counter(m, "slot", self._slots, takes)
-        m.d.comb += [
-            self.o.valid.eq(left != 0),
-            self.o.payload[0].eq(held[0]),
-            sent.eq(self.o.valid & self.o.ready),
-            self.i.ready.eq((left == 0) | ((left == 1) & self.o.ready)),
-            takes.eq(self.i.valid & self.i.ready),
-        ]
-        with m.If(sent | takes):  # one enable: Yosys makes none of two that overlap
-            following = [*list(held)[1:], held[lanes - 1]]
-            for lane, (value, after) in enumerate(zip(self.i.payload, following, strict=True)):
-                m.d.sync += held[lane].eq(Mux(takes, value, after))
-            with m.If(takes):
-                m.d.sync += left.eq(Mux(slot_ends, self._last_lanes, lanes))
-            with m.Else():
-                m.d.sync += left.eq(left - 1)
         return m

@@ -29,9 +29,9 @@ class _Ends:
 
 
 class PatchWalk(wiring.Component):
-    """Walk an image in raster order, channels last, one step per slot of each activation.
+    """Walk an image in raster order, channels last, one step per slot of each beat.
 
-    An activation inside a patch takes ``slots`` steps, one right of or below the last patch takes
+    A beat inside a patch takes ``slots`` steps, one right of or below the last patch takes
     one (``drop`` is high). Addresses follow by increments alone: no multiplication.
 
     Parameters
@@ -41,8 +41,8 @@ class PatchWalk(wiring.Component):
     Members
     -------
     step : In(1), go on to the next step
-    drop : Out(1), the activation belongs to no patch
-    take : Out(1), last step of this activation
+    drop : Out(1), the beat belongs to no patch
+    take : Out(1), last step of this beat
     weight : Out, address into the weight ROM, in the order of ``model.layout``
     first, last : Out(1), first or last contribution to the partial sum at hand
     fresh : Out(1), the partial sum begins, or is none of the ``geometry.recent`` last ones
@@ -80,23 +80,23 @@ class PatchWalk(wiring.Component):
         _, slot_ends = counter(m, "slot", g.slots, self.step, cut=(self.drop, 1))
         m.d.comb += self.take.eq(slot_ends)
         tick = self.step & slot_ends
-        channel, channel_ends = counter(m, "channel", g.channels_per_group, tick)
+        channel, channel_ends = counter(m, "channel", g.channel_steps, tick)
         tick &= channel_ends
-        _, group_ends = counter(m, "group", g.groups, tick)
+        _, group_ends = counter(m, "group", g.group_steps, tick)
         tick &= group_ends
-        kx, kx_ends = counter(m, "kx", g.kernel[1], tick, cut=(column_tail, g.tail_columns))
+        kx, kx_ends = counter(m, "kx", g.kx_steps, tick, cut=(column_tail, g.tail_steps))
         tick &= kx_ends
-        column, column_ends = counter(m, "column", g.columns + bool(g.tail_columns), tick)
+        column, column_ends = counter(m, "column", g.column_steps + bool(g.tail_steps), tick)
         tick &= column_ends
         ky, ky_ends = counter(m, "ky", g.kernel[0], tick, cut=(row_tail, g.tail_rows))
         tick &= ky_ends
         row, _ = counter(m, "row", g.rows + bool(g.tail_rows), tick)
 
         m.d.comb += [
-            column_tail.eq(column == g.columns if g.tail_columns else 0),
+            column_tail.eq(column == g.column_steps if g.tail_steps else 0),
             row_tail.eq(row == g.rows if g.tail_rows else 0),
             self.first.eq((ky == 0) & (kx == 0) & (channel == 0)),
-            self.last.eq((ky == g.kernel[0] - 1) & (kx == g.kernel[1] - 1) & channel_ends),
+            self.last.eq((ky == g.kernel[0] - 1) & (kx == g.kx_steps - 1) & channel_ends),
             self.fresh.eq(self._is_fresh(kx, channel)),
         ]
         channel_done = slot_ends & channel_ends
@@ -105,7 +105,7 @@ class PatchWalk(wiring.Component):
             channel=channel_done,
             pixel=channel_done & group_ends,
             segment=channel_done & group_ends & kx_ends,
-            last_column=column == g.columns - 1,
+            last_column=column == g.column_steps - 1,
             last_ky=ky == g.kernel[0] - 1,
         )
         self._advance_sums(m, ends)
@@ -119,7 +119,7 @@ class PatchWalk(wiring.Component):
             return Value.cast(1)
         if g.recent == g.partial_sums:
             return self.first
-        grouped = g.groups > 1 and g.channels_per_group > 1
+        grouped = g.group_steps > 1 and g.channel_steps > 1
         return (channel == 0) if grouped else (channel == 0) & (kx == 0)
 
     def _advance_sums(self, m: Module, ends: _Ends) -> None:

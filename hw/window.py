@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from amaranth import Module, Mux, Shape, Signal
 from amaranth.hdl import Value
 from amaranth.lib import data, stream, wiring
@@ -53,39 +54,49 @@ class WindowReader(wiring.Component):
     ----------
     geometry : of the windows
     activation : shape of x
+    lanes : values of an element of the geometry: so many channels at once
     fill : what the padding holds: the zero point before a convolution or an average pool, the
         type's least value before a maximum pool
 
     Members
     -------
-    i : stream of one activation a beat, raster order, channels last
-    o : stream of one activation a beat
+    i : stream of ``lanes`` activations a beat, raster order, channels last
+    o : stream of ``geometry.taps`` times as many a beat, tap by tap; the buffer is there once for
+        each, so that all are read at once
 
     A window starts when all its elements in the map are in. ``i.ready`` depends on the buffer
     alone. Throughput: one beat a cycle while the elements are there; an image takes OH * OW * KH *
-    KW * C cycles and those in which a window waits (``geometry.busy_cycles``). Latency: 3 cycles
-    from the last element that a window needs to its first beat. The read pipeline stalls as one
-    while a beat waits. Reset returns to the first window of an image, with an empty buffer.
+    KW * C / taps cycles and those in which a window waits (``geometry.busy_cycles``). Latency: 3
+    cycles from the last element that a window needs to its first beat. The read pipeline stalls as
+    one while a beat waits. Reset returns to the first window of an image, with an empty buffer.
 
     Raises ValueError where ``fill`` is no value of the type.
     """
 
     LATENCY = 3
 
-    def __init__(self, *, geometry: WindowGeometry, activation: Shape, fill: int):
+    def __init__(self, *, geometry: WindowGeometry, activation: Shape, fill: int, lanes: int = 1):
         lowest, highest = value_range(activation)
         if not lowest <= fill <= highest:
             raise ValueError(f"fill must be a value of {activation!r}, not {fill}")
         self._geometry = geometry
-        self._activation = activation
         self._fill = fill
-        activations = stream.Signature(data.ArrayLayout(activation, 1))
-        super().__init__({"i": In(activations), "o": Out(activations)})
+        self._element = data.ArrayLayout(activation, lanes)
+        beat = data.ArrayLayout(activation, lanes * geometry.taps)
+        super().__init__(
+            {"i": In(stream.Signature(self._element)), "o": Out(stream.Signature(beat))}
+        )
 
     @property
-    def storage(self) -> Storage:
-        """Rows, bits and kind of the buffer, an element a row."""
-        return ram_storage(self._geometry.capacity, self._activation.width).within("buffer")
+    def memories(self) -> tuple[Storage, ...]:
+        """Rows, bits and kind of the buffer, an element a row, once for each tap."""
+        one = ram_storage(self._geometry.capacity, self._element.size)
+        return tuple(one.within(name) for name in self._names("buffer"))
+
+    def _names(self, name: str) -> list[str]:
+        """A name for each tap, or where there is one the name alone."""
+        taps = self._geometry.taps
+        return [name] if taps == 1 else [f"{name}{tap}" for tap in range(taps)]
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -99,34 +110,40 @@ class WindowReader(wiring.Component):
         self._build_counts(m, complete, wrote, step & at.window, at)
 
         # Stage 0: write what comes in; address what a window reads.
-        m.submodules.buffer = buffer = ram(shape=self._activation, storage=self.storage)
-        write, read = buffer.write_port(), buffer.read_port()
         place = Signal(range(g.capacity))
-        m.d.comb += [
-            write.en.eq(wrote),
-            write.addr.eq(place),
-            write.data.eq(self.i.payload[0]),
-            read.en.eq(enable),
-            read.addr.eq(self._build_address(m, step, at)),
-        ]
         with m.If(wrote):
             m.d.sync += place.eq(Mux(place == g.capacity - 1, 0, place + 1))
-        s1 = stage(m, enable, "s1", valid=complete, inside=self._build_inside(m, step, at))
+        read = []
+        for storage, address in zip(self.memories, self._build_addresses(m, step, at), strict=True):
+            m.submodules[storage.name] = buffer = ram(shape=self._element, storage=storage)
+            write, port = buffer.write_port(), buffer.read_port()
+            m.d.comb += [
+                write.en.eq(wrote),
+                write.addr.eq(place),
+                write.data.eq(self.i.payload),
+                port.en.eq(enable),
+                port.addr.eq(address),
+            ]
+            read.append(port.data)
+        inside = self._build_inside(m, step, at)
+        names = self._names("inside")
+        s1 = stage(m, enable, "s1", valid=complete, **dict(zip(names, inside, strict=True)))
 
         # Stage 1: the padding instead of what the buffer gave there.
         with m.If(enable):
-            m.d.sync += [
-                self.o.valid.eq(s1.valid),
-                self.o.payload[0].eq(Mux(s1.inside, read.data, self._fill)),
-            ]
+            m.d.sync += self.o.valid.eq(s1.valid)
+            for tap, (name, element) in enumerate(zip(names, read, strict=True)):
+                for lane in range(self._element.length):
+                    value = Mux(getattr(s1, name), element[lane], self._fill)
+                    m.d.sync += self.o.payload[tap * self._element.length + lane].eq(value)
         return m
 
     def _build_walk(self, m: Module, step: Value) -> _Position:
         g = self._geometry
         _, pixel = counter(m, "channel", g.channels, step)
-        _, line = counter(m, "kx", g.kernel[1], step & pixel)
+        _, line = counter(m, "kx", g.kernel[1] // g.block[1], step & pixel)
         line &= pixel
-        _, window = counter(m, "ky", g.kernel[0], step & line)
+        _, window = counter(m, "ky", g.kernel[0] // g.block[0], step & line)
         window &= line
         column, row_of_windows = counter(m, "column", g.columns, step & window)
         row_of_windows &= window
@@ -167,19 +184,20 @@ class WindowReader(wiring.Component):
             ahead.eq(ahead + wrote - Mux(done, need, 0)),
         ]
 
-    def _build_address(self, m: Module, step: Value, at: _Position) -> Value:
-        """The cell of the element to read; outside the map some cell, not used."""
+    def _build_addresses(self, m: Module, step: Value, at: _Position) -> list[Value]:
+        """The cell of each tap to read; outside the map some cell, not used. All taps take the same
+        steps."""
         g = self._geometry
         (_, kw), (sy, sx), (dy, dx) = g.kernel, g.stride, g.dilation
-        last = g.reach_elements - 1  # from a window's first element to its last
+        rows, columns = g.block
+        last = g.read_elements - 1  # from a window's first step to its last
         row = sy * g.width - (g.columns - 1) * sx
         image = g.height * g.width - ((g.rows - 1) * sy * g.width + (g.columns - 1) * sx)
-        address = Signal(range(g.capacity), init=g.origin % g.capacity)
         onward = Signal(range(g.capacity), init=1)  # the distance, less than once round the buffer
         back = Signal(range(-g.capacity, 0), init=1 - g.capacity)  # and the other way round
         for ends, elements in (
-            (at.pixel, (dx - 1) * g.channels + 1),
-            (at.line, (dy * g.width - (kw - 1) * dx - 1) * g.channels + 1),
+            (at.pixel, (columns * dx - 1) * g.channels + 1),
+            (at.line, (rows * dy * g.width - (kw - columns) * dx - 1) * g.channels + 1),
             (at.window, sx * g.channels - last),
             (at.row_of_windows, row * g.channels - last),
             (at.image, image * g.channels - last),
@@ -187,37 +205,41 @@ class WindowReader(wiring.Component):
             with m.If(ends):
                 m.d.comb += onward.eq(elements % g.capacity)
                 m.d.comb += back.eq(elements % g.capacity - g.capacity)
-        with m.If(step):
-            wrapped = address + back
-            m.d.sync += address.eq(Mux(wrapped < 0, address + onward, wrapped))
-        return address
+        addresses: list[Value] = []
+        offsets = [(y * dy * g.width + x * dx) * g.channels for y, x in np.ndindex(rows, columns)]
+        for name, offset in zip(self._names("address"), offsets, strict=True):
+            first = (g.origin + offset) % g.capacity
+            address = Signal(range(g.capacity), name=name, init=first)
+            with m.If(step):
+                wrapped = address + back
+                m.d.sync += address.eq(Mux(wrapped < 0, address + onward, wrapped))
+            addresses.append(address)
+        return addresses
 
-    def _build_inside(self, m: Module, step: Value, at: _Position) -> Value:
-        """Whether the element to read lies in the map."""
+    def _build_inside(self, m: Module, step: Value, at: _Position) -> list[Value]:
+        """Whether the element to read lies in the map, for each tap."""
         g = self._geometry
         if not any(g.padding):
-            return Value.cast(1)
-        (sy, sx), (dy, dx) = g.stride, g.dilation
+            return [Value.cast(1)] * g.taps
+        (sy, sx), (dy, dx), (rows, columns) = g.stride, g.dilation, g.block
         top, left, _, _ = g.padding
-        height, width = g.reach[0] - 1, g.reach[1] - 1  # from a window's first tap to its last
+        # from a window's first step to its last
+        height, width = (g.kernel[0] - rows) * dy, (g.kernel[1] - columns) * dx
         y = Signal(range(-top, (g.rows - 1) * sy - top + height + 1), init=-top)
         x = Signal(range(-left, (g.columns - 1) * sx - left + width + 1), init=-left)
         with m.If(step & at.pixel):
-            m.d.sync += x.eq(x + dx)
+            m.d.sync += x.eq(x + columns * dx)
             with m.If(at.line):
-                m.d.sync += [x.eq(x - width), y.eq(y + dy)]
+                m.d.sync += [x.eq(x - width), y.eq(y + rows * dy)]
             with m.If(at.window):
                 m.d.sync += [x.eq(x + (sx - width)), y.eq(y - height)]
             with m.If(at.row_of_windows):
                 m.d.sync += [x.eq(-left), y.eq(y + (sy - height))]
             with m.If(at.image):
                 m.d.sync += y.eq(-top)
-        inside = Value.cast(1)
-        for place, extent in ((y, g.height), (x, g.width)):
-            if place.shape().signed:
-                inside &= place >= 0
-            inside &= place < extent
-        return inside
+        down = [_within(y, tap * dy, g.height) for tap in range(rows)]
+        across = [_within(x, tap * dx, g.width) for tap in range(columns)]
+        return [row & column for row in down for column in across]
 
     @staticmethod
     def _choice(m: Module, name: str, index: Value, values: Sequence[int]) -> Value:
@@ -232,3 +254,11 @@ class WindowReader(wiring.Component):
                 with m.If(index == place):
                     m.d.comb += chosen.eq(value)
         return chosen
+
+
+def _within(place: Signal, offset: int, extent: int) -> Value:
+    """Whether ``place + offset`` is at least 0 and below ``extent``."""
+    inside: Value = place < extent - offset
+    if place.shape().signed:
+        inside &= place >= -offset
+    return inside

@@ -28,9 +28,11 @@ class WindowGeometry:
 
     Parameters
     ----------
-    height, width, channels : of the input map
+    height, width : of the input map
+    channels : elements of a pixel; an element is a value, or several that come in at once
     kernel, stride, dilation : (y, x), each at least 1
     padding : (top, left, bottom, right), at least 0
+    taps : positions of the kernel that are read at once: a part of its row, or whole rows
 
     Raises ValueError where a number breaks its rule, or the kernel does not fit the padded map.
     """
@@ -42,6 +44,7 @@ class WindowGeometry:
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
+    taps: int = 1
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "channels"):
@@ -57,6 +60,19 @@ class WindowGeometry:
                 f"kernel must fit the padded {self.height}x{self.width} map, not reach "
                 f"{self.reach[0]}x{self.reach[1]}"
             )
+        rows, columns = self.kernel
+        whole = self.taps > 0 and self.taps % columns == 0 and rows % (self.taps // columns) == 0
+        if not (whole or (self.taps > 0 and columns % self.taps == 0)):
+            raise ValueError(
+                f"taps must divide the {columns} of a kernel's row, or be whole rows that divide "
+                f"the {rows}, not {self.taps}"
+            )
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Rows and columns of the kernel that are read at once."""
+        columns = min(self.taps, self.kernel[1])
+        return self.taps // columns, columns
 
     @property
     def reach(self) -> tuple[int, int]:
@@ -87,12 +103,12 @@ class WindowGeometry:
 
     @property
     def window(self) -> int:
-        """Elements of a window, padding included: KH * KW * C."""
-        return self.kernel[0] * self.kernel[1] * self.channels
+        """Steps in which a window is read, padding included: KH * KW * C over the taps."""
+        return self.kernel[0] * self.kernel[1] * self.channels // self.taps
 
     @property
     def beats(self) -> int:
-        """Elements of all windows of an image."""
+        """Steps in which all windows of an image are read."""
         return self.rows * self.columns * self.window
 
     @cached_property
@@ -169,6 +185,12 @@ class WindowGeometry:
         """Elements of the stream from a window's first to its last, both included."""
         height, width = self.reach
         return ((height - 1) * self.width + width) * self.channels
+
+    @property
+    def read_elements(self) -> int:
+        """The same from the first that the first tap reads to the last that it reads."""
+        (ky, kx), (rows, columns), (dy, dx) = self.kernel, self.block, self.dilation
+        return ((ky - rows) * dy * self.width + (kx - columns) * dx + 1) * self.channels
 
     @property
     def origin(self) -> int:

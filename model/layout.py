@@ -1,12 +1,15 @@
 """The order in which tensors travel on streams and weights sit in ROMs, for hw, gen and sim.
 
 * An activation stream carries a tensor in raster order, channels last: row by row, column by
-  column, channel by channel, one value per beat.
+  column, channel by channel, one value or several in that order per beat. A beat never goes on
+  into the next row: where a row's values do not fill its last beat, the lanes left are ignored.
 * A patch engine multiplies each activation, as it arrives, with the weights of P output channels
   at once, in slots: slot s covers the output channels s*P to s*P + P - 1 of the activation's group.
   Its ROM holds one row per slot, in the order of use over one patch: kernel row, kernel column,
   group, input channel within the group, slot. Lane p of a row is output channel s*P + p of the
   group; lanes past the last channel hold 0.
+* Where several pixels or channels come in at once, a ROM's row has the weights of all of them,
+  pixel by pixel, channel by channel, P of each; patches next to each other share them.
 """
 
 from __future__ import annotations
@@ -14,7 +17,28 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["per_slot", "weight_rows"]
+__all__ = ["as_beats", "in_bytes", "per_slot", "weight_rows"]
+
+
+def as_beats(maps: npt.NDArray[np.int64], lanes: int, fill: int = 0) -> npt.NDArray[np.int64]:
+    """Arrange maps (N, H, W, C) as the beats of a stream, (N, beats, lanes), ``fill`` in lanes past
+    a row's end."""
+    images, height, width, channels = maps.shape
+    beats = -(-width * channels // lanes)
+    rows = np.full((images, height, beats * lanes), fill, dtype=np.int64)
+    rows[:, :, : width * channels] = maps.reshape(images, height, -1)
+    return rows.reshape(images, height * beats, lanes)
+
+
+def in_bytes(beats: npt.NDArray[np.int64], bits: int) -> list[int]:
+    """Beats (..., lanes) as TDATA words, each value sign-extended from ``bits`` to whole bytes, the
+    first in the least."""
+    wide = -(-bits // 8) * 8
+    mask = (1 << wide) - 1
+    return [
+        sum((value & mask) << (lane * wide) for lane, value in enumerate(beat))
+        for beat in beats.reshape(-1, beats.shape[-1]).tolist()
+    ]
 
 
 def per_slot(values: npt.NDArray[np.int64], groups: int, lanes: int) -> npt.NDArray[np.int64]:
@@ -34,16 +58,28 @@ def per_slot(values: npt.NDArray[np.int64], groups: int, lanes: int) -> npt.NDAr
     return padded.reshape(groups, slots, lanes, *values.shape[1:])
 
 
-def weight_rows(weights: npt.NDArray[np.int64], groups: int, lanes: int) -> npt.NDArray[np.int64]:
+def weight_rows(
+    weights: npt.NDArray[np.int64], groups: int, lanes: int, pixels: int = 1, channels: int = 1
+) -> npt.NDArray[np.int64]:
     """The rows of a patch engine's weight ROM.
 
     Parameters
     ----------
     weights : (OC, KH, KW, IC / groups), zero points subtracted
     groups, lanes : of the engine; lanes is P
+    pixels, channels : of a kernel's row, and of each pixel, that come in at once; pixels divides
+        KW, channels divides IC / groups or is a multiple of it
 
-    Returns (KH * KW * IC * slots, lanes), in the module's order.
+    Returns (KH * KW * IC * slots / (pixels * channels), pixels * channels * lanes), in the module's
+    order.
     """
+    _, height, width, group = weights.shape
+    terms, cells = min(channels, group), max(1, channels // group)
     arranged = per_slot(weights, groups, lanes)  # (groups, slots, lanes, KH, KW, ICG)
-    walk = arranged.transpose(3, 4, 0, 5, 1, 2)  # (KH, KW, groups, ICG, slots, lanes)
-    return walk.reshape(-1, lanes)
+    arranged = arranged.reshape(
+        *(groups // cells, cells), *arranged.shape[1:3], height, *(width // pixels, pixels),
+        *(group // terms, terms),
+    )  # fmt: skip
+    # (KH, KW steps, group steps, channel steps, slots, pixels, cells, terms, lanes)
+    walk = arranged.transpose(4, 5, 0, 7, 2, 6, 1, 8, 3)
+    return walk.reshape(-1, pixels * channels * lanes)

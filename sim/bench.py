@@ -19,6 +19,7 @@ from zlib import crc32
 import numpy as np
 from cocotb.triggers import Timer
 
+from ..model.layout import as_beats, in_bytes
 from .stream import ProtocolError, Sink, Source, no_pauses, random_pauses
 from .vectors import SETTINGS, Port, read_vectors
 from .watch import Watch
@@ -67,7 +68,7 @@ class Bench:
             ready=dut.s_axis_tready,
             data=dut.s_axis_tdata,
             last=dut.s_axis_tlast,
-            bits=self.vectors.input.bytes_bits,
+            bits=self.vectors.input.data_bits,
             pauses=self._pauses(pauses in ("input", "both"), self.vectors.input, stall),
             rng=self.rng,
         )
@@ -81,7 +82,7 @@ class Bench:
     def _pauses(self, on: bool, port: Port, stall: int) -> Iterator[bool]:
         """Pauses that let up to two images through, then stand still for up to ``stall``."""
         cycles = max(8, stall * self.vectors.cycles_per_image)
-        return random_pauses(self.rng, 2 * port.size, cycles) if on else no_pauses()
+        return random_pauses(self.rng, 2 * port.beats, cycles) if on else no_pauses()
 
     # -- running
 
@@ -142,11 +143,13 @@ class Bench:
 
     # -- sending and ending
 
-    def pixels(self, image: int) -> list[int]:
-        """An image as s_axis_tdata, sign-extended to whole bytes."""
+    def beats(self, image: int) -> list[int]:
+        """An image as s_axis_tdata, values sign-extended to whole bytes; lanes beyond a row's end
+        carry any value."""
         port = self.vectors.input
-        mask = (1 << port.bytes_bits) - 1
-        return [value & mask for value in self.vectors.values[port.tensor][image].tolist()]
+        values = self.vectors.values[port.tensor][image].reshape(1, *port.shape)
+        beats = as_beats(values, port.lanes, fill=int(self.rng.integers(1 << port.bits)))
+        return in_bytes(beats, port.bits)
 
     def send(self, image: int) -> None:
         """Queue a right frame with image number ``image`` and expect its values."""
@@ -154,7 +157,7 @@ class Bench:
         self.watch.expect(image)
 
     def _frame(self, image: int) -> Iterator[tuple[int, int]]:
-        yield from right_frame(self.pixels(image))
+        yield from right_frame(self.beats(image))
 
     async def finish(self, images: int, wrong_frames: int = 0) -> None:
         """Wait for the results of ``images`` right frames, and see that nothing more comes.
@@ -230,6 +233,6 @@ def steady_distance(cycles: list[int]) -> float | None:
     return distances.pop() if len(distances) == 1 else round(mean, 2)
 
 
-def right_frame(pixels: list[int]) -> list[tuple[int, int]]:
-    """Beats of a frame that ends where it should, last on the last pixel."""
-    return [(pixel, 0) for pixel in pixels[:-1]] + [(pixels[-1], 1)]
+def right_frame(beats: list[int]) -> list[tuple[int, int]]:
+    """Beats of a frame that ends where it should, last on the last one."""
+    return [(beat, 0) for beat in beats[:-1]] + [(beats[-1], 1)]

@@ -121,20 +121,20 @@ async def wrong_frames(dut: Any, pauses: str) -> None:
 def send_wrong(bench: Bench, kind: str) -> int:
     """Send a frame of wrong length, nothing expected of it; returns how many frames are wrong."""
     rng = bench.rng
-    pixels = bench.pixels(int(rng.integers(bench.vectors.images)))
-    length = len(pixels)
+    beats = bench.beats(int(rng.integers(bench.vectors.images)))
+    length = len(beats)
     if length == 1:
         kind = "missing"  # no other frame of one beat is wrong
     if kind == "single":
-        bench.source.send(right_frame(pixels[:1]))
+        bench.source.send(right_frame(beats[:1]))
         return 1
     if kind == "early":
         cut = length - 1 if rng.integers(2) else int(rng.integers(1, length))
-        bench.source.send(right_frame(pixels[:cut]))
+        bench.source.send(right_frame(beats[:cut]))
         return 1
     if kind == "missing":
-        bench.source.send([(pixel, 0) for pixel in pixels])
+        bench.source.send([(beat, 0) for beat in beats])
         return 1
     extra = 1 if rng.integers(2) else int(rng.integers(1, length))
-    bench.source.send(right_frame(pixels + pixels[:extra]))  # the stray beats form a short frame
+    bench.source.send(right_frame(beats + beats[:extra]))  # the stray beats form a short frame
     return 2

@@ -25,22 +25,31 @@ SETTINGS = "TERCET_BENCH"  # the environment variable that names the settings fi
 
 @dataclass(frozen=True)
 class Port:
-    """How a tensor's values look on wires."""
+    """How a tensor's values look on wires.
+
+    lanes : values of a beat; a row begins with one
+    """
 
     tensor: str
     shape: tuple[int, int, int]
     bits: int
     signed: bool
+    lanes: int = 1
 
     @property
-    def size(self) -> int:
-        """Values of one image."""
-        return self.shape[0] * self.shape[1] * self.shape[2]
+    def beats(self) -> int:
+        """Beats of one image."""
+        return self.shape[0] * -(-self.shape[1] * self.shape[2] // self.lanes)
 
     @property
     def bytes_bits(self) -> int:
-        """The width of an AXI4-Stream data field: bits rounded up to whole bytes."""
+        """The width of a value in an AXI4-Stream data field: bits rounded up to whole bytes."""
         return -(-self.bits // 8) * 8
+
+    @property
+    def data_bits(self) -> int:
+        """The width of an AXI4-Stream data field."""
+        return self.lanes * self.bytes_bits
 
 
 @dataclass(frozen=True)
@@ -88,8 +97,8 @@ class Vectors:
         return len(self.values[self.input.tensor])
 
 
-def _port(tensor: Tensor) -> Port:
-    return Port(tensor.name, tensor.shape, tensor.dtype.bits, tensor.dtype.signed)
+def _port(tensor: Tensor, lanes: int = 1) -> Port:
+    return Port(tensor.name, tensor.shape, tensor.dtype.bits, tensor.dtype.signed, lanes)
 
 
 def write_vectors(
@@ -107,7 +116,7 @@ def write_vectors(
     last = network.layers[-1]
     classes = asdict(_port(network.tensors[last.output])) if isinstance(last, Argmax) else None
     streams = [
-        {"port": asdict(_port(network.tensors[stream["tensor"]]))}
+        {"port": asdict(_port(network.tensors[stream["tensor"]], stream["lanes"]))}
         | {key: stream[key] for key in ("scope", "valid", "ready", "payload")}
         for stream in manifest["streams"]
     ]
@@ -116,7 +125,7 @@ def write_vectors(
         "cycles_per_image": manifest["cycles_per_image"],
         "first_cycles": manifest["first_cycles"],
         "latency_cycles": manifest["latency_cycles"],
-        "input": asdict(_port(network.tensors[network.input])),
+        "input": asdict(_port(network.tensors[network.input], manifest["input_lanes"])),
         "output": asdict(_port(network.tensors[network.output])),
         "classes": classes,
         "streams": streams,
@@ -133,7 +142,7 @@ def write_vectors(
 
 
 def _read_port(fields: dict[str, Any]) -> Port:
-    return Port(fields["tensor"], tuple(fields["shape"]), fields["bits"], fields["signed"])
+    return Port(**fields | {"shape": tuple(fields["shape"])})
 
 
 def read_vectors(path: Path) -> Vectors:

@@ -32,7 +32,7 @@ class Watch:
     def __init__(self, dut: Any, vectors: Vectors) -> None:
         self.vectors = vectors
         self.scoreboard = Scoreboard(vectors.seed)
-        self.frames = FrameRule(vectors.values[vectors.input.tensor].shape[1])
+        self.frames = FrameRule(vectors.input.beats)
         self.first_beat: int | None = None
         self.last_beats: list[int] = []
         self.scores: list[Value] = []
@@ -141,6 +141,13 @@ def as_tensor_value(value: Value, port: Port, width: int) -> Value:
     return value - (1 << width) if value >> (width - 1) else value
 
 
+def _lane(value: Value, lane: int, bits: int) -> Value:
+    """The bits of a beat that a lane has; as text where any of the beat's are undefined."""
+    if isinstance(value, str):
+        return value[len(value) - (lane + 1) * bits : len(value) - lane * bits]
+    return value >> lane * bits & (1 << bits) - 1
+
+
 def _inner_monitor(dut: Any, stream: InnerStream, receive: Callable[[Value], None]) -> Monitor:
     scope = dut
     try:
@@ -154,9 +161,8 @@ def _inner_monitor(dut: Any, stream: InnerStream, receive: Callable[[Value], Non
     bits = stream.port.bits
 
     def taken(values: list[Value], cycle: int) -> None:
-        value = values[0]
-        low = value & ((1 << bits) - 1) if isinstance(value, int) else value
-        receive(as_tensor_value(low, stream.port, bits))
+        for lane in range(stream.port.lanes):
+            receive(as_tensor_value(_lane(values[0], lane, bits), stream.port, bits))
 
     return Monitor(
         name=stream.port.tensor,

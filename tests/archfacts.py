@@ -44,6 +44,8 @@ def engine_facts(part):
     g = part.geometry
     return map_facts(part) | {
         **{"KH": g.kernel[0], "KW": g.kernel[1], "G": g.groups, "P": g.lanes, "slots": g.slots},
+        **{"pixels": g.pixels, "channels": g.channels, "terms": g.terms, "cells": g.cells},
+        **{"S": g.cells * g.terms, "R": part.output_lanes},
         **{"multiplies": part.multiplies, "partial_sum_bits": part.partial_sum_bits},
         "acc_bits": part.accumulator_width,
     }
@@ -79,6 +81,7 @@ def geometry_facts(g, slots):
     """Of a window reader before an engine of some slots."""
     names = {
         ("H", "W", "IC", "OH", "OW"): (g.height, g.width, g.channels, g.rows, g.columns),
+        ("E", "taps", "channels", "window"): (g.channels, g.taps, 1, g.window),
         ("KH", "KW", "SY", "SX", "DY", "DX"): (*g.kernel, *g.stride, *g.dilation),
         ("top", "left", "bottom", "right"): g.padding,
         ("OC", "G", "P", "slots"): (slots, 1, 1, slots),
@@ -89,10 +92,12 @@ def geometry_facts(g, slots):
 
 def window_facts(part):
     g = part.geometry
-    buffer = memories(part.component())["windows.buffer"]
+    held = memories(part.component()).items()
+    buffer_bits = sum(memory.bits for name, memory in held if name.startswith("windows.buffer"))
     return geometry_facts(part.windows, g.slots) | {
         **{"OC": g.out_channels, "G": g.groups, "P": g.lanes},
-        **{"x_bits": part.x.dtype.bits, "buffer_bits": buffer.bits},
+        **{"IC": g.in_channels, "channels": g.channels},
+        **{"x_bits": part.x.dtype.bits, "buffer_bits": buffer_bits},
         "cycles": part.least_cycles,
     }
 
@@ -110,7 +115,7 @@ def requantizer_facts(part):
     addends = Rescale(requant=requant, zero_point=part.y.zero_point).addends
     scales = memories(component).get("requantizer.scales")
     return map_facts(part) | {
-        **{"acc_bits": part.accumulator_width, "cycles": part.results},
+        **{"acc_bits": part.accumulator_width, "cycles": part.results, "R": part.output_lanes},
         **{"multipliers": len(set(requant.multipliers)), "addends": len(set(addends))},
         "multiplier_bits": _width((0, *requant.multipliers)),
         "addend_bits": _width((0, *addends)),

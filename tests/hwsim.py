@@ -11,6 +11,7 @@ from amaranth import ClockDomain, Module, ResetInserter, Signal
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
+from tercet.model.layout import as_beats, in_bytes
 
 QUIET = 30  # cycles to watch for output that should not come
 PAUSES = {"none": (0.0, 0.0), "input": (0.6, 0.0), "output": (0.0, 0.6), "both": (0.4, 0.4)}
@@ -156,27 +157,29 @@ async def _receive(
 
 
 def run_core(core: wiring.Component, images: np.ndarray, results: int, gap: int = 0) -> Run:
-    """Send images (N, ...) into a core's ``s_axis``, ``gap`` cycles of pause before each value but
-    the first, and collect ``results`` beats.
+    """Send images (N, H, W, C) into a core's ``s_axis``, ``gap`` cycles of pause before each beat
+    but the first, and collect ``results`` beats.
 
     Outputs are (tdata, tlast, tuser or None); the cycles are those of the beats in and out.
     """
     run = Run()
-    values = images.reshape(len(images), -1)
+    beats = as_beats(images, core.plan.input_lanes, fill=1)
+    bits = core.plan.network.tensors[core.plan.network.input].dtype.bits
+    frames = [in_bytes(image, bits) for image in beats]
     user = getattr(core, "m_axis_tuser", core.m_axis_tlast)
 
     async def send(ctx: Any) -> None:
         ctx.set(core.s_axis_tvalid, 1)
         cycle = -1
-        for image in values:
-            for index, value in enumerate(image):
+        for frame in frames:
+            for index, value in enumerate(frame):
                 if gap and run.taken:
                     ctx.set(core.s_axis_tvalid, 0)
                     await ctx.tick().repeat(gap)
                     ctx.set(core.s_axis_tvalid, 1)
                     cycle += gap
-                ctx.set(core.s_axis_tdata, int(value) & ((1 << len(core.s_axis_tdata)) - 1))
-                ctx.set(core.s_axis_tlast, index == len(image) - 1)
+                ctx.set(core.s_axis_tdata, value)
+                ctx.set(core.s_axis_tlast, index == len(frame) - 1)
                 ready = 0
                 while not ready:
                     *_, ready = await ctx.tick().sample(core.s_axis_tready)

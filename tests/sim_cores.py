@@ -22,6 +22,7 @@ UINT8, INT6, UINT2 = IntType(8, signed=False), IntType(6, signed=True), IntType(
 TINY_MANIFEST: dict[str, Any] = {
     "network": "tiny",
     "cycles_per_image": 25,
+    "input_lanes": 1,
     "first_cycles": [],
     "latency_cycles": 27,
     "streams": [
@@ -31,6 +32,7 @@ TINY_MANIFEST: dict[str, Any] = {
             "valid": "o__valid",
             "ready": "o__ready",
             "payload": "o__payload",
+            "lanes": 1,
         }
         for tensor, scope in (("conv1", "conv1"), ("logits", "conv2"))
     ],

@@ -73,6 +73,7 @@ LAYERS = {
     "Concatenation": (map_facts, lambda part: isinstance(part.layer, Concat)),
     "Addition, fork, queue": (map_facts, lambda part: isinstance(part.layer, Add)),
 }
+WORDS = {"max", "round", "if", "else", "and"}
 ELSEWHERE = {"late", "wait", "next_behind", "queue_bits"}  # formulas with a test of their own
 
 
@@ -83,7 +84,7 @@ def hold(title, facts, skip=()):
     """
     known, checked = dict(facts), 0
     for name, expression in formulas(SECTIONS[title]):
-        needed = set(re.findall(r"[a-zA-Z_]\w*", expression)) - {"max", "round", "if", "else"}
+        needed = set(re.findall(r"[a-zA-Z_]\w*", expression)) - WORDS
         if name not in skip and needed <= known.keys():
             value = evaluated(expression, known)
             assert value == known.get(name, value), f"{title}: {name} = {expression} with {facts}"

@@ -79,6 +79,7 @@ def test_manifest_has_the_promised_keys(network, core):
             "cycles_per_image",
             "first_cycles",
             "latency_cycles",
+            "input_lanes",
             "multipliers",
             "rom_bits",
         ),

@@ -23,7 +23,7 @@ IN_BLOCKS = {
     "window.windows.buffer",
     "patch.engine.weights",
     "patch.engine.partial_sums",
-    "patch.requantizer.scales",
+    "patch.engine.bias",  # and the scales, which would fit beside it, in LUTs
     "max.pool.maxima",
     "fc.engine.weights",
 }
@@ -116,7 +116,8 @@ def test_the_verilog_tells_synthesis_at_each_array(tmp_path, seed):
         for found in re.finditer(array, module[0]):
             arrays[module[1]] = set(re.findall(r"\(\* (.*) \*\)", found[1]))
     assert arrays["small__patch__engine__weights"] == ROM_BLOCK
-    assert arrays["small__patch__requantizer__scales"] == ROM_BLOCK
+    assert arrays["small__patch__engine__bias"] == ROM_BLOCK
+    assert arrays["small__patch__requantizer__scales"] == ROM_LUT
     assert arrays["small__window__engine__weights"] == ROM_LUT
     assert arrays["small__window__windows"] == RAM_BLOCK
     assert arrays["small__patch__engine__partial_sums"] == RAM_BLOCK

@@ -14,9 +14,8 @@ def test_a_convolution_knows_its_cycles_with_any_lanes(windows, seed):
         shape = (*rng.integers(1, 9, 2).tolist(), int(rng.integers(1, 4)))
         network = random_network(rng, shape=shape, depth=1, argmax=False, windows=windows)
         (layer,) = network.layers
-        fastest = None
-        for part in ConvPart.of(network, layer).choices():
+        base = ConvPart.of(network, layer)
+        written = [lanes for lanes in (1, 2, 3) if layer.out_channels % lanes == 0]
+        for part in base.choices(1, written):
+            assert part.fewest_cycles <= part.busy_cycles, part.geometry
             assert part.least_cycles <= part.busy_cycles == own_cycles(part), part.geometry
-            assert fastest is None or part.busy_cycles <= fastest, part.geometry
-            fastest = part.busy_cycles
-        assert part.geometry.slots == 1

@@ -11,7 +11,6 @@ from tercet.hw.add import Add
 from tercet.hw.fork import Fork
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.maxpool import MaxPool
-from tercet.hw.patch import PatchEngine
 from tercet.hw.window import WindowReader
 from tercet.model.arith import Rounding
 from tercet.model.requant import Requant
@@ -82,11 +81,11 @@ def free_sink(i, beats):
 
 def check_cycles(g, slots):
     """The geometry's formula against reader and engine, which the plan's lanes come from."""
-    images = 9
+    images, latency = 9, 3
     windows = images * g.rows * g.columns
     i, between, o = Channel(), Channel(), Channel()
     steps = [(g.window - 1, slots, 0), (1, slots, 1)] * windows
-    engine = Pipeline(between, o, PatchEngine.LATENCY, steps)
+    engine = Pipeline(between, o, latency, steps)
     processes = [*Windows(i, between, g, images).processes(), *engine.processes()]
     ends = [free_source(i, images * g.elements), free_sink(o, windows)]
     run([*processes, *ends])

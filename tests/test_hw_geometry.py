@@ -19,6 +19,25 @@ GOOD = {"height": 9, "width": 8, "in_channels": 4, "kernel": (3, 3), "out_channe
             {"groups": 2, "lanes": 4},
             "lanes must be at most the 3 output channels of a group, not 4",
         ),
+        (
+            {"groups": 2, "channels": 3},
+            "channels must divide the 2 of a group, or be those of whole groups that divide the 2, "
+            "not 3",
+        ),
+        (
+            {"pixels": 2, "channels": 4},
+            "pixels must divide the 3 of a kernel's row, be those of whole patches that divide the "
+            "2 of a row, or the 8 of a row, not 2",
+        ),
+        (
+            {"pixels": 6},
+            "channels must be all 4 where pixels are those of several patches, not 1",
+        ),
+        (
+            {"groups": 2, "channels": 4, "lanes": 2},
+            "lanes must be the 3 output channels of a group where sums of 2 cells are made at "
+            "once, not 2",
+        ),
     ],
 )
 def test_refuses_numbers_that_break_a_rule(change, message):
@@ -29,7 +48,7 @@ def test_refuses_numbers_that_break_a_rule(change, message):
 
 def test_counts_patches_tails_slots_and_cycles():
     g = PatchGeometry(**GOOD, groups=2, lanes=2)
-    assert (g.rows, g.columns, g.tail_rows, g.tail_columns) == (3, 2, 0, 2)
+    assert (g.rows, g.columns, g.tail_rows, g.tail_steps) == (3, 2, 0, 2)
     assert (g.slots, g.last_lanes, g.outputs, g.channels_per_group) == (2, 1, 4, 2)
     assert (g.weight_depth, g.partial_sums) == (3 * 3 * 4 * 2, 2 * 4)
     flat = PatchGeometry(**GOOD | {"kernel": (1, 3)}, groups=2, lanes=2)
@@ -41,14 +60,14 @@ def test_counts_patches_tails_slots_and_cycles():
 def uses(g):
     """The partial sum of each step of one image, None for a dropped one, and whether it begins."""
     for y in range(g.height):
-        for x in range(g.width):
-            dropped = y >= g.rows * g.kernel[0] or x >= g.columns * g.kernel[1]
-            for channel in range(g.in_channels):
-                group, within = divmod(channel, g.channels_per_group)
+        for beat in range(g.row_beats):
+            dropped = y >= g.rows * g.kernel[0] or beat >= g.column_steps * g.kx_steps
+            for step in range(g.pixel_steps):
+                group, within = divmod(step, g.channel_steps)
                 for slot in range(1 if dropped else g.slots):
-                    column = x // g.kernel[1] if g.kernel[0] > 1 else 0
+                    column = beat // g.kx_steps if g.kernel[0] > 1 else 0
                     entry = column * g.outputs + group * g.slots + slot
-                    first = y % g.kernel[0] == x % g.kernel[1] == within == 0
+                    first = y % g.kernel[0] == beat % g.kx_steps == within == 0
                     yield (None, False) if dropped else (entry, first)
 
 
@@ -58,6 +77,10 @@ def test_knows_when_a_partial_sum_is_used_again(case, seed):
     rng = np.random.default_rng([seed, case])
     groups, per_group, channels = rng.choice([1, 1, 2, 3], 3).tolist()
     kernel = tuple(rng.integers(1, 4, 2).tolist())
+    whole = rng.integers(3) == 0  # all channels at once, and as many pixels as a kernel has
+    at_once = {"pixels": kernel[1], "channels": groups * per_group} if whole else {}
+    if rng.integers(3) == 0:
+        at_once = {"channels": per_group}
     g = PatchGeometry(
         height=kernel[0] * 2 + int(rng.integers(kernel[0])),
         width=kernel[1] * int(rng.integers(1, 4)) + int(rng.integers(kernel[1])),
@@ -65,6 +88,8 @@ def test_knows_when_a_partial_sum_is_used_again(case, seed):
         kernel=kernel,
         out_channels=groups * channels,
         groups=groups,
+        lanes=channels if at_once else 1,
+        **at_once,
     )
     stored: dict[int, int] = {}
     recent: list[int] = []
@@ -77,3 +102,14 @@ def test_knows_when_a_partial_sum_is_used_again(case, seed):
         stored[entry] = step
         recent.insert(0, entry)
     assert not distances or min(distances) == g.apart > 2
+
+
+def test_counts_what_comes_in_at_once():
+    g = PatchGeometry(**GOOD, groups=2, lanes=3, pixels=6, channels=4)
+    assert (g.cells, g.column_cells, g.group_cells, g.terms, g.sums) == (4, 2, 2, 3 * 2, 12)
+    assert g.multipliers == 3 * 6 * 4
+    assert (g.row_beats, g.column_steps, g.tail_steps, g.beats) == (2, 1, 1, 9 * 2)
+    part = PatchGeometry(**GOOD, lanes=2, channels=2)
+    assert (part.cells, part.terms, part.multipliers, part.slots) == (1, 2, 4, 3)
+    assert part.beats == 9 * 8 * 2
+    assert part.busy_cycles == part.beats + 2 * (3 * 2 * 9 * 2)

@@ -12,7 +12,7 @@ from tercet.model.conv import accumulate
 from tercet.model.dtypes import IntType, signed_width
 from tercet.model.fuzz.convs import random_conv
 from tercet.model.fuzz.draws import random_images, random_tensor
-from tercet.model.layout import per_slot
+from tercet.model.layout import as_beats, per_slot
 from tercet.model.ranges import accumulator_bounds
 
 # (height, width, channels), kernel, output channels, groups, lanes
@@ -53,7 +53,42 @@ SHAPES = {
 }
 
 
-def build(rng, shape, kernel, out_channels, groups, lanes, *, dtype="uint8", bias=True):
+# As above, then pixels and channels at once
+AT_ONCE = {
+    "part_of_the_channels": ((4, 5, 6), (2, 2), 5, 1, 2, 1, 3),
+    "all_channels": ((4, 5, 6), (2, 2), 5, 1, 3, 1, 6),
+    "part_of_a_groups_channels": ((4, 5, 8), (2, 2), 6, 2, 3, 1, 2),
+    "two_groups": ((4, 5, 8), (2, 2), 8, 4, 2, 1, 4),
+    "all_groups": ((4, 4, 6), (2, 2), 6, 3, 2, 1, 6),
+    "depthwise_two": ((6, 7, 4), (3, 3), 4, 4, 1, 1, 2),
+    "depthwise_row_of_kernel": ((9, 9, 3), (3, 3), 3, 3, 1, 3, 3),
+    "row_of_kernel": ((9, 9, 2), (3, 3), 4, 1, 3, 3, 2),
+    "part_of_a_kernels_row": ((4, 9, 2), (2, 4), 3, 1, 1, 2, 2),
+    "row_of_kernel_tail": ((6, 10, 1), (3, 3), 5, 1, 2, 3, 1),
+    "row_of_kernel_longer_tail": ((7, 11, 1), (3, 3), 2, 1, 1, 3, 1),
+    "three_patches": ((6, 28, 1), (3, 3), 3, 1, 3, 9, 1),
+    "whole_row_with_tail": ((7, 28, 1), (3, 3), 3, 1, 3, 28, 1),
+    "whole_row": ((6, 6, 2), (2, 2), 3, 1, 3, 6, 2),
+    "pointwise_three_pixels": ((3, 9, 2), (1, 1), 4, 1, 4, 3, 2),
+    "whole_map_many_terms": ((5, 5, 4), (5, 5), 6, 1, 2, 5, 4),
+    "linear": ((1, 1, 24), (1, 1), 10, 1, 4, 1, 24),
+    "depthwise_multiplier_2_cells": ((4, 4, 4), (2, 2), 8, 4, 2, 1, 2),
+}
+
+
+def build(
+    rng,
+    shape,
+    kernel,
+    out_channels,
+    groups,
+    lanes,
+    pixels=1,
+    channels=1,
+    *,
+    dtype="uint8",
+    bias=True,
+):
     """An engine and its layer; the accumulator is exactly as wide as the bounds say."""
     x = random_tensor(rng, "x", shape, IntType.parse(dtype))
     conv, _ = random_conv(
@@ -69,6 +104,8 @@ def build(rng, shape, kernel, out_channels, groups, lanes, *, dtype="uint8", bia
             out_channels=out_channels,
             groups=groups,
             lanes=lanes,
+            pixels=pixels,
+            channels=channels,
         ),
         activation=signed(x.dtype.bits) if x.dtype.signed else unsigned(x.dtype.bits),
         zero_point=x.zero_point,
@@ -79,28 +116,30 @@ def build(rng, shape, kernel, out_channels, groups, lanes, *, dtype="uint8", bia
     return engine, conv, x
 
 
-def expected_beats(acc, groups, lanes):
-    """Golden sums (N, OH, OW, OC) as the engine's beats, lists of P."""
+def expected_beats(acc, geometry):
+    """Golden sums (N, OH, OW, OC) as the engine's beats, lists of P for each cell."""
+    if geometry.cells > 1:
+        return acc.reshape(-1, geometry.sums).tolist()
     positions = acc.reshape(-1, acc.shape[3]).T  # (OC, positions)
-    arranged = per_slot(positions, groups, lanes)  # (groups, slots, lanes, positions)
-    return arranged.transpose(3, 0, 1, 2).reshape(-1, lanes).tolist()
+    arranged = per_slot(positions, geometry.groups, geometry.lanes)
+    return arranged.transpose(3, 0, 1, 2).reshape(-1, geometry.lanes).tolist()
 
 
 def check(engine, conv, x, images, pauses, seed):
-    beats = expected_beats(
-        accumulate(images, conv, x.zero_point), conv.groups, engine.geometry.lanes
-    )
-    sent = [[int(value)] for value in images.reshape(-1)]
+    g = engine.geometry
+    beats = expected_beats(accumulate(images, conv, x.zero_point), g)
+    sent = as_beats(images, g.pixels * g.channels, fill=x.dtype.qmax)
+    sent = sent.reshape(-1, sent.shape[2]).tolist()
     run = run_streams(engine, sent, len(beats), pauses=pauses, seed=seed)
     assert [list(payload) for payload in run.outputs] == beats
     return run
 
 
 @pytest.mark.parametrize("pauses", PAUSES)
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", SHAPES | AT_ONCE)
 def test_equals_golden_accumulators(name, pauses, seed):
     rng = np.random.default_rng([seed, *name.encode()])
-    engine, conv, x = build(rng, *SHAPES[name])
+    engine, conv, x = build(rng, *(SHAPES | AT_ONCE)[name])
     check(engine, conv, x, random_images(rng, x, 3), pauses, seed)
 
 
@@ -111,17 +150,16 @@ def test_takes_every_activation_type(dtype, seed):
     check(engine, conv, x, random_images(rng, x, 3), "none", seed)
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", SHAPES | AT_ONCE)
 def test_takes_the_cycles_that_the_geometry_says(name, seed):
     rng = np.random.default_rng([seed, *name.encode()])
-    engine, conv, x = build(rng, *SHAPES[name], bias=False)
+    engine, conv, x = build(rng, *(SHAPES | AT_ONCE)[name], bias=False)
     run = check(engine, conv, x, random_images(rng, x, 3), "none", seed)
     g = engine.geometry
-    values = g.height * g.width * g.in_channels
-    assert run.taken[2 * values - 1] - run.taken[values - 1] == g.busy_cycles
-    first_patch = ((g.kernel[0] - 1) * g.width + g.kernel[1] - 1) * g.in_channels
-    completing = run.taken[first_patch + g.channels_per_group - 1]
-    assert run.given[0] == completing - (g.slots - 1) + PatchEngine.LATENCY
+    assert run.taken[2 * g.beats - 1] - run.taken[g.beats - 1] == g.busy_cycles
+    first_patch = ((g.kernel[0] - 1) * g.row_beats + g.kx_steps - 1) * g.pixel_steps
+    completing = run.taken[first_patch + g.channel_steps - 1]
+    assert run.given[0] == completing - (g.slots - 1) + PatchEngine.latency(g)
 
 
 def test_refuses_weights_of_another_shape():

@@ -1,4 +1,4 @@
-"""FIFO, serializer, argmax and ROM."""
+"""FIFO, argmax and ROM."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from amaranth.sim import Simulator
 from hwsim import PAUSES, run_streams
 from tercet.hw.argmax import Argmax
 from tercet.hw.rom import Rom
-from tercet.hw.stream import Serializer, StreamFifo
+from tercet.hw.stream import StreamFifo
 
 
 @pytest.mark.parametrize("depth", [3, 4, 7])
@@ -25,32 +25,6 @@ def test_fifo_keeps_order(depth, pauses, seed):
 def test_fifo_refuses_a_depth_that_cannot_stream():
     with pytest.raises(ValueError, match=r"^Depth must be at least 3, not 2$"):
         StreamFifo(shape=unsigned(8), depth=2)
-
-
-@pytest.mark.parametrize("pauses", PAUSES)
-@pytest.mark.parametrize(
-    ("lanes", "slots", "last_lanes"), [(1, 1, 1), (3, 1, 3), (2, 3, 2), (2, 3, 1), (4, 2, 3)]
-)
-def test_serializer_sends_used_lanes_in_order(lanes, slots, last_lanes, pauses, seed):
-    beats = np.random.default_rng(seed).integers(-512, 512, (12, lanes)).tolist()
-    expected = [
-        value
-        for index, beat in enumerate(beats)
-        for value in beat[: last_lanes if index % slots == slots - 1 else lanes]
-    ]
-    unit = Serializer(
-        layout=data.ArrayLayout(signed(10), lanes), slots=slots, last_lanes=last_lanes
-    )
-    run = run_streams(unit, beats, len(expected), pauses=pauses, seed=seed)
-    assert [payload[0] for payload in run.outputs] == expected
-    if pauses == "none":
-        assert np.diff(run.given).tolist() == [1] * (len(expected) - 1)
-        assert run.given[0] - run.taken[0] == Serializer.LATENCY
-
-
-def test_serializer_refuses_more_last_lanes_than_lanes():
-    with pytest.raises(ValueError, match=r"^last_lanes must be 1 to 2, not 3$"):
-        Serializer(layout=data.ArrayLayout(8, 2), slots=1, last_lanes=3)
 
 
 @pytest.mark.parametrize("pauses", PAUSES)

@@ -21,21 +21,23 @@ from windowgen import RANDOM, WINDOWS, random_geometry, window_geometry, windows
 UINT8 = unsigned(8)
 
 
-def check(geometry, seed, *, images=3, shape=UINT8, fill=7, pauses="none", reset_after=0):
+def check(geometry, seed, *, images=3, shape=UINT8, fill=7, pauses="none", reset_after=0, lanes=1):
     g = geometry
     rng = np.random.default_rng(seed)
     low = -(shape.signed << (shape.width - 1))
-    values = rng.integers(low, low + (1 << shape.width), (images, g.height, g.width, g.channels))
-    expected = windows_of(values, g, fill)
+    values = rng.integers(
+        low, low + (1 << shape.width), (images, g.height, g.width, g.channels * lanes)
+    )
+    expected = windows_of(values, g, fill, lanes)
     run = run_streams(
-        WindowReader(geometry=g, activation=shape, fill=fill),
-        [[int(value)] for value in values.reshape(-1)],
+        WindowReader(geometry=g, activation=shape, fill=fill, lanes=lanes),
+        values.reshape(-1, lanes).tolist(),
         len(expected),
         pauses=pauses,
         seed=seed,
         reset_after=reset_after,
     )
-    assert [payload[0] for payload in run.outputs] == expected
+    assert [list(payload) for payload in run.outputs] == expected
     return run
 
 
@@ -49,7 +51,8 @@ def test_reads_every_window(name, pauses, seed):
 def test_reads_random_windows(case, seed):
     rng = np.random.default_rng([seed, case])
     pauses = str(rng.choice(list(PAUSES)))
-    check(random_geometry(rng), seed, pauses=pauses, fill=int(rng.integers(0, 256)))
+    options = {"pauses": pauses, "fill": int(rng.integers(0, 256))}
+    check(random_geometry(rng), seed, lanes=int(rng.integers(1, 4)), **options)
 
 
 @pytest.mark.parametrize(("shape", "fill"), [(signed(8), -128), (signed(5), 15), (unsigned(16), 0)])
@@ -63,9 +66,13 @@ def test_reset_returns_to_an_images_first_window(name, reset_after, seed):
     check(window_geometry(*WINDOWS[name]), seed, pauses="both", reset_after=reset_after)
 
 
+@pytest.mark.parametrize("taps", ["one", "row", "all"])
 @pytest.mark.parametrize("name", WINDOWS)
-def test_takes_the_cycles_that_the_geometry_says(name, seed):
-    g = window_geometry(*WINDOWS[name])
+def test_takes_the_cycles_that_the_geometry_says(name, taps, seed):
+    kernel = WINDOWS[name][1]
+    g = window_geometry(
+        *WINDOWS[name], taps={"one": 1, "row": kernel[1], "all": kernel[0] * kernel[1]}[taps]
+    )
     run = check(g, seed, images=4)
     last = run.given[g.beats - 1 :: g.beats]
     assert last[3] - last[2] == g.busy_cycles
@@ -75,7 +82,7 @@ def test_takes_the_cycles_that_the_geometry_says(name, seed):
 def test_takes_what_the_buffer_holds_while_nothing_is_read():
     g = window_geometry(*WINDOWS["first_row_never_read"])
     unit = WindowReader(geometry=g, activation=unsigned(8), fill=0)
-    assert unit.storage.bits == 8 * g.capacity
+    assert [memory.bits for memory in unit.memories] == [8 * g.capacity]
     taken = []
 
     async def drive(ctx):

@@ -32,7 +32,7 @@ WINDOWS = {
 RANDOM = 20
 
 
-def window_geometry(shape, kernel, stride, padding, dilation):
+def window_geometry(shape, kernel, stride, padding, dilation, taps=1):
     height, width, channels = shape
     return WindowGeometry(
         height=height,
@@ -42,7 +42,16 @@ def window_geometry(shape, kernel, stride, padding, dilation):
         stride=stride,
         padding=padding,
         dilation=dilation,
+        taps=taps,
     )
+
+
+def some_taps(rng, kernel):
+    """Any number of taps that may be read at once: a part of a kernel's row, or whole rows."""
+    rows, columns = kernel
+    parts = [part for part in range(1, columns + 1) if columns % part == 0]
+    parts += [part * columns for part in range(2, rows + 1) if rows % part == 0]
+    return int(rng.choice(parts))
 
 
 def random_geometry(rng, beats=400):
@@ -50,18 +59,27 @@ def random_geometry(rng, beats=400):
     while True:
         height, width, channels = (int(extent) for extent in rng.integers(1, (9, 9, 4)))
         window = random_window(rng, height, width)
-        geometry = WindowGeometry(height=height, width=width, channels=channels, **window)
+        geometry = WindowGeometry(
+            height=height,
+            width=width,
+            channels=channels,
+            taps=some_taps(rng, window["kernel"]),
+            **window,
+        )
         if geometry.beats <= beats:
             return geometry
 
 
-def windows_of(images, geometry, fill):
-    """The definition: all elements of all windows of images (N, H, W, C), in order."""
+def windows_of(images, geometry, fill, lanes=1):
+    """The definition: all windows of images (N, H, W, C * lanes), in order, as beats (beats, taps *
+    lanes)."""
     g = geometry
     elements = []
     for n, oy, ox, ky, kx in np.ndindex(len(images), g.rows, g.columns, *g.kernel):
         y = oy * g.stride[0] + ky * g.dilation[0] - g.padding[0]
         x = ox * g.stride[1] + kx * g.dilation[1] - g.padding[1]
         inside = 0 <= y < g.height and 0 <= x < g.width
-        elements += images[n, y, x].tolist() if inside else [fill] * g.channels
-    return elements
+        elements += images[n, y, x].tolist() if inside else [fill] * g.channels * lanes
+    (ky, kx), (rows, columns) = g.kernel, g.block
+    blocks = np.reshape(elements, (-1, ky // rows, rows, kx // columns, columns, g.channels, lanes))
+    return blocks.transpose(0, 1, 3, 5, 2, 4, 6).reshape(-1, g.taps * lanes).tolist()

@@ -1,0 +1,77 @@
+"""Widths of streams in time: what ``hw/lanes.py`` does between beats of different widths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ..hw.lanes import steps_between
+from .channel import Channel, Process, even
+
+__all__ = ["convert", "packer", "serializer"]
+
+
+def serializer(i: Channel, o: Channel, parts: Iterable[int]) -> Process:
+    """``hw.lanes.Serializer``: a beat becomes narrower ones; ``parts`` gives how many, beat by
+    beat."""
+    cycle = -1
+    for count in parts:
+        cycle = max(cycle, (yield from i.get()))
+        i.take(cycle)
+        o.offer(count, cycle + 1, 1)
+        last = len(o.takes) + count - 1
+        while len(o.takes) <= last:
+            yield o.takes
+        cycle = o.takes[last]
+
+
+def packer(i: Channel, o: Channel, beats: int, wide: int) -> Process:
+    """``hw.lanes.Packer``: each of ``wide`` beats is made of so many ``beats``, the last of which
+    waits until the wide one before it is taken."""
+    made = 0
+
+    def room(cycle: int) -> int:
+        free = not made or (len(o.takes) >= made and o.takes[made - 1] <= cycle)
+        return made * beats + beats - 1 + (beats if free else 0)
+
+    i.room = room
+    while made < wide:
+        offer = yield from i.next()
+        groups = min(offer.count // beats, o.room(offer.cycle) - made)
+        if groups > 0:  # that many are known not to wait
+            count, start, stride = even(offer.cycle, offer.pace, offer.lines, groups * beats)
+            groups = count // beats
+        if groups > 0:
+            i.taken((groups * beats, start, stride))
+            o.offer(groups, start + (beats - 1) * stride + 1, beats * stride)
+            made += groups
+            continue
+        left = beats - 1
+        while left:
+            offer = yield from i.next()
+            run = even(offer.cycle, offer.pace, offer.lines, min(offer.count, left))
+            i.taken(run)
+            left -= run[0]
+        cycle = yield from i.get()
+        while len(o.takes) < made:
+            yield o.takes
+        if made:
+            cycle = max(cycle, o.takes[made - 1])
+        i.take(cycle)
+        o.offer(1, cycle + 1, 1)
+        made += 1
+
+
+def convert(
+    i: Channel, new: Callable[[], Channel], lanes: int, wanted: int, values: int
+) -> tuple[list[Process], Channel]:
+    """The processes between beats of ``lanes`` and of ``wanted`` values, ``values`` in all, and the
+    channel that they end in."""
+    processes: list[Process] = []
+    for width in steps_between(lanes, wanted):
+        o = new()
+        if width < lanes:
+            processes.append(serializer(i, o, [lanes // width] * (values // lanes)))
+        else:
+            processes.append(packer(i, o, width // lanes, values // width))
+        i, lanes = o, width
+    return processes, i

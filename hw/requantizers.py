@@ -1,0 +1,102 @@
+"""Several requantizers side by side: R accumulators a cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from amaranth import Module, Shape, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..model.requant import Requant
+from .requant import Requantizer
+from .storage import Storage
+
+__all__ = ["Requantizers"]
+
+
+class Requantizers(wiring.Component):
+    """R lanes of :class:`Requantizer`, all in step, each with the channels that fall to it.
+
+    Parameters
+    ----------
+    lanes : R, at least 2; divides OC or is a multiple of it
+    requant, zero_point, channels, accumulator_width, activation, beside : of a Requantizer
+
+    Members
+    -------
+    i : stream of R accumulators a beat, channels last
+    o : stream of R activations a beat
+
+    Throughput: R a cycle. Latency: that of one. Since all lanes have the same latency, take a value
+    in the same cycles and stand still in the same ones, the handshake of one is that of all.
+    Raises ValueError for lanes that are no divisor or multiple of the channels.
+    """
+
+    LATENCY = Requantizer.LATENCY
+
+    def __init__(
+        self,
+        *,
+        lanes: int,
+        requant: Requant,
+        channels: int,
+        accumulator_width: int,
+        activation: Shape,
+        **rest: Any,
+    ):
+        if lanes < 1 or (channels % lanes and lanes % channels):
+            raise ValueError(
+                f"lanes must divide the {channels} channels or be a multiple, not {lanes}"
+            )
+        super().__init__(
+            {
+                "i": In(stream.Signature(data.ArrayLayout(signed(accumulator_width), lanes))),
+                "o": Out(stream.Signature(data.ArrayLayout(activation, lanes))),
+            }
+        )
+        step = min(lanes, channels)
+        self._lanes = [
+            Requantizer(
+                requant=_every(requant, lane % step, step),
+                channels=channels // step,
+                accumulator_width=accumulator_width,
+                activation=activation,
+                **rest,
+            )
+            for lane in range(lanes)
+        ]
+
+    @property
+    def memories(self) -> tuple[Storage, ...]:
+        """Those of the lanes."""
+        return tuple(
+            memory.within(f"lane{index}")
+            for index, lane in enumerate(self._lanes)
+            for memory in lane.memories
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for index, lane in enumerate(self._lanes):
+            m.submodules[f"lane{index}"] = lane
+            m.d.comb += [
+                lane.i.valid.eq(self.i.valid),
+                lane.i.payload[0].eq(self.i.payload[index]),
+                self.o.payload[index].eq(lane.o.payload[0]),
+                lane.o.ready.eq(self.o.ready),
+            ]
+        first = self._lanes[0]
+        m.d.comb += [self.i.ready.eq(first.i.ready), self.o.valid.eq(first.o.valid)]
+        return m
+
+
+def _every(requant: Requant, first: int, step: int) -> Requant:
+    """The requantization of every ``step``-th channel from ``first`` on."""
+
+    def own(values: Sequence[int]) -> tuple[int, ...]:
+        return tuple(values[first::step]) if len(values) > 1 else tuple(values)
+
+    return replace(requant, multipliers=own(requant.multipliers), offsets=own(requant.offsets))

@@ -1,0 +1,48 @@
+"""Plans of the shipped networks against their Verilog: every value, every distance between images.
+
+The bench holds latency and each distance to the manifest; see ``sim/tb_frames.py``. Without an
+option one plan; with ``--all-networks`` five or more of each network, for an hour or so.
+"""
+
+import numpy as np
+import pytest
+from tercet.gen.build import write_core
+from tercet.gen.goals import CycleGoal, MultiplierGoal
+from tercet.model import load
+from tercet.model.data import digits_for_simulation, fit_to
+from test_sim_networks import FRAMES, SIMULATORS, Core
+
+ONE = 1 << 40  # cycles: a multiplier a layer does
+GOALS = {
+    "plain": [CycleGoal(cycles) for cycles in (ONE, 784, 280, 112, 28)],
+    "separable": [CycleGoal(cycles) for cycles in (ONE, 280, 112, 56, 28)],
+    "lenet_avg": [CycleGoal(ONE), *map(MultiplierGoal, (16, 32, 57, 106))],
+    "lenet_max": [CycleGoal(ONE), *map(MultiplierGoal, (16, 32, 64, 106))],
+    "mnist_cnn": [CycleGoal(ONE), *map(MultiplierGoal, (16, 32, 44, 87))],
+    "mnist_cnn_bn": [CycleGoal(ONE), *map(MultiplierGoal, (32, 64, 93, 116))],
+    "mobilenet": [CycleGoal(900_000), *map(MultiplierGoal, (64, 95, 128, 200))],
+}
+QUICK = ("lenet_avg", MultiplierGoal(57))
+CASES = [(name, goal) for name, goals in GOALS.items() for goal in goals]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("simulator", SIMULATORS[1:])
+@pytest.mark.parametrize(("name", "goal"), CASES, ids=lambda case: str(case).replace(" ", "_"))
+def test_a_plan_is_what_simulation_measures(name, goal, simulator, pytestconfig, tmp_path, seed):
+    if (name, goal) != QUICK and not pytestconfig.getoption("--all-networks"):
+        pytest.skip("takes minutes; --all-networks runs it")
+    network = load(name)
+    manifest = write_core(network, tmp_path, goal)
+    core = Core(network, manifest, tmp_path, seed)
+    count = 2 if name == "mobilenet" else 3
+    images = fit_to(digits_for_simulation(count).images, network.tensors[network.input].shape)
+    outcome = core.run(core.compiled(simulator), [FRAMES], images)
+    assert outcome.failure is None
+    facts = outcome.facts
+    streams = {layer.output for layer in network.layers if layer.kind != "flatten"}
+    values = sum(np.prod(network.tensors[tensor].shape) for tensor in streams)
+    assert (facts["mismatches"], facts["values_compared"]) == (0, count * values)
+    assert facts["latency_cycles"] == manifest["latency_cycles"]
+    assert manifest["multipliers"] <= getattr(goal, "multipliers", 1 << 20)
