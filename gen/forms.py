@@ -27,11 +27,12 @@ __all__ = ["Choice", "Form", "Forms"]
 class Form:
     """A layer's part, as it may be chosen.
 
-    arrival_cycles : that its input takes to come, through converters where beats differ
+    pace : cycles from one beat of its input to the next, at least; more than 1 where a converter
+        collects them
     """
 
     part: Part
-    arrival_cycles: int
+    pace: int
 
     @property
     def price(self) -> tuple[int, int, int]:
@@ -44,12 +45,12 @@ class Form:
     @property
     def least_cycles(self) -> int:
         """No more than ``busy_cycles``, and quick to tell."""
-        return max(self.part.fewest_cycles, self.arrival_cycles)
+        return max(self.part.fewest_cycles, self.part.beats * self.pace)
 
     @cached_property
     def busy_cycles(self) -> int:
         """Cycles of an image."""
-        return max(self.part.busy_cycles, self.part.fewest_cycles, self.arrival_cycles)
+        return max(self.part.busy_cycles, self.least_cycles, self.part.paced_cycles(self.pace))
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,9 @@ def _readable(part: Part, read: int, made: Iterator[Part]) -> Iterator[Form]:
         lanes = each.input_lanes
         if row % read or each.beats * lanes != values:  # beats that do not fill their row
             if read == lanes:
-                yield Form(each, each.beats)
+                yield Form(each, 1)
         else:
-            yield Form(each, values // math.gcd(read, lanes))
+            yield Form(each, lanes // math.gcd(read, lanes))
 
 
 def _widths(tensor: Tensor) -> list[int]:

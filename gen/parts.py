@@ -113,6 +113,10 @@ class Part(ABC):
         """No more than ``least_cycles``, and told at once."""
         return self.least_cycles
 
+    def paced_cycles(self, pace: int) -> int:
+        """About ``least_cycles`` where a beat of the input comes only every ``pace`` cycles."""
+        return max(self.least_cycles, self.beats * pace)
+
     def choices(self, read: int, written: Sequence[int]) -> Iterator[Part]:
         """The forms that the part can take.
 
@@ -194,7 +198,13 @@ class WindowedPart(Part):
     def least_cycles(self) -> int:
         if self.windows is None:
             return self.geometry.busy_cycles
-        return _window_cycles(self.windows, self.geometry.slots)
+        return _window_cycles(self.windows, self.geometry.slots, 1)
+
+    def paced_cycles(self, pace: int) -> int:
+        """About ``least_cycles`` where a beat of the input comes only every ``pace`` cycles."""
+        if self.windows is None or pace == 1:
+            return max(self.least_cycles, self.beats * pace)
+        return _window_cycles(self.windows, self.geometry.slots, pace)
 
     @property
     def fewest_cycles(self) -> int:
@@ -251,8 +261,8 @@ def windows_of(
 
 
 @cache
-def _window_cycles(windows: WindowGeometry, slots: int) -> int:
-    return windows.cycles(slots)
+def _window_cycles(windows: WindowGeometry, slots: int, pace: int) -> int:
+    return windows.cycles(slots, pace)
 
 
 def engine_steps(geometry: PatchGeometry) -> list[Step]:

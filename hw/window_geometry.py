@@ -206,17 +206,18 @@ class WindowGeometry:
         """Cycles an image takes, once settled, when neither side ever waits; see :meth:`cycles`."""
         return self.cycles(1)
 
-    def cycles(self, slots: int) -> int:
+    def cycles(self, slots: int, pace: int = 1) -> int:
         """Cycles an image takes, once settled, where the input never waits and the consumer takes
         a beat in the last of each ``slots`` cycles that it has it, as a patch engine does.
 
         KH * KW * C * slots for each window, and where a window's elements have not all come in when
         the one before it has been read, the cycles until they have. The reader is two beats ahead
-        of its consumer, so a window's cells are free that much sooner.
+        of its consumer, so a window's cells are free that much sooner. Where elements come only
+        every ``pace`` cycles, the distance may be off by a few cycles.
         """
         limits = (self.lowest + self.capacity).reshape(-1).tolist()
         needed = self.needed.reshape(-1).tolist()
-        writes = _Writes()
+        writes = _Writes(pace)
         # of the window before: the cycles in which its last element is addressed, then taken, and
         # that in which the reader moves on in between
         read = taken = move = -1
@@ -265,9 +266,10 @@ def _least_from_here(values: Integers) -> Integers:
 
 
 class _Writes:
-    """When elements are written, one a cycle as far as they are allowed."""
+    """When elements are written, one each ``pace`` cycles as far as they are allowed."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: int) -> None:
+        self._pace = pace
         self._elements, self._cycles = [0], [0]  # runs without a wait: first element and its cycle
         self._limit = 0
 
@@ -281,4 +283,4 @@ class _Writes:
     def cycle(self, element: int) -> int:
         """The cycle in which an element is written, or the one next to the last before it."""
         run = bisect_right(self._elements, element) - 1
-        return self._cycles[run] + element - self._elements[run]
+        return self._cycles[run] + (element - self._elements[run]) * self._pace

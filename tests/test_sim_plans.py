@@ -16,13 +16,13 @@ ONE = 1 << 40  # cycles: a multiplier a layer does
 GOALS = {
     "plain": [CycleGoal(cycles) for cycles in (ONE, 784, 280, 112, 28)],
     "separable": [CycleGoal(cycles) for cycles in (ONE, 280, 112, 56, 28)],
-    "lenet_avg": [CycleGoal(ONE), *map(MultiplierGoal, (16, 32, 57, 106))],
-    "lenet_max": [CycleGoal(ONE), *map(MultiplierGoal, (16, 32, 64, 106))],
+    "lenet_avg": [CycleGoal(ONE), *map(MultiplierGoal, (16, 32, 54, 106))],
+    "lenet_max": [CycleGoal(ONE), *map(MultiplierGoal, (16, 36, 54, 106))],
     "mnist_cnn": [CycleGoal(ONE), *map(MultiplierGoal, (16, 32, 44, 87))],
     "mnist_cnn_bn": [CycleGoal(ONE), *map(MultiplierGoal, (32, 64, 93, 116))],
     "mobilenet": [CycleGoal(900_000), *map(MultiplierGoal, (64, 95, 128, 200))],
 }
-QUICK = ("lenet_avg", MultiplierGoal(57))
+QUICK = ("lenet_avg", MultiplierGoal(54))
 CASES = [(name, goal) for name, goals in GOALS.items() for goal in goals]
 
 
