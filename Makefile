@@ -7,7 +7,7 @@
 #: make synth NET=plain TARGET=ecp5        what Yosys makes of it: ecp5, ice40, xilinx
 #: make pnr NET=plain TARGET=ecp5          the same, placed and routed: the clock that the core reaches
 #: make fuzz N=200                         N random networks, Verilog against the golden model
-#: make bench                              a table of speeds
+#: make bench                              docs/performance.md: cells, clocks, speeds, other generators
 #: make accuracy                           docs/accuracy.md: what each width costs each network
 #: make requantizers                       docs/requantizers.md: how wide requantizers must be
 #: make lint                               ruff and mypy

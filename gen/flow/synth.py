@@ -72,6 +72,8 @@ def synthesize(verilog: Path, top: str, target: str, netlist: Path | None = None
                 "proc",
                 "memory_collect",
                 f"write_rtlil {memories}",
+                "design -reset",  # the passes above would keep address registers out of block RAM
+                f"read_verilog {verilog}",
                 f"{TARGETS[target]} -top {top}",
                 "check -assert",
                 f"tee -q -o {stats} stat -json",

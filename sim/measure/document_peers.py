@@ -1,0 +1,115 @@
+"""The section of docs/performance.md on other generators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .document_text import PEERS_TEXT
+from .markdown import number, reasons, table
+from .peers import NET, PEER_TARGETS
+from .plans import PLANS
+from .store import Facts
+from .tasks import Rows
+
+__all__ = ["peers_section"]
+
+FAMILY_NAMES = {"ecp5": "ECP5", "xilinx": "7-series"}
+
+
+def peers_section(rows: Rows, peers: Iterable[str]) -> str:
+    """What each peer's core of `plain` takes, beside ours at every plan."""
+    names = list(peers)
+    ours = [
+        (f"tercet, {plan.title}", _own(rows, key), _own_cells(rows, key))
+        for key, plan in PLANS.items()
+    ]
+    others = [(_title(peer, rows), rows["peers", peer], _peer_cells(rows, peer)) for peer in names]
+    every = ours + others
+    columns = ["core", "cycles per image", "ROM bits", "target", "LUTs", "FFs", "DSPs"]
+    columns += ["block RAMs", "LUT RAMs", "Fmax, MHz", "images/s", "images/s per LUT"]
+    lines = [
+        _line(name, core, target, cells[target])
+        for target in PEER_TARGETS
+        for name, core, cells in every
+    ]
+    return (
+        PEERS_TEXT
+        + _settings(rows, names)
+        + "\n"
+        + table(columns, lines)
+        + reasons(_missing(every))
+        + "\n"
+        + _emission(every)
+    )
+
+
+def _own(rows: Rows, plan: str) -> Facts:
+    return rows["emission", NET, plan]
+
+
+def _own_cells(rows: Rows, plan: str) -> dict[str, Facts]:
+    return {target: rows["cells", NET, plan, target] for target in PEER_TARGETS}
+
+
+def _peer_cells(rows: Rows, peer: str) -> dict[str, Facts]:
+    return {target: rows["peers", peer, target] for target in PEER_TARGETS}
+
+
+def _title(peer: str, rows: Rows) -> str:
+    return " ".join([peer, *filter(None, [rows["peers", peer].get("version")])])
+
+
+def _line(name: str, core: Facts, target: str, cells: Facts) -> list[str]:
+    kinds = ("luts", "flip_flops", "dsps", "block_rams", "lut_rams")
+    fmax = cells.get("pnr", {}).get("fmax_mhz")
+    rate = 1e6 * fmax / core["cycles_per_image"] if fmax else None
+    return [
+        name,
+        number(core.get("cycles_per_image")),
+        number(core.get("rom_bits")),
+        FAMILY_NAMES[target],
+        *(number(cells.get(kind)) for kind in kinds),
+        "-" if fmax is None else f"{fmax:.1f}",
+        number(rate),
+        "-" if rate is None else f"{rate / cells['luts']:.1f}",
+    ]
+
+
+def _settings(rows: Rows, peers: Iterable[str]) -> str:
+    """How each peer was used, and whether its core is bit-exact."""
+    text = ""
+    for peer in peers:
+        facts = rows["peers", peer]
+        if "reason" in facts:
+            continue
+        text += (
+            f"- {_title(peer, rows)}: {facts['settings']}. Its Verilog in Icarus, "
+            f"{facts['images']} digits ({facts['digits']}): {facts['mismatches']} of "
+            f"{facts['values_compared']} scores differ from the golden model's.\n"
+        )
+    return text
+
+
+def _missing(every: list[tuple[str, Facts, dict[str, Facts]]]) -> Iterable[tuple[str, str, str]]:
+    for name, _, cells in every:
+        for target, row in cells.items():
+            pnr = row.get("pnr", {})
+            why = row.get("reason") or pnr.get("does_not_fit") or pnr.get("reason")
+            if why:
+                yield name, FAMILY_NAMES[target], why
+
+
+def _emission(every: list[tuple[str, Facts, dict[str, Facts]]]) -> str:
+    """CPU time and memory of writing the Verilog, against ours of the first plan."""
+    measured = [(name, core) for name, core, _ in every if "reason" not in core]
+    first = measured[0][1]["emission_cpu_s"] if measured else None
+    lines = [
+        [
+            name,
+            f"{core['emission_cpu_s'] / first:.2f}",
+            number(core["peak_mib"]),
+            number(core["verilog_lines"]),
+        ]
+        for name, core in measured
+    ]
+    return table(["core", "CPU time of the first", "peak MiB", "lines of Verilog"], lines)

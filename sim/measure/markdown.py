@@ -1,0 +1,42 @@
+"""Tables and notes in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+__all__ = ["number", "reasons", "table"]
+
+
+def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table; nothing where it has no lines."""
+    body = [f"| {' | '.join(line)} |\n" for line in lines]
+    if not body:
+        return "Nothing was measured.\n"
+    rule = "| --- " * len(columns) + "|\n"
+    return f"| {' | '.join(columns)} |\n{rule}{''.join(body)}"
+
+
+def number(value: float | None) -> str:
+    """A count or a rounded figure with thousands apart; a dash where there is none."""
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def reasons(rows: Iterable[tuple[str, str, str]], whole: int = 0) -> str:
+    """A list of why rows are empty, rows of the same reason together.
+
+    rows : (name, detail or "", why)
+    whole : details of a name that are all of them, and need no list
+    """
+    together: dict[str, dict[str, list[str]]] = {}
+    for name, detail, why in rows:
+        together.setdefault(why, {}).setdefault(name, []).append(detail)
+    notes = [
+        f"- {'; '.join(_row(name, details, whole) for name, details in names.items())}: {why}\n"
+        for why, names in together.items()
+    ]
+    return "\nNot measured:\n\n" + "".join(notes) if notes else ""
+
+
+def _row(name: str, details: Sequence[str], whole: int) -> str:
+    shown = "" if len(details) == whole else ", ".join(filter(None, details))
+    return f"{name} ({shown})" if shown else name
