@@ -104,7 +104,7 @@ def _refusal(args: argparse.Namespace) -> Callable[[Task], str | None]:
 
     def refusal(task: Task) -> str | None:
         if task.part not in args.part or (args.nets and task.net not in args.nets):
-            return "not asked for"
+            return "left out of this run"
         if end is not None and time.monotonic() > end:
             return f"the {args.minutes} minutes given were over"
         return None

@@ -1,6 +1,7 @@
 """The bench's rows and its document: what is kept, what is refused, what a reader sees."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tercet.model import load
 from tercet.sim import command_bench
 from tercet.sim.measure import cells, emission, tasks
 from tercet.sim.measure.document import markdown
-from tercet.sim.measure.markdown import number, reasons, table
+from tercet.sim.measure.markdown import number, paragraphs, reasons, table
 from tercet.sim.measure.plans import NETS, PLANS
 from tercet.sim.measure.store import NotMeasuredError, Store, fingerprint, sources
 from tercet.sim.measure.tasks import Task, measure
@@ -45,7 +46,7 @@ def core(**other):
 
 def rows():
     """A row for each task: `plain` by the default plan measured, all else not."""
-    made = {task.key: {"reason": "not asked for"} for task in tasks.tasks()}
+    made = {task.key: {"reason": "left out of this run"} for task in tasks.tasks()}
     made["emission", "plain", "default"] = core()
     for target in TARGETS:
         made["cells", "plain", "default", target] = RESOURCES.facts()
@@ -186,7 +187,7 @@ def test_the_document_has_a_line_for_each_core_and_reasons_below():
     assert notes == [
         "- `plain` (64 multipliers, fewest multipliers); "
         + "; ".join(f"`{net}`" for net in NETS[1:])
-        + ": not asked for"
+        + ": left out of this run"
     ]
     assert markdown(rows()) == text
 
@@ -247,11 +248,24 @@ def test_the_document_shows_emission_against_the_rom_bits():
     ]
 
 
+def test_the_document_tells_how_emission_grows():
+    made = rows()
+    for times, net in enumerate(NETS[:3], start=1):
+        more = {"emission_cpu_s": 0.5 * times**2, "peak_mib": 100.0 * times}
+        made["emission", net, "default"] = core(rom_bits=1000 * times, **more)
+    found = re.search(r"power of ([\d.]+) and memory to that of ([\d.]+);", markdown(made))
+    assert found.groups() == ("2.00", "1.00")
+
+
 def test_tables_and_notes():
     assert table(["a"], []) == "Nothing was measured.\n"
     assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
     assert (number(None), number(12345.6)) == ("-", "12,346")
     assert reasons([]) == ""
+    words = "word " * 30
+    assert paragraphs(f"# A\n\n{words}\n\n`a b`") == (
+        f"# A\n\n{('word ' * 20).strip()}\n{('word ' * 10).strip()}\n\n`a b`\n"
+    )
     assert reasons([("x", "p", "why"), ("x", "q", "why"), ("y", "p", "why")], whole=2) == (
         "\nNot measured:\n\n- x; y (p): why\n"
     )
@@ -286,7 +300,10 @@ def call(tmp_path, *words):
 
 def test_the_command_measures_what_is_wanted_and_keeps_it(quick, tmp_path, capsys):
     facts = call(tmp_path, "--part", "golden")
-    assert facts == {"emission plain": {"reason": "not asked for"}, "golden separable": {"n": 1}}
+    assert facts == {
+        "emission plain": {"reason": "left out of this run"},
+        "golden separable": {"n": 1},
+    }
     assert (tmp_path / "docs" / "page.md").read_text() == "2 rows\n"
     assert "1 rows measured, 1 not, with the reasons -> " in capsys.readouterr().out
     assert call(tmp_path, "plain") == {"emission plain": {"n": 2}, "golden separable": {"n": 1}}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import metadata
+
+import numpy as np
 
 from ...gen.flow.nextpnr import DEVICES, SEEDS
 from ..peers.run import PEERS
 from .document_peers import peers_section
 from .document_text import CORES, EMISSION, FAMILIES, INTRODUCTION, PATHS, SPEED
-from .markdown import number, reasons, table
+from .markdown import number, paragraphs, reasons, table
 from .plans import NETS, PLANS
 from .store import Facts
 from .tasks import Rows
@@ -26,10 +28,10 @@ def markdown(rows: Rows) -> str:
     plans = "; ".join(f"*{plan.title}* ({plan.meaning})" for plan in PLANS.values())
     devices = {f"device_{target}": device.name for target, device in DEVICES.items()}
     seeds = ", ".join(map(str, SEEDS))
-    introduction = INTRODUCTION.format(tools=tools, plans=plans, seeds=seeds, **devices)
+    introduction = paragraphs(INTRODUCTION.format(tools=tools, plans=plans, seeds=seeds, **devices))
     families = [_family(rows, target) for target in FAMILIES]
     parts = [introduction, _cores(rows), *families, _paths(rows), peers_section(rows, PEERS)]
-    return "\n".join([*parts, _emission(rows), _speed(rows)])
+    return "".join([*parts, _emission(rows), _speed(rows)])
 
 
 def _cores(rows: Rows) -> str:
@@ -150,7 +152,23 @@ def _emission(rows: Rows) -> str:
             ]
         )
     columns = ["network", "plan", "ROM bits", "of the fewest", "CPU s", "CPU µs per ROM bit"]
-    return EMISSION + table([*columns, "peak MiB", "lines"], lines)
+    text = EMISSION + table([*columns, "peak MiB", "lines"], lines)
+    return text + _growth([core for core in measured if "reason" not in core])
+
+
+def _growth(cores: Sequence[Facts]) -> str:
+    """The power of the ROM bits that CPU time and memory go with, by least squares."""
+    bits = [core["rom_bits"] for core in cores]
+    if len(set(bits)) < 3:
+        return ""
+    seconds, memory = (
+        np.polyfit(np.log(bits), np.log([core[name] for core in cores]), 1)[0]
+        for name in ("emission_cpu_s", "peak_mib")
+    )
+    return (
+        f"\nOver these rows, CPU time grows with the ROM bits to the power of {seconds:.2f} and "
+        f"memory to that of {memory:.2f}; 1 is linear.\n"
+    )
 
 
 def _speed(rows: Rows) -> str:

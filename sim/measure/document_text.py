@@ -84,16 +84,15 @@ PEERS_TEXT = """
 ## Beside other generators
 
 `plain` with the same integers, synthesized by the same Yosys with the same options, placed by the
-same nextpnr. NNgen and da4ml round as the network does, or differently only at ties that no
-accumulator of it reaches; the argmax is not in their cores.
+same nextpnr. da4ml rounds halves up, NNgen away from zero: where the network does otherwise, scores
+may differ at ties, which the counts would show. The argmax is not in their cores.
 
 """
 
 EMISSION = """
 ## Writing the Verilog
 
-CPU time, Yosys's included and imports left out, and the peak of memory. The time goes with the
-number of parts, layers times lanes, and with the ROM bits.
+CPU time, Yosys's included and imports left out, and the peak of memory.
 
 """
 

@@ -19,7 +19,7 @@ from .store import Facts, Store, fingerprint, sources
 
 __all__ = ["core_facts"]
 
-SOURCES = ("model/**/*.py", "model/zoo/*.json", "hw/**/*.py", "gen/*.py")
+SOURCES = ("model/*.py", "model/zoo/*.json", "hw/*.py", "gen/*.py")
 OF_MANIFEST = ("cycles_per_image", "latency_cycles", "multipliers", "rom_bits")
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from textwrap import TextWrapper
 
-__all__ = ["number", "reasons", "table"]
+__all__ = ["number", "paragraphs", "reasons", "table"]
+
+WIDTH = 100  # columns of running text
 
 
 def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -14,6 +17,16 @@ def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
         return "Nothing was measured.\n"
     rule = "| --- " * len(columns) + "|\n"
     return f"| {' | '.join(columns)} |\n{rule}{''.join(body)}"
+
+
+def paragraphs(text: str) -> str:
+    """Text with each paragraph filled anew; headings stay as they are."""
+    filler = TextWrapper(WIDTH, break_long_words=False, break_on_hyphens=False)
+    filled = [
+        block if block.startswith("#") else filler.fill(" ".join(block.split()))
+        for block in text.strip().split("\n\n")
+    ]
+    return "\n\n".join(filled) + "\n"
 
 
 def number(value: float | None) -> str:

@@ -20,7 +20,7 @@ from .store import Facts, Store, fingerprint, sources
 
 __all__ = ["SIMULATED", "golden_facts", "simulation_facts"]
 
-GOLDEN = ("model/**/*.py", "model/zoo/**/*", "sim/engines.py", "sim/measure/speed.py")
+GOLDEN = ("model/*.py", "model/zoo/**/*", "sim/engines.py", "sim/measure/speed.py")
 IMAGES = 10_000  # of one timed round, fewer of a network with more work than this
 MULTIPLIES = 10**10
 CALIBRATION = 500  # images
