@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from ..model.errors import UsageError
+from .device_goal import DeviceGoal
+from .devices import DEVICES
 from .goals import CycleGoal, Goal, MultiplierGoal, RateGoal
 
 __all__ = ["add_goal", "add_net", "add_output", "goal_of", "natural", "positive", "say_shortfall"]
@@ -61,6 +63,11 @@ def add_goal(parser: argparse.ArgumentParser, *, clock_alone: bool = False) -> N
         metavar="N",
         help="as fast as N multipliers can be, those that requantize left out",
     )
+    goals.add_argument(
+        "--device",
+        choices=DEVICES,
+        help="as fast as fits its DSP blocks, block RAMs and, by an estimate, LUTs",
+    )
     use = "the clock, for --fps and to tell images/s" if clock_alone else "the clock, for --fps"
     group.add_argument("--clock", type=above_0, metavar="MHZ", help=use)
 
@@ -78,6 +85,8 @@ def goal_of(args: argparse.Namespace) -> Goal | None:
         raise UsageError("--clock is for --fps alone; add --fps F or leave --clock out")
     if args.cycles is not None:
         return CycleGoal(args.cycles)
+    if args.device is not None:
+        return DeviceGoal(DEVICES[args.device])
     return None if args.multipliers is None else MultiplierGoal(args.multipliers)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 __all__ = [
+    "FOREVER",
     "Candidate",
     "Options",
     "Plans",

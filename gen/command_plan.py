@@ -12,6 +12,7 @@ from rich.measure import Measurement
 from ..model import QNetwork, load
 from .arguments import add_goal, add_net, goal_of, say_shortfall
 from .assemble import Core
+from .device_goal import NAMES, DeviceGoal
 from .manifest import manifest
 from .plan import LayerPlan, Plan, make_plan
 from .sweep import sweep, sweep_picture, sweep_table
@@ -45,6 +46,11 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     if args.clock is not None:
         clock = float(args.clock)
         facts["clock_mhz"], facts["images_per_second"] = clock, 1e6 * clock / plan.cycles_per_image
+    if isinstance(plan.goal, DeviceGoal):
+        facts["device"] = {
+            kind: {"used": used, "there": there}
+            for kind, (used, there) in plan.goal.used(plan).items()
+        }
     _print_tables(out, plan, facts)
     for line in _totals(plan, facts):
         out.print(line, markup=False, soft_wrap=True)
@@ -127,4 +133,7 @@ def _totals(plan: Plan, facts: dict[str, Any]) -> list[str]:
     if "clock_mhz" in facts:
         rate, clock = facts["images_per_second"], facts["clock_mhz"]
         lines.append(f"  {rate:,.0f} images/s at {clock:g} MHz")
+    for kind, of in facts.get("device", {}).items():
+        about = "about " if kind == "luts" else ""
+        lines.append(f"  {about}{of['used']} of {of['there']} {NAMES[kind]}")
     return lines

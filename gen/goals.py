@@ -28,6 +28,10 @@ class Goal(ABC):
     def limit(self, plan: Plan) -> str:
         """Why a plan misses the goal; empty where it meets it."""
 
+    def tighter(self, plan: Plan) -> Goal | None:
+        """A goal that leaves room for what only a plan shows; None where this plan will do."""
+        return None
+
     @abstractmethod
     def facts(self) -> dict[str, Any]:
         """The goal, as a plain dict."""

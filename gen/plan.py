@@ -102,6 +102,15 @@ def make_plan(network: QNetwork, goal: Goal | int | None = None) -> Plan:
     """
     forms = forms_of(network)
     goal = as_goal(goal, forms.single_cycles)
+    plan = _planned(network, goal, forms)
+    while (tighter := goal.tighter(plan)) is not None:
+        goal = tighter
+        plan = _planned(network, goal, forms)
+    return plan
+
+
+def _planned(network: QNetwork, goal: Goal, forms: Forms) -> Plan:
+    """The plan of the forms that a goal chooses."""
     chosen = goal.choose(forms)
     parts = [form.part for form in chosen.forms]
     argmax = layers_to_build(network)[1]

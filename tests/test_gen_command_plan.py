@@ -192,3 +192,20 @@ def test_the_picture_of_a_sweep_fits(plan, monkeypatch, width):
     monkeypatch.setattr(command_plan, "console", lambda: Console(width=width, file=out))
     plan("plain", "--sweep")
     assert max(map(len, out.getvalue().splitlines())) <= width
+
+
+def test_a_device_tells_what_is_used(plan):
+    out, facts = plan("plain", "--device", "xc7a35t")
+    assert facts["goal"] == {"device": "xc7a35t"}
+    assert facts["shortfall"] == ""
+    used = facts["device"]
+    there = {kind: of["there"] for kind, of in used.items()}
+    assert there == {"dsps": 90, "block_rams": 100, "luts": 20800}
+    assert f"  {used['dsps']['used']} of 90 DSP blocks\n" in out
+    assert f"  {used['block_rams']['used']} of 100 block RAMs\n" in out
+    assert f"  about {used['luts']['used']} of 20800 LUTs\n" in out
+
+
+def test_an_unknown_device_is_wrong_usage(net, capsys):
+    assert main(["plan", net, "--device", "ecp6"]) == 2
+    assert "invalid choice: 'ecp6' (choose from" in capsys.readouterr().err

@@ -1,0 +1,174 @@
+"""Devices: what each has, and how Yosys counts multipliers and memories into its blocks.
+
+Sources: Lattice, iCE40 UltraPlus Family Data Sheet, FPGA-DS-02008, table 1.1; Lattice, ECP5 and
+ECP5-5G Family Data Sheet, FPGA-DS-02012, table 1.1; AMD, 7 Series FPGAs Data Sheet: Overview,
+DS180, table 4; AMD, Zynq-7000 SoC Data Sheet: Overview, DS190, table 1. The single-port RAMs of
+UP5K (4 of 256 kbit, not to be initialized) are used for nothing here.
+
+Mapping: Yosys 0.70, ``techlibs/common/mul2dsp.v`` and ``passes/memory/memory_libmap.cc`` with the
+parameters that ``synth_ice40 -dsp``, ``synth_ecp5`` and ``synth_xilinx`` give them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["DEVICES", "Blocks", "Device", "Family", "Tiles"]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The multiplier of a DSP block.
+
+    widths : the most bits of the wider and of the narrower factor
+    piece : bits of the wider one in each block where it takes several
+    sign : bits of a piece that is not the last which a sign takes
+    product : bits below which a product goes into LUTs
+    """
+
+    widths: tuple[int, int]
+    piece: int
+    sign: int
+    product: int
+
+    def count(self, a: int, b: int) -> int:
+        """Blocks of a multiplier of two signed factors of so many bits, as ``mul2dsp`` cuts it."""
+        return self._count(max(a, b), min(a, b), a + b)
+
+    def _count(self, a: int, b: int, product: int) -> int:
+        if min(a, b) < 2 or product < self.product:
+            return 0
+        (most_a, most_b), piece = self.widths, self.piece
+        if a > most_a:
+            pieces, rest = _cut(a, most_a, piece, piece - self.sign)
+            last = self._count(rest, b, rest + b)
+            return pieces * self._count(piece, b, min(product, b + piece)) + last
+        if b > most_b:
+            pieces, rest = _cut(b, most_b, most_b, most_b - self.sign)
+            last = self._count(a, rest, a + rest)
+            return pieces * self._count(a, most_b, min(product, a + most_b)) + last
+        return 1
+
+
+def _cut(width: int, most: int, piece: int, step: int) -> tuple[int, int]:
+    """The pieces of a factor but for the last, and the bits of that."""
+    pieces = (width - most + piece - (piece - step) - 1) // step
+    return pieces, width - pieces * step
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """One way to use block RAM.
+
+    address : bits that address the block at its narrowest
+    widths : of a row, each twice as wide as the one before, but for parity
+    units : block RAMs that one takes
+    cost : as ``memory_libmap`` weighs it
+    byte : bits that are written at once at the least
+    least : of ``widths``, the first that can be written
+    """
+
+    address: int
+    widths: tuple[int, ...]
+    units: int
+    cost: int
+    byte: int
+    least: int = 0
+
+    def best(self, rows: int, bits: int, writable: bool) -> tuple[int, int]:
+        """Cost and block RAMs of a memory, at the width that costs least."""
+        found: tuple[int, int] | None = None
+        for index, width in enumerate(self.widths):
+            if writable and index < self.least:
+                continue
+            parts = -(-rows // (1 << (self.address - index)))
+            byte = min(self.byte, width) if writable else 1
+            columns = parts * -(-bits // byte) * byte
+            count = -(-columns // width)
+            muxes = (parts - 1) * bits + (parts if writable and parts > 1 else 0)
+            cost = self.cost * count + muxes / 2
+            if found is None or cost < found[0]:
+                found = int(cost), self.units * count
+        assert found is not None
+        return found
+
+
+@dataclass(frozen=True)
+class Family:
+    """What Yosys maps to: ``target`` is a key of ``flow.synth.TARGETS``.
+
+    lut_ram : whether LUTs can be RAM; else what is not in blocks is flip-flops
+    """
+
+    target: str
+    tiles: Tiles
+    blocks: tuple[Blocks, ...]
+    lut_ram: bool = True
+
+    def block_rams(self, rows: int, bits: int, *, writable: bool) -> int:
+        """Block RAMs of a memory of so many rows, each of so many bits, that goes into them."""
+        return min(way.best(rows, bits, writable) for way in self.blocks)[1]
+
+    def prefers_blocks(self, rows: int, bits: int) -> bool:
+        """Whether a RAM that may go anywhere goes into blocks: a bit of it counts 1 otherwise."""
+        return min(way.best(rows, bits, True) for way in self.blocks)[0] < rows * bits
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a device has.
+
+    block_rams : of 4 kbit on iCE40, else of 18 kbit
+    luts : of 4 inputs on iCE40 and ECP5, of 6 on 7-series
+    """
+
+    name: str
+    family: Family
+    dsps: int
+    block_rams: int
+    luts: int
+
+    @property
+    def budget(self) -> dict[str, int]:
+        """What a core may use, by the names of ``flow.synth.Resources``."""
+        return {"dsps": self.dsps, "block_rams": self.block_rams, "luts": self.luts}
+
+
+def _widths(most: int) -> tuple[int, ...]:
+    return tuple(width for width in (1, 2, 4, 9, 18, 36, 72) if width <= most)
+
+
+ICE40 = Family(
+    "ice40",
+    Tiles((16, 16), piece=16, sign=0, product=11),
+    (Blocks(11, (2, 4, 8, 16), 1, 64, byte=1),),
+    lut_ram=False,
+)
+ECP5 = Family(
+    "ecp5",
+    Tiles((18, 18), piece=18, sign=0, product=0),
+    (
+        Blocks(14, _widths(18), 1, 128, byte=9),
+        Blocks(14, _widths(36), 1, 128, byte=9, least=3),
+    ),
+)
+SERIES_7 = Family(
+    "xilinx",
+    Tiles((25, 18), piece=18, sign=1, product=9),
+    (
+        Blocks(14, _widths(36), 1, 129, byte=9),
+        Blocks(15, _widths(72), 2, 257, byte=9),
+        Blocks(16, _widths(9), 4, 513, byte=9),
+    ),
+)
+
+DEVICES: dict[str, Device] = {
+    device.name: device
+    for device in (
+        Device("up5k", ICE40, dsps=8, block_rams=30, luts=5_280),
+        Device("ecp5-25", ECP5, dsps=28, block_rams=56, luts=24_288),
+        Device("ecp5-85", ECP5, dsps=156, block_rams=208, luts=83_640),
+        Device("xc7a35t", SERIES_7, dsps=90, block_rams=100, luts=20_800),
+        Device("xc7z020", SERIES_7, dsps=220, block_rams=280, luts=53_200),
+    )
+}
