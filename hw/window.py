@@ -258,7 +258,8 @@ class WindowReader(wiring.Component):
 
 def _within(place: Signal, offset: int, extent: int) -> Value:
     """Whether ``place + offset`` is at least 0 and below ``extent``."""
+    lowest, _ = value_range(place.shape())
+    if extent - offset <= lowest:
+        return Value.cast(0)
     inside: Value = place < extent - offset
-    if place.shape().signed:
-        inside &= place >= -offset
-    return inside
+    return inside & (place >= -offset) if lowest < -offset else inside

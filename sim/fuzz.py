@@ -130,10 +130,12 @@ def features(network: QNetwork) -> Counter[str]:
 
 
 def _goal(rng: np.random.Generator, network: QNetwork) -> int | None:
-    """One value a cycle, as fast as can be, or with multipliers to spare."""
+    """One value a cycle, several, as many as can be, or with multipliers to spare."""
     height, width, channels = network.tensors[network.input].shape
-    goals = [None, 1, SLOWEST * height * width * channels]
-    return goals[rng.integers(len(goals))]
+    values = height * width * channels
+    goals = [None, 1, SLOWEST * values]
+    goal = goals[rng.integers(len(goals))]
+    return goal if goal != 1 else int(rng.choice([1, values // 8 + 1, values // 3 + 1]))
 
 
 def _first_failure(outcomes: list[Outcome]) -> str | None:

@@ -100,7 +100,7 @@ class Source:
     Parameters
     ----------
     valid, ready, data, last : the port's signals
-    bits : width of data
+    bits : width of data, whole bytes
     pauses : True delays an offer by a cycle
     rng : draws the noise
     """
@@ -162,7 +162,7 @@ class Source:
             self._last.set(last)
         else:
             self._valid.set(0)
-            self._data.set(int(self._rng.integers(1 << self._bits)))
+            self._data.set(int.from_bytes(self._rng.bytes(self._bits // 8)))
             self._last.set(int(self._rng.integers(2)))
 
     def sample(self, cycle: int) -> None:

@@ -45,6 +45,11 @@ COMPONENTS = {
     "window_of_one": lambda: reader("one_pixel", unsigned(8)),
     "windows_padded": lambda: reader("padding_per_side", signed(8)),
     "windows_padded_above": lambda: reader("one_row", unsigned(8)),
+    "windows_with_taps_never_inside": lambda: WindowReader(
+        geometry=window_geometry((3, 2, 1), (1, 3), (1, 1), (0, 0, 0, 2), (1, 1), taps=3),
+        activation=unsigned(8),
+        fill=0,
+    ),
     "windows_apart": lambda: reader("stride_above_kernel", unsigned(8)),
     "max_pool": lambda: MaxPool(geometry=DEPTHWISE, activation=signed(8)),
     "average": lambda: PatchEngine(

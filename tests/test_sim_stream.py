@@ -37,7 +37,7 @@ class Undefined:
 
 
 class Port:
-    def __init__(self, pauses=(), seed=1):
+    def __init__(self, pauses=(), seed=1, bits=8):
         self.valid, self.ready, self.data, self.last = Wire(), Wire(), Wire(), Wire()
         self.taken = []
         self.source = Source(
@@ -45,7 +45,7 @@ class Port:
             ready=self.ready,
             data=self.data,
             last=self.last,
-            bits=8,
+            bits=bits,
             pauses=iter(pauses) if pauses else no_pauses(),
             rng=np.random.default_rng(seed),
         )
@@ -66,6 +66,15 @@ class Port:
             self.monitor.sample(cycle)
             self.source.sample(cycle)
         return offers
+
+
+def test_source_drives_a_bus_of_any_width():
+    port = Port(bits=224)
+    port.source.send([(1 << 223, 1)])
+    port.run([0, 1])
+    assert port.taken == [(1, 1 << 223, 1)]
+    port.source.drive()  # noise
+    assert 0 <= port.data.value < 1 << 224
 
 
 def test_source_starts_idle_and_offers_one_beat_a_cycle():
