@@ -5,9 +5,9 @@ import pytest
 from amaranth import unsigned
 from hwsim import PAUSES, run_core, run_ports
 from inceptionnet import INT8, RESCALE, UINT8, inception
+from plancheck import check_plan
 from tercet.gen.assemble import Core
 from tercet.gen.channel import Channel, run
-from tercet.gen.plan import make_plan
 from tercet.gen.timing import Pipeline, take_turns
 from tercet.hw.concat import Concat
 from tercet.model.arith import Rounding
@@ -16,29 +16,13 @@ from tercet.model.fuzz.concats import random_concat
 from tercet.model.fuzz.draws import random_images
 from tercet.model.requant import Requant
 from tercet.model.weights import Weights
-from test_gen_plan import settled
 from test_gen_timing import sink, source
-
-
-def check(network, goal, seed, images=4):
-    plan = make_plan(network, goal)
-    values = random_images(np.random.default_rng(seed), network.tensors[network.input], images)
-    scores = network(values)
-    run = run_core(Core(plan=plan), values, scores.size)
-    bits = 8 * -(-network.tensors[network.output].dtype.bits // 8)
-    assert [value for value, _, _ in run.outputs] == (
-        scores.reshape(-1).astype(np.int64) % (1 << bits)
-    ).tolist()
-    results = scores.shape[1]
-    assert run.given[results - 1] - run.taken[0] == plan.latency_cycles
-    assert settled(run, results) == plan.cycles_per_image
-    return plan
 
 
 @pytest.mark.parametrize(("one_grid", "goal"), [(True, 10_000), (True, 1), (False, None)])
 def test_branches_meet_in_as_many_cycles_as_planned(one_grid, goal, seed):
     network = inception(np.random.default_rng([seed, one_grid]), one_grid)
-    plan = check(network, goal, seed)
+    plan = check_plan(network, goal, np.random.default_rng(seed), 4)
     parts = {layer.name: layer.part for layer in plan.layers}
     multipliers = [parts[name].requantizer_multipliers for name in ("branches", "dense")]
     assert multipliers == [0 if one_grid else 1, 1]
@@ -48,7 +32,8 @@ def test_branches_meet_in_as_many_cycles_as_planned(one_grid, goal, seed):
 
 @pytest.mark.parametrize("case", range(8))
 def test_random_concatenations_take_as_many_cycles_as_planned(case, seed):
-    check(random_concat(np.random.default_rng([seed, case])), None, [seed, case], images=12)
+    rng = np.random.default_rng([seed, case])
+    check_plan(random_concat(rng), None, rng, images=12)
 
 
 def unlike(rng, join):
@@ -77,7 +62,7 @@ def test_ways_that_meet_never_wait_for_each_other(join, seed):
     """At full pace the long way's pipelines hold what its queue must where values come slowly."""
     rng = np.random.default_rng(seed)
     network = unlike(rng, join)
-    plan = check(network, None, seed, images=2)
+    plan = check_plan(network, None, rng, images=2)
     values = random_images(rng, network.tensors["image"], 1)
     scores = network(values)
     run = run_core(Core(plan=plan), values, scores.size, gap=80)

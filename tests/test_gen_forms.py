@@ -2,31 +2,10 @@
 
 import numpy as np
 import pytest
-from hwsim import run_core
-from tercet.gen.assemble import Core
+from plancheck import check_plan
 from tercet.gen.plan import make_plan
 from tercet.model import load
 from tercet.model.fuzz.convs import random_network
-from tercet.model.fuzz.draws import random_images
-
-
-def check(network, goal, rng, images=5):
-    """Results, latency and period of the core are those of the golden model and of the plan."""
-    plan = make_plan(network, goal)
-    values = random_images(rng, network.tensors[network.input], images)
-    scores = network(values)
-    run = run_core(Core(plan=plan), values, scores.size)
-    width = 8 * -(-network.tensors[network.output].dtype.bits // 8)
-    assert [value for value, *_ in run.outputs] == (
-        scores.reshape(-1).astype(np.int64) % (1 << width)
-    ).tolist()
-    ends = run.given[scores.shape[1] - 1 :: scores.shape[1]]
-    assert ends[0] - run.taken[0] == plan.latency_cycles
-    periods = np.diff(ends).tolist()
-    stated = [*plan.first_cycles, *[plan.cycles_per_image] * images][: images - 1]
-    assert periods == stated
-    return plan
-
 
 # (cycles between images, input lanes, multipliers)
 PLANS = {
@@ -53,7 +32,7 @@ PLANS = {
 def test_the_stride_3_nets_keep_their_plans(name, plan, seed):
     """From one multiplier a layer to a row of pixels a clock."""
     goal = 4185 if plan[2] == 3 else plan[0]
-    made = check(load(name), goal, np.random.default_rng(seed))
+    made = check_plan(load(name), goal, np.random.default_rng(seed))
     assert (made.cycles_per_image, made.input_lanes, made.multipliers) == plan
 
 
@@ -70,4 +49,6 @@ def test_random_networks_keep_plans_of_any_goal(case, seed):
         rng, shape=shape, depth=int(rng.integers(1, 4)), windows=bool(case % 2)
     )
     values = int(np.prod(shape))
-    check(network, int(rng.choice([1, values // 8 + 1, values // 3 + 1, values, 4 * values])), rng)
+    check_plan(
+        network, int(rng.choice([1, values // 8 + 1, values // 3 + 1, values, 4 * values])), rng
+    )

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hwsim import run_core
+from plancheck import check_plan
 from tercet.gen.assemble import Core
 from tercet.gen.plan import make_plan
 from tercet.model.arith import Rounding
@@ -106,17 +107,7 @@ def test_predicts_any_windows(case, goal, seed):
     rng = np.random.default_rng([seed, case, goal or 0])
     shape = (*(int(extent) for extent in rng.integers(2, 11, 2)), int(rng.integers(1, 4)))
     network = random_network(rng, shape=shape, depth=2, windows=True)
-    plan = make_plan(network, goal)
-    images = random_images(rng, network.tensors[network.input], 5)
-    scores = network(images)
-    run = run_core(Core(plan=plan), images, scores.size)
-    width = 8 * -(-network.tensors[network.output].dtype.bits // 8)
-    assert [value for value, _, *_ in run.outputs] == (
-        scores.reshape(-1).astype(np.int64) % (1 << width)
-    ).tolist()
-    results = scores.shape[1]
-    assert run.given[results - 1] - run.taken[0] == plan.latency_cycles
-    assert settled(run, results) == plan.cycles_per_image
+    check_plan(network, goal, rng)
 
 
 @pytest.mark.parametrize("goal", [None, 10_000, 1])

@@ -1,0 +1,25 @@
+"""A plan held to its core: results, latency and every distance between images."""
+
+import numpy as np
+from hwsim import run_core
+from tercet.gen.assemble import Core
+from tercet.gen.plan import make_plan
+from tercet.model.fuzz.draws import random_images
+
+
+def check_plan(network, goal, rng, images=5):
+    """The core's results are those of the golden model, its cycles those of the plan; returns the
+    plan."""
+    plan = make_plan(network, goal)
+    values = random_images(rng, network.tensors[network.input], images)
+    scores = network(values)
+    run = run_core(Core(plan=plan), values, scores.size)
+    width = 8 * -(-network.tensors[network.output].dtype.bits // 8)
+    assert [value for value, *_ in run.outputs] == (
+        scores.reshape(-1).astype(np.int64) % (1 << width)
+    ).tolist()
+    ends = run.given[scores.shape[1] - 1 :: scores.shape[1]]
+    assert ends[0] - run.taken[0] == plan.latency_cycles
+    stated = [*plan.first_cycles, *[plan.cycles_per_image] * images][: images - 1]
+    assert np.diff(ends).tolist() == stated
+    return plan
