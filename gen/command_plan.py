@@ -69,7 +69,7 @@ def _sweep(out: Console, network: QNetwork) -> dict[str, Any]:
 def _print_tables(out: Console, plan: Plan, facts: dict[str, Any]) -> None:
     """One table where there is room for it, else one for the work and one for what holds bits."""
     name, cycles = plan.network.name, plan.cycles_per_image
-    work = ["multiplies>", "multi-\npliers>", "cycles>", "utili-\nzation>"]
+    work = ["multiplies>", "PxS>", "R>", "cycles>", "utili-\nzation>"]
     held = ["sum\nbits>", "ROM\nbits>", "in", "buffer\nbits>", "in", "queued\nbeats>"]
     bar = [f"of {cycles} cycles"]
     layers = list(zip(plan.layers, facts["layers"], strict=True))
@@ -89,12 +89,19 @@ def _print_tables(out: Console, plan: Plan, facts: dict[str, Any]) -> None:
         names = [(layer.name,) for layer in plan.layers]
         out.print(table(f"{name}: memory", ["layer", *held], rows(names, of_held)))
     out.print("█ multiplying  ▒ busy otherwise  ░ waiting")
+    out.print("P output channels of S activations at once: PxS multipliers; R results at once")
 
 
 def _work(plan: Plan, layer: LayerPlan) -> tuple[object, ...]:
-    part = layer.part
+    part, form = layer.part, layer.part.form
     utilization = f"{plan.utilization_of(layer):.0%}" if layer.multipliers else "-"
-    return part.multiplies or "-", layer.multipliers or "-", part.busy_cycles, utilization
+    return (
+        part.multiplies or "-",
+        f"{form['P']}x{form['S']}" if layer.multipliers else "-",
+        form["R"],
+        layer.cycles,
+        utilization,
+    )
 
 
 def _held(layer: LayerPlan, of_layer: dict[str, Any]) -> tuple[object, ...]:
@@ -115,7 +122,7 @@ def _bits(memories: list[dict[str, Any]]) -> tuple[int | str, str]:
 
 def _bar(plan: Plan, layer: LayerPlan) -> str:
     """The cycles between images: multiplying, busy otherwise, waiting."""
-    busy = round(BAR * layer.part.busy_cycles / plan.cycles_per_image)
+    busy = round(BAR * layer.cycles / plan.cycles_per_image)
     full = min(round(BAR * plan.utilization_of(layer)), busy)
     return "█" * full + "▒" * (busy - full) + "░" * (BAR - busy)
 
@@ -126,6 +133,7 @@ def _totals(plan: Plan, facts: dict[str, Any]) -> list[str]:
     lines = [
         f"{plan.network.name}: {plan.cycles_per_image} cycles between images",
         f"  {plan.latency_cycles} cycles from first beat in to last beat out",
+        f"  {plan.input_lanes} {'value' if plan.input_lanes == 1 else 'values'} a beat in",
         f"  {plan.multipliers} multipliers in the layers and {requantizers} in the requantizers",
         f"  {plan.utilization:.3f} multiplies per multiplier and cycle",
         f"  {facts['rom_bits']} ROM bits",

@@ -18,7 +18,8 @@ from ..model.network import QNetwork
 from .choose import Options
 from .conv_part import ConvPart
 from .links import Links
-from .parts import Part, divisors
+from .pace import own_cycles
+from .parts import Part, WindowedPart, divisors
 
 __all__ = ["Choice", "Form", "Forms"]
 
@@ -27,12 +28,17 @@ __all__ = ["Choice", "Form", "Forms"]
 class Form:
     """A layer's part, as it may be chosen.
 
-    pace : cycles from one beat of its input to the next, at least; more than 1 where a converter
-        collects them
+    read : lanes of the beats in which its input comes
     """
 
     part: Part
-    pace: int
+    read: int
+
+    @property
+    def pace(self) -> int:
+        """Cycles from one beat of its input to the next, at least; more than 1 where a converter
+        collects them."""
+        return self.part.input_lanes // math.gcd(self.read, self.part.input_lanes)
 
     @property
     def price(self) -> tuple[int, int, int]:
@@ -47,9 +53,16 @@ class Form:
         """No more than ``busy_cycles``, and quick to tell."""
         return max(self.part.fewest_cycles, self.part.beats * self.pace)
 
+    @property
+    def own_cycles(self) -> int:
+        """Exactly the cycles of an image where only the converter before the part holds it up."""
+        if self.pace == 1 or not isinstance(self.part, WindowedPart):
+            return self.busy_cycles
+        return own_cycles(self.part, self.read)
+
     @cached_property
     def busy_cycles(self) -> int:
-        """Cycles of an image."""
+        """Cycles of an image, or a few more where its input comes slowly."""
         return max(self.part.busy_cycles, self.least_cycles, self.part.paced_cycles(self.pace))
 
 
@@ -141,11 +154,9 @@ def _readable(part: Part, read: int, made: Iterator[Part]) -> Iterator[Form]:
     values, row = math.prod(part.x.shape), part.x.shape[1] * part.x.shape[2]
     for each in made:
         lanes = each.input_lanes
-        if row % read or each.beats * lanes != values:  # beats that do not fill their row
-            if read == lanes:
-                yield Form(each, 1)
-        else:
-            yield Form(each, lanes // math.gcd(read, lanes))
+        padded = row % read or each.beats * lanes != values  # beats that do not fill their row
+        if read == lanes or not padded:
+            yield Form(each, read)
 
 
 def _widths(tensor: Tensor) -> list[int]:

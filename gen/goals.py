@@ -57,12 +57,12 @@ class CycleGoal(Goal):
     def limit(self, plan: Plan) -> str:
         if plan.cycles_per_image <= self.cycles:
             return ""
-        slowest = max((layer.part for layer in plan.layers), key=lambda part: part.busy_cycles)
-        if slowest.busy_cycles <= self.cycles:
+        slowest = max(plan.layers, key=lambda layer: layer.cycles)
+        if slowest.cycles <= self.cycles:
             return "every layer keeps it on its own, but together they wait for each other"
-        values = math.prod(slowest.x.shape)
-        beats = f", one for each of {values} values" if slowest.busy_cycles == values else ""
-        return f"layer {slowest.name!r} takes {slowest.busy_cycles} cycles at its fastest{beats}"
+        values = math.prod(slowest.part.x.shape)
+        beats = f", one for each of {values} values" if slowest.cycles == values else ""
+        return f"layer {slowest.name!r} takes {slowest.cycles} cycles at its fastest{beats}"
 
     def facts(self) -> dict[str, Any]:
         return {"cycles": self.cycles}

@@ -36,7 +36,7 @@ def _layer(plan: LayerPlan, utilization: float, memories: Sequence[Storage]) -> 
         "multipliers": part.multipliers,
         "requantizer_multipliers": part.requantizer_multipliers,
         "multiplies": part.multiplies,
-        "cycles": part.busy_cycles,
+        "cycles": plan.cycles,
         "utilization": round(utilization, 4),
         "rom_bits": sum(rom["bits"] for rom in roms),
         "fifo_depth": plan.fifo_depth,

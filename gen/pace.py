@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .channel import Channel, Process, even, run
+from .lanes import convert
 
 if TYPE_CHECKING:
     from .parts import Part
@@ -15,15 +16,19 @@ IMAGES = 3  # the distance between the last two is that of any later ones, or mo
 MOST_IMAGES = 12
 
 
-def own_cycles(part: Part) -> int:
-    """Cycles from image to image of a part of one input, once settled, when neither side waits."""
+def own_cycles(part: Part, read: int | None = None) -> int:
+    """Cycles from image to image of a part of one input, once settled, when neither side waits;
+    with a converter in front where its input comes in beats of ``read`` lanes."""
+    lanes = part.input_lanes if read is None else read
     for images in range(IMAGES, MOST_IMAGES + 1):
-        i = Channel()
-        processes, o = part.processes([i], Channel, images)
+        i, values = Channel(), images * part.beats * part.input_lanes
+        processes, beats = convert(i, Channel, lanes, part.input_lanes, values)
+        of_part, o = part.processes([beats], Channel, images)
         run(
             [
                 *processes,
-                _source(i, images * part.beats),
+                *of_part,
+                _source(i, values // lanes),
                 _sink(o, images * part.results),
             ]
         )

@@ -30,10 +30,12 @@ __all__ = ["LayerPlan", "Plan", "forms_of", "make_plan"]
 class LayerPlan:
     """One layer in hardware.
 
+    cycles : that an image takes when only the converter before the layer holds it up
     fifo_depth : beats of the queues behind the layer; 0 where it is wired to the next
     """
 
     part: Part
+    cycles: int
     fifo_depth: int
 
     @property
@@ -120,7 +122,10 @@ def _planned(network: QNetwork, goal: Goal, forms: Forms) -> Plan:
         network=network,
         goal=goal,
         input_lanes=chosen.input_lanes,
-        layers=tuple(LayerPlan(part, _behind(part, times.fifo_depths)) for part in parts),
+        layers=tuple(
+            LayerPlan(form.part, form.own_cycles, _behind(form.part, times.fifo_depths))
+            for form in chosen.forms
+        ),
         links=links,
         fifo_depths=times.fifo_depths,
         argmax=argmax,

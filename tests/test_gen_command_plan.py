@@ -41,11 +41,13 @@ def test_a_row_per_layer_and_the_whole(net, plan):
     assert f"  {facts['rom_bits']} ROM bits\n" in out
     for layer in facts["layers"]:
         (row,) = [line.split() for line in out.splitlines() if line.startswith(f" {layer['name']}")]
-        assert row[1:5] == [
-            str(layer["multiplies"]), str(layer["multipliers"]), str(layer["cycles"]),
-            f"{layer['utilization']:.0%}",
+        form = facts["plan"][layer["name"]]
+        assert form["P"] * form["S"] == layer["multipliers"]
+        assert row[1:6] == [
+            str(layer["multiplies"]), f"{form['P']}x{form['S']}", str(form["R"]),
+            str(layer["cycles"]), f"{layer['utilization']:.0%}",
         ]  # fmt: skip
-        assert row[5:7] == [str(facts["accumulator_bits"][layer["name"]]), str(layer["rom_bits"])]
+        assert row[6:8] == [str(facts["accumulator_bits"][layer["name"]]), str(layer["rom_bits"])]
     assert facts["goal"] == {"cycles": 500}
     assert facts["shortfall"] == ""
 
