@@ -55,7 +55,7 @@ class MaxPool(wiring.Component):
         self._geometry = geometry
         self._activations = data.ArrayLayout(activation, geometry.channels)
         self._maxima = PartialSums(
-            layout=self._activations, begins=self._activations, geometry=geometry
+            layout=self._activations, begins=self._activations, geometry=geometry, ahead=1
         )
         activations = stream.Signature(self._activations)
         super().__init__({"i": In(activations), "o": Out(activations)})

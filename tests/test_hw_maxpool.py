@@ -14,7 +14,10 @@ from tercet.model.pool import MaxPool2d, pool_max_loop
 @pytest.mark.parametrize("pauses", PAUSES)
 @pytest.mark.parametrize(
     ("shape", "kernel", "channels"),
-    [((4, 6, 4), (2, 2), 2), ((7, 8, 3), (2, 3), 3), ((1, 6, 4), (1, 2), 4)],
+    [
+        *[((4, 6, 4), (2, 2), 2), ((7, 8, 3), (2, 3), 3), ((1, 6, 4), (1, 2), 4)],
+        *[((4, 10, 28), (2, 2), 1), ((4, 10, 40), (2, 2), 2)],  # maxima in block RAM
+    ],
 )
 def test_several_channels_at_once_equal_golden(shape, kernel, channels, pauses, seed):
     rng = np.random.default_rng([seed, *shape])
