@@ -140,7 +140,6 @@ def test_long_images_are_not_simulated(tmp_path):
     [
         (None, TIMING.facts()),
         (DoesNotFitError("too large"), {"does_not_fit": "too large"}),
-        (FlowError("crashed"), {"reason": "crashed"}),
     ],
 )
 def test_cells_hold_the_clock_or_why_there_is_none(error, pnr, monkeypatch, tmp_path):
@@ -156,6 +155,18 @@ def test_cells_hold_the_clock_or_why_there_is_none(error, pnr, monkeypatch, tmp_
     assert found == {**RESOURCES.facts(), "pnr": pnr}
     assert nextpnr.DEVICES.keys() == {"ecp5", "ice40"}
     assert "pnr" not in cells.cells_of(tmp_path / "core.v", "core", "xilinx", Store(tmp_path))
+
+
+def test_a_failure_of_place_and_route_is_not_kept(monkeypatch, tmp_path):
+    def place_and_route(netlist, target):
+        raise FlowError("killed")
+
+    monkeypatch.setattr(cells, "synthesize", lambda *words: RESOURCES)
+    monkeypatch.setattr(cells, "place_and_route", place_and_route)
+    (tmp_path / "core.v").write_text("module")
+    with pytest.raises(FlowError, match=r"^killed$"):
+        cells.cells_of(tmp_path / "core.v", "core", "ecp5", Store(tmp_path))
+    assert not (tmp_path / "cells").exists()
 
 
 def test_a_core_is_written_by_a_process_of_its_own(tmp_path):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ...gen.flow.nextpnr import DEVICES, SEEDS, DoesNotFitError, place_and_route
 from ...gen.flow.synth import TARGETS, synthesize
-from ...gen.flow.yosys import FlowError
 from .store import Facts, Store, fingerprint
 
 __all__ = ["cells_of"]
@@ -17,7 +16,7 @@ __all__ = ["cells_of"]
 def cells_of(verilog: Path, top: str, target: str, store: Store) -> Facts:
     """Counts after synthesis and, where there is a device, what place and route reached.
 
-    Where a tool fails, ``reason`` says why instead.
+    Raises FlowError where a tool fails.
     """
     content = fingerprint(verilog.read_bytes())
     key = fingerprint(content, top, target, TARGETS[target], _tools(target))
@@ -37,10 +36,7 @@ def _tools(target: str) -> str:
 def _measure(verilog: Path, top: str, target: str) -> Facts:
     with tempfile.TemporaryDirectory() as folder:
         netlist = Path(folder) / "netlist.json"
-        try:
-            facts: Facts = dict(synthesize(verilog, top, target, netlist).facts())
-        except FlowError as error:
-            return {"reason": str(error)}
+        facts: Facts = dict(synthesize(verilog, top, target, netlist).facts())
         if target in DEVICES:
             facts["pnr"] = _routed(netlist, target)
     return facts
@@ -49,7 +45,5 @@ def _measure(verilog: Path, top: str, target: str) -> Facts:
 def _routed(netlist: Path, target: str) -> Facts:
     try:
         return place_and_route(netlist, target).facts()
-    except DoesNotFitError as error:
+    except DoesNotFitError as error:  # another failure may be gone tomorrow, and is not kept
         return {"does_not_fit": str(error)}
-    except FlowError as error:
-        return {"reason": str(error)}

@@ -104,9 +104,8 @@ def _unplaced(rows: Rows, target: str) -> Iterable[tuple[str, str, str]]:
     """(network, plan, why it could not be placed)."""
     for net, plan in CORE_ROWS:
         pnr = rows["cells", net, plan, target].get("pnr", {})
-        why = pnr.get("does_not_fit") or pnr.get("reason")
-        if why:
-            yield f"`{net}`", PLANS[plan].title, why
+        if "does_not_fit" in pnr:
+            yield f"`{net}`", PLANS[plan].title, pnr["does_not_fit"]
 
 
 def _named(rows: Rows, part: str, *rest: str) -> Iterable[tuple[str, str, str]]:

@@ -93,8 +93,7 @@ def _settings(rows: Rows, peers: Iterable[str]) -> str:
 def _missing(every: list[tuple[str, Facts, dict[str, Facts]]]) -> Iterable[tuple[str, str, str]]:
     for name, _, cells in every:
         for target, row in cells.items():
-            pnr = row.get("pnr", {})
-            why = row.get("reason") or pnr.get("does_not_fit") or pnr.get("reason")
+            why = row.get("reason") or row.get("pnr", {}).get("does_not_fit")
             if why:
                 yield name, FAMILY_NAMES[target], why
 
