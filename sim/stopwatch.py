@@ -6,7 +6,7 @@ import re
 import resource
 from pathlib import Path
 
-__all__ = ["Stopwatch"]
+__all__ = ["Stopwatch", "cpu_seconds"]
 
 OWN, CHILDREN = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
 
@@ -18,16 +18,17 @@ class Stopwatch:
     """
 
     def __init__(self) -> None:
-        self._start = self._used()
+        self._start = cpu_seconds()
 
     def read(self) -> tuple[float, float]:
         """CPU seconds and MiB."""
         children = resource.getrusage(CHILDREN).ru_maxrss
-        return self._used() - self._start, max(_own_peak(), children) / 1024
+        return cpu_seconds() - self._start, max(_own_peak(), children) / 1024
 
-    @staticmethod
-    def _used() -> float:
-        return sum(sum(resource.getrusage(kind)[:2]) for kind in (OWN, CHILDREN))
+
+def cpu_seconds() -> float:
+    """What the process and its children that ended have used so far."""
+    return sum(sum(resource.getrusage(kind)[:2]) for kind in (OWN, CHILDREN))
 
 
 def _own_peak() -> int:

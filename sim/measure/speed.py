@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ...gen.plan import make_plan
 from ...model import NetworkError, QNetwork, load
 from ..engines import ENGINES, Floats
+from ..stopwatch import cpu_seconds
 from .store import Facts, Store, fingerprint, sources
 
 __all__ = ["SIMULATED", "golden_facts", "simulation_facts"]
@@ -130,5 +131,5 @@ def _cycles_per_s(network: QNetwork, core: Facts, simulator: str, folder: Path) 
             seed=1,
         )
 
-    few, many = (_seconds(partial(simulate, count), time.perf_counter) for count in (FEW, MANY))
+    few, many = (_seconds(partial(simulate, count), cpu_seconds) for count in (FEW, MANY))
     return (MANY - FEW) * int(core["cycles_per_image"]) / (many - few)
