@@ -15,11 +15,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from amaranth import Shape
 
 from ..hw.geometry import PatchGeometry
 from ..hw.layer import ConvLayer
+from ..hw.operand import operand_shape
 from ..hw.patch import PatchEngine
 from ..hw.requant import Requantizer
+from ..hw.sequential import SequentialRequantizer, requantizer_slots
 from ..model.builder import Window
 from ..model.conv import Conv2d
 from ..model.dtypes import IntType, signed_width
@@ -35,6 +38,8 @@ from .timing import Pipeline
 
 __all__ = ["ConvPart"]
 
+FEW_RESULTS = 1000  # of an image; each stalls the engine, which the timing model counts one by one
+
 
 @dataclass(frozen=True)
 class ConvPart(WindowedPart):
@@ -43,11 +48,13 @@ class ConvPart(WindowedPart):
     conv : the layer, or for an average pool what computes it
     sum_width : bits of a sum, from the range analysis
     output_lanes : R, results requantized at once
+    sequential : whether the requantizer adds up its products, without a multiplier
     """
 
     conv: Conv2d
     sum_width: int
     output_lanes: int = 1
+    sequential: bool = False
 
     @classmethod
     def of(cls, network: QNetwork, layer: Conv2d | AvgPool2d) -> ConvPart:
@@ -77,7 +84,10 @@ class ConvPart(WindowedPart):
                 geometry = replace(part.geometry, lanes=outputs)
                 whole = math.gcd(geometry.sums, geometry.cells * geometry.last_lanes)
                 for lanes in (each for each in written if whole % each == 0):
-                    yield replace(part, geometry=geometry, output_lanes=lanes)
+                    choice = replace(part, geometry=geometry, output_lanes=lanes)
+                    if choice.may_be_sequential:
+                        yield replace(choice, sequential=True)
+                    yield choice
 
     @property
     def single(self) -> ConvPart:
@@ -121,6 +131,31 @@ class ConvPart(WindowedPart):
             return [channels]
         return sorted({-(-channels // lanes): lanes for lanes in range(channels, 0, -1)}.values())
 
+    @property
+    def may_be_sequential(self) -> bool:
+        """Whether the slow requantizer can do it: one lane, one constant for all channels, few
+        results, and no window reader, whose waits would hide some of the requantizer's."""
+        constants = len(self.conv.requant.multipliers), len(self.conv.requant.offsets)
+        one_by_one = self.geometry.sums == 1 and self.windows is None
+        return one_by_one and self.results <= FEW_RESULTS and constants == (1, 1)
+
+    @cached_property
+    def operand(self) -> Shape:
+        """What the requantizer multiplies of a sum."""
+        return operand_shape(self.conv.requant, self.y.zero_point, self.sum_width)
+
+    @cached_property
+    def requantizer_slots(self) -> int:
+        """Cycles that the requantizer takes for a result."""
+        if not self.sequential:
+            return 1
+        return requantizer_slots(self.conv.requant, self.y.zero_point, self.sum_width)
+
+    @cached_property
+    def least_cycles(self) -> int:
+        """As of any part; the engine waits while each result is requantized."""
+        return super().least_cycles + self.results * (self.requantizer_slots - 1)
+
     @cached_property
     def busy_cycles(self) -> int:
         """As of any part. Where a group's sums come faster than they are sent on, the engine waits
@@ -159,7 +194,7 @@ class ConvPart(WindowedPart):
 
     @property
     def requantizer_multipliers(self) -> int:
-        return self.output_lanes
+        return 0 if self.sequential else self.output_lanes
 
     @property
     def multiplies(self) -> int:
@@ -194,6 +229,7 @@ class ConvPart(WindowedPart):
             requantizer=requantizer,
             windows=self.windows,
             lanes=self.output_lanes,
+            sequential=self.sequential,
         )
 
     @property
@@ -217,8 +253,9 @@ class ConvPart(WindowedPart):
                 serializer(beats, sums, chain.from_iterable(repeat(per_group, groups)))
             )
         o = new()
-        results = [(images * self.results, 1, 1)]
-        processes += Pipeline(sums, o, Requantizer.LATENCY, results).processes()
+        results = [(images * self.results, self.requantizer_slots, 1)]
+        kind = SequentialRequantizer if self.sequential else Requantizer
+        processes += Pipeline(sums, o, kind.LATENCY, results).processes()
         return processes, o
 
 

@@ -15,6 +15,7 @@ from amaranth.hdl import UnusedElaboratable
 
 from ..hw.storage import Kind, Storage
 from ..hw.stream import StreamFifo
+from .conv_part import ConvPart
 from .devices import Family
 from .parts import Part, WindowedPart
 from .plan import Plan
@@ -29,14 +30,15 @@ FEATURES = (
     "windows",  # window readers
     "sum_bits",  # of the sums that an engine makes at once
     "requantized_bits",  # accumulators of the requantizers
+    "sequential_bits",  # the same of those without a multiplier
     "cut_bits",  # of products that take several DSP blocks, once for each block but the first
     "rom_bits",  # in LUTs
     "ram_bits",
 )
 LUTS: dict[str, tuple[float, ...]] = {  # by the family's target, LUTs for each feature
-    "ecp5": (127, 0, 85.4, 1.22, 1.59, 0, 0.0599, 0.12),
-    "xilinx": (0, 32.6, 55, 1.63, 0.5, 0.576, 0.0156, 0.0736),
-    "ice40": (172, 72.1, 101, 2.36, 0.5, 0, 0.0156, 0.69),
+    "ecp5": (127, 0, 85.4, 1.22, 1.59, 3.7, 0, 0.0599, 0.12),
+    "xilinx": (0, 32.6, 55, 1.63, 0.5, 2.9, 0.576, 0.0156, 0.0736),
+    "ice40": (172, 72.1, 101, 2.36, 0.5, 3.2, 0, 0.0156, 0.69),
 }
 
 
@@ -58,7 +60,9 @@ class Cost:
 def cost_of_part(part: Part, family: Family) -> Cost:
     """A layer's."""
     memories = _memories(part)
-    dsps = sum(each.count * family.tiles.count(each.a, each.b) for each in products(part))
+    dsps = sum(
+        each.count * family.tiles.count(each.a, each.b, each.signed) for each in products(part)
+    )
     return Cost(
         dsps, _block_rams(memories, family), _luts(_of_part(part, memories, family), family)
     )
@@ -100,19 +104,21 @@ def _queues(plan: Plan) -> Sequence[Storage]:
 
 def _of_part(part: Part, memories: Sequence[Storage], family: Family) -> tuple[int, ...]:
     cut = sum(
-        each.count * max(family.tiles.count(each.a, each.b) - 1, 0) * (each.a + each.b)
+        each.count * max(family.tiles.count(each.a, each.b, each.signed) - 1, 0) * (each.a + each.b)
         for each in products(part)
     )
     width = part.accumulator_width or 0
     windows = isinstance(part, WindowedPart) and part.windows is not None
+    slow = isinstance(part, ConvPart) and part.sequential
     return (
         *(0, 1, int(windows), max(part.multipliers, 1) * width),
-        *(part.requantizer_multipliers * width, cut, *_in_luts(memories, family)),
+        *(part.requantizer_multipliers * width, int(slow) * width, cut),
+        *_in_luts(memories, family),
     )
 
 
 def _of_rest(queues: Sequence[Storage], family: Family) -> tuple[int, ...]:
-    return (1, 0, 0, 0, 0, 0, *_in_luts(queues, family))
+    return (1, 0, 0, 0, 0, 0, 0, *_in_luts(queues, family))
 
 
 def _luts(features: Sequence[int], family: Family) -> int:

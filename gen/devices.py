@@ -24,15 +24,19 @@ class Tiles:
     piece : bits of the wider one in each block where it takes several
     sign : bits of a piece that is not the last which a sign takes
     product : bits below which a product goes into LUTs
+    signed_only : whether an unsigned factor takes a bit more
     """
 
     widths: tuple[int, int]
     piece: int
     sign: int
     product: int
+    signed_only: bool = False
 
-    def count(self, a: int, b: int) -> int:
-        """Blocks of a multiplier of two signed factors of so many bits, as ``mul2dsp`` cuts it."""
+    def count(self, a: int, b: int, signed: bool = True) -> int:
+        """Blocks of a multiplier of two factors of so many bits, as ``mul2dsp`` cuts it."""
+        if not signed and self.signed_only:
+            a, b = a + 1, b + 1
         return self._count(max(a, b), min(a, b), a + b)
 
     def _count(self, a: int, b: int, product: int) -> int:
@@ -154,7 +158,7 @@ ECP5 = Family(
 )
 SERIES_7 = Family(
     "xilinx",
-    Tiles((25, 18), piece=18, sign=1, product=9),
+    Tiles((25, 18), piece=18, sign=1, product=9, signed_only=True),
     (
         Blocks(14, _widths(36), 1, 129, byte=9),
         Blocks(15, _widths(72), 2, 257, byte=9),

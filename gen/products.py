@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from amaranth import Shape
 
 from ..hw.centered import centered_width
 from ..model.dtypes import signed_width
@@ -18,11 +20,12 @@ __all__ = ["Product", "products"]
 
 @dataclass(frozen=True)
 class Product:
-    """Multipliers alike: how many, and the bits of their two signed factors."""
+    """Multipliers alike: how many, and the bits of their two factors, both signed or neither."""
 
     count: int
     a: int
     b: int
+    signed: bool = True
 
 
 def products(part: Part) -> list[Product]:
@@ -33,7 +36,7 @@ def products(part: Part) -> list[Product]:
         multipliers = part.conv.requant.multipliers
         return [
             *_by(part.multipliers, _centered(part.x), engine),
-            *_by(part.requantizer_multipliers, part.sum_width, multipliers),
+            *_requantizing(part.requantizer_multipliers, part.operand, multipliers),
         ]
     if isinstance(part, AddPart):
         factors = zip((part.x, part.other), part.layer.requant.multipliers, strict=True)
@@ -51,6 +54,14 @@ def products(part: Part) -> list[Product]:
 
 def _centered(x: Tensor) -> int:
     return centered_width(shape_of(x.dtype), x.zero_point)
+
+
+def _requantizing(count: int, operand: Shape, multipliers: Iterable[int]) -> list[Product]:
+    """The multipliers of requantizers, whose M is unsigned."""
+    found = _by(count, operand.width, multipliers)
+    if operand.signed:
+        return found
+    return [replace(product, b=product.b - 1, signed=False) for product in found]
 
 
 def _by(count: int, width: int, factors: Iterable[int]) -> list[Product]:

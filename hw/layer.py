@@ -14,6 +14,7 @@ from .maxpool import MaxPool
 from .patch import PatchEngine
 from .requant import Requantizer
 from .requantizers import Requantizers
+from .sequential import SequentialRequantizer
 from .storage import Storage
 from .window import WindowReader
 from .window_geometry import WindowGeometry
@@ -32,6 +33,7 @@ class ConvLayer(wiring.Component):
     windows : of a WindowReader before the engine, whose map is then one window in a row, ky by ky;
         None where the engine's patches are the windows
     lanes : R, results requantized at once; divides the engine's sums, and those of its last slot
+    sequential : whether the requantizer is the slow one without a DSP block; with one lane
 
     Members
     -------
@@ -50,6 +52,7 @@ class ConvLayer(wiring.Component):
         requantizer: dict[str, Any],
         windows: WindowGeometry | None = None,
         lanes: int = 1,
+        sequential: bool = False,
     ):
         self._engine = PatchEngine(**engine)
         self._windows: WindowReader | None = None
@@ -69,9 +72,14 @@ class ConvLayer(wiring.Component):
             "accumulator_width": engine["accumulator_width"],
             "beside": [memory for memory in self._engine.memories if not memory.writable],
         }
-        self._requantizer = (
-            Requantizer(**requantizer) if lanes == 1 else Requantizers(lanes=lanes, **requantizer)
-        )
+        self._requantizer: Requantizer | Requantizers | SequentialRequantizer
+        if sequential:
+            del requantizer["channels"], requantizer["beside"]
+            self._requantizer = SequentialRequantizer(**requantizer)
+        elif lanes == 1:
+            self._requantizer = Requantizer(**requantizer)
+        else:
+            self._requantizer = Requantizers(lanes=lanes, **requantizer)
 
     @property
     def memories(self) -> tuple[Storage, ...]:

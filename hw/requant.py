@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from ..model.dtypes import signed_width
 from ..model.requant import Requant
 from .counter import counter
+from .operand import clamped, operand_shape
 from .pipeline import stage
 from .rescale import Rescale, require_numbers
 from .rom import Rom
@@ -39,8 +40,10 @@ class Requantizer(wiring.Component):
     o : stream of one activation a beat
 
     Throughput: one a cycle. Latency: 4 cycles. The pipeline stalls as one while a beat waits.
-    Offsets are added with the rounding constant. What differs between channels, multipliers or
-    addends or both, is in one ROM, a row for each channel, so that it never takes two block RAMs.
+    What lies beyond the range in which outputs change is clamped before the multiplication, so that
+    the multiplier need not be wider (``operand.py``). Offsets are added with the rounding constant.
+    What differs between channels, multipliers or addends or both, is in one ROM, a row for each
+    channel, so that it never takes two block RAMs.
     Raises ValueError for a wrong number of multipliers or offsets, and what :class:`Rescale` does.
     """
 
@@ -66,6 +69,7 @@ class Requantizer(wiring.Component):
             )
         }
         self._rom = self._make_rom(beside)
+        self._operand = operand_shape(requant, zero_point, accumulator_width)
         super().__init__(
             {
                 "i": In(stream.Signature(data.ArrayLayout(signed(accumulator_width), 1))),
@@ -99,11 +103,13 @@ class Requantizer(wiring.Component):
             channel, _ = counter(m, "channel", rom.storage.rows, enable & self.i.valid)
             m.d.comb += [rom.en.eq(enable), rom.address.eq(channel)]
             own = {name: rom.row[name] for name, _ in rom.row.shape()}
-        s1 = stage(m, enable, "s1", valid=self.i.valid, acc=self.i.payload[0])
+        acc = clamped(self.i.payload[0], self._operand)
+        s1 = stage(m, enable, "s1", valid=self.i.valid, acc=acc)
 
         # Stage 1: multiply; an addend of the channel's own goes along.
         multipliers, addends = self._scales.values()
         multiplier = own.pop("multiplier", Const(multipliers[0], _shape(multipliers)))
+        multiplier = multiplier[:-1]  # unsigned: none is negative
         s2 = stage(m, enable, "s2", valid=s1.valid, product=s1.acc * multiplier, **own)
         addend = getattr(s2, "addend", addends[0])
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from amaranth import Cat, Const, Module, Signal
+from amaranth import Cat, Const, Module, Signal, signed
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 
@@ -83,9 +83,7 @@ class Rescale:
         """Add the stages, of which ``name`` names the first; the second is the stream ``o``, whose
         ready the caller has made ``enable`` of. ``addend`` is that of the product's channel."""
         # Round.
-        total = product
-        if not isinstance(addend, int) or addend:
-            total = self._named(m, f"{name}_total", product + addend)
+        total = self._named(m, f"{name}_total", product + addend)
         s = stage(m, enable, name, valid=valid, rounded=self._shifted(m, total))
 
         # Clamp, then add the zero point.
@@ -116,8 +114,8 @@ class Rescale:
     @staticmethod
     def _named(m: Module, name: str, value: Value) -> Signal:
         """A sum as a signal: where it is shifted, Yosys would write it without one as a wire whose
-        upper bits repeat a lower one, in which Verilator sees a loop."""
-        total = Signal.like(value, name=name)
+        upper bits repeat a lower one, in which Verilator sees a loop. Signed in any case."""
+        total = Signal(signed(len(value) + (not value.shape().signed)), name=name)
         m.d.comb += total.eq(value)
         return total
 

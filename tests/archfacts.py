@@ -10,7 +10,9 @@ from tercet.gen.conv_part import ConvPart
 from tercet.gen.emit import to_rtlil
 from tercet.gen.other_parts import AddPart, MaxPoolPart
 from tercet.gen.pace import own_cycles
+from tercet.hw.operand import operand_shape
 from tercet.hw.rescale import Rescale
+from tercet.hw.sequential import requantizer_slots
 from tercet.model.add import Add
 from tercet.model.concat import Concat
 from tercet.model.dtypes import signed_width
@@ -47,7 +49,7 @@ def engine_facts(part):
         **{"pixels": g.pixels, "channels": g.channels, "terms": g.terms, "cells": g.cells},
         **{"S": g.cells * g.terms, "R": part.output_lanes},
         **{"multiplies": part.multiplies, "partial_sum_bits": part.partial_sum_bits},
-        "acc_bits": part.accumulator_width,
+        **{"acc_bits": part.accumulator_width, "T": getattr(part, "requantizer_slots", 1)},
     }
 
 
@@ -112,12 +114,15 @@ def requantizer_facts(part):
     requantizer = component.elaborate(None).submodules.requantizer
     product = re.search(r"width (\d+) .*\\s2_product$", to_rtlil(requantizer, "r"), re.MULTILINE)
     requant = part.conv.requant
+    widths = part.y.zero_point, part.accumulator_width
     addends = Rescale(requant=requant, zero_point=part.y.zero_point).addends
     scales = memories(component).get("requantizer.scales")
     return map_facts(part) | {
         **{"acc_bits": part.accumulator_width, "cycles": part.results, "R": part.output_lanes},
         **{"multipliers": len(set(requant.multipliers)), "addends": len(set(addends))},
         "multiplier_bits": _width((0, *requant.multipliers)),
+        "operand_bits": operand_shape(requant, *widths).width,
+        "slow_cycles_per_result": requantizer_slots(requant, *widths),
         "addend_bits": _width((0, *addends)),
         "product_bits": int(product[1]),
         "scale_row_bits": scales.row_bits if scales else 0,

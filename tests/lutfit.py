@@ -29,7 +29,7 @@ CORES = [  # names, or seeds of random networks, and goals in cycles between ima
     *(("lenet_avg", 240_000), ("lenet_max", 60_000)),
 ]
 # What a feature takes at the least: half a LUT where a bit is added or clamped, a LUT of 64 bits.
-LEAST = (0.0, 0.0, 0.0, 0.5, 0.5, 0.0, 1 / 64, 1 / 64)
+LEAST = (0.0, 0.0, 0.0, 0.5, 0.5, 0.0, 0.0, 1 / 64, 1 / 64)
 
 
 def drawn(seed):

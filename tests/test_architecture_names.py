@@ -59,7 +59,7 @@ def test_the_latencies_of_a_layer_add_up(window, form, seed):
     rule = "window_latency" if part.windows else "patch_latency"
     facts = engine_facts(part)
     rules = dict(formulas(SECTIONS["Streams"]))
-    facts |= {name: evaluated(rules[name], facts) for name in ("tree", "serializer")}
+    facts |= {name: evaluated(rules[name], facts) for name in ("tree", "serializer", "requantizer")}
     latency = evaluated(rules[rule], facts)
     last = part.beats - 1  # when the last beat comes up, cycles after the first is taken
     if rule == "patch_latency":
@@ -78,15 +78,16 @@ def test_every_drawing_is_shown():
 
 @pytest.fixture(scope="module")
 def modules(seed):
-    """{module: its signals and memories} of four cores' Verilog."""
+    """{module: its signals and memories} of five cores' Verilog."""
     found = {}
     rng = np.random.default_rng(seed)
     plain = load("plain")
     scaled = random_network(
         rng, shape=(6, 6, 2), depth=1, per_channel=True, out_channels=4, groups=1
     )
-    for network in (plain, scaled, residual(rng), inception(rng, one_grid=False)):
-        verilog = to_verilog(Core(plan=make_plan(network, 300)), "NET", "")
+    quick = (plain, scaled, residual(rng), inception(rng, one_grid=False))
+    for plan in (make_plan(plain), *(make_plan(network, 300) for network in quick)):
+        verilog = to_verilog(Core(plan=plan), "NET", "")
         for name, body in re.findall(r"^module (\w+)\((.*?)^endmodule", verilog, re.M | re.S):
             signals = re.findall(r"^  (?:wire|reg)(?: signed)?(?: \[\S+\])? (\w+)", body, re.M)
             found.setdefault(name, set()).update(signals)

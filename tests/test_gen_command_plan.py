@@ -63,7 +63,7 @@ def test_utilization_is_multiplies_over_multiplier_cycles(plan):
 def test_bars_tell_multiplying_from_busy_and_from_waiting(plan):
     out, _ = plan("plain")
     bars = re.findall(r"[█▒░]{16}", out)
-    assert bars == ["█" * 15 + "▒", "█" * 15 + "░", "█" * 11 + "░" * 5]
+    assert bars == ["█" * 15 + "▒", "█" * 15 + "░", "█" * 11 + "▒▒" + "░" * 3]
 
 
 @pytest.mark.parametrize(("width", "tables"), [(80, 2), (120, 1), (160, 1)])

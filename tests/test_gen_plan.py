@@ -151,7 +151,7 @@ def test_results_before_an_images_last_value_find_room(tail, seed):
     assert [value for value, _, _ in run.outputs] == scores.ravel().tolist()
     assert run.given[11] - run.taken[0] == plan.latency_cycles
     assert settled(run, 12) == plan.cycles_per_image
-    assert plan.fifo_depths[plan.links.out] == (12 if tail else 6)
+    assert plan.fifo_depths[plan.links.out] == (12 if tail else 7)
 
 
 @pytest.mark.parametrize("goal", [None, 10_000, 1])

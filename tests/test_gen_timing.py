@@ -11,6 +11,7 @@ from tercet.hw.add import Add
 from tercet.hw.fork import Fork
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.maxpool import MaxPool
+from tercet.hw.sequential import SequentialRequantizer
 from tercet.hw.window import WindowReader
 from tercet.model.arith import Rounding
 from tercet.model.requant import Requant
@@ -149,3 +150,18 @@ def test_a_maximum_pool_takes_the_same_cycles(pauses, seed):
     run([*ends, *pipeline.processes()])
     assert runs["o"].given == list(o.takes)
     assert runs["i"].taken == list(i.takes)[: len(runs["i"].taken)]
+
+
+@pytest.mark.parametrize("pauses", PAUSES)
+def test_a_slow_requantizer_takes_the_same_cycles(pauses, seed):
+    unit = SequentialRequantizer(
+        requant=Requant((200,), 12, Rounding.HALF_UP, 0, 255),
+        zero_point=0,
+        accumulator_width=18,
+        activation=unsigned(8),
+    )
+    runs = run_ports(unit, {"i": [[0]] * 60}, {"o": 60}, pauses=pauses, seed=seed)
+    i, o = Channel(), Channel()
+    pipeline = Pipeline(i, o, SequentialRequantizer.LATENCY, [(60, unit.slots, 1)])
+    run([source(i, 60, pauses, seed), sink(o, 60, pauses, seed), *pipeline.processes()])
+    assert (runs["i"].taken, runs["o"].given) == (list(i.takes), list(o.takes))

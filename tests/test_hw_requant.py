@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from amaranth import signed, unsigned
 from hwsim import PAUSES, run_streams
+from tercet.hw.operand import operand_shape
 from tercet.hw.requant import Requantizer
+from tercet.hw.sequential import SequentialRequantizer
 from tercet.model.arith import Rounding
 from tercet.model.requant import Requant, requantize
 
@@ -24,16 +26,23 @@ def accumulators(rng, requant, channels):
 
 
 def check(requant, zero_point, channels, activation, seed, pauses="none", reset_after=0):
+    """The quick requantizer, and where the constants are one for all channels the slow one."""
+    options = {"requant": requant, "zero_point": zero_point, "activation": activation}
+    options["accumulator_width"] = WIDTH
+    if len(requant.multipliers) == len(requant.offsets) == 1:
+        unit = SequentialRequantizer(**options)
+        slow = check_unit(unit, requant, zero_point, channels, seed, pauses, reset_after)
+        if pauses == "none" and not reset_after:
+            assert set(np.diff(slow.given)) == {unit.slots}
+            assert slow.given[0] - slow.taken[0] == SequentialRequantizer.LATENCY
+    unit = Requantizer(channels=channels, **options)
+    return check_unit(unit, requant, zero_point, channels, seed, pauses, reset_after)
+
+
+def check_unit(unit, requant, zero_point, channels, seed, pauses="none", reset_after=0):
     rng = np.random.default_rng(seed)
     acc = accumulators(rng, requant, channels)
     expected = requantize(acc.reshape(-1, channels), requant, zero_point).reshape(-1)
-    unit = Requantizer(
-        requant=requant,
-        zero_point=zero_point,
-        channels=channels,
-        accumulator_width=WIDTH,
-        activation=activation,
-    )
     sent = [[int(value)] for value in acc]
     run = run_streams(unit, sent, len(acc), pauses=pauses, seed=seed, reset_after=reset_after)
     assert [payload[0] for payload in run.outputs] == expected.tolist()
@@ -119,15 +128,29 @@ def test_rounds_as_float32_at_ties_near_ties_and_extremes(shift, zero_point, sha
         acc.reshape(-1, 1), replace(requant, rounding=Rounding.HALF_EVEN), zero_point
     )
     assert (expected != half_even.reshape(-1)).any() == (shift > 16)  # else float32 holds all
-    unit = Requantizer(
-        requant=requant,
-        zero_point=zero_point,
-        channels=1,
-        accumulator_width=width,
-        activation=shape,
-    )
-    run = run_streams(unit, [[int(value)] for value in acc], len(acc))
-    assert [payload[0] for payload in run.outputs] == expected.tolist()
+    options = {"requant": requant, "zero_point": zero_point, "activation": shape}
+    options["accumulator_width"] = width
+    for unit in (Requantizer(channels=1, **options), SequentialRequantizer(**options)):
+        run = run_streams(unit, [[int(value)] for value in acc], len(acc))
+        assert [payload[0] for payload in run.outputs] == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("low", "zero_point", "shift", "shape"),
+    [
+        (0, 0, 16, unsigned(17)),  # outputs rise from 0 to 255.5 * 2**16 / 200
+        (0, 0, 15, unsigned(16)),
+        (0, 0, 12, unsigned(13)),
+        (0, 105, 15, signed(16)),  # and from -105.5 * 2**15 / 200
+        (0, 250, 15, signed(17)),
+        (105, 105, 15, unsigned(15)),  # a ReLU
+        (0, 105, 22, signed(18)),  # as wide as the accumulator
+    ],
+)
+def test_multiplies_no_more_bits_than_the_outputs_tell(low, zero_point, shift, shape, seed):
+    requant = Requant((200,), shift, Rounding.HALF_UP, low, 255)
+    assert operand_shape(requant, zero_point, WIDTH) == shape
+    check(requant, zero_point, 1, unsigned(8), seed)
 
 
 def test_refuses_to_round_as_float32_what_it_has_no_ties_for():
@@ -160,6 +183,16 @@ def test_refuses_a_wrong_number_of_offsets():
 def test_reset_returns_to_the_first_channel(reset_after, seed):
     requant = Requant((40000, 1, 65535), 16, Rounding.HALF_UP, -2048, 2047, offsets=(1, 2, 1 << 20))
     check(requant, 5, 3, signed(12), seed, "both", reset_after)
+
+
+def test_the_slow_one_refuses_several_multipliers():
+    with pytest.raises(ValueError, match=r"^Multipliers must number 1, not 2$"):
+        SequentialRequantizer(
+            requant=Requant((1, 2), 0, Rounding.FLOOR, 0, 1),
+            zero_point=0,
+            accumulator_width=8,
+            activation=unsigned(8),
+        )
 
 
 def test_refuses_a_wrong_number_of_multipliers():

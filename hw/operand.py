@@ -1,0 +1,40 @@
+"""An accumulator as the operand of a multiplication: no wider than its result can tell."""
+
+from __future__ import annotations
+
+import numpy as np
+from amaranth import Cat, Mux, Shape, signed, unsigned
+from amaranth.hdl import Value
+
+from ..model.active import active_range
+from ..model.dtypes import signed_width
+from ..model.requant import Requant
+
+__all__ = ["clamped", "operand_shape"]
+
+
+def operand_shape(requant: Requant, zero_point: int, accumulator_width: int) -> Shape:
+    """The narrowest shape that holds all accumulators between which outputs change.
+
+    One below its range gives the same output as its least value, one above the same as its
+    greatest. Unsigned where a negative one gives what 0 gives, as behind a ReLU.
+    """
+    least = -1 << (accumulator_width - 1)
+    count = max(len(requant.multipliers), len(requant.offsets))
+    reach = (np.full(count, least, dtype=np.int64), np.full(count, -least - 1, dtype=np.int64))
+    low, high = active_range(requant, zero_point, reach)
+    if low >= 0:
+        return unsigned(max(high.bit_length(), 1))
+    return signed(signed_width(low, max(high, 0)))
+
+
+def clamped(acc: Value, shape: Shape) -> Value:
+    """The value of ``shape`` that is nearest to ``acc``; the sign and upper bits decide alone."""
+    if shape.signed:
+        above, sign = acc[shape.width - 1 : -1], acc[-1]
+        limit = Cat((~sign).replicate(shape.width - 1), sign)
+        outside = above != sign.replicate(len(above))
+        return Mux(outside, limit, acc[: shape.width]).as_signed() if len(above) else acc
+    bits, sign = acc[:-1], acc[-1]
+    above, value = bits[shape.width :], bits[: shape.width]
+    return Mux(sign, 0, Mux(above.any(), (1 << len(value)) - 1, value) if len(above) else value)
