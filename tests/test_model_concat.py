@@ -145,7 +145,9 @@ def test_the_factors_are_those_of_the_scales(rescale, seed):
                 traced[name].astype(np.int64) - x.zero_point, layer.requant_of(index), 10
             ).ravel()
         assert got.ravel().tolist() == list(expected)
-    assert layer.requant.per_channel(3)[0] == 1 << layer.requant.shift  # image is on the grid
+    every = np.arange(INT8.qmin, INT8.qmax + 1) - inputs[0].zero_point  # image is on the grid
+    unchanged = np.clip(every + 10, 10, 200)
+    assert requantize(every, layer.requant_of(0), 10).tolist() == unchanged.tolist()
 
 
 def test_joined_requantizations_stay_what_they_are(seed):
