@@ -110,7 +110,7 @@ class Part(ABC):
 
     @property
     def fewest_cycles(self) -> int:
-        """No more than ``least_cycles``, and told at once."""
+        """No more than ``busy_cycles``, and told at once."""
         return self.least_cycles
 
     def paced_cycles(self, pace: int) -> int:
@@ -208,7 +208,7 @@ class WindowedPart(Part):
 
     @property
     def fewest_cycles(self) -> int:
-        """No more than ``least_cycles``, and told at once."""
+        """No more than ``busy_cycles``, and told at once."""
         if self.windows is None:
             return self.least_cycles
         steps = self.windows.beats * self.geometry.slots
