@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from .arguments import add_goal, add_net, add_output, goal_of, say_shortfall
 from .build import write_core
 from .flow.nextpnr import DEVICES, DoesNotFitError, Timing, place_and_route
 from .flow.synth import LUT_RAM, TARGETS, Resources, synthesize
-from .manifest import misplaced
+from .manifest import misplaced, stored_rom_bits
 from .tables import console, table
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Write the core, synthesize it, print a row per family."""
+    """Write the core, synthesize it, keep what nextpnr takes, print a row per family."""
     goal, network = goal_of(args), load(args.net)
     folder = args.output or Path("build") / network.name
     manifest = write_core(network, folder, goal)
@@ -56,10 +57,15 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
             status.update(f"synthesizing {network.name} for {target}")
             verilog, netlist = folder / "rtl" / f"{network.name}.v", Path(scratch) / "netlist.json"
             found[target] = synthesize(verilog, network.name, target, netlist)
+            if target in DEVICES:
+                shutil.copyfile(netlist, folder / f"{network.name}.{target}.json")
             if args.pnr and target in DEVICES:
                 status.update(f"placing and routing {network.name} for {target}")
                 routed[target] = _routed(netlist, target)
     out.print(_table(network.name, found, routed))
+    netlists = [f"{network.name}.{target}.json" for target in targets if target in DEVICES]
+    if netlists:
+        out.print(f"Netlists for nextpnr in {folder}: {', '.join(netlists)}", soft_wrap=True)
     complaints = [
         f"{target}: {complaint}"
         for target, resources in found.items()
@@ -95,7 +101,7 @@ def _facts(resources: Resources, routed: Timing | DoesNotFitError | None) -> dic
 
 def _complaints(manifest: dict[str, Any], resources: Resources, target: str) -> list[str]:
     """Where synthesis disagrees with the manifest."""
-    said, found = manifest["rom_bits"], resources.rom_bits
+    said, found = stored_rom_bits(manifest), resources.rom_bits
     bits = [] if found == said else [f"{found} ROM bits, where the manifest says {said}"]
     elsewhere = misplaced(manifest, resources.in_blocks, lut_ram=target in LUT_RAM)
     return bits + [

@@ -20,9 +20,7 @@ from amaranth import Shape
 from ..hw.geometry import PatchGeometry
 from ..hw.layer import ConvLayer
 from ..hw.operand import operand_shape
-from ..hw.patch import PatchEngine
-from ..hw.requant import Requantizer
-from ..hw.sequential import SequentialRequantizer, requantizer_slots
+from ..hw.sequential import requantizer_slots
 from ..model.builder import Window
 from ..model.conv import Conv2d
 from ..model.dtypes import IntType, signed_width
@@ -33,7 +31,8 @@ from ..model.weights import Weights
 from .channel import Channel, Process
 from .lanes import serializer
 from .pace import own_cycles
-from .parts import NewChannel, WindowedPart, divisors, engine_steps, shape_of, windows_of
+from .parts import NewChannel, WindowedPart, divisors, shape_of, windows_of
+from .steps import engine_steps
 from .timing import Pipeline
 
 __all__ = ["ConvPart"]
@@ -243,7 +242,7 @@ class ConvPart(WindowedPart):
     ) -> tuple[list[Process], Channel]:
         processes, i = self.read(inputs[0], new, images)
         g, sums, maps = self.geometry, new(), images * self.positions
-        processes += Pipeline(i, sums, PatchEngine.latency(g), self.steps(images)).processes()
+        processes += Pipeline(i, sums, self._latencies[0], self.steps(images)).processes()
         if g.sums > self.output_lanes:
             beats, sums = sums, new()
             sent = g.sums // self.output_lanes
@@ -254,9 +253,12 @@ class ConvPart(WindowedPart):
             )
         o = new()
         results = [(images * self.results, self.requantizer_slots, 1)]
-        kind = SequentialRequantizer if self.sequential else Requantizer
-        processes += Pipeline(sums, o, kind.LATENCY, results).processes()
+        processes += Pipeline(sums, o, self._latencies[1], results).processes()
         return processes, o
+
+    @cached_property
+    def _latencies(self) -> tuple[int, int]:
+        return self.component().latencies
 
 
 def _summing(pool: AvgPool2d, channels: int) -> Conv2d:

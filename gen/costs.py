@@ -6,14 +6,12 @@ to Yosys' counts over shipped networks by ``tests/lutfit.py``, which also tells 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 
 from amaranth import unsigned
-from amaranth.hdl import UnusedElaboratable
 
-from ..hw.storage import Kind, Storage
+from ..hw.storage import Kind, Storage, folded_rows
 from ..hw.stream import StreamFifo
 from .conv_part import ConvPart
 from .devices import Family
@@ -82,9 +80,7 @@ def features_of_core(plan: Plan, family: Family) -> tuple[int, ...]:
 
 
 def _memories(part: Part) -> Sequence[Storage]:
-    with warnings.catch_warnings():  # asked for numbers alone, and gone before the filter is
-        warnings.simplefilter("ignore", UnusedElaboratable)
-        return tuple(part.component().memories)
+    return tuple(part.component().memories)
 
 
 def _queues(plan: Plan) -> Sequence[Storage]:
@@ -94,12 +90,10 @@ def _queues(plan: Plan) -> Sequence[Storage]:
     for part in (layer.part for layer in plan.layers):
         bits[part.name] = part.y.dtype.bits * part.output_lanes
     queues = [(bits[link.source], depth) for link, depth in plan.fifo_depths.items() if depth]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnusedElaboratable)
-        return [
-            StreamFifo(shape=unsigned(width), depth=depth).storage
-            for width, depth in [*queues, (1, plan.verdict_depth)]
-        ]
+    return [
+        StreamFifo(shape=unsigned(width), depth=depth).storage
+        for width, depth in [*queues, (1, plan.verdict_depth)]
+    ]
 
 
 def _of_part(part: Part, memories: Sequence[Storage], family: Family) -> tuple[int, ...]:
@@ -127,10 +121,16 @@ def _luts(features: Sequence[int], family: Family) -> int:
 
 def _block_rams(memories: Sequence[Storage], family: Family) -> int:
     return sum(
-        family.block_rams(each.rows, each.row_bits, writable=each.writable)
+        family.block_rams(*_as_mapped(each), writable=each.writable)
         for each in memories
         if _in_blocks(each, family)
     )
+
+
+def _as_mapped(memory: Storage) -> tuple[int, int]:
+    """Rows and their bits of a memory as it is in the Verilog."""
+    rows = memory.rows if memory.writable else folded_rows(memory)
+    return rows, -(-memory.rows // rows) * memory.row_bits
 
 
 def _in_blocks(memory: Storage, family: Family) -> bool:

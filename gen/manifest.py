@@ -7,11 +7,11 @@ from importlib.metadata import version
 from textwrap import fill
 from typing import Any
 
-from ..hw.storage import Kind, Storage
+from ..hw.storage import Kind, Storage, folded_rows
 from .assemble import Core
 from .plan import LayerPlan, Plan
 
-__all__ = ["header", "manifest", "misplaced"]
+__all__ = ["header", "manifest", "misplaced", "stored_rom_bits"]
 
 TOOLS = ("tercet", "amaranth", "pyosys")
 
@@ -29,7 +29,11 @@ def _memory(storage: Storage) -> dict[str, Any]:
 
 def _layer(plan: LayerPlan, utilization: float, memories: Sequence[Storage]) -> dict[str, Any]:
     part = plan.part
-    roms = [_memory(storage) for storage in memories if not storage.writable]
+    roms = [
+        {**_memory(storage), "memory_rows": folded_rows(storage)}
+        for storage in memories
+        if not storage.writable
+    ]
     return {
         "name": part.name,
         "kind": part.layer.kind,
@@ -69,7 +73,9 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
     cycles_per_image : between images, when neither side pauses
     first_cycles : the same between the first images, one by one, until it is cycles_per_image
     latency_cycles : from the first value taken to the last result sent, in an idle core
-    layers : each with its ROMs and its other memories; names are paths in the hierarchy below it
+    layers : each with its ROMs and its other memories; names are paths in the hierarchy below it;
+        memory_rows are those of the memory in the Verilog, fewer than rows where several lie side
+        by side
     queues : the FIFOs between the layers
     """
     layers = [
@@ -99,6 +105,16 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
         "plan": {layer.name: layer.part.form for layer in plan.layers},
         "tools": {tool: version(tool) for tool in TOOLS},
     }
+
+
+def stored_rom_bits(facts: dict[str, Any]) -> int:
+    """Bits of the ROMs as they are in the Verilog, where a memory may end in unused rows."""
+    return sum(
+        rom["memory_rows"] * -(-rom["rows"] // rom["memory_rows"]) * rom["row_bits"]
+        for layer in facts["layers"]
+        for rom in layer["roms"]
+        if rom["kind"] != Kind.CONSTANT
+    )
 
 
 def misplaced(facts: dict[str, Any], in_blocks: Collection[str], *, lut_ram: bool) -> list[str]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from ..hw.add import Add as AddComponent
 from ..hw.geometry import PatchGeometry
 from ..hw.layer import MaxPoolLayer
-from ..hw.maxpool import MaxPool
 from ..hw.relu import Relu as ReluComponent
 from ..model.add import Add
 from ..model.builder import Window
@@ -66,7 +65,9 @@ class MaxPoolPart(WindowedPart):
     ) -> tuple[list[Process], Channel]:
         processes, i = self.read(inputs[0], new, images)
         o = new()
-        return processes + Pipeline(i, o, MaxPool.LATENCY, self.steps(images)).processes(), o
+        return processes + Pipeline(
+            i, o, self.component().latency, self.steps(images)
+        ).processes(), o
 
 
 @dataclass(frozen=True)

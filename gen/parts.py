@@ -7,24 +7,27 @@ reads them may want other beats (``input_lanes``) and has a converter in front, 
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import chain, groupby, repeat
-from operator import itemgetter
+from itertools import chain, repeat
 
 import numpy as np
 import numpy.typing as npt
 from amaranth import Shape, signed, unsigned
+from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 
 from ..hw.geometry import PatchGeometry
+from ..hw.window import WindowReader
 from ..hw.window_geometry import WindowGeometry
 from ..model.builder import Window
 from ..model.dtypes import IntType
 from ..model.layers import Layer, Tensor
 from .channel import Channel, Process
+from .steps import engine_steps
 from .timing import Step, Windows
 
 __all__ = [
@@ -32,12 +35,15 @@ __all__ = [
     "Part",
     "WindowedPart",
     "divisors",
-    "engine_steps",
     "shape_of",
     "windows_of",
 ]
 
 NewChannel = Callable[[], Channel]
+
+# Parts ask components for numbers, and only those of the plan are built. Amaranth warns of each of
+# the others, at whatever later time it is collected.
+warnings.filterwarnings("ignore", r"<tercet\.hw\.", UnusedElaboratable)
 
 
 def shape_of(dtype: IntType) -> Shape:
@@ -198,13 +204,13 @@ class WindowedPart(Part):
     def least_cycles(self) -> int:
         if self.windows is None:
             return self.geometry.busy_cycles
-        return _window_cycles(self.windows, self.geometry.slots, 1)
+        return self._window_cycles(1)
 
     def paced_cycles(self, pace: int) -> int:
         """About ``least_cycles`` where a beat of the input comes only every ``pace`` cycles."""
         if self.windows is None or pace == 1:
             return max(self.least_cycles, self.beats * pace)
-        return _window_cycles(self.windows, self.geometry.slots, pace)
+        return self._window_cycles(pace)
 
     @property
     def fewest_cycles(self) -> int:
@@ -231,7 +237,19 @@ class WindowedPart(Part):
         if self.windows is None:
             return [], i
         o = new()
-        return Windows(i, o, self.windows, images).processes(), o
+        return Windows(i, o, self.windows, images, self._reader_latency).processes(), o
+
+    def _window_cycles(self, pace: int) -> int:
+        """Behind a window reader whose input comes every ``pace`` cycles."""
+        assert self.windows is not None
+        return _window_cycles(self.windows, self.geometry.slots, pace, self._reader_latency - 1)
+
+    @property
+    def _reader_latency(self) -> int:
+        """Cycles of the window reader; 0 where there is none."""
+        if self.windows is None:
+            return 0
+        return WindowReader.latency_of(self.windows, self.geometry.channels * self.x.dtype.bits)
 
     def steps(self, images: int) -> Iterator[Step]:
         """The engine's steps; see :func:`engine_steps`."""
@@ -261,25 +279,8 @@ def windows_of(
 
 
 @cache
-def _window_cycles(windows: WindowGeometry, slots: int, pace: int) -> int:
-    return windows.cycles(slots, pace)
-
-
-def engine_steps(geometry: PatchGeometry) -> list[Step]:
-    """The steps of one image, beats alike in one entry: those of a patch take a slot for each of
-    their group's sums a lane, and the last of a patch and group makes those sums."""
-    g = geometry
-    adds, closes, drops = (g.slots, 0), (g.slots, g.slots), (1, 0)
-    ends = [(g.channel_steps - 1, *adds), (1, *closes)] * g.group_steps
-    tail = (g.tail_steps * g.pixel_steps, *drops)
-    row = [(g.column_steps * g.kx_steps * g.pixel_steps, *adds), tail]
-    last = [((g.kx_steps - 1) * g.pixel_steps, *adds), *ends] * g.column_steps + [tail]
-    rows = (row * (g.kernel[0] - 1) + last) * g.rows
-    rows.append((g.tail_rows * g.row_beats * g.pixel_steps, *drops))
-    steps = []
-    for kind, alike in groupby(filter(itemgetter(0), rows), itemgetter(1, 2)):
-        steps.append((sum(count for count, _, _ in alike), *kind))
-    return steps
+def _window_cycles(windows: WindowGeometry, slots: int, pace: int, ahead: int) -> int:
+    return windows.cycles(slots, pace, ahead)
 
 
 def divisors(number: int) -> list[int]:

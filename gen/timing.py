@@ -18,7 +18,6 @@ from itertools import chain, repeat
 import numpy as np
 
 from ..hw.stream import StreamFifo
-from ..hw.window import WindowReader
 from ..hw.window_geometry import WindowGeometry
 from .channel import Channel, Offer, Process, Run, Times, Wait, even
 from .slots import Slots
@@ -77,11 +76,14 @@ class Windows:
     i, o : its channels
     geometry : of the windows
     images : how many pass in all
+    latency : of the reader, cycles
     """
 
-    def __init__(self, i: Channel, o: Channel, geometry: WindowGeometry, images: int) -> None:
+    def __init__(
+        self, i: Channel, o: Channel, geometry: WindowGeometry, images: int, latency: int
+    ) -> None:
         self._i, self._geometry, self._images = i, geometry, images
-        self._slots = Slots(o, WindowReader.LATENCY - 1)
+        self._slots = Slots(o, latency - 1)
         self._ends = Times()  # the cycles of the windows' last steps
         # elements of its image that may be written before each window has been read
         self._limits = (geometry.lowest + geometry.capacity).reshape(-1).tolist()

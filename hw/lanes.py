@@ -89,13 +89,14 @@ class Serializer(wiring.Component):
         parts = self._beat.length
         left = Signal(range(parts + 1))  # parts still to send; part 0 of the register is next
         held = Signal(self._beat, reset_less=True)
+        empty, ends = Signal(init=1), Signal()  # none left, one left: registers, as in StreamFifo
         sent, takes = Signal(), Signal()
         _, slot_ends = counter(m, "slot", self._slots, takes)
         m.d.comb += [
-            self.o.valid.eq(left != 0),
+            self.o.valid.eq(~empty),
             self.o.payload.eq(held[0]),
             sent.eq(self.o.valid & self.o.ready),
-            self.i.ready.eq((left == 0) | ((left == 1) & self.o.ready)),
+            self.i.ready.eq(empty | (ends & self.o.ready)),
             takes.eq(self.i.valid & self.i.ready),
         ]
         coming = data.View(self._beat, self.i.payload.as_value())
@@ -104,9 +105,14 @@ class Serializer(wiring.Component):
             for part, after in enumerate(following):
                 m.d.sync += held[part].eq(Mux(takes, coming[part], held[after]))
             with m.If(takes):
-                m.d.sync += left.eq(Mux(slot_ends, self._last, parts))
+                many = Mux(slot_ends, self._last > 1, parts > 1)
+                m.d.sync += [
+                    left.eq(Mux(slot_ends, self._last, parts)),
+                    empty.eq(0),
+                    ends.eq(~many),
+                ]
             with m.Else():
-                m.d.sync += left.eq(left - 1)
+                m.d.sync += [left.eq(left - 1), empty.eq(ends), ends.eq(left == 2)]
         return m
 
 

@@ -82,6 +82,12 @@ class ConvLayer(wiring.Component):
             self._requantizer = Requantizers(lanes=lanes, **requantizer)
 
     @property
+    def latencies(self) -> tuple[int, int]:
+        """Cycles of the engine, from the last step of a beat to its sums, and of the
+        requantizer."""
+        return self._engine.latency, self._requantizer.latency
+
+    @property
     def memories(self) -> tuple[Storage, ...]:
         """Those of the window reader, the engine and the requantizer."""
         return (
@@ -149,6 +155,11 @@ class MaxPoolLayer(wiring.Component):
             )
         activations = stream.Signature(data.ArrayLayout(activation, geometry.channels))
         super().__init__({"i": In(activations), "o": Out(activations)})
+
+    @property
+    def latency(self) -> int:
+        """Cycles of the pool, from a window's last activation to its maximum."""
+        return self._pool.latency
 
     @property
     def memories(self) -> tuple[Storage, ...]:

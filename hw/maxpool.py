@@ -34,9 +34,9 @@ class MaxPool(wiring.Component):
     -------
     i, o : streams of ``channels`` activations a beat, raster order, channels last
 
-    Throughput: a beat a cycle. Latency: 2 cycles from a window's last activation of a channel to
-    its maximum. The pipeline stalls as one while a beat waits. Rows and columns that
-    make no whole window are dropped.
+    Throughput: a beat a cycle. Latency (``latency``): 2 cycles from a window's last activation of a
+    channel to its maximum, 3 where the maxima wait in block RAM. The pipeline stalls as one while a
+    beat waits. Rows and columns that make no whole window are dropped.
 
     Raises ValueError where channels are not groups of their own, or pixels come several at once.
     """
@@ -55,7 +55,7 @@ class MaxPool(wiring.Component):
         self._geometry = geometry
         self._activations = data.ArrayLayout(activation, geometry.channels)
         self._maxima = PartialSums(
-            layout=self._activations, begins=self._activations, geometry=geometry, ahead=1
+            layout=self._activations, begins=self._activations, geometry=geometry, ahead=2
         )
         activations = stream.Signature(self._activations)
         super().__init__({"i": In(activations), "o": Out(activations)})
@@ -64,6 +64,11 @@ class MaxPool(wiring.Component):
     def geometry(self) -> PatchGeometry:
         """The geometry given."""
         return self._geometry
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a window's last activation to its maximum."""
+        return self.LATENCY + self._maxima.lead - 1
 
     @property
     def memories(self) -> tuple[Storage, ...]:
@@ -90,7 +95,7 @@ class MaxPool(wiring.Component):
             maxima.en.eq(enable),
             maxima.fetch.eq(walk.partial),
         ]
-        s1 = stage(
+        s = stage(
             m,
             enable,
             "s1",
@@ -102,20 +107,23 @@ class MaxPool(wiring.Component):
             **{name: self.i.payload[at] for at, name in enumerate(self._names)},
         )
 
-        # Stage 1: compare; the last activation of a window makes a beat.
+        for number in range(2, maxima.lead + 1):
+            s = stage(m, enable, f"s{number}", **vars(s))
+
+        # Compare; the last activation of a window makes a beat.
         m.d.comb += [
-            maxima.first.eq(s1.first),
-            maxima.fresh.eq(s1.fresh),
-            maxima.store.eq(s1.valid),
-            maxima.address.eq(s1.partial),
+            maxima.first.eq(s.first),
+            maxima.fresh.eq(s.fresh),
+            maxima.store.eq(s.valid),
+            maxima.address.eq(s.partial),
             self.o.payload.eq(maxima.sums),
         ]
         for at, name in enumerate(self._names):
-            x, held = getattr(s1, name), maxima.held[at]
+            x, held = getattr(s, name), maxima.held[at]
             m.d.comb += [
                 maxima.start[at].eq(value_range(x.shape())[0]),
                 maxima.total[at].eq(Mux(x > held, x, held)),
             ]
         with m.If(enable):
-            m.d.sync += self.o.valid.eq(s1.valid & s1.last)
+            m.d.sync += self.o.valid.eq(s.valid & s.last)
         return m

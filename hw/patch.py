@@ -53,10 +53,10 @@ class PatchEngine(wiring.Component):
     o : stream of P sums a cell and beat: for each patch in raster order, groups in order, slots in
         order; lanes past a group's last channel carry 0
 
-    Throughput: ``slots`` cycles per beat of a patch, one per beat that is dropped. Latency: 4
-    cycles from the last step of a beat to its sums, and one for each stage of the tree that adds
-    terms. The pipeline stalls as one while a beat waits. It neither rounds nor clamps; that is the
-    Requantizer's work.
+    Throughput: ``slots`` cycles per beat of a patch, one per beat that is dropped. Latency
+    (``latency``): 4 cycles from the last step of a beat to its sums, one more where weights come
+    from block RAM, and one for each stage of the tree that adds terms. The pipeline stalls as one
+    while a beat waits. It neither rounds nor clamps; that is the Requantizer's work.
     """
 
     def __init__(
@@ -100,12 +100,13 @@ class PatchEngine(wiring.Component):
         """The geometry given."""
         return self._geometry
 
-    LATENCY = 4  # of one term
+    LATENCY = 4  # of one term, whose weight is at hand a cycle after its address
 
-    @classmethod
-    def latency(cls, geometry: PatchGeometry) -> int:
+    @property
+    def latency(self) -> int:
         """Cycles from the last step of a beat to its sums."""
-        return cls.LATENCY + tree_stages(geometry.terms)
+        slow = self._weight_rom.read_cycles - 1
+        return self.LATENCY + slow + tree_stages(self._geometry.terms)
 
     @property
     def memories(self) -> tuple[Storage, ...]:
@@ -142,21 +143,25 @@ class PatchEngine(wiring.Component):
             index=walk.index,
             **self._activations(),
         )
+        stages = [s1]
+        for _ in range(1, weights.read_cycles):
+            stages.append(stage(m, enable, f"s{len(stages) + 1}", **vars(stages[-1])))
 
-        # Stage 1: a register behind the weights, whose ROM may be slow.
-        own = {name: value for name, value in vars(s1).items() if name not in CONTROL}
+        # Then a register behind the weights, which with that of the activations may be the
+        # multiplier's own.
         rows = {f"weight{at}": weight for at, weight in enumerate(weights.row)}
-        s2 = stage(m, enable, "s2", **_control(s1), **own, **rows)
+        stages.append(stage(m, enable, f"s{len(stages) + 1}", **vars(stages[-1]), **rows))
 
-        # Stage 2: multiply. Stages from 3 on: add what belongs to one sum.
-        products = self._products(s2)
+        # Multiply, then add what belongs to one sum.
+        products = self._products(stages[-1])
         names = {f"product{at}": value for at, value in enumerate(chain.from_iterable(products))}
-        s3 = stage(m, enable, "s3", **_control(s2), **names)
+        stages.append(stage(m, enable, f"s{len(stages) + 1}", **_control(stages[-1]), **names))
         terms = self._geometry.terms
-        added = [getattr(s3, name) for name in names]
+        added = [getattr(stages[-1], name) for name in names]
         sums = [added[at : at + terms] for at in range(0, len(added), terms)]
-        tree = add_in_stages(m, enable, 4, sums=sums, control=_control(s3))
-        self._build_sums(m, enable, [s1, s2, s3, *tree])
+        control = _control(stages[-1])
+        stages += add_in_stages(m, enable, len(stages) + 1, sums=sums, control=control)
+        self._build_sums(m, enable, stages)
         return m
 
     def _activations(self) -> dict[str, Value]:
@@ -189,10 +194,10 @@ class PatchEngine(wiring.Component):
         as early as that is slow."""
         m.submodules.bias = bias = self._bias_rom
         m.submodules.partial_sums = sums = self._partial_sums
-        s, before = stages[-1], stages[-2]
+        s = stages[-1]
         m.d.comb += [
             bias.en.eq(enable),
-            bias.address.eq(before.index),
+            bias.address.eq(stages[-1 - bias.read_cycles].index),
             sums.en.eq(enable),
             sums.fetch.eq(stages[-1 - sums.lead].partial),
             sums.first.eq(s.first),
@@ -215,7 +220,7 @@ class PatchEngine(wiring.Component):
         g = self._geometry
         rows = weight_rows(self._weights, g.groups, g.lanes, g.taps, g.channels)
         width = signed_width(int(self._weights.min()), int(self._weights.max()))
-        return Rom(rows=rows.tolist(), layout=data.ArrayLayout(signed(width), rows.shape[1]))
+        return Rom(rows=rows, layout=data.ArrayLayout(signed(width), rows.shape[1]))
 
     def _make_bias_rom(self) -> Rom:
         g = self._geometry
@@ -225,7 +230,7 @@ class PatchEngine(wiring.Component):
         if not self._bias.any():
             rows = rows[:1]  # no bias: one constant row, no memory
         layout = data.ArrayLayout(signed(width), lanes)
-        return Rom(rows=rows.tolist(), layout=layout, beside=[self._weight_rom.storage])
+        return Rom(rows=rows, layout=layout, beside=[self._weight_rom.storage])
 
 
 def _control(stage: SimpleNamespace) -> dict[str, Value]:

@@ -33,17 +33,19 @@ class Requantizer(wiring.Component):
     accumulator_width : bits of acc, signed
     activation : shape of y
     beside : the layer's other ROMs, see :class:`Rom`
+    read_cycles : of its own ROM, at least
 
     Members
     -------
     i : stream of one accumulator a beat
     o : stream of one activation a beat
 
-    Throughput: one a cycle. Latency: 4 cycles. The pipeline stalls as one while a beat waits.
-    What lies beyond the range in which outputs change is clamped before the multiplication, so that
-    the multiplier need not be wider (``operand.py``). Offsets are added with the rounding constant.
-    What differs between channels, multipliers or addends or both, is in one ROM, a row for each
-    channel, so that it never takes two block RAMs.
+    Throughput: one a cycle. Latency (``latency``): 4 cycles, 5 where a row of the ROM takes two.
+    The pipeline stalls as one while a beat waits. What lies beyond the range in which outputs
+    change is clamped before the multiplication, so that the multiplier need not be wider
+    (``operand.py``). Offsets are added with the rounding constant. What differs between channels,
+    multipliers or addends or both, is in one ROM, a row for each channel, so that it never takes
+    two block RAMs.
     Raises ValueError for a wrong number of multipliers or offsets, and what :class:`Rescale` does.
     """
 
@@ -58,6 +60,7 @@ class Requantizer(wiring.Component):
         accumulator_width: int,
         activation: Shape,
         beside: Sequence[Storage] = (),
+        read_cycles: int = 1,
     ):
         require_numbers(requant, multipliers=(1, channels), offsets=(1, channels))
         self._rescale = Rescale(requant=requant, zero_point=zero_point)
@@ -68,7 +71,8 @@ class Requantizer(wiring.Component):
                 ("addend", self._rescale.addends),
             )
         }
-        self._rom = self._make_rom(beside)
+        self._rom = self._make_rom(beside, read_cycles)
+        self._read_cycles = self._rom.read_cycles if self._rom else read_cycles
         self._operand = operand_shape(requant, zero_point, accumulator_width)
         super().__init__(
             {
@@ -78,18 +82,29 @@ class Requantizer(wiring.Component):
         )
 
     @property
+    def latency(self) -> int:
+        """Cycles from an accumulator to its activation."""
+        return self.LATENCY + self.read_cycles - 1
+
+    @property
+    def read_cycles(self) -> int:
+        """Cycles in which an accumulator waits for what its channel has of its own."""
+        return self._read_cycles
+
+    @property
     def memories(self) -> tuple[Storage, ...]:
         """The ROM of what differs between channels; none where nothing does."""
         return (self._rom.storage.within("scales"),) if self._rom else ()
 
-    def _make_rom(self, beside: Sequence[Storage]) -> Rom | None:
+    def _make_rom(self, beside: Sequence[Storage], read_cycles: int) -> Rom | None:
         """A row for each channel, with what differs."""
         varying = {name: values for name, values in self._scales.items() if len(values) > 1}
         if not varying:
             return None
         fields = {name: _shape(values) for name, values in varying.items()}
         rows = list(zip(*varying.values(), strict=True))
-        return Rom(rows=rows, layout=data.StructLayout(fields), beside=beside)
+        layout = data.StructLayout(fields)
+        return Rom(rows=rows, layout=layout, beside=beside, read_cycles=read_cycles)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -104,18 +119,22 @@ class Requantizer(wiring.Component):
             m.d.comb += [rom.en.eq(enable), rom.address.eq(channel)]
             own = {name: rom.row[name] for name, _ in rom.row.shape()}
         acc = clamped(self.i.payload[0], self._operand)
-        s1 = stage(m, enable, "s1", valid=self.i.valid, acc=acc)
+        s = stage(m, enable, "s1", valid=self.i.valid, acc=acc)
+        for number in range(2, self.read_cycles + 1):
+            s = stage(m, enable, f"s{number}", **vars(s))
 
-        # Stage 1: multiply; an addend of the channel's own goes along.
+        # Multiply; an addend of the channel's own goes along.
         multipliers, addends = self._scales.values()
         multiplier = own.pop("multiplier", Const(multipliers[0], _shape(multipliers)))
         multiplier = multiplier[:-1]  # unsigned: none is negative
-        s2 = stage(m, enable, "s2", valid=s1.valid, product=s1.acc * multiplier, **own)
-        addend = getattr(s2, "addend", addends[0])
+        name = f"s{self.read_cycles + 1}"
+        s = stage(m, enable, name, valid=s.valid, product=s.acc * multiplier, **own)
+        addend = getattr(s, "addend", addends[0])
 
-        # Stages 2 and 3: round, clamp, add the zero point.
+        # Round, clamp, add the zero point.
+        name = f"s{self.read_cycles + 2}"
         self._rescale.build(
-            m, enable, "s3", valid=s2.valid, product=s2.product, addend=addend, o=self.o
+            m, enable, name, valid=s.valid, product=s.product, addend=addend, o=self.o
         )
         return m
 

@@ -30,12 +30,10 @@ class Requantizers(wiring.Component):
     i : stream of R accumulators a beat, channels last
     o : stream of R activations a beat
 
-    Throughput: R a cycle. Latency: that of one. Since all lanes have the same latency, take a value
-    in the same cycles and stand still in the same ones, the handshake of one is that of all.
+    Throughput: R a cycle. Latency: that of one, of the slowest for all. Since the lanes take a
+    value in the same cycles and stand still in the same ones, the handshake of one is that of all.
     Raises ValueError for lanes that are no divisor or multiple of the channels.
     """
-
-    LATENCY = Requantizer.LATENCY
 
     def __init__(
         self,
@@ -58,16 +56,24 @@ class Requantizers(wiring.Component):
             }
         )
         step = min(lanes, channels)
-        self._lanes = [
-            Requantizer(
-                requant=_every(requant, lane % step, step),
+
+        def lane(index: int, read_cycles: int) -> Requantizer:
+            return Requantizer(
+                requant=_every(requant, index % step, step),
                 channels=channels // step,
                 accumulator_width=accumulator_width,
                 activation=activation,
+                read_cycles=read_cycles,
                 **rest,
             )
-            for lane in range(lanes)
-        ]
+
+        slowest = max(lane(index, 1).read_cycles for index in range(step))
+        self._lanes = [lane(index, slowest) for index in range(lanes)]
+
+    @property
+    def latency(self) -> int:
+        """Cycles from accumulators to their activations."""
+        return self._lanes[0].latency
 
     @property
     def memories(self) -> tuple[Storage, ...]:

@@ -1,52 +1,60 @@
-"""A read-only memory with one synchronous port."""
+"""A read-only memory with one synchronous port, and a register behind it where that is slow."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
-from amaranth import Module, Shape
+import numpy as np
+import numpy.typing as npt
+from amaranth import Const, Module, Shape, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .storage import Kind, Storage, rom_storage
+from .storage import Kind, Storage, folded_rows, rom_storage
 
 __all__ = ["Rom"]
 
 
 class Rom(wiring.Component):
-    """Rows of signed integers, read one cycle after the address: row = rows[address].
+    """Rows of signed integers, read ``read_cycles`` after the address: row = rows[address].
 
     Parameters
     ----------
-    rows : tuples of as many values as the layout has fields; row 0 at address 0
+    rows : (depth, fields) integers, fields in the layout's order; row 0 at address 0
     layout : of a row: an array or a structure of signed fields
     beside : other ROMs of the layer, which go before this one where one block would hold both
+    read_cycles : from an address to its row, at least
 
     Members
     -------
-    en : In(1), reads; else the last row stays
+    en : In(1), moves on by a cycle; else all stays
     address : In(range(depth))
-    row : Out(layout), one cycle later
+    row : Out(layout)
 
-    Rows that are all equal need no memory: they are a constant. Others go into LUTs or block RAM
-    (``storage.py``). Raises ValueError where a value does not fit.
+    Rows that are all equal need no memory: they are a constant. Others go into LUTs or block RAM,
+    folded where they are more than a block has (``storage.py``). Raises ValueError where a value
+    does not fit.
     """
 
     def __init__(
         self,
         *,
-        rows: Sequence[Sequence[int]],
+        rows: Sequence[Sequence[int]] | npt.NDArray[np.int64],
         layout: data.Layout,
         beside: Sequence[Storage] = (),
+        read_cycles: int = 1,
     ):
+        self._least_cycles = read_cycles
         self._beside = tuple(beside)
-        self._rows = tuple(tuple(int(value) for value in row) for row in rows)
+        self._rows = np.array(rows, dtype=object)  # of Python's integers, of any width
         self._layout = layout
-        widths = [Shape.cast(field.shape).width for _, field in layout]
-        for address, row in enumerate(self._rows):
-            for value, width in zip(row, widths, strict=True):
-                if not -(1 << (width - 1)) <= value < 1 << (width - 1):
-                    raise ValueError(f"Row {address}: {value} does not fit {width} signed bits")
+        widths = np.array([Shape.cast(field.shape).width for _, field in layout])
+        limits = np.array([1 << (int(width) - 1) for width in widths], dtype=object)
+        wrong = np.argwhere((self._rows < -limits) | (self._rows >= limits))
+        for address, field in wrong[:1]:
+            value, width = self._rows[address, field], widths[field]
+            raise ValueError(f"Row {address}: {value} does not fit {width} signed bits")
         super().__init__(
             {
                 "en": In(1),
@@ -66,21 +74,44 @@ class Rom(wiring.Component):
         return rom_storage(
             len(self._rows),
             self._layout.size,
-            varies=len(set(self._rows)) > 1,
+            varies=bool((self._rows != self._rows[0]).any()),
             beside=self._beside,
         )
+
+    @property
+    def read_cycles(self) -> int:
+        """Cycles from an address to its row; 1 or 2."""
+        return max(self.storage.read_cycles, self._least_cycles)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         storage = self.storage
         fields = [key for key, _ in self._layout]
-        rows = [dict(zip(fields, row, strict=True)) for row in self._rows]
+        rows = [dict(zip(fields, row, strict=True)) for row in self._rows.tolist()]
         if storage.kind is Kind.CONSTANT:
             m.d.comb += self.row.eq(self._layout.const(rows[0]))
             return m
+        depth = folded_rows(storage)
+        folds = -(-len(rows) // depth)
         m.submodules.memory = rom = memory.Memory(
-            shape=self._layout, depth=storage.rows, init=rows, attrs=storage.attributes
+            shape=data.ArrayLayout(self._layout, folds),
+            depth=depth,
+            init=[rows[first::depth] for first in range(depth)],
+            attrs=storage.attributes,
         )
         port = rom.read_port()
-        m.d.comb += [port.en.eq(self.en), port.addr.eq(self.address), self.row.eq(port.data)]
+        m.d.comb += [port.en.eq(self.en), port.addr.eq(self.address)]  # its lower bits
+        fold = self.address[(depth - 1).bit_length() :] if folds > 1 else Const(0)
+        late = [port.data] + [
+            Signal(port.data.shape(), name=f"late{age}", reset_less=True)
+            for age in range(1, self.read_cycles)
+        ]
+        chosen = [
+            Signal(fold.shape(), name=f"fold{age}", reset_less=True)
+            for age in range(self.read_cycles)
+        ]
+        with m.If(self.en):
+            m.d.sync += [after.eq(before) for before, after in pairwise(late)]
+            m.d.sync += [after.eq(before) for before, after in pairwise([fold, *chosen])]
+        m.d.comb += self.row.eq(late[-1][chosen[-1] if folds > 1 else 0])
         return m

@@ -68,6 +68,11 @@ class SequentialRequantizer(wiring.Component):
         return self._slots
 
     @property
+    def latency(self) -> int:
+        """Cycles from an accumulator to its activation."""
+        return self.LATENCY
+
+    @property
     def memories(self) -> tuple[Storage, ...]:
         """None."""
         return ()

@@ -21,6 +21,11 @@ four bits take six LUT4 with their write port, 7-series' 32 of six bits four LUT
 RAM at all; there a RAM in LUTs is flip-flops, or a block, as Yosys thinks cheaper. Yosys is left to
 choose for a RAM in LUTs, and within these limits it takes LUT RAM on ECP5 and 7-series.
 
+A block's output goes into a register and nowhere else, which the block then holds itself where the
+tool packs it: it is slow, 5.6 ns on ECP5 against 0.5 of a flip-flop. So that no logic comes between
+in a ROM deeper than one block, it is folded: several rows lie side by side in a memory as deep as a
+block, and one is chosen behind the register.
+
 Told by attributes on the array in the Verilog. Vivado knows ``rom_style``, ``ram_style`` (UG901).
 Yosys does too, but fails where a family has no memory of that style, and a ROM in plain LUTs is
 none to it; it looks at ``rom_block`` and ``ram_block`` first, which are unknown to Vivado. A read
@@ -37,11 +42,13 @@ from enum import StrEnum
 from amaranth.hdl import ShapeLike
 from amaranth.lib import memory
 
-__all__ = ["Kind", "Storage", "ram", "ram_storage", "rom_storage"]
+__all__ = ["Kind", "Storage", "folded_rows", "ram", "ram_storage", "rom_storage"]
 
 ROM_ROWS, ROM_BITS = 64, 1024  # the most in LUTs
 RAM_ROWS, RAM_BITS = 32, 1024
 SHARED_ROWS, SHARED_ROW_BITS = 1024, 18  # of a block of 18 kbit whose two ports both read
+BLOCKS = {16384: 1, 8192: 2, 4096: 4, 2048: 9, 1024: 18, 512: 36}  # ECP5, 7-series: rows, bits
+BLOCK_LUTS = 128  # that a block is worth
 
 
 class Kind(StrEnum):
@@ -75,6 +82,11 @@ class Storage:
         return 0 if self.kind is Kind.CONSTANT else self.rows * self.row_bits
 
     @property
+    def read_cycles(self) -> int:
+        """Cycles from a ROM's address to its row: a register more behind block RAM."""
+        return 2 if self.kind is Kind.BLOCK else 1
+
+    @property
     def attributes(self) -> dict[str, str | int]:
         """What the array in the Verilog says to synthesis."""
         if self.writable:
@@ -106,6 +118,20 @@ def rom_storage(
     )
     kind = (Kind.BLOCK if block else Kind.LUT) if varies else Kind.CONSTANT
     return Storage("", False, rows, row_bits, kind)
+
+
+def folded_rows(storage: Storage) -> int:
+    """Rows of the memory that holds a ROM: all, or for one in blocks as many as make it cheapest,
+    blocks against a flip-flop for each bit that it gives and a LUT for each that is passed over."""
+    rows, bits = storage.rows, storage.row_bits
+    if storage.kind is not Kind.BLOCK:
+        return rows
+
+    def luts(depth: int) -> int:
+        folds = -(-rows // depth)
+        return -(-folds * bits // BLOCKS[depth]) * BLOCK_LUTS + (2 * folds - 1) * bits
+
+    return min(rows, min(BLOCKS, key=luts))
 
 
 def ram_storage(rows: int, row_bits: int) -> Storage:

@@ -53,12 +53,13 @@ class StreamFifo(wiring.Component):
         m.submodules.memory = memory = ram(shape=self._shape, storage=self.storage)
         write, read = memory.write_port(), memory.read_port()
         waiting = Signal(range(self._depth))  # beats in the memory
+        full = Signal()  # a register, since a whole layer may stand still by it
         takes = Signal()
         moves = Signal()
         place, _ = counter(m, "place", self._depth - 1, takes)
         first, _ = counter(m, "first", self._depth - 1, moves)
         m.d.comb += [
-            self.i.ready.eq(waiting != self._depth - 1),
+            self.i.ready.eq(~full),
             takes.eq(self.i.valid & self.i.ready),
             moves.eq((waiting != 0) & (~self.o.valid | self.o.ready)),
             write.en.eq(takes),
@@ -69,9 +70,9 @@ class StreamFifo(wiring.Component):
             self.o.payload.eq(read.data),
         ]
         with m.If(takes & ~moves):
-            m.d.sync += waiting.eq(waiting + 1)
+            m.d.sync += [waiting.eq(waiting + 1), full.eq(waiting == self._depth - 2)]
         with m.Elif(moves & ~takes):
-            m.d.sync += waiting.eq(waiting - 1)
+            m.d.sync += [waiting.eq(waiting - 1), full.eq(0)]
         with m.If(moves):
             m.d.sync += self.o.valid.eq(1)
         with m.Elif(self.o.ready):

@@ -23,7 +23,7 @@ from amaranth.lib.wiring import In, Out
 from .centered import value_range
 from .counter import counter
 from .pipeline import stage
-from .storage import Storage, ram, ram_storage
+from .storage import Kind, Storage, ram, ram_storage
 from .window_geometry import WindowGeometry
 
 __all__ = ["WindowReader"]
@@ -66,9 +66,10 @@ class WindowReader(wiring.Component):
 
     A window starts when all its elements in the map are in. ``i.ready`` depends on the buffer
     alone. Throughput: one beat a cycle while the elements are there; an image takes OH * OW * KH *
-    KW * C / taps cycles and those in which a window waits (``geometry.busy_cycles``). Latency: 3
-    cycles from the last element that a window needs to its first beat. The read pipeline stalls as
-    one while a beat waits. Reset returns to the first window of an image, with an empty buffer.
+    KW * C / taps cycles and those in which a window waits (``geometry.busy_cycles``). Latency
+    (``latency``): 3 cycles from the last element that a window needs to its first beat, 4 where the
+    buffer is block RAM. The read pipeline stalls as one while a beat waits. Reset returns to the
+    first window of an image, with an empty buffer.
 
     Raises ValueError where ``fill`` is no value of the type.
     """
@@ -86,6 +87,17 @@ class WindowReader(wiring.Component):
         super().__init__(
             {"i": In(stream.Signature(self._element)), "o": Out(stream.Signature(beat))}
         )
+
+    @classmethod
+    def latency_of(cls, geometry: WindowGeometry, element_bits: int) -> int:
+        """Cycles from the last element that a window needs to its first beat."""
+        slow = ram_storage(geometry.capacity, element_bits).kind is Kind.BLOCK
+        return cls.LATENCY + slow
+
+    @property
+    def latency(self) -> int:
+        """The same, of this one."""
+        return self.latency_of(self._geometry, self._element.size)
 
     @property
     def memories(self) -> tuple[Storage, ...]:
@@ -127,14 +139,18 @@ class WindowReader(wiring.Component):
             read.append(port.data)
         inside = self._build_inside(m, step, at)
         names = self._names("inside")
-        s1 = stage(m, enable, "s1", valid=complete, **dict(zip(names, inside, strict=True)))
+        s = stage(m, enable, "s1", valid=complete, **dict(zip(names, inside, strict=True)))
+        if self.latency > self.LATENCY:  # what is read goes into a register before anything else
+            elements = dict(zip(self._names("element"), read, strict=True))
+            s = stage(m, enable, "s2", **vars(s), **elements)
+            read = [data.View(self._element, getattr(s, name)) for name in elements]
 
-        # Stage 1: the padding instead of what the buffer gave there.
+        # The padding instead of what the buffer gave there.
         with m.If(enable):
-            m.d.sync += self.o.valid.eq(s1.valid)
+            m.d.sync += self.o.valid.eq(s.valid)
             for tap, (name, element) in enumerate(zip(names, read, strict=True)):
                 for lane in range(self._element.length):
-                    value = Mux(getattr(s1, name), element[lane], self._fill)
+                    value = Mux(getattr(s, name), element[lane], self._fill)
                     m.d.sync += self.o.payload[tap * self._element.length + lane].eq(value)
         return m
 

@@ -6,7 +6,6 @@ tables come from the taps of every window position, one axis at a time.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.windows import output_extent
+from .window_cycles import Reads, Writes
 
 __all__ = ["WindowGeometry"]
 
@@ -206,37 +206,24 @@ class WindowGeometry:
         """Cycles an image takes, once settled, when neither side ever waits; see :meth:`cycles`."""
         return self.cycles(1)
 
-    def cycles(self, slots: int, pace: int = 1) -> int:
+    def cycles(self, slots: int, pace: int = 1, ahead: int = 2) -> int:
         """Cycles an image takes, once settled, where the input never waits and the consumer takes
         a beat in the last of each ``slots`` cycles that it has it, as a patch engine does.
 
         KH * KW * C * slots for each window, and where a window's elements have not all come in when
-        the one before it has been read, the cycles until they have. The reader is two beats ahead
-        of its consumer, so a window's cells are free that much sooner. Where elements come only
-        every ``pace`` cycles, the distance may be off by a few cycles.
+        the one before it has been read, the cycles until they have. The reader is ``ahead`` beats
+        ahead of its consumer, so a window's cells are free that much sooner. Where elements come
+        only every ``pace`` cycles, the distance may be off by a few cycles.
         """
         limits = (self.lowest + self.capacity).reshape(-1).tolist()
         needed = self.needed.reshape(-1).tolist()
-        writes = _Writes(pace)
-        # of the window before: the cycles in which its last element is addressed, then taken, and
-        # that in which the reader moves on in between
-        read = taken = move = -1
+        writes, reads = Writes(pace), Reads(slots, ahead)
         ends = []
         for base in range(0, IMAGES * self.elements, self.elements):
             for limit, need in zip(limits, needed, strict=True):
-                writes.allow(base + limit, read + 1)
-                complete = writes.cycle(base + need - 1) + 1
-                follows = complete <= move  # right behind the window before
-                read = move if follows else max(complete, taken)
-                first = taken + slots if follows else read + 1 + slots
-                # after its first beat a window has one for the consumer whenever that takes one
-                steps = [read, taken if follows else read + 1, first]
-                if self.window > 3:
-                    steps.append(first + (self.window - 3) * slots)
-                read = steps[min(self.window, 4) - 1]
-                move = steps[1] if self.window == 1 else first + (self.window - 2) * slots
-                taken = first + (self.window - 1) * slots
-            ends.append(taken)
+                writes.allow(base + limit, reads.last + 1)
+                reads.window(writes.cycle(base + need - 1) + 1, self.window)
+            ends.append(reads.taken)
         return ends[-1] - ends[-2]
 
     def _taps(self, axis: int) -> tuple[Integers, Integers]:
@@ -263,24 +250,3 @@ def _filled(positions: Integers) -> Integers | None:
 def _least_from_here(values: Integers) -> Integers:
     """For each place the least value there or later."""
     return np.minimum.accumulate(values[::-1])[::-1]
-
-
-class _Writes:
-    """When elements are written, one each ``pace`` cycles as far as they are allowed."""
-
-    def __init__(self, pace: int) -> None:
-        self._pace = pace
-        self._elements, self._cycles = [0], [0]  # runs without a wait: first element and its cycle
-        self._limit = 0
-
-    def allow(self, limit: int, cycle: int) -> None:
-        """Allow those below ``limit`` from ``cycle`` on."""
-        if limit > self._limit:
-            self._cycles.append(max(self.cycle(self._limit), cycle))
-            self._elements.append(self._limit)
-            self._limit = limit
-
-    def cycle(self, element: int) -> int:
-        """The cycle in which an element is written, or the one next to the last before it."""
-        run = bisect_right(self._elements, element) - 1
-        return self._cycles[run] + (element - self._elements[run]) * self._pace

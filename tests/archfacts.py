@@ -13,6 +13,7 @@ from tercet.gen.pace import own_cycles
 from tercet.hw.operand import operand_shape
 from tercet.hw.rescale import Rescale
 from tercet.hw.sequential import requantizer_slots
+from tercet.hw.storage import Kind
 from tercet.model.add import Add
 from tercet.model.concat import Concat
 from tercet.model.dtypes import signed_width
@@ -58,6 +59,24 @@ def memories(component):
     return {storage.name: storage for storage in component.memories}
 
 
+def late_facts(part):
+    """Which of a layer's memories are block RAM and give what they hold a cycle later: 0 or 1."""
+    held = memories(part.component())
+
+    def late(name):
+        return int(name in held and held[name].kind is Kind.BLOCK)
+
+    buffer = (
+        "windows.buffer" if part.windows is None or part.windows.taps == 1 else "windows.buffer0"
+    )
+    return {
+        "weights_late": late("engine.weights"),
+        "buffer_late": late(buffer),
+        "scales_late": late("requantizer.scales"),
+        "maxima_late": late("pool.maxima"),
+    }
+
+
 def patch_facts(part):
     held = memories(part.component())
     weights, bias, sums = (held[f"engine.{name}"] for name in ("weights", "bias", "partial_sums"))
@@ -79,7 +98,7 @@ def pool_facts(part):
     return facts
 
 
-def geometry_facts(g, slots):
+def geometry_facts(g, slots, late=0):
     """Of a window reader before an engine of some slots."""
     names = {
         ("H", "W", "IC", "OH", "OW"): (g.height, g.width, g.channels, g.rows, g.columns),
@@ -87,7 +106,11 @@ def geometry_facts(g, slots):
         ("KH", "KW", "SY", "SX", "DY", "DX"): (*g.kernel, *g.stride, *g.dilation),
         ("top", "left", "bottom", "right"): g.padding,
         ("OC", "G", "P", "slots"): (slots, 1, 1, slots),
-        ("beats", "capacity", "cycles"): (g.beats, g.capacity, g.cycles(slots)),
+        ("beats", "capacity", "cycles"): (
+            *(g.beats, g.capacity),
+            g.cycles(slots, ahead=2 + late),
+        ),
+        ("buffer_late",): (late,),
     }
     return {name: n for key, numbers in names.items() for name, n in zip(key, numbers, strict=True)}
 
@@ -100,6 +123,7 @@ def window_facts(part):
         **{"OC": g.out_channels, "G": g.groups, "P": g.lanes},
         **{"IC": g.in_channels, "channels": g.channels},
         **{"x_bits": part.x.dtype.bits, "buffer_bits": buffer_bits},
+        "buffer_late": late_facts(part)["buffer_late"],
         "cycles": part.least_cycles,
     }
 

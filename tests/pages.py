@@ -9,7 +9,7 @@ ALLOWED = (
     *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Pow),
     *(ast.Compare, ast.LtE, ast.Lt, ast.Gt, ast.Eq, ast.BoolOp, ast.And),
 )
-FUNCTIONS = {"max": max, "round": round}
+FUNCTIONS = {"max": max, "min": min, "round": round}
 
 
 def evaluated(expression, names):

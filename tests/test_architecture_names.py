@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from archfacts import engine_facts
+from archfacts import engine_facts, late_facts
 from inceptionnet import inception
 from pages import code, evaluated, formulas, sections, tables
 from tercet.gen.assemble import Core
@@ -24,6 +24,7 @@ from test_model_builder import residual
 
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 SECTIONS = sections(PAGE.read_text())
+DERIVED = ("tree", "serializer", "requantizer", "engine", "reader")  # in this order
 
 
 def test_latencies_are_the_components_own():
@@ -57,9 +58,10 @@ def test_the_latencies_of_a_layer_add_up(window, form, seed):
         windows = replace(part.windows, channels=elements, taps=part.geometry.pixels)
         part = replace(part, windows=windows)
     rule = "window_latency" if part.windows else "patch_latency"
-    facts = engine_facts(part)
+    facts = engine_facts(part) | late_facts(part)
     rules = dict(formulas(SECTIONS["Streams"]))
-    facts |= {name: evaluated(rules[name], facts) for name in ("tree", "serializer", "requantizer")}
+    for name in DERIVED:
+        facts[name] = evaluated(rules[name], facts)
     latency = evaluated(rules[rule], facts)
     last = part.beats - 1  # when the last beat comes up, cycles after the first is taken
     if rule == "patch_latency":

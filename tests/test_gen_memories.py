@@ -7,7 +7,7 @@ import pytest
 from tercet.gen.assemble import Core
 from tercet.gen.build import write_core
 from tercet.gen.flow.synth import LUT_RAM, synthesize
-from tercet.gen.manifest import manifest, misplaced
+from tercet.gen.manifest import manifest, misplaced, stored_rom_bits
 from tercet.gen.plan import make_plan
 from tercet.model import load
 from tercet.model.arith import Rounding
@@ -74,7 +74,7 @@ def check(network, folder, targets):
     for target in targets:
         resources = synthesize(verilog, network.name, target)
         assert misplaced(facts, resources.in_blocks, lut_ram=target in LUT_RAM) == []
-        assert resources.rom_bits == facts["rom_bits"]
+        assert resources.rom_bits == stored_rom_bits(facts)
         if target in LUT_RAM:
             assert resources.in_blocks == blocks
         assert resources.block_rams >= len(blocks)

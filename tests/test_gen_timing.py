@@ -5,7 +5,7 @@ import pytest
 from amaranth import unsigned
 from hwsim import PAUSES, run_ports
 from tercet.gen.channel import Channel, run
-from tercet.gen.parts import engine_steps
+from tercet.gen.steps import engine_steps
 from tercet.gen.timing import Pipeline, Windows, fork, join
 from tercet.hw.add import Add
 from tercet.hw.fork import Fork
@@ -47,7 +47,7 @@ def check_windows(g, pauses, seed, images=3):
     beats = images * g.beats
     runs = run_ports(unit, {"i": values}, {"o": beats}, pauses=pauses, seed=seed)
     i, o = Channel(), Channel()
-    processes = Windows(i, o, g, images).processes()
+    processes = Windows(i, o, g, images, unit.latency).processes()
     ends = [source(i, len(values), pauses, seed), sink(o, beats, pauses, seed)]
     run([*processes, *ends])
     assert runs["o"].given == list(o.takes)
@@ -80,30 +80,34 @@ def free_sink(i, beats):
         i.take((yield from i.get()))
 
 
-def check_cycles(g, slots):
+def check_cycles(g, slots, reader_latency):
     """The geometry's formula against reader and engine, which the plan's lanes come from."""
     images, latency = 9, 3
     windows = images * g.rows * g.columns
     i, between, o = Channel(), Channel(), Channel()
     steps = [(g.window - 1, slots, 0), (1, slots, 1)] * windows
     engine = Pipeline(between, o, latency, steps)
-    processes = [*Windows(i, between, g, images).processes(), *engine.processes()]
+    processes = [
+        *Windows(i, between, g, images, reader_latency).processes(),
+        *engine.processes(),
+    ]
     ends = [free_source(i, images * g.elements), free_sink(o, windows)]
     run([*processes, *ends])
     last = list(o.takes)[g.rows * g.columns - 1 :: g.rows * g.columns]
-    assert last[-1] - last[-2] == g.cycles(slots), (g, slots)
+    assert last[-1] - last[-2] == g.cycles(slots, ahead=reader_latency - 1), (g, slots)
 
 
+@pytest.mark.parametrize("reader_latency", [3, 4])
 @pytest.mark.parametrize("slots", [1, 2, 3, 5])
 @pytest.mark.parametrize("name", WINDOWS)
-def test_the_geometry_knows_its_cycles(name, slots):
-    check_cycles(window_geometry(*WINDOWS[name]), slots)
+def test_the_geometry_knows_its_cycles(name, slots, reader_latency):
+    check_cycles(window_geometry(*WINDOWS[name]), slots, reader_latency)
 
 
 def test_random_geometries_know_their_cycles(seed):
     rng = np.random.default_rng([seed, 11])
     for _ in range(100):
-        check_cycles(random_geometry(rng), int(rng.integers(1, 6)))
+        check_cycles(random_geometry(rng), int(rng.integers(1, 6)), int(rng.integers(3, 5)))
 
 
 @pytest.mark.parametrize("pauses", PAUSES)
@@ -145,7 +149,7 @@ def test_a_maximum_pool_takes_the_same_cycles(pauses, seed):
     sent = {"i": [[0]] * elements}
     runs = run_ports(unit, sent, {"o": results}, pauses=pauses, seed=seed)
     i, o = Channel(), Channel()
-    pipeline = Pipeline(i, o, MaxPool.LATENCY, steps)
+    pipeline = Pipeline(i, o, unit.latency, steps)
     ends = [source(i, elements, pauses, seed), sink(o, results, pauses, seed)]
     run([*ends, *pipeline.processes()])
     assert runs["o"].given == list(o.takes)

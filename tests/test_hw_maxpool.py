@@ -6,6 +6,7 @@ from amaranth import signed
 from hwsim import PAUSES, run_streams
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.maxpool import MaxPool
+from tercet.hw.storage import Kind
 from tercet.model.dtypes import IntType
 from tercet.model.fuzz.draws import random_images, random_tensor
 from tercet.model.pool import MaxPool2d, pool_max_loop
@@ -30,8 +31,9 @@ def test_several_channels_at_once_equal_golden(shape, kernel, channels, pauses, 
         height=shape[0], width=shape[1], channels=shape[2], kernel=kernel, at_once=channels
     )
     beats = expected.reshape(-1, channels).tolist()
+    pool = MaxPool(geometry=geometry, activation=signed(8))
     run = run_streams(
-        MaxPool(geometry=geometry, activation=signed(8)),
+        pool,
         images.reshape(-1, channels).tolist(),
         len(beats),
         pauses=pauses,
@@ -41,6 +43,9 @@ def test_several_channels_at_once_equal_golden(shape, kernel, channels, pauses, 
     if pauses == "none":
         assert len(run.taken) == 3 * geometry.busy_cycles
         assert np.diff(run.taken).tolist() == [1] * (len(run.taken) - 1)
+        beat = ((kernel[0] - 1) * shape[1] + kernel[1] - 1) * (shape[2] // channels)
+        assert run.given[0] == run.taken[beat] + pool.latency
+        assert pool.latency == 2 + (pool.memories[0].kind is Kind.BLOCK)
 
 
 def test_refuses_several_pixels():

@@ -8,6 +8,7 @@ from amaranth import signed, unsigned
 from hwsim import PAUSES, run_streams
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.patch import PatchEngine
+from tercet.hw.tree import tree_stages
 from tercet.model.conv import accumulate
 from tercet.model.dtypes import IntType, signed_width
 from tercet.model.fuzz.convs import random_conv
@@ -49,9 +50,17 @@ SHAPES = {
     "two_columns_in_turn": ((6, 2, 1), (2, 1), 1, 1, 1),
     "three_columns_in_turn": ((4, 3, 1), (2, 1), 1, 1, 1),
     "sums_in_blocks": ((2, 2, 2), (2, 2), 60, 1, 1),
+    "weights_in_blocks": ((6, 6, 4), (3, 3), 8, 1, 2),
+    "weights_folded": ((1, 1, 700), (1, 1), 5, 1, 2),
+    "bias_in_blocks": ((2, 4, 2), (2, 2), 140, 2, 1),
     "sums_in_blocks_soon_used_again": ((4, 68, 4), (2, 2), 2, 2, 1),
 }
 
+
+IN_BLOCKS = {  # their weights
+    *("whole_map", "stride_3", "sums_in_blocks", "weights_in_blocks", "weights_folded"),
+    "bias_in_blocks",
+}
 
 # As above, then pixels and channels at once
 AT_ONCE = {
@@ -159,7 +168,8 @@ def test_takes_the_cycles_that_the_geometry_says(name, seed):
     assert run.taken[2 * g.beats - 1] - run.taken[g.beats - 1] == g.busy_cycles
     first_patch = ((g.kernel[0] - 1) * g.row_beats + g.kx_steps - 1) * g.pixel_steps
     completing = run.taken[first_patch + g.channel_steps - 1]
-    assert run.given[0] == completing - (g.slots - 1) + PatchEngine.latency(g)
+    assert run.given[0] == completing - (g.slots - 1) + engine.latency
+    assert engine.latency == 4 + (name in IN_BLOCKS) + tree_stages(g.terms)
 
 
 def test_refuses_weights_of_another_shape():

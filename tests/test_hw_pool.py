@@ -129,7 +129,8 @@ def test_max_pool_takes_an_activation_a_cycle(name, seed):
     assert run.taken == list(range(run.taken[0], run.taken[0] + len(run.taken)))
     assert g.busy_cycles == g.height * g.width * g.in_channels
     last = ((g.kernel[0] - 1) * g.width + g.kernel[1] - 1) * g.in_channels
-    assert run.given[0] == run.taken[last] + MaxPool.LATENCY
+    assert run.given[0] == run.taken[last] + unit.latency
+    assert unit.latency == 2
 
 
 def test_max_pool_refuses_channels_that_meet():

@@ -5,6 +5,7 @@ import pytest
 from amaranth import unsigned
 from hwsim import PAUSES, run_streams
 from tercet.hw.requantizers import Requantizers
+from tercet.hw.storage import Kind
 from tercet.model.arith import Rounding
 from tercet.model.requant import Requant, requantize
 
@@ -44,8 +45,26 @@ def test_equals_golden_for_each_channels_own_numbers(channels, lanes, pauses, se
     )
     assert [list(payload) for payload in run.outputs] == expected
     if pauses == "none":
-        assert run.given[0] - run.taken[0] == Requantizers.LATENCY
+        assert run.given[0] - run.taken[0] == unit.latency == 4
         assert np.diff(run.given).tolist() == [1] * (len(expected) - 1)
+
+
+@pytest.mark.parametrize("pauses", PAUSES)
+def test_lanes_wait_for_the_one_whose_numbers_are_in_block_ram(pauses, seed):
+    rng = np.random.default_rng(seed)
+    multipliers = rng.integers(1, 65536, 210)
+    multipliers[1::3] = 40000  # one lane has a constant
+    multipliers[2::3] = [*range(1, 36), *range(1, 36)]  # and one so few bits that LUTs hold them
+    requant = Requant(tuple(multipliers.tolist()), 24, Rounding.HALF_UP, 0, 255)
+    acc = rng.integers(-(1 << (WIDTH - 1)), 1 << (WIDTH - 1), (2, 210))
+    unit = build(210, 3, requant)
+    kinds = {storage.name: storage.kind for storage in unit.memories}
+    assert kinds == {"lane0.scales": Kind.BLOCK, "lane2.scales": Kind.LUT}
+    expected = requantize(acc, requant, 3).reshape(-1, 3).tolist()
+    run = run_streams(unit, acc.reshape(-1, 3).tolist(), len(expected), pauses=pauses, seed=seed)
+    assert [list(payload) for payload in run.outputs] == expected
+    if pauses == "none":
+        assert run.given[0] - run.taken[0] == unit.latency == 5
 
 
 def test_refuses_lanes_that_do_not_go_with_the_channels():

@@ -1,13 +1,10 @@
-"""FIFO, argmax and ROM."""
+"""FIFO and argmax."""
 
 import numpy as np
 import pytest
 from amaranth import signed, unsigned
-from amaranth.lib import data
-from amaranth.sim import Simulator
 from hwsim import PAUSES, run_streams
 from tercet.hw.argmax import Argmax
-from tercet.hw.rom import Rom
 from tercet.hw.stream import StreamFifo
 
 
@@ -41,46 +38,3 @@ def test_argmax_gives_the_first_of_the_greatest(shape, pauses, seed):
     run = run_streams(Argmax(activation=shape, classes=10), sent, 200, pauses=pauses, seed=seed)
     assert [payload.value for payload in run.outputs] == scores.reshape(-1).tolist()
     assert [payload.best for payload in run.outputs[9::10]] == scores.argmax(axis=1).tolist()
-
-
-@pytest.mark.parametrize("depth", [2, 5, 9])
-def test_rom_reads_back_every_row(depth, seed):
-    rows = np.random.default_rng(seed).integers(-128, 128, (depth, 3)).tolist()
-    rom = Rom(rows=rows, layout=data.ArrayLayout(signed(8), 3))
-    assert rom.storage.bits == depth * 24
-
-    async def read(ctx):
-        ctx.set(rom.en, 1)
-        for address, row in enumerate(rows):
-            ctx.set(rom.address, address)
-            await ctx.tick()
-            assert list(ctx.get(rom.row)) == row
-        ctx.set(rom.en, 0)
-        ctx.set(rom.address, 0)
-        await ctx.tick()
-        assert list(ctx.get(rom.row)) == rows[-1]
-
-    simulator = Simulator(rom)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(read)
-    simulator.run()
-
-
-@pytest.mark.parametrize("depth", [1, 6])
-def test_rom_of_equal_rows_is_a_constant(depth):
-    rom = Rom(rows=[[5, -3]] * depth, layout=data.ArrayLayout(signed(8), 2))
-    assert rom.storage.bits == 0
-
-    async def read(ctx):
-        for address in range(depth):
-            ctx.set(rom.address, address)
-            assert list(ctx.get(rom.row)) == [5, -3]
-
-    simulator = Simulator(rom)
-    simulator.add_testbench(read)
-    simulator.run()
-
-
-def test_rom_refuses_a_value_that_does_not_fit():
-    with pytest.raises(ValueError, match=r"^Row 1: 8 does not fit 4 signed bits$"):
-        Rom(rows=[[7], [8]], layout=data.ArrayLayout(signed(4), 1))

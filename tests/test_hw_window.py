@@ -29,8 +29,9 @@ def check(geometry, seed, *, images=3, shape=UINT8, fill=7, pauses="none", reset
         low, low + (1 << shape.width), (images, g.height, g.width, g.channels * lanes)
     )
     expected = windows_of(values, g, fill, lanes)
+    reader = WindowReader(geometry=g, activation=shape, fill=fill, lanes=lanes)
     run = run_streams(
-        WindowReader(geometry=g, activation=shape, fill=fill, lanes=lanes),
+        reader,
         values.reshape(-1, lanes).tolist(),
         len(expected),
         pauses=pauses,
@@ -38,7 +39,7 @@ def check(geometry, seed, *, images=3, shape=UINT8, fill=7, pauses="none", reset
         reset_after=reset_after,
     )
     assert [list(payload) for payload in run.outputs] == expected
-    return run
+    return run, reader
 
 
 @pytest.mark.parametrize("pauses", ["output", "both"])
@@ -73,10 +74,11 @@ def test_takes_the_cycles_that_the_geometry_says(name, taps, seed):
     g = window_geometry(
         *WINDOWS[name], taps={"one": 1, "row": kernel[1], "all": kernel[0] * kernel[1]}[taps]
     )
-    run = check(g, seed, images=4)
+    run, reader = check(g, seed, images=4)
     last = run.given[g.beats - 1 :: g.beats]
     assert last[3] - last[2] == g.busy_cycles
-    assert run.given[0] == run.taken[int(g.needed[0, 0]) - 1] + WindowReader.LATENCY
+    assert run.given[0] == run.taken[int(g.needed[0, 0]) - 1] + reader.latency
+    assert reader.latency == 3 + (name == "buffer_in_blocks")
 
 
 def test_takes_what_the_buffer_holds_while_nothing_is_read():

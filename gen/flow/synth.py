@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .ecp5_registers import pack_registers
 from .yosys import FlowError, run_yosys
 
 __all__ = ["LUT_RAM", "TARGETS", "Resources", "synthesize"]
@@ -58,13 +60,16 @@ class Resources:
 def synthesize(verilog: Path, top: str, target: str, netlist: Path | None = None) -> Resources:
     """Synthesize a Verilog file for a family of ``TARGETS``.
 
-    netlist : receives the cells and their nets in Yosys's JSON, for place and route
+    netlist : receives the cells and their nets in Yosys's JSON, for place and route; those of ECP5
+        with registers in its blocks (``ecp5_registers.py``)
 
     Raises FlowError where Yosys fails or leaves no cells.
     """
-    written = [] if netlist is None else [f"write_json {netlist}"]
     with tempfile.TemporaryDirectory() as folder:
-        stats, memories = Path(folder) / "stat.json", Path(folder) / "memories.il"
+        cells_file, memories = (
+            netlist or Path(folder) / "netlist.json",
+            Path(folder) / "memories.il",
+        )
         log = run_yosys(
             [
                 f"read_verilog {verilog}",
@@ -76,11 +81,12 @@ def synthesize(verilog: Path, top: str, target: str, netlist: Path | None = None
                 f"read_verilog {verilog}",
                 f"{TARGETS[target]} -top {top}",
                 "check -assert",
-                f"tee -q -o {stats} stat -json",
-                *written,
+                "setattr -mod -unset src",
+                "setattr -unset src a:src",
+                f"write_json {cells_file}",
             ]
         )
-        cells = _cell_counts(stats.read_text(encoding="utf-8"))
+        cells = _cell_counts(cells_file, top, pack=target == "ecp5")
         rom_bits = _rom_bits(memories.read_text(encoding="utf-8"))
     if not cells:
         raise FlowError(f"Yosys left no cells of {top} for {target}; that is a fault of the flow")
@@ -91,9 +97,14 @@ def synthesize(verilog: Path, top: str, target: str, netlist: Path | None = None
     return Resources(**counts, rom_bits=rom_bits, in_blocks=_in_blocks(log, top))
 
 
-def _cell_counts(stat: str) -> dict[str, int]:
-    design = json.loads(stat)["design"]
-    return {cell: int(count) for cell, count in design["num_cells_by_type"].items()}
+def _cell_counts(netlist: Path, top: str, *, pack: bool) -> Counter[str]:
+    """The cells of a netlist by type, after packing if asked for."""
+    design = json.loads(netlist.read_text(encoding="utf-8"))
+    module = design["modules"][top]
+    if pack:
+        pack_registers(module)
+        netlist.write_text(json.dumps(design), encoding="utf-8")
+    return Counter(cell["type"] for cell in module["cells"].values())
 
 
 def _in_blocks(log: str, top: str) -> frozenset[str]:

@@ -1,0 +1,60 @@
+"""When a window reader writes and reads, for the cycles that its geometry takes."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+
+__all__ = ["Reads", "Writes"]
+
+
+class Writes:
+    """When elements are written, one each ``pace`` cycles as far as they are allowed."""
+
+    def __init__(self, pace: int) -> None:
+        self._pace = pace
+        self._elements, self._cycles = [0], [0]  # runs without a wait: first element and its cycle
+        self._limit = 0
+
+    def allow(self, limit: int, cycle: int) -> None:
+        """Allow those below ``limit`` from ``cycle`` on."""
+        if limit > self._limit:
+            self._cycles.append(max(self.cycle(self._limit), cycle))
+            self._elements.append(self._limit)
+            self._limit = limit
+
+    def cycle(self, element: int) -> int:
+        """The cycle in which an element is written, or the one next to the last before it."""
+        run = bisect_right(self._elements, element) - 1
+        return self._cycles[run] + (element - self._elements[run]) * self._pace
+
+
+class Reads:
+    """When beats are read: those in the pipeline move on together, as soon as there is no beat at
+    its end, or when that is taken, ``slots`` cycles after it came there."""
+
+    def __init__(self, slots: int, ahead: int) -> None:
+        self._slots = slots
+        self._waits = deque([1] * ahead)  # of what is in the pipeline: cycles at its end
+        self.last = -1  # cycle in which it moved on
+
+    @property
+    def taken(self) -> int:
+        """The cycle in which the beat read last is taken."""
+        return self.last + sum(self._waits)
+
+    def window(self, complete: int, beats: int) -> None:
+        """Read a window's beats, the first no sooner than ``complete``."""
+        while self.last + self._waits[0] < complete:
+            if self.taken == self.last + len(self._waits):  # nothing in it
+                self.last = complete - 1
+            else:
+                self._move(1)
+        singly = min(beats, len(self._waits) + 1)
+        for _ in range(singly):
+            self._move(self._slots)
+        self.last += (beats - singly) * self._slots
+
+    def _move(self, wait: int) -> None:
+        self.last += self._waits.popleft()
+        self._waits.append(wait)

@@ -1,0 +1,232 @@
+"""Registers in the blocks of an ECP5: what moves, what stays, and that it computes the same."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tercet.gen.build import write_core
+from tercet.gen.flow.synth import synthesize
+from tercet.gen.flow.yosys import run_yosys
+from tercet.model import load
+from tercet.model.data import digits_for_simulation, fit_to
+from test_sim_networks import FRAMES, OUTPUT, RESETS, Core
+
+pytestmark = [pytest.mark.yosys, pytest.mark.slow]
+
+
+def needs_icarus(test):
+    """Marks a test."""
+    missing = shutil.which("iverilog") is None
+    return pytest.mark.icarus(
+        pytest.mark.skipif(missing, reason="Icarus Verilog is not installed")(test)
+    )
+
+
+DATA = Path(__file__).parent / "data"
+MOVED = ("REG_INPUTA_CLK", "REG_INPUTB_CLK", "REG_OUTPUT_CLK")
+
+
+def packed(verilog, top, folder):
+    """The cells of a Verilog file for ECP5, and the file that they are in."""
+    netlist = folder / f"{top}.json"
+    synthesize(verilog, top, "ecp5", netlist)
+    return json.loads(netlist.read_text())["modules"][top]["cells"], netlist
+
+
+def registers(cells, kind="MULT18X18D", names=MOVED):
+    """Of each block of a kind, by its name before a dot or underscore, which registers it uses."""
+    return {
+        name.split("_")[0].split(".")[0]: tuple(
+            cell["parameters"].get(key, "NONE") not in ("NONE", "NOREG") for key in names
+        )
+        for name, cell in cells.items()
+        if cell["type"] == kind
+    }
+
+
+def as_verilog(netlist, top, path, name=None):
+    """Write a netlist as Verilog, its cells replaced by what they do."""
+    alone = path.with_suffix(".json")
+    module = json.loads(netlist.read_text())["modules"][top]
+    alone.write_text(json.dumps({"modules": {top: module}}))
+    run_yosys(
+        [
+            f"read_json {alone}",
+            "read_verilog -overwrite -D NO_INCLUDES -I +/ecp5 +/ecp5/cells_sim.v",
+            f"read_verilog -overwrite {DATA / 'ecp5_blocks.v'}",
+            "setattr -mod -unset lib_whitebox -unset whitebox =*",
+            f"hierarchy -check -top {top}",
+            "proc",
+            "flatten",
+            "opt_clean",
+            f"rename {top} {name or top}",
+            f"write_verilog -noattr {path}",
+        ]
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory, seed):
+    """The packed netlist of plain as Verilog: its core, and its cells."""
+    folder = tmp_path_factory.mktemp("packed")
+    network = load("plain")
+    facts = write_core(network, folder)
+    cells, netlist = packed(folder / "rtl" / "plain.v", "plain", folder)
+    as_verilog(netlist, "plain", folder / "rtl" / "plain.v")
+    return Core(network, {**facts, "streams": []}, folder, seed), cells
+
+
+def test_the_multipliers_and_block_rams_of_plain_have_their_registers_inside(plain):
+    _, cells = plain
+    multipliers = {name: cell for name, cell in cells.items() if cell["type"] == "MULT18X18D"}
+    assert len(multipliers) == 8
+    for name, cell in multipliers.items():
+        # an accumulator is clamped by its flip-flops' reset, so that they stay outside
+        inside = MOVED[2:] if ".requantizer." in name else MOVED
+        assert [key for key in MOVED if cell["parameters"].get(key) == "CLK0"] == list(inside)
+        assert cell["connections"]["RST0"] == ["0"]
+    memories = [cell for cell in cells.values() if cell["type"] == "DP16KD"]
+    assert [cell["parameters"]["REGMODE_A"] for cell in memories] == ["OUTREG"] * 2
+
+
+@needs_icarus
+@pytest.mark.mnist
+def test_the_packed_netlist_of_plain_equals_the_golden_model(plain):
+    core, _ = plain
+    shape = core.network.tensors[core.network.input].shape
+    images = fit_to(digits_for_simulation(3).images, shape)
+    for outcome in core.outcomes(core.compiled("icarus"), [FRAMES, OUTPUT, RESETS], images):
+        assert outcome.failure is None, outcome.test
+        assert outcome.facts["mismatches"] == 0
+        assert outcome.facts["values_compared"] > 0
+
+
+BENCH = """
+module bench;
+    reg clk = 0, rst = 1, en = 0, we = 0;
+    reg [5:0] row = 0;
+    reg [35:0] in = 0;
+    wire [31:0] rtl, gates;
+    integer step, wrong = 0, seed = SEED;
+    ecp5_memories a(.clk(clk), .rst(rst), .en(en), .we(we), .row(row), .in(in), .out(rtl));
+    gate_level b(.clk(clk), .rst(rst), .en(en), .we(we), .row(row), .in(in), .out(gates));
+    initial begin
+        for (step = 0; step < 20000; step = step + 1) begin
+            rst = step < 2 || step % 1000 == 999;
+            en = $random(seed) % 4 != 0;
+            in = {$random(seed), $random(seed)};
+            row = $random(seed);
+            we = in[5:0] != row && (step < 8000 || step % 3 == 0);
+            #1 clk = 1;
+            #1 clk = 0;
+            if (step > 8000 && rtl !== gates) wrong = wrong + 1;
+        end
+        $display("%0d wrong", wrong);
+    end
+endmodule
+"""
+
+
+def simulate(folder, original, netlist, seed):
+    """How often a packed netlist differs from its Verilog under random inputs."""
+    packed_verilog = as_verilog(netlist, "ecp5_memories", folder / "packed.v", "gate_level")
+    bench = folder / "bench.v"
+    bench.write_text(BENCH.replace("SEED", str(seed)))
+    program = folder / "bench"
+    command = ["iverilog", "-g2012", "-o", program, bench, original, packed_verilog]
+    subprocess.run(command, check=True)
+    ran = subprocess.run(["vvp", program], check=True, capture_output=True, text=True)
+    return int(ran.stdout.split()[0])
+
+
+@needs_icarus
+def test_blocks_of_every_shape_compute_the_same(tmp_path, seed):
+    original = DATA / "ecp5_memories.v"
+    cells, netlist = packed(original, "ecp5_memories", tmp_path)
+    assert registers(cells) == {
+        **dict.fromkeys(("ab", "ac", "scaled"), (True, True, True)),
+        "cleared": (False, False, False),  # it has a reset
+    }
+    memories = registers(cells, "DP16KD", ("REGMODE_A", "REGMODE_B"))
+    assert memories == {
+        "wide": (True, True),
+        "narrow": (False, True),
+        **dict.fromkeys(("rom", "deep"), (True, False)),
+    }
+    assert simulate(tmp_path, original, netlist, seed) == 0
+    wrong = json.loads(netlist.read_text())
+    for cell in wrong["modules"]["ecp5_memories"]["cells"].values():
+        if cell["parameters"].get("REGMODE_A") == "OUTREG":
+            cell["connections"]["OCEA"] = ["1"]
+    netlist.write_text(json.dumps(wrong))
+    assert simulate(tmp_path, original, netlist, seed) > 0
+
+
+# What a multiplier of registers p <= a * b makes of other surroundings: Verilog, registers inside.
+MODULE = """
+module t(
+    input clk, input rst, input en, input other,
+    input [15:0] x, input [15:0] y, output [31:0] out
+);
+    reg [15:0] a = 0, b = 0;
+    reg [31:0] p = 0;
+    BODY
+endmodule
+"""
+ALL = "if (en) begin a <= x; b <= y; p <= a * b; end"
+CASES = {
+    "all": (f"always @(posedge clk) {ALL}\n assign out = p;", (True, True, True)),
+    "always_enabled": (
+        "always @(posedge clk) begin a <= x; b <= y; p <= a * b; end\n assign out = p;",
+        (True, True, True),
+    ),
+    "another_enable_behind": (
+        "always @(posedge clk) begin if (en) begin a <= x; b <= y; end\n"
+        "if (other) p <= a * b; end\n assign out = p;",
+        (False, False, True),
+    ),
+    "another_enable_before": (
+        "always @(posedge clk) begin if (en) a <= x; if (other) b <= y;\n"
+        "if (en) p <= a * b; end\n assign out = p;",
+        (False, False, True),
+    ),
+    "one_factor_comes_late": (
+        "always @(posedge clk) if (en) begin a <= x; p <= a * y; end\n assign out = p;",
+        (False, False, True),
+    ),
+    "product_read_at_once": (
+        f"always @(posedge clk) {ALL}\n assign out = p ^ (a * b);",
+        (True, True, False),
+    ),
+    "product_with_reset": (
+        "always @(posedge clk) begin if (en) begin a <= x; b <= y; end\n"
+        "if (rst) p <= 0; else if (en) p <= a * b; end\n assign out = p;",
+        (True, True, False),
+    ),
+    "another_clock_edge": (
+        "always @(negedge clk) if (en) begin a <= x; b <= y; end\n"
+        "always @(posedge clk) if (en) p <= a * b;\n assign out = p;",
+        (False, False, True),
+    ),
+    "ones_in_both": (
+        "always @(posedge clk) if (en) begin a <= x; b <= y;\n"
+        "p <= {a[15:1], 1'b1} * {b[15:1], 1'b1}; end\n assign out = p;",
+        (False, False, True),
+    ),
+    "starts_at_one": (
+        "reg [15:0] c = 1;\n always @(posedge clk) if (en) begin c <= x; b <= y;\n"
+        "p <= c * b; end\n assign out = p;",
+        (False, False, True),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_only_what_stays_the_same_moves(name, tmp_path):
+    body, expected = CASES[name]
+    (tmp_path / "t.v").write_text(MODULE.replace("BODY", body))
+    cells, _ = packed(tmp_path / "t.v", "t", tmp_path)
+    assert list(registers(cells).values()) == [expected]

@@ -1,0 +1,91 @@
+"""The ROM: every word through its port, from LUTs, from block RAM, and folded."""
+
+import numpy as np
+import pytest
+from amaranth import signed
+from amaranth.lib import data
+from amaranth.sim import Simulator
+from tercet.hw.rom import Rom
+from tercet.hw.storage import Kind, folded_rows, rom_storage
+
+# depth, fields of a row, least cycles: kind, cycles, rows as folded
+ROMS = {
+    "two": ((2, 3, 1), (Kind.LUT, 1, 2)),
+    "nine": ((9, 3, 1), (Kind.LUT, 1, 9)),
+    "nine_late": ((9, 3, 2), (Kind.LUT, 2, 9)),
+    "block": ((70, 3, 1), (Kind.BLOCK, 2, 70)),
+    "three_folds_of_2048": ((5_000, 1, 1), (Kind.BLOCK, 2, 2_048)),
+    "three_folds_of_1024": ((2_500, 2, 1), (Kind.BLOCK, 2, 1_024)),
+}
+
+
+@pytest.mark.parametrize("name", ROMS)
+def test_reads_back_every_row_and_stands_still(name, seed):
+    (depth, fields, least), (kind, cycles, folded) = ROMS[name]
+    rng = np.random.default_rng([seed, *name.encode()])
+    rows = rng.integers(-128, 128, (depth, fields)).tolist()
+    layout = data.ArrayLayout(signed(8), fields)
+    rom = Rom(rows=rows, layout=layout, read_cycles=least)
+    assert (rom.storage.kind, rom.read_cycles, folded_rows(rom.storage)) == (kind, cycles, folded)
+    assert rom.storage.bits == depth * fields * 8
+    order = rng.permutation(depth).tolist()
+
+    async def read(ctx):
+        ctx.set(rom.en, 1)
+        for step in range(depth + cycles - 1):
+            ctx.set(rom.address, order[min(step, depth - 1)])
+            await ctx.tick()
+            if step >= cycles - 1:
+                expected = rows[order[step - cycles + 1]]
+                assert list(ctx.get(rom.row)) == expected
+            if step % 7 == 3:  # it stands still, whatever the address
+                ctx.set(rom.en, 0)
+                ctx.set(rom.address, order[step // 2])
+                await ctx.tick().repeat(2)
+                assert step < cycles - 1 or list(ctx.get(rom.row)) == expected
+                ctx.set(rom.en, 1)
+
+    simulator = Simulator(rom)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(read)
+    simulator.run()
+
+
+@pytest.mark.parametrize(
+    ("rows", "row_bits", "folded"),
+    [
+        (4_500, 16, 1_024),  # 5 blocks of 1024 x 18; 4 of 512 x 36 would need 9 to be chosen from
+        (7_200, 56, 2_048),  # 25 blocks of 2048 x 9, where 8192 x 2 without a fold would take 28
+        (48_000, 8, 16_384),  # 24 either way, and few to choose from
+        (2_048, 9, 2_048),
+        (300, 72, 300),
+        (64, 5_000, 64),  # in LUTs
+    ],
+)
+def test_folds_take_few_blocks(rows, row_bits, folded):
+    assert folded_rows(rom_storage(rows, row_bits)) == folded
+
+
+@pytest.mark.parametrize("depth", [1, 6])
+def test_equal_rows_are_a_constant(depth):
+    rom = Rom(rows=[[5, -3]] * depth, layout=data.ArrayLayout(signed(8), 2))
+    assert rom.storage.bits == 0
+
+    async def read(ctx):
+        for address in range(depth):
+            ctx.set(rom.address, address)
+            assert list(ctx.get(rom.row)) == [5, -3]
+
+    simulator = Simulator(rom)
+    simulator.add_testbench(read)
+    simulator.run()
+
+
+def test_holds_values_of_any_width():
+    rom = Rom(rows=[[-(1 << 69)], [(1 << 69) - 1]], layout=data.ArrayLayout(signed(70), 1))
+    assert rom.storage.bits == 140
+
+
+def test_refuses_a_value_that_does_not_fit():
+    with pytest.raises(ValueError, match=r"^Row 1: 8 does not fit 4 signed bits$"):
+        Rom(rows=[[7], [8]], layout=data.ArrayLayout(signed(4), 1))
