@@ -8,9 +8,11 @@ from pathlib import Path
 
 from ...gen.flow.nextpnr import DEVICES, SEEDS, DoesNotFitError, place_and_route
 from ...gen.flow.synth import TARGETS, synthesize
-from .store import Facts, Store, fingerprint
+from .store import Facts, Store, fingerprint, sources
 
 __all__ = ["cells_of"]
+
+FLOW = "gen/flow/*.py"  # what is done to the cells between the tools
 
 
 def cells_of(verilog: Path, top: str, target: str, store: Store) -> Facts:
@@ -19,7 +21,7 @@ def cells_of(verilog: Path, top: str, target: str, store: Store) -> Facts:
     Raises FlowError where a tool fails.
     """
     content = fingerprint(verilog.read_bytes())
-    key = fingerprint(content, top, target, TARGETS[target], _tools(target))
+    key = fingerprint(content, top, target, TARGETS[target], _tools(target), sources(FLOW))
     name = f"cells/{content[:16]}-{target}.json"
     return store.kept(name, key, lambda: _measure(verilog, top, target))
 

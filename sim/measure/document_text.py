@@ -38,8 +38,10 @@ are those at the clock reached on the ECP5.
 # By target: the heading, and the kinds of cells under their names in that family.
 FAMILIES = {
     "ecp5": (
-        "\n## ECP5\n\nBefore packing; a CCU2C is a carry of two LUT4, which are not among "
-        "the LUT4.\n\n",
+        "\n## ECP5\n\nBefore nextpnr packs LUTs; a CCU2C is a carry of two LUT4, which are not "
+        "among the LUT4. Flip-flops\naround multipliers and behind block RAMs are in those "
+        "blocks (`gen/flow/ecp5_registers.py`) and not counted,\nin the other generators' cores "
+        "as in ours.\n\n",
         {
             "luts": "LUT4",
             "flip_flops": "FF",
