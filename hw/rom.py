@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from amaranth import Const, Module, Shape, Signal
+from amaranth import Module, Shape, Signal
+from amaranth.hdl import Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -101,17 +102,18 @@ class Rom(wiring.Component):
         )
         port = rom.read_port()
         m.d.comb += [port.en.eq(self.en), port.addr.eq(self.address)]  # its lower bits
-        fold = self.address[(depth - 1).bit_length() :] if folds > 1 else Const(0)
-        late = [port.data] + [
-            Signal(port.data.shape(), name=f"late{age}", reset_less=True)
-            for age in range(1, self.read_cycles)
-        ]
-        chosen = [
-            Signal(fold.shape(), name=f"fold{age}", reset_less=True)
-            for age in range(self.read_cycles)
-        ]
-        with m.If(self.en):
-            m.d.sync += [after.eq(before) for before, after in pairwise(late)]
-            m.d.sync += [after.eq(before) for before, after in pairwise([fold, *chosen])]
-        m.d.comb += self.row.eq(late[-1][chosen[-1] if folds > 1 else 0])
+        row = self._delayed(m, "late", port.data, self.read_cycles - 1)
+        fold: Value | int = 0
+        if folds > 1:
+            upper = self.address[(depth - 1).bit_length() :]
+            fold = self._delayed(m, "fold", upper, self.read_cycles)
+        m.d.comb += self.row.eq(row[fold])
         return m
+
+    def _delayed(self, m: Module, name: str, value: Any, cycles: int) -> Any:
+        """A value, or a view, as it was so many cycles ago, of those in which all moves on."""
+        for age in range(cycles):
+            before, value = value, Signal(value.shape(), name=f"{name}{age}", reset_less=True)
+            with m.If(self.en):
+                m.d.sync += value.eq(before)
+        return value
