@@ -35,8 +35,9 @@ class MaxPool(wiring.Component):
     i, o : streams of ``channels`` activations a beat, raster order, channels last
 
     Throughput: a beat a cycle. Latency (``latency``): 2 cycles from a window's last activation of a
-    channel to its maximum, 3 where the maxima wait in block RAM. The pipeline stalls as one while a
-    beat waits. Rows and columns that make no whole window are dropped.
+    channel to its maximum, 3 where the maxima wait in block RAM and are not used again within three
+    steps. The pipeline stalls as one while a beat waits. Rows and columns that make no whole window
+    are dropped.
 
     Raises ValueError where channels are not groups of their own, or pixels come several at once.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from amaranth import Const, Module, Shape, Signal, signed
 from amaranth.hdl import Value
@@ -16,7 +16,7 @@ from .operand import clamped, operand_shape
 from .pipeline import stage
 from .rescale import Rescale, require_numbers
 from .rom import Rom
-from .storage import Storage
+from .storage import Storage, rom_storage
 
 __all__ = ["Requantizer"]
 
@@ -64,13 +64,7 @@ class Requantizer(wiring.Component):
     ):
         require_numbers(requant, multipliers=(1, channels), offsets=(1, channels))
         self._rescale = Rescale(requant=requant, zero_point=zero_point)
-        self._scales = {
-            name: values if len(set(values)) > 1 else values[:1]
-            for name, values in (
-                ("multiplier", requant.multipliers),
-                ("addend", self._rescale.addends),
-            )
-        }
+        self._scales = _scales(requant, zero_point)
         self._rom = self._make_rom(beside, read_cycles)
         self._read_cycles = self._rom.read_cycles if self._rom else read_cycles
         self._operand = operand_shape(requant, zero_point, accumulator_width)
@@ -91,6 +85,16 @@ class Requantizer(wiring.Component):
         """Cycles in which an accumulator waits for what its channel has of its own."""
         return self._read_cycles
 
+    @staticmethod
+    def read_cycles_of(requant: Requant, zero_point: int, beside: Sequence[Storage]) -> int:
+        """The least ``read_cycles`` of a requantizer, without making it."""
+        varying = _varying(_scales(requant, zero_point))
+        if not varying:
+            return 1
+        bits = sum(_shape(values).width for values in varying.values())
+        rows = max(map(len, varying.values()))
+        return rom_storage(rows, bits, beside=beside).read_cycles
+
     @property
     def memories(self) -> tuple[Storage, ...]:
         """The ROM of what differs between channels; none where nothing does."""
@@ -98,7 +102,7 @@ class Requantizer(wiring.Component):
 
     def _make_rom(self, beside: Sequence[Storage], read_cycles: int) -> Rom | None:
         """A row for each channel, with what differs."""
-        varying = {name: values for name, values in self._scales.items() if len(values) > 1}
+        varying = _varying(self._scales)
         if not varying:
             return None
         fields = {name: _shape(values) for name, values in varying.items()}
@@ -137,6 +141,20 @@ class Requantizer(wiring.Component):
             m, enable, name, valid=s.valid, product=s.product, addend=addend, o=self.o
         )
         return m
+
+
+def _scales(requant: Requant, zero_point: int) -> dict[str, tuple[int, ...]]:
+    """Multipliers and addends: one of each channel, or one where all are equal."""
+    addends = Rescale(requant=requant, zero_point=zero_point).addends
+    return {
+        name: values if len(set(values)) > 1 else values[:1]
+        for name, values in (("multiplier", requant.multipliers), ("addend", addends))
+    }
+
+
+def _varying(scales: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Those of which channels have their own."""
+    return {name: values for name, values in scales.items() if len(values) > 1}
 
 
 def _shape(values: tuple[int, ...]) -> Shape:

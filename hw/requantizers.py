@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from amaranth import Module, Shape, signed
 from amaranth.lib import data, stream, wiring
@@ -40,10 +39,11 @@ class Requantizers(wiring.Component):
         *,
         lanes: int,
         requant: Requant,
+        zero_point: int,
         channels: int,
         accumulator_width: int,
         activation: Shape,
-        **rest: Any,
+        beside: Sequence[Storage] = (),
     ):
         if lanes < 1 or (channels % lanes and lanes % channels):
             raise ValueError(
@@ -57,18 +57,20 @@ class Requantizers(wiring.Component):
         )
         step = min(lanes, channels)
 
-        def lane(index: int, read_cycles: int) -> Requantizer:
-            return Requantizer(
-                requant=_every(requant, index % step, step),
+        own = [_every(requant, lane, step) for lane in range(step)]
+        slowest = max(Requantizer.read_cycles_of(each, zero_point, beside) for each in own)
+        self._lanes = [
+            Requantizer(
+                requant=own[lane % step],
+                zero_point=zero_point,
                 channels=channels // step,
                 accumulator_width=accumulator_width,
                 activation=activation,
-                read_cycles=read_cycles,
-                **rest,
+                beside=beside,
+                read_cycles=slowest,
             )
-
-        slowest = max(lane(index, 1).read_cycles for index in range(step))
-        self._lanes = [lane(index, slowest) for index in range(lanes)]
+            for lane in range(lanes)
+        ]
 
     @property
     def latency(self) -> int:

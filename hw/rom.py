@@ -48,9 +48,11 @@ class Rom(wiring.Component):
     ):
         self._least_cycles = read_cycles
         self._beside = tuple(beside)
-        self._rows = np.array(rows, dtype=object)  # of Python's integers, of any width
         self._layout = layout
         widths = np.array([Shape.cast(field.shape).width for _, field in layout])
+        if any(len(row) != len(widths) for row in rows):
+            raise ValueError(f"Rows must have {len(widths)} values each, as the layout has fields")
+        self._rows = np.array(rows, dtype=object)  # of Python's integers, of any width
         limits = np.array([1 << (int(width) - 1) for width in widths], dtype=object)
         wrong = np.argwhere((self._rows < -limits) | (self._rows >= limits))
         for address, field in wrong[:1]:

@@ -21,10 +21,13 @@ four bits take six LUT4 with their write port, 7-series' 32 of six bits four LUT
 RAM at all; there a RAM in LUTs is flip-flops, or a block, as Yosys thinks cheaper. Yosys is left to
 choose for a RAM in LUTs, and within these limits it takes LUT RAM on ECP5 and 7-series.
 
-A block's output goes into a register and nowhere else, which the block then holds itself where the
-tool packs it: it is slow, 5.6 ns on ECP5 against 0.5 of a flip-flop. So that no logic comes between
-in a ROM deeper than one block, it is folded: several rows lie side by side in a memory as deep as a
-block, and one is chosen behind the register.
+What a ROM, a window's buffer or waiting maxima in block RAM give goes into a register before
+anything else, which the block then holds itself where the tool packs it: a block is slow, 5.6 ns on
+ECP5 against 0.5 of a flip-flop. So that no logic comes between in a ROM deeper than one block, it
+is folded: several rows lie side by side in a memory as deep as a block, and one is chosen behind
+the register. The depth is what Yosys takes for ECP5 anyway, so that no block is lost there; blocks
+of iCE40 are shallower, and a fold may cost a few. Queues, and sums that are used again at once, go
+without that register.
 
 Told by attributes on the array in the Verilog. Vivado knows ``rom_style``, ``ram_style`` (UG901).
 Yosys does too, but fails where a family has no memory of that style, and a ROM in plain LUTs is
@@ -47,8 +50,9 @@ __all__ = ["Kind", "Storage", "folded_rows", "ram", "ram_storage", "rom_storage"
 ROM_ROWS, ROM_BITS = 64, 1024  # the most in LUTs
 RAM_ROWS, RAM_BITS = 32, 1024
 SHARED_ROWS, SHARED_ROW_BITS = 1024, 18  # of a block of 18 kbit whose two ports both read
-BLOCKS = {16384: 1, 8192: 2, 4096: 4, 2048: 9, 1024: 18, 512: 36}  # ECP5, 7-series: rows, bits
-BLOCK_LUTS = 128  # that a block is worth
+BLOCKS = {16384: 1, 8192: 2, 4096: 4, 2048: 9, 1024: 18, 512: 36}  # of ECP5: rows and their bits
+BLOCK_COST = 128  # of ECP5
+MOST_FOLDS = 16
 
 
 class Kind(StrEnum):
@@ -121,17 +125,19 @@ def rom_storage(
 
 
 def folded_rows(storage: Storage) -> int:
-    """Rows of the memory that holds a ROM: all, or for one in blocks as many as make it cheapest,
-    blocks against a flip-flop for each bit that it gives and a LUT for each that is passed over."""
+    """Rows of the memory that holds a ROM: all, or for one in blocks as many as a block has in the
+    shape that Yosys finds cheapest on ECP5 (``memory_libmap``), blocks against multiplexers. Not
+    where that makes more folds than can be chosen from in a cycle."""
     rows, bits = storage.rows, storage.row_bits
     if storage.kind is not Kind.BLOCK:
         return rows
 
-    def luts(depth: int) -> int:
+    def cost(depth: int) -> float:
         folds = -(-rows // depth)
-        return -(-folds * bits // BLOCKS[depth]) * BLOCK_LUTS + (2 * folds - 1) * bits
+        return -(-folds * bits // BLOCKS[depth]) * BLOCK_COST + (folds - 1) * bits / 2
 
-    return min(rows, min(BLOCKS, key=luts))
+    depth = min(BLOCKS, key=cost)
+    return min(rows, depth) if -(-rows // depth) <= MOST_FOLDS else rows
 
 
 def ram_storage(rows: int, row_bits: int) -> Storage:

@@ -73,7 +73,6 @@ def late_facts(part):
         "weights_late": late("engine.weights"),
         "buffer_late": late(buffer),
         "scales_late": late("requantizer.scales"),
-        "maxima_late": late("pool.maxima"),
     }
 
 

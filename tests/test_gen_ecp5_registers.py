@@ -5,10 +5,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from amaranth import signed
+from amaranth.lib import data
+from ecp5cases import CASES, MODULE
 from tercet.gen.build import write_core
+from tercet.gen.emit import to_verilog
 from tercet.gen.flow.synth import synthesize
 from tercet.gen.flow.yosys import run_yosys
+from tercet.hw.rom import Rom
 from tercet.model import load
 from tercet.model.data import digits_for_simulation, fit_to
 from test_sim_networks import FRAMES, OUTPUT, RESETS, Core
@@ -111,10 +117,10 @@ module bench;
     reg [35:0] in = 0;
     wire [31:0] rtl, gates;
     integer step, wrong = 0, seed = SEED;
-    ecp5_memories a(.clk(clk), .rst(rst), .en(en), .we(we), .row(row), .in(in), .out(rtl));
+    TOP a(.clk(clk), .rst(rst), .en(en), .we(we), .row(row), .in(in), .out(rtl));
     gate_level b(.clk(clk), .rst(rst), .en(en), .we(we), .row(row), .in(in), .out(gates));
     initial begin
-        for (step = 0; step < 20000; step = step + 1) begin
+        for (step = 0; step < STEPS; step = step + 1) begin
             rst = step < 2 || step % 1000 == 999;
             en = $random(seed) % 4 != 0;
             in = {$random(seed), $random(seed)};
@@ -122,7 +128,8 @@ module bench;
             we = in[5:0] != row && (step < 8000 || step % 3 == 0);
             #1 clk = 1;
             #1 clk = 0;
-            if (step > 8000 && rtl !== gates) wrong = wrong + 1;
+            #1;
+            if (step > STEPS / 2 && rtl !== gates) wrong = wrong + 1;
         end
         $display("%0d wrong", wrong);
     end
@@ -130,11 +137,14 @@ endmodule
 """
 
 
-def simulate(folder, original, netlist, seed):
-    """How often a packed netlist differs from its Verilog under random inputs."""
-    packed_verilog = as_verilog(netlist, "ecp5_memories", folder / "packed.v", "gate_level")
+def simulate(folder, original, netlist, seed, steps):
+    """How often a packed netlist differs from its Verilog under random inputs, once memories are
+    full."""
+    top = netlist.stem
+    packed_verilog = as_verilog(netlist, top, folder / "packed.v", "gate_level")
     bench = folder / "bench.v"
-    bench.write_text(BENCH.replace("SEED", str(seed)))
+    text = BENCH.replace("SEED", str(seed)).replace("STEPS", str(steps)).replace("TOP", top)
+    bench.write_text(text)
     program = folder / "bench"
     command = ["iverilog", "-g2012", "-o", program, bench, original, packed_verilog]
     subprocess.run(command, check=True)
@@ -156,77 +166,40 @@ def test_blocks_of_every_shape_compute_the_same(tmp_path, seed):
         "narrow": (False, True),
         **dict.fromkeys(("rom", "deep"), (True, False)),
     }
-    assert simulate(tmp_path, original, netlist, seed) == 0
+    assert simulate(tmp_path, original, netlist, seed, 20000) == 0
     wrong = json.loads(netlist.read_text())
     for cell in wrong["modules"]["ecp5_memories"]["cells"].values():
         if cell["parameters"].get("REGMODE_A") == "OUTREG":
             cell["connections"]["OCEA"] = ["1"]
     netlist.write_text(json.dumps(wrong))
-    assert simulate(tmp_path, original, netlist, seed) > 0
+    assert simulate(tmp_path, original, netlist, seed, 20000) > 0
 
 
-# What a multiplier of registers p <= a * b makes of other surroundings: Verilog, registers inside.
-MODULE = """
-module t(
-    input clk, input rst, input en, input other,
-    input [15:0] x, input [15:0] y, output [31:0] out
-);
-    reg [15:0] a = 0, b = 0;
-    reg [31:0] p = 0;
-    BODY
-endmodule
-"""
-ALL = "if (en) begin a <= x; b <= y; p <= a * b; end"
-CASES = {
-    "all": (f"always @(posedge clk) {ALL}\n assign out = p;", (True, True, True)),
-    "always_enabled": (
-        "always @(posedge clk) begin a <= x; b <= y; p <= a * b; end\n assign out = p;",
-        (True, True, True),
-    ),
-    "another_enable_behind": (
-        "always @(posedge clk) begin if (en) begin a <= x; b <= y; end\n"
-        "if (other) p <= a * b; end\n assign out = p;",
-        (False, False, True),
-    ),
-    "another_enable_before": (
-        "always @(posedge clk) begin if (en) a <= x; if (other) b <= y;\n"
-        "if (en) p <= a * b; end\n assign out = p;",
-        (False, False, True),
-    ),
-    "one_factor_comes_late": (
-        "always @(posedge clk) if (en) begin a <= x; p <= a * y; end\n assign out = p;",
-        (False, False, True),
-    ),
-    "product_read_at_once": (
-        f"always @(posedge clk) {ALL}\n assign out = p ^ (a * b);",
-        (True, True, False),
-    ),
-    "product_with_reset": (
-        "always @(posedge clk) begin if (en) begin a <= x; b <= y; end\n"
-        "if (rst) p <= 0; else if (en) p <= a * b; end\n assign out = p;",
-        (True, True, False),
-    ),
-    "another_clock_edge": (
-        "always @(negedge clk) if (en) begin a <= x; b <= y; end\n"
-        "always @(posedge clk) if (en) p <= a * b;\n assign out = p;",
-        (False, False, True),
-    ),
-    "ones_in_both": (
-        "always @(posedge clk) if (en) begin a <= x; b <= y;\n"
-        "p <= {a[15:1], 1'b1} * {b[15:1], 1'b1}; end\n assign out = p;",
-        (False, False, True),
-    ),
-    "starts_at_one": (
-        "reg [15:0] c = 1;\n always @(posedge clk) if (en) begin c <= x; b <= y;\n"
-        "p <= c * b; end\n assign out = p;",
-        (False, False, True),
-    ),
-}
-
-
+@needs_icarus
 @pytest.mark.parametrize("name", CASES)
-def test_only_what_stays_the_same_moves(name, tmp_path):
-    body, expected = CASES[name]
-    (tmp_path / "t.v").write_text(MODULE.replace("BODY", body))
-    cells, _ = packed(tmp_path / "t.v", "t", tmp_path)
-    assert list(registers(cells).values()) == [expected]
+def test_only_what_stays_the_same_moves(name, tmp_path, seed):
+    body, multipliers, memories = CASES[name]
+    original = tmp_path / "t.v"
+    original.write_text(MODULE.replace("BODY", body))
+    cells, netlist = packed(original, "t", tmp_path)
+    found = [cell for cell in cells.values() if cell["type"] == "MULT18X18D"]
+    inside = [tuple(cell["parameters"].get(key) == "CLK0" for key in MOVED) for cell in found]
+    assert sorted(inside) == sorted(multipliers)
+    found = [cell["parameters"] for cell in cells.values() if cell["type"] == "DP16KD"]
+    modes = [tuple(each[f"REGMODE_{side}"] == "OUTREG" for side in "AB") for each in found]
+    assert modes == memories
+    assert simulate(tmp_path, original, netlist, seed, 6000) == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "bits", "blocks"),
+    [(70, 24, 1), (5_000, 8, 3), (4_096, 64, 15), (1_500, 36, 3), (16_000, 24, 22)],
+)
+def test_a_rom_of_any_depth_has_its_register_in_its_blocks(rows, bits, blocks, tmp_path, seed):
+    values = np.random.default_rng(seed).integers(-128, 128, (rows, bits // 4)) >> 4
+    rom = Rom(rows=values, layout=data.ArrayLayout(signed(4), bits // 4))
+    assert rom.read_cycles == 2
+    (tmp_path / "rom.v").write_text(to_verilog(rom, "rom", "A ROM."))
+    cells, _ = packed(tmp_path / "rom.v", "rom", tmp_path)
+    modes = [cell["parameters"]["REGMODE_A"] for cell in cells.values() if cell["type"] == "DP16KD"]
+    assert modes == ["OUTREG"] * blocks

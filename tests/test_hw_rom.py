@@ -54,9 +54,10 @@ def test_reads_back_every_row_and_stands_still(name, seed):
 @pytest.mark.parametrize(
     ("rows", "row_bits", "folded"),
     [
-        (4_500, 16, 1_024),  # 5 blocks of 1024 x 18; 4 of 512 x 36 would need 9 to be chosen from
+        (4_500, 16, 512),  # 4 blocks of 512 x 36, where 1024 x 18 takes 5
         (7_200, 56, 2_048),  # 25 blocks of 2048 x 9, where 8192 x 2 without a fold would take 28
-        (48_000, 8, 16_384),  # 24 either way, and few to choose from
+        (16_000, 24, 2_048),
+        (48_000, 8, 48_000),  # 47 folds of 1024 are too many
         (2_048, 9, 2_048),
         (300, 72, 300),
         (64, 5_000, 64),  # in LUTs
@@ -84,6 +85,12 @@ def test_equal_rows_are_a_constant(depth):
 def test_holds_values_of_any_width():
     rom = Rom(rows=[[-(1 << 69)], [(1 << 69) - 1]], layout=data.ArrayLayout(signed(70), 1))
     assert rom.storage.bits == 140
+
+
+@pytest.mark.parametrize("rows", [[[1], [2]], [[1, 2, 3], [4, 5, 6]], [[1, 2], [3]]])
+def test_refuses_rows_of_another_length(rows):
+    with pytest.raises(ValueError, match=r"^Rows must have 2 values each, as the layout has "):
+        Rom(rows=rows, layout=data.ArrayLayout(signed(4), 2))
 
 
 def test_refuses_a_value_that_does_not_fit():

@@ -4,14 +4,19 @@ MULT18X18D has registers at A, B and P (Lattice FPGA-TN-02205, sysDSP Usage Guid
 outputs (FPGA-TN-02204, sysMEM Usage Guide). Yosys 0.70 leaves them all in slices, whose way to the
 multiplier and through it is then as long as the clock. A flip-flop moves where it has no reset,
 starts at 0 as the blocks do, and shares clock and enable with the others of its block.
+
+What follows a block moves first, and drives from there on; then what comes before a multiplier,
+unless it has moved already.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from .yosys import FlowError
 
 __all__ = ["pack_registers"]
 
@@ -29,41 +34,56 @@ class _Control:
 
 
 def pack_registers(module: dict[str, Any]) -> None:
-    """Move registers into the blocks of a module of Yosys's JSON, in place."""
+    """Move registers into the blocks of a module of Yosys's JSON, in place.
+
+    Raises FlowError where a net that is read has lost its driver, which would be a fault here.
+    """
     netlist = _Netlist(module)
-    for name in netlist.of_type("MULT18X18D"):
-        _pack_multiplier(netlist, netlist.cells[name])
-    for name in netlist.of_type("DP16KD"):
-        _pack_memory(netlist, netlist.cells[name])
+    for cell in netlist.of_type("DP16KD"):
+        _pack_memory(netlist, cell)
+    multipliers = netlist.of_type("MULT18X18D")
+    controls = [_pack_product(netlist, cell) for cell in multipliers]
+    for cell, control in zip(multipliers, controls, strict=True):
+        _pack_factors(netlist, cell, control)
     netlist.sweep()
+    netlist.check()
 
 
 class _Netlist:
     """The cells of a module, and who drives and reads each net."""
 
     def __init__(self, module: dict[str, Any]) -> None:
-        self.cells: dict[str, dict[str, Any]] = module["cells"]
-        self._outputs = [
+        self._cells: dict[str, dict[str, Any]] = module["cells"]
+        self._ports = module["ports"].values()
+        self._kept = {
             bit
-            for port in module["ports"].values()
-            if port["direction"] == "output"
-            for bit in port["bits"]
-        ]
+            for net in module["netnames"].values()
+            if "keep" in net["attributes"]
+            for bit in net["bits"]
+        }
+        self._passed: set[str] = set()
         self._driver: dict[Bit, str] = {}
         self._readers: dict[Bit, list[tuple[str, str]]] = defaultdict(list)
-        for name, cell in self.cells.items():
+        for name, port, bit in self._reads():
+            self._readers[bit].append((name, port))
+        for name, cell in self._cells.items():
             for port, bits in cell["connections"].items():
                 if cell["port_directions"][port] == "output":
                     self._driver |= dict.fromkeys(bits, name)
-                else:
-                    for bit in bits:
-                        self._readers[bit].append((name, port))
-        for bit in self._outputs:
-            self._readers[bit].append(("", ""))
 
-    def of_type(self, kind: str) -> list[str]:
-        """The names of the cells of a type."""
-        return [name for name, cell in self.cells.items() if cell["type"] == kind]
+    def _reads(self) -> Iterator[tuple[str, str, Bit]]:
+        """Each cell, port and net that it reads; an output of the module is read by no cell."""
+        for port in self._ports:
+            if port["direction"] != "input":
+                yield from (("", "", bit) for bit in port["bits"])
+        for name, cell in self._cells.items():
+            for port, bits in cell["connections"].items():
+                if cell["port_directions"][port] != "output":
+                    yield from ((name, port, bit) for bit in bits)
+
+    def of_type(self, kind: str) -> list[dict[str, Any]]:
+        """The cells of a type."""
+        return [cell for cell in self._cells.values() if cell["type"] == kind]
 
     def before(self, bit: Bit) -> tuple[_Control, Bit] | None:
         """The control and the input of the flip-flop that drives a net; None where none that may
@@ -87,8 +107,8 @@ class _Netlist:
         return (controls.pop(), flip_flops) if len(controls) == 1 else None
 
     def _register(self, name: str) -> tuple[_Control, Bit] | None:
-        cell = self.cells.get(name)
-        if cell is None or cell["type"] != "TRELLIS_FF":
+        cell = self._cells.get(name)
+        if cell is None or cell["type"] != "TRELLIS_FF" or "keep" in cell["attributes"]:
             return None
         parameters, nets = cell["parameters"], cell["connections"]
         plain = parameters.get("REGSET", "RESET") == "RESET" and parameters["CLKMUX"] == "CLK"
@@ -101,47 +121,78 @@ class _Netlist:
     def take(self, cell: dict[str, Any], flip_flops: Mapping[str, str]) -> None:
         """Let a cell's outputs drive what the flip-flops behind them do, and drop those."""
         for port, name in flip_flops.items():
-            cell["connections"][port] = self.cells.pop(name)["connections"]["Q"]
+            driven = self._cells.pop(name)["connections"]["Q"]
+            cell["connections"][port] = driven
+            del self._driver[driven[0]]  # no flip-flop any more
+
+    def replace(self, cell: dict[str, Any], inputs: Mapping[str, Bit]) -> None:
+        """Let a cell read past the flip-flops that drive these inputs."""
+        self._passed |= {self._driver.get(cell["connections"][port][0], "") for port in inputs}
+        cell["connections"] |= {port: [bit] for port, bit in inputs.items()}
 
     def sweep(self) -> None:
-        """Drop flip-flops that nobody reads any more, and those that only they read."""
-        while True:
-            read = set(self._outputs)
-            for cell in self.cells.values():
-                for port, bits in cell["connections"].items():
-                    if cell["port_directions"][port] != "output":
-                        read.update(bits)
-            unread = [
-                name
-                for name in self.of_type("TRELLIS_FF")
-                if self.cells[name]["connections"]["Q"][0] not in read
-            ]
-            if not unread:
-                return
-            for name in unread:
-                del self.cells[name]
+        """Drop the flip-flops past which cells read, where nobody else reads them."""
+        read = self._kept | {bit for _, _, bit in self._reads()}
+        for name in self._passed & self._cells.keys():
+            if self._cells[name]["connections"]["Q"][0] not in read:
+                del self._cells[name]
+
+    def check(self) -> None:
+        """Raises FlowError where a net that is read has no driver."""
+        driven = {
+            bit for port in self._ports if port["direction"] != "output" for bit in port["bits"]
+        }
+        for cell in self._cells.values():
+            for port, bits in cell["connections"].items():
+                if cell["port_directions"][port] == "output":
+                    driven.update(bits)
+        for name, port, bit in self._reads():
+            if not isinstance(bit, str) and bit not in driven:
+                raise FlowError(
+                    f"Packing registers left {name or 'an output'} {port} without a driver; "
+                    "that is a fault of the flow"
+                )
 
 
-def _pack_multiplier(netlist: _Netlist, cell: dict[str, Any]) -> None:
-    nets = cell["connections"]
-    product = {f"P{at}": nets[f"P{at}"][0] for at in range(PRODUCT) if nets.get(f"P{at}")}
-    behind, before = netlist.behind(product), _factors(netlist, nets)
-    control = (behind or before or (None,))[0]
-    if control is None:
+def _pack_memory(netlist: _Netlist, cell: dict[str, Any]) -> None:
+    """Behind each port that reads. One written in 36 bits reads on both, by the clock of B."""
+    parameters, nets = cell["parameters"], cell["connections"]
+    wide = int(parameters["DATA_WIDTH_A"], 2) == 2 * DATA
+    for side, read in {"B": "AB"}.items() if wide else {"A": "A", "B": "B"}.items():
+        data = _bits(nets, (f"DO{each}{at}" for each in read for at in range(DATA)))
+        behind = netlist.behind(data)
+        if behind is None or nets.get(f"RST{side}", ["0"])[0] != "0":
+            continue
+        control, flip_flops = behind
+        rising = parameters.get(f"CLK{side}MUX", f"CLK{side}") == f"CLK{side}"
+        if not rising or nets[f"CLK{side}"][0] != control.clock:
+            continue
+        netlist.take(cell, flip_flops)
+        nets |= {port: [] for port in data if port not in flip_flops}
+        parameters |= {f"REGMODE_{each}": "OUTREG" for each in read}
+        _connect(cell, **{f"OCE{side}": control.enable})
+
+
+def _pack_product(netlist: _Netlist, cell: dict[str, Any]) -> _Control | None:
+    """Behind a multiplier; returns what moves the register, None where there is none."""
+    product = _bits(cell["connections"], (f"P{at}" for at in range(PRODUCT)))
+    behind = netlist.behind(product)
+    if behind is None:
+        return None
+    control, flip_flops = behind
+    netlist.take(cell, flip_flops)
+    cell["connections"] |= {port: [] for port in product if port not in flip_flops}
+    _use_registers(cell, control, "OUTPUT")
+    return control
+
+
+def _pack_factors(netlist: _Netlist, cell: dict[str, Any], control: _Control | None) -> None:
+    """Before a multiplier, whose other register, if it has one, is moved by ``control``."""
+    before = _factors(netlist, cell["connections"])
+    if before is None or control not in (None, before[0]):
         return
-    registers = []
-    if before is not None and before[0] == control:
-        nets |= {port: [bit] for port, bit in before[1].items()}
-        registers += [f"INPUT{side}" for side in FACTORS]
-    if behind is not None:
-        netlist.take(cell, behind[1])
-        nets |= {port: [] for port in product if port not in behind[1]}
-        registers.append("OUTPUT")
-    for register in registers:
-        cell["parameters"] |= {f"REG_{register}_CLK": "CLK0", f"REG_{register}_CE": "CE0"}
-        cell["parameters"][f"REG_{register}_RST"] = "RST0"
-    cell["parameters"]["GSR"] = "DISABLED"
-    _connect(cell, CLK0=control.clock, CE0=control.enable, RST0="0")
+    netlist.replace(cell, before[1])
+    _use_registers(cell, before[0], *(f"INPUT{side}" for side in FACTORS))
 
 
 def _factors(
@@ -159,26 +210,15 @@ def _factors(
         if register is not None:
             controls.add(register[0])
         inputs[port] = bit if register is None else register[1]
-    ones = {port[0] for port, bit in inputs.items() if bit == "1"}
+    ones = {port[0] for port in inputs if nets[port][0] == "1"}
     return (controls.pop(), inputs) if len(controls) == 1 and len(ones) < len(FACTORS) else None
 
 
-def _pack_memory(netlist: _Netlist, cell: dict[str, Any]) -> None:
-    """Behind each port that reads. One written in 36 bits reads on both, by the clock of B."""
-    wide = int(cell["parameters"]["DATA_WIDTH_A"], 2) == 2 * DATA
-    for clock, sides in {"B": "AB"}.items() if wide else {"A": "A", "B": "B"}.items():
-        nets = cell["connections"]
-        data = _bits(nets, (f"DO{side}{at}" for side in sides for at in range(DATA)))
-        behind = netlist.behind(data)
-        if behind is None or nets.get(f"RST{clock}", ["0"])[0] != "0":
-            continue
-        control, flip_flops = behind
-        if nets[f"CLK{clock}"][0] != control.clock:
-            continue
-        netlist.take(cell, flip_flops)
-        nets |= {port: [] for port in data if port not in flip_flops}
-        cell["parameters"] |= {f"REGMODE_{side}": "OUTREG" for side in sides}
-        _connect(cell, **{f"OCE{clock}": control.enable})
+def _use_registers(cell: dict[str, Any], control: _Control, *names: str) -> None:
+    for name in names:
+        cell["parameters"] |= {f"REG_{name}_{kind}": f"{kind}0" for kind in ("CLK", "CE", "RST")}
+    cell["parameters"]["GSR"] = "DISABLED"
+    _connect(cell, CLK0=control.clock, CE0=control.enable, RST0="0")
 
 
 def _bits(nets: Mapping[str, list[Bit]], ports: Iterable[str]) -> dict[str, Bit]:

@@ -1,7 +1,7 @@
 // Models of the ECP5 blocks for which Yosys has none, of what a core uses of them: one clock, CE0
-// and RST0 in a multiplier, no reset of a block RAM's output. After Lattice FPGA-TN-02205 (sysDSP)
-// and FPGA-TN-02204 (sysMEM); INITVALs as Yosys' techmap lays them out: 16 words of 18 bits, each
-// in 20.
+// and RST0 in a multiplier, a synchronous reset of what a block RAM reads. After Lattice
+// FPGA-TN-02205 (sysDSP) and FPGA-TN-02204 (sysMEM); INITVALs as Yosys' techmap lays them out: 16
+// words of 18 bits, each in 20.
 
 module MULT18X18D(
     input A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0,
@@ -90,6 +90,7 @@ module DP16KD(
         INITVAL_00
     };
 
+    wire clock_a = CLKA ^ (CLKAMUX == "INV"), clock_b = CLKB ^ (CLKBMUX == "INV");
     reg [8:0] bytes [0:2047];
     integer at;
     initial
@@ -109,7 +110,7 @@ module DP16KD(
     // Writes: 36 bits wide by A with a byte's enable each in ADA3 to ADA0, else by either port.
     wire write_a = CEA & WEA, write_b = CEB & WEB;
     wire [10:0] base_a = ada[13:3], base_b = adb[13:3];
-    always @(posedge CLKA)
+    always @(posedge clock_a)
         if (write_a) begin
             if (DATA_WIDTH_A == 36) begin
                 if (ada[0]) bytes[{base_a[10:2], 2'd0}] <= di[8:0];
@@ -121,7 +122,7 @@ module DP16KD(
                 if (ada[1]) bytes[{base_a[10:1], 1'd1}] <= di[17:9];
             end else if (DATA_WIDTH_A == 9) bytes[base_a] <= di[8:0];
         end
-    always @(posedge CLKB)
+    always @(posedge clock_b)
         if (write_b) begin
             if (DATA_WIDTH_B == 18) begin
                 if (adb[0]) bytes[{base_b[10:1], 1'd0}] <= di[26:18];
@@ -149,19 +150,23 @@ module DP16KD(
         : DATA_WIDTH_B == 18 ? {base_b[10:1], 1'd0} : base_b;
     localparam READ_B = WIDE ? 18 : DATA_WIDTH_B;
     reg [17:0] read_a = 0, read_b = 0, late_a = 0, late_b = 0;
-    always @(posedge CLKB) begin
-        if (CEB & ~WEB) read_b <= narrow(READ_B, adb, bytes[odd_b], bytes[even_b]);
+    always @(posedge clock_b) begin
+        if (RSTB) read_b <= 0;
+        else if (CEB & ~WEB) read_b <= narrow(READ_B, adb, bytes[odd_b], bytes[even_b]);
         if (OCEB) late_b <= read_b;
     end
     generate
         if (DATA_WIDTH_A == 36) begin
-            always @(posedge CLKB) begin
-                if (CEB) read_a <= {bytes[{base_b[10:2], 2'd1}], bytes[{base_b[10:2], 2'd0}]};
+            always @(posedge clock_b) begin
+                if (RSTB) read_a <= 0;
+                else if (CEB) read_a <= {bytes[{base_b[10:2], 2'd1}], bytes[{base_b[10:2], 2'd0}]};
                 if (OCEB) late_a <= read_a;
             end
         end else begin
-            always @(posedge CLKA) begin
-                if (CEA & ~WEA) read_a <= narrow(DATA_WIDTH_A, ada, bytes[odd_a], bytes[even_a]);
+            always @(posedge clock_a) begin
+                if (RSTA) read_a <= 0;
+                else if (CEA & ~WEA)
+                    read_a <= narrow(DATA_WIDTH_A, ada, bytes[odd_a], bytes[even_a]);
                 if (OCEA) late_a <= read_a;
             end
         end
