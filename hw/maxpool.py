@@ -56,7 +56,7 @@ class MaxPool(wiring.Component):
         self._geometry = geometry
         self._activations = data.ArrayLayout(activation, geometry.channels)
         self._maxima = PartialSums(
-            layout=self._activations, begins=self._activations, geometry=geometry, ahead=2
+            layout=self._activations, begins=self._activations, geometry=geometry
         )
         activations = stream.Signature(self._activations)
         super().__init__({"i": In(activations), "o": Out(activations)})

@@ -91,9 +91,7 @@ class PatchEngine(wiring.Component):
         self._weight_rom = self._make_weight_rom()
         self._bias_rom = self._make_bias_rom()
         begins = data.ArrayLayout(self._bias_rom.layout.elem_shape, geometry.sums)
-        self._partial_sums = PartialSums(
-            layout=self._sums, begins=begins, geometry=geometry, ahead=2
-        )
+        self._partial_sums = PartialSums(layout=self._sums, begins=begins, geometry=geometry)
 
     @property
     def geometry(self) -> PatchGeometry:

@@ -23,7 +23,6 @@ class PartialSums(wiring.Component):
     layout : of one entry, an array of P sums
     begins : layout of what an entry begins with, no wider
     geometry : how many entries there are and when each is used again
-    ahead : the most cycles before ``held`` in which the caller knows the entry, 1 or 2
 
     Members
     -------
@@ -49,11 +48,9 @@ class PartialSums(wiring.Component):
         layout: data.ArrayLayout,
         begins: data.ArrayLayout,
         geometry: PatchGeometry,
-        ahead: int,
     ):
         self._layout = layout
         self._geometry = geometry
-        self._ahead = ahead
         depth = geometry.partial_sums
         super().__init__(
             {
@@ -81,9 +78,9 @@ class PartialSums(wiring.Component):
     @property
     def lead(self) -> int:
         """Cycles from ``fetch`` to ``held``, 1 or 2: block RAM is slow, so that its output gets a
-        register where the entry is known in time and its next use is far enough."""
+        register where the next use of an entry is far enough."""
         slow = self.storage.kind is Kind.BLOCK and self._geometry.apart > 3
-        return 2 if slow and self._ahead > 1 else 1
+        return 2 if slow else 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
