@@ -174,8 +174,14 @@ class Channel(_Event):
 
     def offer(self, count: int, cycle: int, stride: int) -> None:
         """Offer beats, in the producer's own time where it is rigid."""
-        self._offers.append((count, cycle, stride))
         self.offered += count
+        if self._offers:  # what continues the last run is one with it
+            before, first, step = self._offers[-1]
+            gap = cycle - first - (before - 1) * step
+            if (before == 1 or gap == step) and (count == 1 or gap == stride):
+                self._offers.pop()
+                count, cycle, stride = before + count, first, gap
+        self._offers.append((count, cycle, stride))
         if self._parked:
             self.happens()
 

@@ -29,6 +29,7 @@ from ..model.pool import AvgPool2d
 from ..model.ranges import accumulator_ranges
 from ..model.weights import Weights
 from .channel import Channel, Process
+from .credits import credited, credits_for, keeps_up
 from .lanes import serializer
 from .pace import own_cycles
 from .parts import NewChannel, WindowedPart, divisors, shape_of, windows_of
@@ -163,14 +164,15 @@ class ConvPart(WindowedPart):
         g, sent = self.geometry, self.geometry.sums // self.output_lanes
         if sent == 1 or (g.slots == 1 and sent <= g.channel_steps):
             return self.least_cycles
+        if self.credits and keeps_up(g, self._sent, self.credits):
+            return self.least_cycles
         return own_cycles(self) if self.windows else self._patch_cycles(sent)
 
     def _patch_cycles(self, sent: int) -> int:
         """The cycles of patches without a window reader: for each beat of a group's last sums those
         since the one before, with which the serializer is done by then."""
         g = self.geometry
-        last = g.cells * g.last_lanes // self.output_lanes
-        stalls, least = (g.slots - 1) * (sent - 1), (g.slots - 1) * sent + last
+        stalls, least = (g.slots - 1) * (sent - 1), sum(self._sent)
         ends, cycles, since = [], 0, 0
         for _ in range(2):  # what follows an image's last patch counts in the next one's first
             for count, slots, made in engine_steps(g):
@@ -181,6 +183,20 @@ class ConvPart(WindowedPart):
                     since = 0
             ends.append(cycles)
         return ends[1] - ends[0]
+
+    @cached_property
+    def credits(self) -> int:
+        """Of the engine; none before a slow requantizer, for which it waits anyway."""
+        if self.sequential:
+            return 0
+        return credits_for(self.geometry, self._sent, windows=self.windows is not None)
+
+    @property
+    def _sent(self) -> list[int]:
+        """The beats of R results in which a group's sums are sent, slot by slot."""
+        g = self.geometry
+        last = g.cells * g.last_lanes // self.output_lanes
+        return [g.sums // self.output_lanes] * (g.slots - 1) + [last]
 
     @property
     def multipliers(self) -> int:
@@ -217,6 +233,8 @@ class ConvPart(WindowedPart):
             "weights": self._weights,
             "bias": self.conv.bias,
             "accumulator_width": self.sum_width,
+            "credits": self.credits,
+            "early": self.credits > 0 or self.multipliers == 0,
         }
         requantizer: dict[str, Any] = {
             "requant": self.conv.requant,
@@ -242,15 +260,16 @@ class ConvPart(WindowedPart):
     ) -> tuple[list[Process], Channel]:
         processes, i = self.read(inputs[0], new, images)
         g, sums, maps = self.geometry, new(), images * self.positions
-        processes += Pipeline(i, sums, self._latencies[0], self.steps(images)).processes()
+        latency, steps = self._latencies[0], self.steps(images)
+        if self.credits:
+            processes.append(credited(i, sums, latency, self.credits, steps))
+        else:
+            processes += Pipeline(i, sums, latency, steps).processes()
         if g.sums > self.output_lanes:
             beats, sums = sums, new()
-            sent = g.sums // self.output_lanes
-            per_group = [sent] * (g.slots - 1) + [g.cells * g.last_lanes // self.output_lanes]
             groups = maps * g.rows * g.column_steps * g.group_steps
-            processes.append(
-                serializer(beats, sums, chain.from_iterable(repeat(per_group, groups)))
-            )
+            parts = chain.from_iterable(repeat(self._sent, groups))
+            processes.append(serializer(beats, sums, parts))
         o = new()
         results = [(images * self.results, self.requantizer_slots, 1)]
         processes += Pipeline(sums, o, self._latencies[1], results).processes()

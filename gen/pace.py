@@ -12,30 +12,33 @@ if TYPE_CHECKING:
 
 __all__ = ["own_cycles"]
 
-IMAGES = 3  # the distance between the last two is that of any later ones, or more are tried
-MOST_IMAGES = 12
+IMAGES = 3  # where those are not enough to tell, twice as many are tried, and so on
+FILLING = 400  # cycles in which buffers and queues fill, by as little as one in each image
+MOST_IMAGES = 200
 
 
 def own_cycles(part: Part, read: int | None = None) -> int:
     """Cycles from image to image of a part of one input, once settled, when neither side waits;
     with a converter in front where its input comes in beats of ``read`` lanes."""
     lanes = part.input_lanes if read is None else read
-    for images in range(IMAGES, MOST_IMAGES + 1):
-        i, values = Channel(), images * part.beats * part.input_lanes
-        processes, beats = convert(i, Channel, lanes, part.input_lanes, values)
-        of_part, o = part.processes([beats], Channel, images)
-        run(
-            [
-                *processes,
-                *of_part,
-                _source(i, values // lanes),
-                _sink(o, images * part.results),
-            ]
-        )
-        first, second, third = list(o.takes)[part.results - 1 :: part.results][-3:]
-        if third - second == second - first:
-            break
-    return third - second
+    images = IMAGES + FILLING // part.least_cycles
+    while True:
+        taken, given = _ends(part, lanes, images)
+        settled = given[-1] - given[-2] == given[-2] - given[-3] == taken[-1] - taken[-2]
+        if settled or images >= MOST_IMAGES:
+            return given[-1] - given[-2]
+        images *= 2
+
+
+def _ends(part: Part, lanes: int, images: int) -> tuple[list[int], list[int]]:
+    """The cycles in which each image's last beat is taken, and its last result given."""
+    i, values = Channel(), images * part.beats * part.input_lanes
+    processes, stream = convert(i, Channel, lanes, part.input_lanes, values)
+    of_part, o = part.processes([stream], Channel, images)
+    ends = [_source(i, values // lanes), _sink(o, images * part.results)]
+    run([*processes, *of_part, *ends])
+    beats, results = values // lanes // images, part.results
+    return list(i.takes)[beats - 1 :: beats], list(o.takes)[results - 1 :: results]
 
 
 def _source(o: Channel, beats: int) -> Process:

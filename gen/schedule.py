@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -58,8 +58,12 @@ class _Core:
         images: int,
         lanes: int = 1,
         spacing: int = 0,
+        slow: Collection[Link] = (),
     ) -> None:
         self.images, self.depths, self.links = images, depths, links
+        self._slow = slow  # of the queues without a depth, those in block RAM
+        bits = {part.name: part.output_lanes * part.y.dtype.bits for part in parts}
+        self._beat_bits = {"": lanes * parts[0].x.dtype.bits} | bits
         self.channels: list[Channel] = []
         self.processes: list[Process] = []
         height, width, channels = parts[0].x.shape
@@ -138,9 +142,15 @@ class _Core:
         depth = None if self.depths is None else self.depths[link]
         if depth == 0 or not self.links.queued(link):
             return i
-        fifo = self.fifos[link] = Fifo(i, self._channel(), self.images * beats, depth)
+        slow = link in self._slow if depth is None else self.is_slow(link, depth)
+        latency = StreamFifo.LATENCY + slow
+        fifo = self.fifos[link] = Fifo(i, self._channel(), self.images * beats, depth, latency)
         self.processes += fifo.processes()
         return fifo.o
+
+    def is_slow(self, link: Link, depth: int) -> bool:
+        """Whether a link's queue of so many beats is in block RAM."""
+        return StreamFifo.is_slow(depth, self._beat_bits[link.source])
 
     def repeats(self, images: int = MEMORY) -> bool:
         """Whether every beat of the last ``images`` came as long after that of the image before.
@@ -180,19 +190,18 @@ def schedule(parts: Sequence[Part], links: Links, argmax: bool, lanes: int = 1) 
     spacing = max(max(part.busy_cycles, part.results) for part in parts)
     core = partial(_Core, parts, links, argmax, lanes=lanes)
     alone = core(images=1)
-    inside = -(-alone.latency // spacing)  # images in the core at once
+    inside = _inside(alone, spacing)
     images = IMAGES + 2 * inside  # the core fills up, and then some
-    free = core(images=2 + inside, spacing=spacing)
-    if not free.repeats():
-        free = core(images=images, spacing=spacing)
-    depths = _depths(free, least_depths(parts, links, free.beats, lanes))
+    free, depths = _unbounded(core, alone, spacing, least_depths(parts, links, alone.beats, lanes))
     verdicts = max(free.verdicts.depth_used, StreamFifo.MIN_DEPTH)
     pause = free.beats * alone.latency
     if holds_results(parts, links, free.beats, lanes) and _stops(core, depths, verdicts, pause):
         results = free.results // parts[-1].output_lanes
         depths[links.out] = max(results, StreamFifo.MIN_DEPTH)  # all that wait for a verdict
-    memory = max(MEMORY, verdicts, *(_images(free, link, depths[link]) for link in depths))
+    memory = max(MEMORY, *(_images(free, link, depths[link]) for link in depths))
     fed = core(depths, verdicts, images=max(inside, memory) + 2)
+    if fed.verdicts.depth_used >= verdicts:  # then an image may wait for one so far before it
+        memory = max(memory, verdicts)
     later = fed.periods[-1:]
     while not fed.repeats(memory):
         fed = core(depths, verdicts, images=images)
@@ -202,6 +211,34 @@ def schedule(parts: Sequence[Part], links: Links, argmax: bool, lanes: int = 1) 
         images *= 2
     first = _before(fed.periods, max(later))
     return Schedule(max(later), first, fed.latency, depths, verdicts)
+
+
+def _unbounded(
+    core: Callable[..., _Core], alone: _Core, spacing: int, least: Mapping[Link, int]
+) -> tuple[_Core, dict[Link, int]]:
+    """A run whose queues never fill, and how deep they get; with those in block RAM slower, as far
+    as an image ``alone`` tells which, or else again."""
+    inside = _inside(alone, spacing)
+    slow = _deep(alone, _depths(alone, least))
+    while True:
+        free = core(images=2 + inside, spacing=spacing, slow=slow)
+        if not free.repeats():
+            free = core(images=IMAGES + 2 * inside, spacing=spacing, slow=slow)
+        depths = _depths(free, least)
+        deep = _deep(free, depths)
+        if deep <= slow:
+            return free, depths
+        slow |= deep
+
+
+def _deep(free: _Core, depths: Mapping[Link, int]) -> set[Link]:
+    """The links whose queues go into block RAM."""
+    return {link for link, depth in depths.items() if depth and free.is_slow(link, depth)}
+
+
+def _inside(alone: _Core, spacing: int) -> int:
+    """Images in the core at once."""
+    return -(-alone.latency // spacing)
 
 
 def _before(periods: Sequence[int], settled: int) -> tuple[int, ...]:

@@ -193,19 +193,26 @@ def _carry(o: Channel, offers: Sequence[Offer], free: int) -> Wait[Run]:
 
 
 class Fifo:
-    """``hw.stream.StreamFifo``: beats are offered two cycles after they were written.
+    """``hw.stream.StreamFifo``: beats are offered ``latency`` cycles after they were written.
 
     Parameters
     ----------
     i, o : its channels
     beats : how many pass in all
     depth : its entries, at least 3; None never fills
+    latency : cycles
     """
 
-    LATENCY = StreamFifo.LATENCY
-
-    def __init__(self, i: Channel, o: Channel, beats: int, depth: int | None = None) -> None:
+    def __init__(
+        self,
+        i: Channel,
+        o: Channel,
+        beats: int,
+        depth: int | None = None,
+        latency: int = StreamFifo.LATENCY,
+    ) -> None:
         self.i, self.o = i, o
+        self._latency = latency
         self._beats, self._depth = beats, beats if depth is None else depth
         i.room = lambda cycle: self._depth + o.takes.before(cycle)
 
@@ -232,7 +239,7 @@ class Fifo:
                 count, cycle, stride = self.o.takes.run_from(beat - self._depth)
                 lines, most = (*lines, (cycle + 1, stride)), min(offer.count, count)
             run = even(start, offer.pace, lines, most)
-            self.o.offer(run[0], run[1] + self.LATENCY, run[2])
+            self.o.offer(run[0], run[1] + self._latency, run[2])
             self.i.taken(run)
             beat += run[0]
 
@@ -245,5 +252,5 @@ class Fifo:
     @property
     def waits(self) -> bool:
         """After a run: whether a wire in its place would make a beat wait, and so stall the
-        producer. On a wire the consumer has each beat ``LATENCY`` cycles sooner."""
-        return bool((self.o.takes.array() - self.i.takes.array() > self.LATENCY).any())
+        producer. On a wire the consumer has each beat ``latency`` cycles sooner."""
+        return bool((self.o.takes.array() - self.i.takes.array() > self._latency).any())

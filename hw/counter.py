@@ -9,19 +9,30 @@ __all__ = ["counter"]
 
 
 def counter(
-    m: Module, name: str, limit: int, tick: Value, cut: tuple[Value, int] | None = None
+    m: Module,
+    name: str,
+    limit: int,
+    tick: Value,
+    *,
+    cut: tuple[Value, int] | None = None,
+    early: bool = False,
 ) -> tuple[Value, Value]:
     """Count the cycles in which ``tick`` is high, from 0 to ``limit`` - 1 and again from 0.
 
     cut : (condition, another limit while it holds); a limit of 0 there stands for no cut
+    early : make ``ends`` a register, for what comes late in a cycle; not where there is a cut
 
     Returns (count, ends): the count, and whether it is the last.
     """
     count = Signal(range(limit), name=name)
+    early = early and limit > 1 and (cut is None or not cut[1])
     ends = Signal(name=f"{name}_ends")
-    m.d.comb += ends.eq(count == limit - 1)
+    if not early:
+        m.d.comb += ends.eq(count == limit - 1)
     if cut is not None and cut[1]:
         m.d.comb += ends.eq(count == Mux(cut[0], cut[1] - 1, limit - 1))
     with m.If(tick):
         m.d.sync += count.eq(Mux(ends, 0, count + 1))
+        if early:
+            m.d.sync += ends.eq(count == limit - 2)
     return count, ends

@@ -14,14 +14,15 @@ from itertools import chain
 from types import SimpleNamespace
 
 import numpy as np
-from amaranth import Module, Shape, Signal, signed
+from amaranth import Const, Module, Shape, Signal, signed
 from amaranth.hdl import Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..model.dtypes import signed_width
 from ..model.layout import per_slot, weight_rows
 from .centered import centered
+from .credits import CreditQueue
 from .geometry import PatchGeometry
 from .pipeline import stage
 from .rom import Rom
@@ -46,6 +47,8 @@ class PatchEngine(wiring.Component):
     weights : (OC, KH, KW, IC / groups) integers, zero points subtracted
     bias : (OC,) integers
     accumulator_width : bits of a sum, signed; must hold every partial sum (``model.ranges``)
+    credits : 0, or results that may be on their way or wait to be taken, see :class:`CreditQueue`
+    early : of the PatchWalk
 
     Members
     -------
@@ -54,9 +57,15 @@ class PatchEngine(wiring.Component):
         order; lanes past a group's last channel carry 0
 
     Throughput: ``slots`` cycles per beat of a patch, one per beat that is dropped. Latency
-    (``latency``): 4 cycles from the last step of a beat to its sums, one more where weights come
-    from block RAM, and one for each stage of the tree that adds terms. The pipeline stalls as one
-    while a beat waits. It neither rounds nor clamps; that is the Requantizer's work.
+    (``latency``): 4 cycles from the last step of a beat to its sums, one or two more where weights
+    come from block RAM, and one for each stage of the tree that adds terms.
+
+    Without credits the pipeline stalls as one while a beat waits. With them it never does, so that
+    no enable need reach many multipliers in a cycle: a step that makes a result waits for a credit,
+    others for nothing. The queue then adds its latency, and where terms are added a register more
+    stands between multipliers and tree, which may lie far apart.
+
+    It neither rounds nor clamps; that is the Requantizer's work.
     """
 
     def __init__(
@@ -68,6 +77,8 @@ class PatchEngine(wiring.Component):
         weights: np.ndarray,
         bias: Sequence[int],
         accumulator_width: int,
+        credits: int = 0,
+        early: bool = False,
     ):
         self._geometry = geometry
         self._zero_point = zero_point
@@ -88,6 +99,9 @@ class PatchEngine(wiring.Component):
                 "o": Out(stream.Signature(self._sums)),
             }
         )
+        self._credits = credits
+        self._early = early
+        self._queue = CreditQueue(shape=self._sums, depth=credits) if credits else None
         self._weight_rom = self._make_weight_rom()
         self._bias_rom = self._make_bias_rom()
         begins = data.ArrayLayout(self._bias_rom.layout.elem_shape, geometry.sums)
@@ -103,29 +117,40 @@ class PatchEngine(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the last step of a beat to its sums."""
-        slow = self._weight_rom.read_cycles - 1
-        return self.LATENCY + slow + tree_stages(self._geometry.terms)
+        tree = tree_stages(self._geometry.terms)
+        latency = self.LATENCY + self._weight_rom.read_cycles - 1 + tree
+        if self._queue:
+            latency += (tree > 0) + CreditQueue.latency_of(self._credits)
+        return latency
+
+    @classmethod
+    def most_latency(cls, geometry: PatchGeometry, credits: int) -> int:
+        """The most cycles of ``latency`` with credits, whatever the weights."""
+        tree = tree_stages(geometry.terms)
+        return cls.LATENCY + 2 + tree + (tree > 0) + CreditQueue.latency_of(credits)
 
     @property
     def memories(self) -> tuple[Storage, ...]:
         """Weights, bias and partial sums."""
+        queue = (self._queue.storage.within("queue"),) if self._queue else ()
         return (
             self._weight_rom.storage.within("weights"),
             self._bias_rom.storage.within("bias"),
             self._partial_sums.storage.within("partial_sums"),
+            *queue,
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        enable = Signal()
-        m.d.comb += enable.eq(~self.o.valid | self.o.ready)
+        m.submodules.walk = walk = PatchWalk(geometry=self._geometry, early=self._early)
+        may, enable = self._build_flow(m, walk)
+        comes = walk.step if self._queue else self.i.valid  # else the stage's enable says the rest
 
         # Stage 0: take an activation, address its weights.
-        m.submodules.walk = walk = PatchWalk(geometry=self._geometry)
         m.submodules.weights = weights = self._weight_rom
         m.d.comb += [
-            walk.step.eq(self.i.valid & enable),
-            self.i.ready.eq(enable & walk.take),
+            walk.step.eq(self.i.valid & may),
+            self.i.ready.eq(may & walk.take),
             weights.en.eq(enable),
             weights.address.eq(walk.weight),
         ]
@@ -133,7 +158,7 @@ class PatchEngine(wiring.Component):
             m,
             enable,
             "s1",
-            valid=self.i.valid & ~walk.drop,
+            valid=comes & ~walk.drop,
             first=walk.first,
             last=walk.last,
             fresh=walk.fresh,
@@ -155,12 +180,29 @@ class PatchEngine(wiring.Component):
         names = {f"product{at}": value for at, value in enumerate(chain.from_iterable(products))}
         stages.append(stage(m, enable, f"s{len(stages) + 1}", **_control(stages[-1]), **names))
         terms = self._geometry.terms
+        if self._queue and terms > 1:
+            stages.append(stage(m, enable, f"s{len(stages) + 1}", **vars(stages[-1])))
         added = [getattr(stages[-1], name) for name in names]
         sums = [added[at : at + terms] for at in range(0, len(added), terms)]
         control = _control(stages[-1])
         stages += add_in_stages(m, enable, len(stages) + 1, sums=sums, control=control)
         self._build_sums(m, enable, stages)
         return m
+
+    def _build_flow(self, m: Module, walk: PatchWalk) -> tuple[Value, Value]:
+        """Whether the walk may take a step, and whether the stages move."""
+        if not self._queue:
+            enable = Signal()
+            m.d.comb += enable.eq(~self.o.valid | self.o.ready)
+            return enable, enable
+        m.submodules.queue = queue = self._queue
+        may = Signal()
+        m.d.comb += [
+            may.eq(queue.credit | ~walk.last),
+            queue.uses.eq(walk.step & walk.last & ~walk.drop),
+        ]
+        connect(m, queue.o, flipped(self.o))
+        return may, Const(1)
 
     def _activations(self) -> dict[str, Value]:
         """The activations of a beat that are used, zero points subtracted, by name."""
@@ -192,7 +234,7 @@ class PatchEngine(wiring.Component):
         as early as that is slow."""
         m.submodules.bias = bias = self._bias_rom
         m.submodules.partial_sums = sums = self._partial_sums
-        s = stages[-1]
+        s, o = stages[-1], self._queue.i if self._queue else self.o
         m.d.comb += [
             bias.en.eq(enable),
             bias.address.eq(stages[-1 - bias.read_cycles].index),
@@ -202,7 +244,7 @@ class PatchEngine(wiring.Component):
             sums.fresh.eq(s.fresh),
             sums.store.eq(s.valid),
             sums.address.eq(s.partial),
-            self.o.payload.eq(sums.sums),
+            o.payload.eq(sums.sums),
         ]
         added = "sum" if self._geometry.terms > 1 else "product"
         for at in range(self._geometry.sums):
@@ -212,7 +254,7 @@ class PatchEngine(wiring.Component):
                 sums.total[at].eq(getattr(s, f"{added}{at}") + sums.held[at]),
             ]
         with m.If(enable):
-            m.d.sync += self.o.valid.eq(s.valid & s.last)
+            m.d.sync += o.valid.eq(s.valid & s.last)
 
     def _make_weight_rom(self) -> Rom:
         g = self._geometry

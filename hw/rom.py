@@ -49,11 +49,13 @@ class Rom(wiring.Component):
         self._least_cycles = read_cycles
         self._beside = tuple(beside)
         self._layout = layout
-        widths = np.array([Shape.cast(field.shape).width for _, field in layout])
+        widths = [Shape.cast(field.shape).width for _, field in layout]
         if any(len(row) != len(widths) for row in rows):
             raise ValueError(f"Rows must have {len(widths)} values each, as the layout has fields")
-        self._rows = np.array(rows, dtype=object)  # of Python's integers, of any width
-        limits = np.array([1 << (int(width) - 1) for width in widths], dtype=object)
+        # of Python's integers where int64 may not hold what the fields do
+        kind = np.int64 if isinstance(rows, np.ndarray) and max(widths) < 64 else object
+        self._rows = np.array(rows, dtype=kind)
+        limits = np.array([1 << (width - 1) for width in widths], dtype=kind)
         wrong = np.argwhere((self._rows < -limits) | (self._rows >= limits))
         for address, field in wrong[:1]:
             value, width = self._rows[address, field], widths[field]
@@ -83,34 +85,44 @@ class Rom(wiring.Component):
 
     @property
     def read_cycles(self) -> int:
-        """Cycles from an address to its row; 1 or 2."""
+        """Cycles from an address to its row; 1 to 3."""
         return max(self.storage.read_cycles, self._least_cycles)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         storage = self.storage
-        fields = [key for key, _ in self._layout]
-        rows = [dict(zip(fields, row, strict=True)) for row in self._rows.tolist()]
+        rows = self._row_bits()
         if storage.kind is Kind.CONSTANT:
-            m.d.comb += self.row.eq(self._layout.const(rows[0]))
+            m.d.comb += self.row.as_value().eq(rows[0])
             return m
         depth = folded_rows(storage)
         folds = -(-len(rows) // depth)
+        shape = data.ArrayLayout(self._layout, folds)
         m.submodules.memory = rom = memory.Memory(
-            shape=data.ArrayLayout(self._layout, folds),
+            shape=shape.size,
             depth=depth,
-            init=[rows[first::depth] for first in range(depth)],
+            init=[_joined(rows[first::depth], storage.row_bits) for first in range(depth)],
             attrs=storage.attributes,
         )
         port = rom.read_port()
+        read = data.View(shape, port.data)
         m.d.comb += [port.en.eq(self.en), port.addr.eq(self.address)]  # its lower bits
-        row = self._delayed(m, "late", port.data, self.read_cycles - 1)
+        last = int(folds > 1)  # a register behind the choice
+        row = self._delayed(m, "late", read, self.read_cycles - 1 - last)
         fold: Value | int = 0
         if folds > 1:
             upper = self.address[(depth - 1).bit_length() :]
-            fold = self._delayed(m, "fold", upper, self.read_cycles)
-        m.d.comb += self.row.eq(row[fold])
+            fold = self._delayed(m, "fold", upper, self.read_cycles - last)
+        m.d.comb += self.row.eq(self._delayed(m, "chosen", row[fold], last))
         return m
+
+    def _row_bits(self) -> list[int]:
+        """The rows as the layout's bits, much faster than by its own constants."""
+        fields = [(field.offset, (1 << field.width) - 1) for _, field in self._layout]
+        return [
+            sum((value & mask) << offset for value, (offset, mask) in zip(row, fields, strict=True))
+            for row in self._rows.tolist()
+        ]
 
     def _delayed(self, m: Module, name: str, value: Any, cycles: int) -> Any:
         """A value, or a view, as it was so many cycles ago, of those in which all moves on."""
@@ -119,3 +131,8 @@ class Rom(wiring.Component):
             with m.If(self.en):
                 m.d.sync += value.eq(before)
         return value
+
+
+def _joined(rows: Sequence[int], bits: int) -> int:
+    """Rows of so many bits side by side, the first lowest."""
+    return sum(row << (bits * place) for place, row in enumerate(rows))

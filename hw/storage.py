@@ -25,9 +25,9 @@ What a ROM, a window's buffer or waiting maxima in block RAM give goes into a re
 anything else, which the block then holds itself where the tool packs it: a block is slow, 5.6 ns on
 ECP5 against 0.5 of a flip-flop. So that no logic comes between in a ROM deeper than one block, it
 is folded: several rows lie side by side in a memory as deep as a block, and one is chosen behind
-the register. The depth is what Yosys takes for ECP5 anyway, so that no block is lost there; blocks
-of iCE40 are shallower, and a fold may cost a few. Queues, and sums that are used again at once, go
-without that register.
+the register, and goes into another, since the blocks lie apart. The depth is what Yosys takes for
+ECP5 anyway, so that no block is lost there; blocks of iCE40 are shallower, and a fold may cost a
+few. Queues have such a register too; sums that are used again at once go without.
 
 Told by attributes on the array in the Verilog. Vivado knows ``rom_style``, ``ram_style`` (UG901).
 Yosys does too, but fails where a family has no memory of that style, and a ROM in plain LUTs is
@@ -87,8 +87,10 @@ class Storage:
 
     @property
     def read_cycles(self) -> int:
-        """Cycles from a ROM's address to its row: a register more behind block RAM."""
-        return 2 if self.kind is Kind.BLOCK else 1
+        """Cycles from an address to its row: a register more behind block RAM, and another behind
+        what chooses from the folds of a ROM."""
+        folded = not self.writable and folded_rows(self) < self.rows
+        return 1 + (self.kind is Kind.BLOCK) + folded
 
     @property
     def attributes(self) -> dict[str, str | int]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from amaranth import Module, Shape, Signal
-from amaranth.hdl import ShapeLike
+from amaranth.hdl import ShapeLike, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .counter import counter
-from .storage import Storage, ram, ram_storage
+from .storage import Kind, Storage, ram, ram_storage
 
 __all__ = ["StreamFifo"]
 
 
 class StreamFifo(wiring.Component):
-    """A queue of beats: a memory and, behind it, the beat that is next.
+    """A queue of beats: a memory and, behind it, the beat that is next; one more between them where
+    the memory is block RAM, whose output is slow.
 
     Parameters
     ----------
@@ -25,7 +28,8 @@ class StreamFifo(wiring.Component):
     -------
     i, o : streams
 
-    Latency: 2 cycles. Throughput: one beat a cycle. Reset empties it.
+    Latency (``latency``): 2 cycles, 3 with block RAM. Throughput: one beat a cycle. Reset empties
+    it.
     """
 
     LATENCY = 2
@@ -43,38 +47,80 @@ class StreamFifo(wiring.Component):
             }
         )
 
+    @classmethod
+    def storage_of(cls, depth: int, bits: int) -> Storage:
+        """Rows, bits and kind of the memory of a queue of so many beats; what is behind it is in
+        registers."""
+        memory = ram_storage(depth - 1, bits)
+        return replace(memory, rows=depth - 2) if memory.kind is Kind.BLOCK else memory
+
+    @classmethod
+    def is_slow(cls, depth: int, bits: int) -> bool:
+        """Whether such a queue is in block RAM, which takes a cycle more."""
+        return cls.storage_of(depth, bits).kind is Kind.BLOCK
+
     @property
     def storage(self) -> Storage:
-        """Rows, bits and kind of the memory; the beat that is next is a register more."""
-        return ram_storage(self._depth - 1, Shape.cast(self._shape).width)
+        """Of this one."""
+        return self.storage_of(self._depth, Shape.cast(self._shape).width)
+
+    @property
+    def _slow(self) -> bool:
+        return self.storage.kind is Kind.BLOCK
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a beat written to the same beat offered."""
+        return self.LATENCY + self._slow
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.memory = memory = ram(shape=self._shape, storage=self.storage)
         write, read = memory.write_port(), memory.read_port()
-        waiting = Signal(range(self._depth))  # beats in the memory
+        rows = self.storage.rows
+        waiting = Signal(range(rows + 1))  # beats in the memory
         full = Signal()  # a register, since a whole layer may stand still by it
         takes = Signal()
         moves = Signal()
-        place, _ = counter(m, "place", self._depth - 1, takes)
-        first, _ = counter(m, "first", self._depth - 1, moves)
+        free = ~self.o.valid | self.o.ready
+        there = Signal() if self._slow else None  # the memory's output holds a beat
+        place, _ = counter(m, "place", rows, takes)
+        first, _ = counter(m, "first", rows, moves)
         m.d.comb += [
             self.i.ready.eq(~full),
             takes.eq(self.i.valid & self.i.ready),
-            moves.eq((waiting != 0) & (~self.o.valid | self.o.ready)),
+            moves.eq((waiting != 0) & (free if there is None else free | ~there)),
             write.en.eq(takes),
             write.addr.eq(place),
             write.data.eq(self.i.payload),
             read.en.eq(moves),
             read.addr.eq(first),
-            self.o.payload.eq(read.data),
         ]
         with m.If(takes & ~moves):
-            m.d.sync += [waiting.eq(waiting + 1), full.eq(waiting == self._depth - 2)]
+            m.d.sync += [waiting.eq(waiting + 1), full.eq(waiting == rows - 1)]
         with m.Elif(moves & ~takes):
             m.d.sync += [waiting.eq(waiting - 1), full.eq(0)]
-        with m.If(moves):
+        if there is None:
+            m.d.comb += self.o.payload.eq(read.data)
+            comes: Value = moves
+        else:
+            comes = there & free
+            self._build_register(m, moves, there, comes, read.data)
+        with m.If(comes):
             m.d.sync += self.o.valid.eq(1)
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         return m
+
+    def _build_register(
+        self, m: Module, moves: Value, there: Signal, comes: Value, read: Value
+    ) -> None:
+        """The register behind block RAM: what was read is ``there`` until it ``comes``."""
+        payload = Signal(self._shape, reset_less=True)
+        m.d.comb += self.o.payload.eq(payload)
+        with m.If(comes):
+            m.d.sync += payload.eq(read)
+        with m.If(moves):
+            m.d.sync += there.eq(1)
+        with m.Elif(comes):
+            m.d.sync += there.eq(0)

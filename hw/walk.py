@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from amaranth import Const, Module, Signal
 from amaranth.hdl import Value
@@ -37,6 +38,7 @@ class PatchWalk(wiring.Component):
     Parameters
     ----------
     geometry : of the engine
+    early : say from registers what ends, where no tail makes that hard
 
     Members
     -------
@@ -54,8 +56,9 @@ class PatchWalk(wiring.Component):
     first step of an image.
     """
 
-    def __init__(self, *, geometry: PatchGeometry):
+    def __init__(self, *, geometry: PatchGeometry, early: bool = False):
         self._geometry = g = geometry
+        self._early = early
         super().__init__(
             {
                 "step": In(1),
@@ -77,26 +80,32 @@ class PatchWalk(wiring.Component):
         row_tail = Signal()
         m.d.comb += self.drop.eq(column_tail | row_tail)
 
-        _, slot_ends = counter(m, "slot", g.slots, self.step, cut=(self.drop, 1))
+        level = partial(counter, m, early=self._early)
+        whole = self._early and not (g.tail_steps or g.tail_rows)  # what ends is always the last
+        one = None if whole else (self.drop, 1)
+        _, slot_ends = level("slot", g.slots, self.step, cut=one)
         m.d.comb += self.take.eq(slot_ends)
         tick = self.step & slot_ends
-        channel, channel_ends = counter(m, "channel", g.channel_steps, tick)
+        channel, channel_ends = level("channel", g.channel_steps, tick)
         tick &= channel_ends
-        _, group_ends = counter(m, "group", g.group_steps, tick)
+        _, group_ends = level("group", g.group_steps, tick)
         tick &= group_ends
-        kx, kx_ends = counter(m, "kx", g.kx_steps, tick, cut=(column_tail, g.tail_steps))
+        kx, kx_ends = level("kx", g.kx_steps, tick, cut=(column_tail, g.tail_steps))
         tick &= kx_ends
-        column, column_ends = counter(m, "column", g.column_steps + bool(g.tail_steps), tick)
+        column, column_ends = level("column", g.column_steps + bool(g.tail_steps), tick)
         tick &= column_ends
-        ky, ky_ends = counter(m, "ky", g.kernel[0], tick, cut=(row_tail, g.tail_rows))
+        ky, ky_ends = level("ky", g.kernel[0], tick, cut=(row_tail, g.tail_rows))
         tick &= ky_ends
-        row, _ = counter(m, "row", g.rows + bool(g.tail_rows), tick)
+        row, _ = level("row", g.rows + bool(g.tail_rows), tick)
 
+        last_kx = kx_ends if whole else kx == g.kx_steps - 1
+        last_column = column_ends if whole else column == g.column_steps - 1
+        last_ky = ky_ends if whole else ky == g.kernel[0] - 1
         m.d.comb += [
             column_tail.eq(column == g.column_steps if g.tail_steps else 0),
             row_tail.eq(row == g.rows if g.tail_rows else 0),
             self.first.eq((ky == 0) & (kx == 0) & (channel == 0)),
-            self.last.eq((ky == g.kernel[0] - 1) & (kx == g.kx_steps - 1) & channel_ends),
+            self.last.eq(last_ky & last_kx & channel_ends),
             self.fresh.eq(self._is_fresh(kx, channel)),
         ]
         channel_done = slot_ends & channel_ends
@@ -105,8 +114,8 @@ class PatchWalk(wiring.Component):
             channel=channel_done,
             pixel=channel_done & group_ends,
             segment=channel_done & group_ends & kx_ends,
-            last_column=column == g.column_steps - 1,
-            last_ky=ky == g.kernel[0] - 1,
+            last_column=last_column,
+            last_ky=last_ky,
         )
         self._advance_sums(m, ends)
         self._advance_weight(m, ends)

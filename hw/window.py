@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from amaranth import Module, Mux, Shape, Signal
@@ -155,15 +156,15 @@ class WindowReader(wiring.Component):
         return m
 
     def _build_walk(self, m: Module, step: Value) -> _Position:
-        g = self._geometry
-        _, pixel = counter(m, "channel", g.channels, step)
-        _, line = counter(m, "kx", g.kernel[1] // g.block[1], step & pixel)
+        g, level = self._geometry, partial(counter, m, early=True)
+        _, pixel = level("channel", g.channels, step)
+        _, line = level("kx", g.kernel[1] // g.block[1], step & pixel)
         line &= pixel
-        _, window = counter(m, "ky", g.kernel[0] // g.block[0], step & line)
+        _, window = level("ky", g.kernel[0] // g.block[0], step & line)
         window &= line
-        column, row_of_windows = counter(m, "column", g.columns, step & window)
+        column, row_of_windows = level("column", g.columns, step & window)
         row_of_windows &= window
-        row, image = counter(m, "row", g.rows, step & row_of_windows)
+        row, image = level("row", g.rows, step & row_of_windows)
         image &= row_of_windows
         return _Position(row, column, pixel, line, window, row_of_windows, image)
 
@@ -194,8 +195,10 @@ class WindowReader(wiring.Component):
         first = int(g.lowest[0, 0]) + g.capacity, -int(g.needed[0, 0])
         free = Signal(range(g.most_free + 1), init=first[0])
         ahead = Signal(range(g.least_ahead, g.most_ahead + 1), init=first[1])
-        m.d.comb += [self.i.ready.eq(free != 0), complete.eq(ahead >= 0)]
+        writable = Signal(init=free.init > 0)  # free != 0, a register, since layers wait for it
+        m.d.comb += [self.i.ready.eq(writable), complete.eq(ahead >= 0)]
         m.d.sync += [
+            writable.eq((done & (release != 0)) | (free > 1) | ((free == 1) & ~self.i.valid)),
             free.eq(free - wrote + Mux(done, release, 0)),
             ahead.eq(ahead + wrote - Mux(done, need, 0)),
         ]

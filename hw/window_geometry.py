@@ -20,6 +20,7 @@ __all__ = ["WindowGeometry"]
 Integers = npt.NDArray[np.int64]
 
 IMAGES = 8  # until the distance between them has settled
+FILLING = 400  # cycles in which a buffer fills, by as little as one in each of small images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,8 +219,9 @@ class WindowGeometry:
         limits = (self.lowest + self.capacity).reshape(-1).tolist()
         needed = self.needed.reshape(-1).tolist()
         writes, reads = Writes(pace), Reads(slots, ahead)
+        images = IMAGES + FILLING // max(self.beats * slots, self.elements * pace)
         ends = []
-        for base in range(0, IMAGES * self.elements, self.elements):
+        for base in range(0, images * self.elements, self.elements):
             for limit, need in zip(limits, needed, strict=True):
                 writes.allow(base + limit, reads.last + 1)
                 reads.window(writes.cycle(base + need - 1) + 1, self.window)

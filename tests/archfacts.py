@@ -13,7 +13,6 @@ from tercet.gen.pace import own_cycles
 from tercet.hw.operand import operand_shape
 from tercet.hw.rescale import Rescale
 from tercet.hw.sequential import requantizer_slots
-from tercet.hw.storage import Kind
 from tercet.model.add import Add
 from tercet.model.concat import Concat
 from tercet.model.dtypes import signed_width
@@ -50,6 +49,7 @@ def engine_facts(part):
         **{"pixels": g.pixels, "channels": g.channels, "terms": g.terms, "cells": g.cells},
         **{"S": g.cells * g.terms, "R": part.output_lanes},
         **{"multiplies": part.multiplies, "partial_sum_bits": part.partial_sum_bits},
+        "credits": getattr(part, "credits", 0),
         **{"acc_bits": part.accumulator_width, "T": getattr(part, "requantizer_slots", 1)},
     }
 
@@ -60,11 +60,11 @@ def memories(component):
 
 
 def late_facts(part):
-    """Which of a layer's memories are block RAM and give what they hold a cycle later: 0 or 1."""
+    """How many cycles later a layer's memories in block RAM give what they hold."""
     held = memories(part.component())
 
     def late(name):
-        return int(name in held and held[name].kind is Kind.BLOCK)
+        return held[name].read_cycles - 1 if name in held else 0
 
     buffer = (
         "windows.buffer" if part.windows is None or part.windows.taps == 1 else "windows.buffer0"

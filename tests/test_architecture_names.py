@@ -24,7 +24,7 @@ from test_model_builder import residual
 
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 SECTIONS = sections(PAGE.read_text())
-DERIVED = ("tree", "serializer", "requantizer", "engine", "reader")  # in this order
+DERIVED = ("tree", "serializer", "requantizer", "credited", "engine", "reader")  # in this order
 
 
 def test_latencies_are_the_components_own():

@@ -6,12 +6,13 @@ from amaranth import unsigned
 from hwsim import PAUSES, run_ports
 from tercet.gen.channel import Channel, run
 from tercet.gen.steps import engine_steps
-from tercet.gen.timing import Pipeline, Windows, fork, join
+from tercet.gen.timing import Fifo, Pipeline, Windows, fork, join
 from tercet.hw.add import Add
 from tercet.hw.fork import Fork
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.maxpool import MaxPool
 from tercet.hw.sequential import SequentialRequantizer
+from tercet.hw.stream import StreamFifo
 from tercet.hw.window import WindowReader
 from tercet.model.arith import Rounding
 from tercet.model.requant import Requant
@@ -82,7 +83,7 @@ def free_sink(i, beats):
 
 def check_cycles(g, slots, reader_latency):
     """The geometry's formula against reader and engine, which the plan's lanes come from."""
-    images, latency = 9, 3
+    images, latency = 9 + 400 // (g.beats * slots), 3  # until it is settled
     windows = images * g.rows * g.columns
     i, between, o = Channel(), Channel(), Channel()
     steps = [(g.window - 1, slots, 0), (1, slots, 1)] * windows
@@ -154,6 +155,17 @@ def test_a_maximum_pool_takes_the_same_cycles(pauses, seed):
     run([*ends, *pipeline.processes()])
     assert runs["o"].given == list(o.takes)
     assert runs["i"].taken == list(i.takes)[: len(runs["i"].taken)]
+
+
+@pytest.mark.parametrize("depth", [3, 6, 40])
+@pytest.mark.parametrize("pauses", PAUSES)
+def test_a_queue_takes_the_same_cycles(pauses, depth, seed):
+    unit = StreamFifo(shape=unsigned(40), depth=depth)
+    runs = run_ports(unit, {"i": [0] * 150}, {"o": 150}, pauses=pauses, seed=seed)
+    fifo = Fifo(Channel(), Channel(), 150, depth, unit.latency)
+    ends = [source(fifo.i, 150, pauses, seed), sink(fifo.o, 150, pauses, seed)]
+    run([*ends, *fifo.processes()])
+    assert (runs["i"].taken, runs["o"].given) == (list(fifo.i.takes), list(fifo.o.takes))
 
 
 @pytest.mark.parametrize("pauses", PAUSES)

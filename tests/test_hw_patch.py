@@ -8,6 +8,7 @@ from amaranth import signed, unsigned
 from hwsim import PAUSES, run_streams
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.patch import PatchEngine
+from tercet.hw.stream import StreamFifo
 from tercet.hw.tree import tree_stages
 from tercet.model.conv import accumulate
 from tercet.model.dtypes import IntType, signed_width
@@ -97,6 +98,7 @@ def build(
     *,
     dtype="uint8",
     bias=True,
+    credits=0,
 ):
     """An engine and its layer; the accumulator is exactly as wide as the bounds say."""
     x = random_tensor(rng, "x", shape, IntType.parse(dtype))
@@ -121,6 +123,7 @@ def build(
         weights=conv.weights.centered,
         bias=conv.bias,
         accumulator_width=signed_width(int(lo.min()), int(hi.max())),
+        credits=credits,
     )
     return engine, conv, x
 
@@ -152,6 +155,14 @@ def test_equals_golden_accumulators(name, pauses, seed):
     check(engine, conv, x, random_images(rng, x, 3), pauses, seed)
 
 
+@pytest.mark.parametrize(("pauses", "credits"), [("none", 17), ("both", 1), ("output", 3)])
+@pytest.mark.parametrize("name", SHAPES | AT_ONCE)
+def test_equals_golden_accumulators_with_credits(name, pauses, credits, seed):
+    rng = np.random.default_rng([seed, credits, *name.encode()])
+    engine, conv, x = build(rng, *(SHAPES | AT_ONCE)[name], credits=credits)
+    check(engine, conv, x, random_images(rng, x, 3), pauses, seed)
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint4", "int3", "uint12", "int16"])
 def test_takes_every_activation_type(dtype, seed):
     rng = np.random.default_rng([seed, *dtype.encode()])
@@ -159,17 +170,30 @@ def test_takes_every_activation_type(dtype, seed):
     check(engine, conv, x, random_images(rng, x, 3), "none", seed)
 
 
+@pytest.mark.parametrize("credits", [0, 17])
 @pytest.mark.parametrize("name", SHAPES | AT_ONCE)
-def test_takes_the_cycles_that_the_geometry_says(name, seed):
+def test_takes_the_cycles_that_the_geometry_says(name, credits, seed):
     rng = np.random.default_rng([seed, *name.encode()])
-    engine, conv, x = build(rng, *(SHAPES | AT_ONCE)[name], bias=False)
+    engine, conv, x = build(rng, *(SHAPES | AT_ONCE)[name], bias=False, credits=credits)
     run = check(engine, conv, x, random_images(rng, x, 3), "none", seed)
     g = engine.geometry
     assert run.taken[2 * g.beats - 1] - run.taken[g.beats - 1] == g.busy_cycles
     first_patch = ((g.kernel[0] - 1) * g.row_beats + g.kx_steps - 1) * g.pixel_steps
     completing = run.taken[first_patch + g.channel_steps - 1]
     assert run.given[0] == completing - (g.slots - 1) + engine.latency
-    assert engine.latency == 4 + (name in IN_BLOCKS) + tree_stages(g.terms)
+    queue = StreamFifo.LATENCY + (g.terms > 1) if credits else 0
+    late = (name in IN_BLOCKS) + (name == "weights_folded")
+    assert engine.latency == 4 + late + tree_stages(g.terms) + queue
+
+
+@pytest.mark.parametrize("terms", [1, 2, 25])
+def test_one_credit_is_soon_there_again(terms, seed):
+    rng = np.random.default_rng(seed)
+    shape = (1, 1, 20 * terms), (1, 1), 3, 1, 3, 1, terms
+    engine, conv, x = build(rng, *shape, credits=1)
+    assert engine.latency <= PatchEngine.most_latency(engine.geometry, 1) < engine.geometry.beats
+    run = check(engine, conv, x, random_images(rng, x, 3), "none", seed)
+    assert run.taken == list(range(3 * engine.geometry.beats))
 
 
 def test_refuses_weights_of_another_shape():

@@ -14,8 +14,9 @@ ROMS = {
     "nine": ((9, 3, 1), (Kind.LUT, 1, 9)),
     "nine_late": ((9, 3, 2), (Kind.LUT, 2, 9)),
     "block": ((70, 3, 1), (Kind.BLOCK, 2, 70)),
-    "three_folds_of_2048": ((5_000, 1, 1), (Kind.BLOCK, 2, 2_048)),
-    "three_folds_of_1024": ((2_500, 2, 1), (Kind.BLOCK, 2, 1_024)),
+    "three_folds_of_2048": ((5_000, 1, 1), (Kind.BLOCK, 3, 2_048)),
+    "three_folds_later": ((2_500, 2, 4), (Kind.BLOCK, 4, 1_024)),
+    "three_folds_of_1024": ((2_500, 2, 1), (Kind.BLOCK, 3, 1_024)),
 }
 
 

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from amaranth import signed, unsigned
+from amaranth.sim import Simulator
 from hwsim import PAUSES, run_streams
 from tercet.hw.argmax import Argmax
+from tercet.hw.storage import Kind
 from tercet.hw.stream import StreamFifo
 
 
@@ -17,6 +19,43 @@ def test_fifo_keeps_order(depth, pauses, seed):
     if pauses == "none":
         assert run.given[0] - run.taken[0] == StreamFifo.LATENCY
         assert run.given[-1] - run.given[0] == 99
+
+
+DEEP = 40, unsigned(32)  # beyond what goes into LUTs
+
+
+@pytest.mark.parametrize("pauses", PAUSES)
+def test_fifo_in_block_ram_keeps_order(pauses, seed):
+    depth, shape = DEEP
+    values = np.random.default_rng(seed).integers(0, 1 << 32, 300).tolist()
+    unit = StreamFifo(shape=shape, depth=depth)
+    assert (unit.storage.kind, unit.storage.rows) == (Kind.BLOCK, depth - 2)
+    run = run_streams(unit, values, 300, pauses=pauses, seed=seed, reset_after=50)
+    assert run.outputs == values
+    if pauses == "none":
+        assert run.given[0] - run.taken[0] == unit.latency == StreamFifo.LATENCY + 1
+        assert run.given[-1] - run.given[0] == 299
+
+
+@pytest.mark.parametrize(("depth", "shape"), [(3, unsigned(8)), (7, unsigned(8)), DEEP])
+def test_fifo_holds_its_depth(depth, shape):
+    unit = StreamFifo(shape=shape, depth=depth)
+    taken = []
+
+    async def bench(ctx):
+        ctx.set(unit.i.valid, 1)
+        for _ in range(2 * depth):
+            taken.append(ctx.get(unit.i.ready))
+            await ctx.tick()
+        ctx.set(unit.o.ready, 1)
+        await ctx.tick()
+        assert ctx.get(unit.i.ready)  # from the cycle after a beat was taken on
+
+    simulator = Simulator(unit)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert taken == [1] * depth + [0] * depth
 
 
 def test_fifo_refuses_a_depth_that_cannot_stream():

@@ -1,0 +1,84 @@
+"""Credit-based flow control: a pipeline that never stands still, and the queue behind it."""
+
+from __future__ import annotations
+
+from amaranth import Module, Shape, Signal
+from amaranth.hdl import ShapeLike
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .storage import Kind, Storage
+from .stream import StreamFifo
+
+__all__ = ["CreditQueue"]
+
+
+class CreditQueue(wiring.Component):
+    """A queue behind a pipeline that cannot wait: a result sets out only with a credit, and gives
+    it back when it is taken from the queue, so that what comes in always finds room.
+
+    Parameters
+    ----------
+    shape : of a result
+    depth : credits, 1 or at least ``StreamFifo.MIN_DEPTH``
+
+    Members
+    -------
+    credit : Out(1), a result may set out; a register
+    uses : In(1), one does; only with ``credit``
+    i : stream of results, always ready, in the order in which they set out
+    o : the same stream
+
+    Latency (``latency_of``): 1 cycle with one credit, a register then; else the StreamFifo's. A
+    credit can be used again in the cycle after its result was taken. Reset returns all credits.
+    """
+
+    LATENCY = 1
+
+    def __init__(self, *, shape: ShapeLike, depth: int):
+        self._shape = shape
+        self._depth = depth
+        self._fifo = StreamFifo(shape=shape, depth=depth) if depth > 1 else None
+        super().__init__(
+            {
+                "credit": Out(1),
+                "uses": In(1),
+                "i": In(stream.Signature(shape, always_ready=True)),
+                "o": Out(stream.Signature(shape)),
+            }
+        )
+
+    @classmethod
+    def latency_of(cls, depth: int) -> int:
+        """Cycles from a result that comes in to the same result offered."""
+        return StreamFifo.LATENCY if depth > 1 else cls.LATENCY
+
+    @property
+    def storage(self) -> Storage:
+        """Rows, bits and kind of what holds the results."""
+        if self._fifo:
+            return self._fifo.storage
+        return Storage("", True, 1, Shape.cast(self._shape).width, Kind.REGISTER)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        left = Signal(range(self._depth + 1), init=self._depth)
+        some = Signal(init=1)
+        returns = self.o.valid & self.o.ready
+        m.d.comb += self.credit.eq(some)
+        with m.If(self.uses & ~returns):
+            m.d.sync += [left.eq(left - 1), some.eq(left != 1)]
+        with m.Elif(returns & ~self.uses):
+            m.d.sync += [left.eq(left + 1), some.eq(1)]
+        if self._fifo:
+            m.submodules.fifo = fifo = self._fifo
+            m.d.comb += [fifo.i.valid.eq(self.i.valid), fifo.i.payload.eq(self.i.payload)]
+            wiring.connect(m, fifo.o, wiring.flipped(self.o))
+        else:
+            held = Signal(self._shape, reset_less=True)
+            m.d.comb += self.o.payload.eq(held)
+            with m.If(self.i.valid):
+                m.d.sync += [held.eq(self.i.payload), self.o.valid.eq(1)]
+            with m.Elif(self.o.ready):
+                m.d.sync += self.o.valid.eq(0)
+        return m
