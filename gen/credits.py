@@ -11,7 +11,7 @@ from .timing import Step
 
 __all__ = ["credited", "credits_for", "keeps_up"]
 
-MANY_MULTIPLIERS = 7  # more than one enable can reach in a cycle, wherever they are
+MANY_MULTIPLIERS = 7  # or adders of an average: what one enable can no longer reach in a cycle
 CREDITS = 17  # 16 rows of LUT RAM, and the one that is next
 
 

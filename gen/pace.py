@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["own_cycles"]
 
-IMAGES = 3  # where those are not enough to tell, twice as many are tried, and so on
+IMAGES = 3  # where those are not enough to tell, twice as many are tried, up to the most
 FILLING = 400  # cycles in which buffers and queues fill, by as little as one in each image
 MOST_IMAGES = 200
 

@@ -61,6 +61,7 @@ class _Core:
         slow: Collection[Link] = (),
     ) -> None:
         self.images, self.depths, self.links = images, depths, links
+        self.verdict_depth = verdict_depth
         self._slow = slow  # of the queues without a depth, those in block RAM
         bits = {part.name: part.output_lanes * part.y.dtype.bits for part in parts}
         self._beat_bits = {"": lanes * parts[0].x.dtype.bits} | bits
@@ -200,10 +201,8 @@ def schedule(parts: Sequence[Part], links: Links, argmax: bool, lanes: int = 1) 
         depths[links.out] = max(results, StreamFifo.MIN_DEPTH)  # all that wait for a verdict
     memory = max(MEMORY, *(_images(free, link, depths[link]) for link in depths))
     fed = core(depths, verdicts, images=max(inside, memory) + 2)
-    if fed.verdicts.depth_used >= verdicts:  # then an image may wait for one so far before it
-        memory = max(memory, verdicts)
     later = fed.periods[-1:]
-    while not fed.repeats(memory):
+    while not fed.repeats(_memory(fed, memory)):
         fed = core(depths, verdicts, images=images)
         later = fed.periods[len(fed.periods) // 2 :]
         if len(set(later)) == 1 or images > MOST_IMAGES:
@@ -217,7 +216,9 @@ def _unbounded(
     core: Callable[..., _Core], alone: _Core, spacing: int, least: Mapping[Link, int]
 ) -> tuple[_Core, dict[Link, int]]:
     """A run whose queues never fill, and how deep they get; with those in block RAM slower, as far
-    as an image ``alone`` tells which, or else again."""
+    as an image ``alone`` tells which, or else again. One that then gets along without block RAM is
+    a cycle faster in the core, so that depths beside it may be a beat off; what that costs, if
+    anything, is in the final figures."""
     inside = _inside(alone, spacing)
     slow = _deep(alone, _depths(alone, least))
     while True:
@@ -234,6 +235,13 @@ def _unbounded(
 def _deep(free: _Core, depths: Mapping[Link, int]) -> set[Link]:
     """The links whose queues go into block RAM."""
     return {link for link, depth in depths.items() if depth and free.is_slow(link, depth)}
+
+
+def _memory(fed: _Core, memory: int) -> int:
+    """Images that one may wait for: those that queues and window readers hold, ``memory``, or as
+    many as there are verdicts where their queue was full."""
+    depth = fed.verdicts.depth_used
+    return max(memory, depth if depth == fed.verdict_depth else 0)
 
 
 def _inside(alone: _Core, spacing: int) -> int:

@@ -20,7 +20,7 @@ class CreditQueue(wiring.Component):
     Parameters
     ----------
     shape : of a result
-    depth : credits, 1 or at least ``StreamFifo.MIN_DEPTH``
+    depth : credits, 1 or at least ``StreamFifo.MIN_DEPTH``, few enough for a queue in LUTs
 
     Members
     -------
@@ -39,6 +39,8 @@ class CreditQueue(wiring.Component):
         self._shape = shape
         self._depth = depth
         self._fifo = StreamFifo(shape=shape, depth=depth) if depth > 1 else None
+        if self._fifo and self._fifo.latency > StreamFifo.LATENCY:
+            raise ValueError(f"Depth must be at most 33, a queue without block RAM, not {depth}")
         super().__init__(
             {
                 "credit": Out(1),

@@ -104,6 +104,9 @@ class PatchEngine(wiring.Component):
         self._queue = CreditQueue(shape=self._sums, depth=credits) if credits else None
         self._weight_rom = self._make_weight_rom()
         self._bias_rom = self._make_bias_rom()
+        late = self._bias_rom.read_cycles - 1  # of the bias, whose address is a register
+        if late > self._weight_rom.read_cycles:
+            self._weight_rom = self._make_weight_rom(late)
         begins = data.ArrayLayout(self._bias_rom.layout.elem_shape, geometry.sums)
         self._partial_sums = PartialSums(layout=self._sums, begins=begins, geometry=geometry)
 
@@ -196,9 +199,12 @@ class PatchEngine(wiring.Component):
             m.d.comb += enable.eq(~self.o.valid | self.o.ready)
             return enable, enable
         m.submodules.queue = queue = self._queue
-        may = Signal()
+        may, g = Signal(), self._geometry
+        free = ~walk.last
+        if g.tail_steps or g.tail_rows:  # what is dropped makes no result, wherever in a patch
+            free |= walk.drop
         m.d.comb += [
-            may.eq(queue.credit | ~walk.last),
+            may.eq(queue.credit | free),
             queue.uses.eq(walk.step & walk.last & ~walk.drop),
         ]
         connect(m, queue.o, flipped(self.o))
@@ -256,11 +262,12 @@ class PatchEngine(wiring.Component):
         with m.If(enable):
             m.d.sync += o.valid.eq(s.valid & s.last)
 
-    def _make_weight_rom(self) -> Rom:
+    def _make_weight_rom(self, read_cycles: int = 1) -> Rom:
         g = self._geometry
         rows = weight_rows(self._weights, g.groups, g.lanes, g.taps, g.channels)
         width = signed_width(int(self._weights.min()), int(self._weights.max()))
-        return Rom(rows=rows, layout=data.ArrayLayout(signed(width), rows.shape[1]))
+        layout = data.ArrayLayout(signed(width), rows.shape[1])
+        return Rom(rows=rows, layout=layout, read_cycles=read_cycles)
 
     def _make_bias_rom(self) -> Rom:
         g = self._geometry

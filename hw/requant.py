@@ -40,9 +40,9 @@ class Requantizer(wiring.Component):
     i : stream of one accumulator a beat
     o : stream of one activation a beat
 
-    Throughput: one a cycle. Latency (``latency``): 4 cycles, 5 where a row of the ROM takes two.
-    The pipeline stalls as one while a beat waits. What lies beyond the range in which outputs
-    change is clamped before the multiplication, so that the multiplier need not be wider
+    Throughput: one a cycle. Latency (``latency``): 4 cycles, and one or two more where the ROM is
+    block RAM. The pipeline stalls as one while a beat waits. What lies beyond the range in which
+    outputs change is clamped before the multiplication, so that the multiplier need not be wider
     (``operand.py``). Offsets are added with the rounding constant. What differs between channels,
     multipliers or addends or both, is in one ROM, a row for each channel, so that it never takes
     two block RAMs.

@@ -53,7 +53,8 @@ class Rom(wiring.Component):
         if any(len(row) != len(widths) for row in rows):
             raise ValueError(f"Rows must have {len(widths)} values each, as the layout has fields")
         # of Python's integers where int64 may not hold what the fields do
-        kind = np.int64 if isinstance(rows, np.ndarray) and max(widths) < 64 else object
+        small = isinstance(rows, np.ndarray) and rows.dtype == np.int64 and max(widths) < 64
+        kind = np.int64 if small else object
         self._rows = np.array(rows, dtype=kind)
         limits = np.array([1 << (width - 1) for width in widths], dtype=kind)
         wrong = np.argwhere((self._rows < -limits) | (self._rows >= limits))
@@ -85,7 +86,7 @@ class Rom(wiring.Component):
 
     @property
     def read_cycles(self) -> int:
-        """Cycles from an address to its row; 1 to 3."""
+        """Cycles from an address to its row; 1 to 3, or as many as were asked for."""
         return max(self.storage.read_cycles, self._least_cycles)
 
     def elaborate(self, platform: object) -> Module:
@@ -120,7 +121,10 @@ class Rom(wiring.Component):
         """The rows as the layout's bits, much faster than by its own constants."""
         fields = [(field.offset, (1 << field.width) - 1) for _, field in self._layout]
         return [
-            sum((value & mask) << offset for value, (offset, mask) in zip(row, fields, strict=True))
+            sum(
+                (int(value) & mask) << offset
+                for value, (offset, mask) in zip(row, fields, strict=True)
+            )
             for row in self._rows.tolist()
         ]
 

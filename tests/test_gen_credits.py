@@ -39,13 +39,13 @@ def test_a_convolution_with_many_multipliers_knows_its_cycles(windows, seed):
     assert all(seen[credits] for credits in ((1, CREDITS) if windows else (0, 1, CREDITS))), seen
 
 
-def part_with(rng, *, shape, kernel, stride, outputs, form):
-    """A convolution in a form: lanes, and channels at once."""
+def part_with(rng, *, shape, kernel, stride, outputs, form, pixels=1):
+    """A convolution in a form: lanes, channels at once, results at once."""
     x = random_tensor(rng, "x", shape)
     conv, y = random_conv(rng, x, groups=1, out_channels=outputs, kernel=kernel, stride=stride)
     part = ConvPart.of(network_of(x, [conv], [y]), conv)
     lanes, channels, results = form
-    geometry = replace(part.geometry, lanes=lanes, channels=channels)
+    geometry = replace(part.geometry, lanes=lanes, channels=channels, pixels=pixels)
     if part.windows:
         windows = replace(part.windows, channels=shape[2] // channels)
         part = replace(part, windows=windows)
@@ -62,15 +62,18 @@ CASES = {  # and their credits
     "pointwise": ((4, 6, 8), (1, 1), (1, 1), 12, (4, 8, 4), CREDITS),
     "linear_in_a_long_burst": ((1, 1, 40), (1, 1), (1, 1), 90, (8, 1, 1), CREDITS),
     "patches_sent_too_slowly": ((4, 4, 2), (2, 2), (2, 2), 9, (9, 1, 1), 0),
+    "patches_and_a_tail": ((4, 7, 3), (1, 3), (1, 3), 8, (8, 3, 8), CREDITS, 3),
+    "patches_of_many_and_a_tail": ((3, 5, 2), (1, 2), (1, 2), 12, (4, 2, 4), CREDITS, 2),
 }
 
 
 @pytest.mark.parametrize("pauses", PAUSES)
 @pytest.mark.parametrize("case", CASES)
 def test_a_layer_with_credits_takes_the_same_cycles(case, pauses, seed):
-    shape, kernel, stride, outputs, form, credits = CASES[case]
+    shape, kernel, stride, outputs, form, credits, *pixels = CASES[case]
     rng = np.random.default_rng([seed, *case.encode()])
-    part = part_with(rng, shape=shape, kernel=kernel, stride=stride, outputs=outputs, form=form)
+    sizes = {"shape": shape, "kernel": kernel, "stride": stride, "outputs": outputs}
+    part = part_with(rng, **sizes, form=form, pixels=pixels[0] if pixels else 1)
     assert part.credits == credits
     images = 2
     beats, results = images * part.beats, images * part.results
@@ -102,6 +105,13 @@ CREDITED = {
     "slots": {"height": 1, "width": 6, "kernel": (1, 6), "in_channels": 2, "lanes": 2},
     "many_slots": {"height": 1, "width": 2, "kernel": (1, 2), "in_channels": 1},
     "groups": {"height": 4, "width": 7, "kernel": (2, 2), "in_channels": 6, "groups": 3},
+    "tails_as_long_as_a_patch": {
+        **{"height": 3, "width": 7, "kernel": (1, 3), "in_channels": 3},
+        **{"lanes": 2, "channels": 3, "pixels": 3},
+    },
+    "tails_as_long_as_half_a_patch": {
+        **{"height": 3, "width": 7, "kernel": (2, 4), "in_channels": 1, "pixels": 2},
+    },
     "tails": {"height": 7, "width": 8, "kernel": (3, 3), "in_channels": 2, "channels": 2},
 }
 for each in CREDITED.values():

@@ -59,6 +59,14 @@ def test_a_credit_comes_back_the_cycle_after_its_result(depth, seed):
     assert (run.taken[-1] - run.taken[0] == 99) == enough
 
 
+def test_refuses_a_queue_that_would_be_slow():
+    CreditQueue(shape=unsigned(64), depth=33)
+    with pytest.raises(
+        ValueError, match=r"^Depth must be at most 33, a queue without block RAM, not 34$"
+    ):
+        CreditQueue(shape=unsigned(64), depth=34)
+
+
 def test_one_credit_is_a_register_of_one_result():
     storage = CreditQueue(shape=unsigned(16), depth=1).storage
     assert (storage.rows, storage.row_bits, storage.kind) == (1, 16, "register")

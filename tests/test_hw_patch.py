@@ -196,6 +196,26 @@ def test_one_credit_is_soon_there_again(terms, seed):
     assert run.taken == list(range(3 * engine.geometry.beats))
 
 
+@pytest.mark.parametrize("credits", [0, 3])
+def test_a_folded_bias_is_there_in_time(credits, seed):
+    rng = np.random.default_rng(seed)
+    outputs = 2100
+    bias = rng.integers(-(1 << 17), 1 << 17, outputs)
+    engine = PatchEngine(
+        geometry=PatchGeometry(
+            height=1, width=2, in_channels=1, kernel=(1, 1), out_channels=outputs
+        ),
+        activation=unsigned(8),
+        zero_point=0,
+        weights=np.ones((outputs, 1, 1, 1), np.int64),  # a constant, at hand at once
+        bias=bias,
+        accumulator_width=19,
+        credits=credits,
+    )
+    run = run_streams(engine, [[3], [200]], 2 * outputs)
+    assert [sums[0] for sums in run.outputs] == [*(bias + 3), *(bias + 200)]
+
+
 def test_refuses_weights_of_another_shape():
     geometry = PatchGeometry(height=2, width=2, in_channels=1, kernel=(2, 2), out_channels=3)
     with pytest.raises(

@@ -5,6 +5,7 @@ import pytest
 from amaranth import signed
 from amaranth.lib import data
 from amaranth.sim import Simulator
+from tercet.gen.emit import to_rtlil
 from tercet.hw.rom import Rom
 from tercet.hw.storage import Kind, folded_rows, rom_storage
 
@@ -50,6 +51,16 @@ def test_reads_back_every_row_and_stands_still(name, seed):
     simulator.add_clock(1e-8)
     simulator.add_testbench(read)
     simulator.run()
+
+
+def test_takes_rows_of_any_integers():
+    numbers = np.array([[1, -2, 3], [4, 5, -6]])
+    layout = data.ArrayLayout(signed(40), 3)
+    rows = [Rom(rows=rows, layout=layout) for rows in (numbers, numbers.tolist(), list(numbers))]
+    rows.append(Rom(rows=[list(row) for row in numbers], layout=layout))
+    assert len({to_rtlil(rom, "rom") for rom in rows}) == 1
+    with pytest.raises(ValueError, match=r"^Row 0: 18446744073709551615 does not fit 40 signed"):
+        Rom(rows=np.full((2, 3), (1 << 64) - 1, np.uint64), layout=layout)
 
 
 @pytest.mark.parametrize(
