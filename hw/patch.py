@@ -199,9 +199,9 @@ class PatchEngine(wiring.Component):
             m.d.comb += enable.eq(~self.o.valid | self.o.ready)
             return enable, enable
         m.submodules.queue = queue = self._queue
-        may, g = Signal(), self._geometry
+        may = Signal()
         free = ~walk.last
-        if g.tail_steps or g.tail_rows:  # what is dropped makes no result, wherever in a patch
+        if self._geometry.tail_steps or self._geometry.tail_rows:  # no result of what is dropped
             free |= walk.drop
         m.d.comb += [
             may.eq(queue.credit | free),

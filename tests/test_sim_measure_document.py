@@ -35,6 +35,38 @@ def test_the_document_has_a_line_for_each_core_and_reasons_below():
     assert markdown(rows()) == text
 
 
+def test_the_document_sets_aims_beside_figures_and_says_why_some_are_missed():
+    made = rows()
+    made["cells", "separable", "default", "xilinx"] = {**RESOURCES.facts(), "luts": 500, "dsps": 10}
+    clocked = {"pnr": TIMING.facts() | {"fmax_mhz": 120.0}}
+    made["emission", "mnist_cnn", "64"] = core()
+    made["cells", "mnist_cnn", "64", "ecp5"] = RESOURCES.facts() | clocked
+    unplaced = {"pnr": {"does_not_fit": "needs 9 of 8"}}
+    made["cells", "mobilenet", "64", "ecp5"] = RESOURCES.facts() | unplaced
+    made["emission", "mobilenet", "default"] = core(emission_cpu_s=20.0)
+    lines, notes = section(markdown(made), "Aims")
+    by_what = {line[0]: line[1:] for line in lines}
+    default = "one value a clock"
+    assert by_what[f"`plain`, {default}, 7-series, LUT"] == ["at most 500", "634", "no"]
+    assert by_what[f"`plain`, {default}, 7-series, DSP48E1"] == ["at most 9", "9", "yes"]
+    assert by_what[f"`plain`, {default}, ECP5-85F, MHz"] == ["at least 140", "80.4", "no"]
+    assert by_what[f"`plain`, {default}, iCE40 UP5K, MHz"] == ["at least 30", "-", "no"]
+    separable = f"`separable`, {default}, 7-series"
+    assert by_what[f"{separable}, LUT"] == ["below `plain`'s 634", "500", "yes"]
+    assert by_what[f"{separable}, DSP48E1"] == ["below `plain`'s 9", "10", "no"]
+    assert by_what[f"{separable}, FF"] == ["below `plain`'s 863", "863", "no"]
+    larger = "64 multipliers, ECP5-85F, MHz"
+    assert by_what[f"`mnist_cnn`, {larger}"] == ["at least 120", "120.0", "yes"]
+    assert by_what[f"`lenet_avg`, {larger}"] == ["at least 120", "-", "-"]
+    assert by_what[f"`mobilenet`, {larger}"] == ["at least 120", "-", "no"]
+    assert by_what["`plain`, writing the Verilog, CPU s"] == ["below 2", "0.5", "yes"]
+    assert by_what["`mobilenet`, writing the Verilog, CPU s"] == ["below 20", "20.0", "no"]
+    assert f"- `mobilenet`, {larger}: needs 9 of 8" in notes
+    path = "from `rom.DOA` to `product.D`, 9.5 ns of logic and 2.7 of routing"
+    assert f"- `plain`, {default}, ECP5-85F, MHz: {path}" in notes
+    assert not any("`plain`, writing" in note or "`mnist_cnn`" in note for note in notes)
+
+
 def test_the_document_shows_cells_clocks_and_paths():
     text = markdown(rows())
     line = section(text, "ECP5")[0][2]

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...gen.flow.nextpnr import DEVICES, SEEDS
 from ..peers.run import PEERS
+from .document_aims import aims_section
 from .document_peers import peers_section
 from .document_text import CORES, EMISSION, FAMILIES, INTRODUCTION, PATHS, SPEED
 from .markdown import number, paragraphs, reasons, table
@@ -30,7 +31,14 @@ def markdown(rows: Rows) -> str:
     seeds = ", ".join(map(str, SEEDS))
     introduction = paragraphs(INTRODUCTION.format(tools=tools, plans=plans, seeds=seeds, **devices))
     families = [_family(rows, target) for target in FAMILIES]
-    parts = [introduction, _cores(rows), *families, _paths(rows), peers_section(rows, PEERS)]
+    parts = [
+        introduction,
+        aims_section(rows),
+        _cores(rows),
+        *families,
+        _paths(rows),
+        peers_section(rows, PEERS),
+    ]
     return "".join([*parts, _emission(rows), _speed(rows)])
 
 

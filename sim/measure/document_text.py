@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 __all__ = [
+    "AIMS",
     "CORES",
     "EMISSION",
     "FAMILIES",
     "INTRODUCTION",
     "PATHS",
     "PEERS_TEXT",
+    "SEPARABLE",
     "SPEED",
 ]
 
@@ -26,6 +28,18 @@ placed out of context (`--out-of-context`): ports end in nothing, so that neithe
 package's pads nor their place matters, and the clock has no global buffer. nextpnr-ice40 has no
 such option: on {device_ice40}, ports go to pads.
 """
+
+AIMS = """
+## Aims
+
+What the cores are built to reach; the rest of the document is what they do.
+
+"""
+
+SEPARABLE = (
+    "`separable` has six layers, each with a walk, sums and a requantizer of its own, where "
+    "`plain` has three; both take as many multipliers"
+)
 
 CORES = """
 ## Cores
