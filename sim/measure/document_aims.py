@@ -55,8 +55,12 @@ class _Line:
 def aims_section(rows: Rows) -> str:
     """A table of aims, and a list of why some are missed."""
     lines = [*_plain(rows), *_separable(rows), *_larger(rows), *_emission(rows)]
-    missed = [f"- {line.what}: {line.why}\n" for line in lines if line.why and not line.met]
-    whys = "\nFalls short:\n\n" + "".join(missed) if missed else ""
+    missed: dict[str, list[str]] = {}
+    for line in lines:
+        if line.why and not line.met:
+            missed.setdefault(line.why, []).append(line.what)
+    notes = [f"- {'; '.join(what)}: {why}\n" for why, what in missed.items()]
+    whys = "\nFalls short:\n\n" + "".join(notes) if notes else ""
     return AIMS + table(["what", "aim", "measured", "met"], [line.cells for line in lines]) + whys
 
 
