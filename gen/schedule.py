@@ -191,9 +191,11 @@ def schedule(parts: Sequence[Part], links: Links, argmax: bool, lanes: int = 1) 
     spacing = max(max(part.busy_cycles, part.results) for part in parts)
     core = partial(_Core, parts, links, argmax, lanes=lanes)
     alone = core(images=1)
-    inside = _inside(alone, spacing)
+    inside = -(-alone.latency // spacing)  # images in the core at once
     images = IMAGES + 2 * inside  # the core fills up, and then some
-    free, depths = _unbounded(core, alone, spacing, least_depths(parts, links, alone.beats, lanes))
+    least = least_depths(parts, links, alone.beats, lanes)
+    spaced = partial(core, spacing=spacing)
+    free, depths = _unbounded(spaced, alone, (2 + inside, images), least)
     verdicts = max(free.verdicts.depth_used, StreamFifo.MIN_DEPTH)
     pause = free.beats * alone.latency
     if holds_results(parts, links, free.beats, lanes) and _stops(core, depths, verdicts, pause):
@@ -213,18 +215,21 @@ def schedule(parts: Sequence[Part], links: Links, argmax: bool, lanes: int = 1) 
 
 
 def _unbounded(
-    core: Callable[..., _Core], alone: _Core, spacing: int, least: Mapping[Link, int]
+    core: Callable[..., _Core], alone: _Core, images: tuple[int, int], least: Mapping[Link, int]
 ) -> tuple[_Core, dict[Link, int]]:
     """A run whose queues never fill, and how deep they get; with those in block RAM slower, as far
     as an image ``alone`` tells which, or else again. One that then gets along without block RAM is
     a cycle faster in the core, so that depths beside it may be a beat off; what that costs, if
-    anything, is in the final figures."""
-    inside = _inside(alone, spacing)
+    anything, is in the final figures.
+
+    images : of a run, and of the longer one where those do not repeat
+    """
+    few, many = images
     slow = _deep(alone, _depths(alone, least))
     while True:
-        free = core(images=2 + inside, spacing=spacing, slow=slow)
+        free = core(images=few, slow=slow)
         if not free.repeats():
-            free = core(images=IMAGES + 2 * inside, spacing=spacing, slow=slow)
+            free = core(images=many, slow=slow)
         depths = _depths(free, least)
         deep = _deep(free, depths)
         if deep <= slow:
@@ -242,11 +247,6 @@ def _memory(fed: _Core, memory: int) -> int:
     many as there are verdicts where their queue was full."""
     depth = fed.verdicts.depth_used
     return max(memory, depth if depth == fed.verdict_depth else 0)
-
-
-def _inside(alone: _Core, spacing: int) -> int:
-    """Images in the core at once."""
-    return -(-alone.latency // spacing)
 
 
 def _before(periods: Sequence[int], settled: int) -> tuple[int, ...]:

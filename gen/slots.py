@@ -28,9 +28,7 @@ class Slots:
     def take(self, offer: Offer, most: int, slots: int, made: int) -> Wait[Run]:
         """Work on activations, at most ``most``; return the cycles of their last slots, in which
         they are taken. Each takes ``slots``, and makes a result in each of the last ``made``."""
-        slot = max(self._slot + 1, offer.cycle - self._stalled)
-        if self._leaving and self._leaving[0][1] <= slot:
-            slot = yield from self._started(offer.cycle)
+        slot = yield from self._started(offer.cycle)
         free = min(most, offer.count, self.free(slot + self._stalled, slots, made))
         if free < 1:
             return (yield from self._one(slot, slots, made))

@@ -25,11 +25,13 @@ def counter(
     Returns (count, ends): the count, and whether it is the last.
     """
     count = Signal(range(limit), name=name)
-    early = early and limit > 1 and (cut is None or not cut[1])
+    if cut is not None and not cut[1]:
+        cut = None
+    early = early and limit > 1 and cut is None
     ends = Signal(name=f"{name}_ends")
     if not early:
         m.d.comb += ends.eq(count == limit - 1)
-    if cut is not None and cut[1]:
+    if cut is not None:
         m.d.comb += ends.eq(count == Mux(cut[0], cut[1] - 1, limit - 1))
     with m.If(tick):
         m.d.sync += count.eq(Mux(ends, 0, count + 1))

@@ -33,6 +33,7 @@ from .walk import PatchWalk
 
 __all__ = ["PatchEngine"]
 
+MOST_LATE = 2  # cycles: block RAM, and the choice from its folds
 CONTROL = ("valid", "first", "last", "fresh", "partial", "index")
 
 
@@ -120,17 +121,19 @@ class PatchEngine(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the last step of a beat to its sums."""
-        tree = tree_stages(self._geometry.terms)
-        latency = self.LATENCY + self._weight_rom.read_cycles - 1 + tree
-        if self._queue:
-            latency += (tree > 0) + CreditQueue.latency_of(self._credits)
-        return latency
+        return self._latency_of(self._geometry, self._weight_rom.read_cycles - 1, self._credits)
 
     @classmethod
     def most_latency(cls, geometry: PatchGeometry, credits: int) -> int:
         """The most cycles of ``latency`` with credits, whatever the weights."""
+        return cls._latency_of(geometry, MOST_LATE, credits)
+
+    @classmethod
+    def _latency_of(cls, geometry: PatchGeometry, late: int, credits: int) -> int:
+        """``latency`` where weights come ``late`` cycles later than from LUTs."""
         tree = tree_stages(geometry.terms)
-        return cls.LATENCY + 2 + tree + (tree > 0) + CreditQueue.latency_of(credits)
+        queue = (tree > 0) + CreditQueue.latency_of(credits) if credits else 0
+        return cls.LATENCY + late + tree + queue
 
     @property
     def memories(self) -> tuple[Storage, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .document_text import AIMS, FAMILIES, SEPARABLE
-from .markdown import table
+from .markdown import reasons, table
 from .plans import PLANS
 from .store import Facts
 from .tasks import Key, Rows
@@ -55,13 +55,9 @@ class _Line:
 def aims_section(rows: Rows) -> str:
     """A table of aims, and a list of why some are missed."""
     lines = [*_plain(rows), *_separable(rows), *_larger(rows), *_emission(rows)]
-    missed: dict[str, list[str]] = {}
-    for line in lines:
-        if line.why and not line.met:
-            missed.setdefault(line.why, []).append(line.what)
-    notes = [f"- {'; '.join(what)}: {why}\n" for why, what in missed.items()]
-    whys = "\nFalls short:\n\n" + "".join(notes) if notes else ""
-    return AIMS + table(["what", "aim", "measured", "met"], [line.cells for line in lines]) + whys
+    missed = [(line.what, "", line.why) for line in lines if line.why and not line.met]
+    shown = table(["what", "aim", "measured", "met"], [line.cells for line in lines])
+    return AIMS + shown + reasons(missed, heading="Falls short")
 
 
 def _plain(rows: Rows) -> Iterator[_Line]:

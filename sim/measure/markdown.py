@@ -34,8 +34,10 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 
 
-def reasons(rows: Iterable[tuple[str, str, str]], whole: int = 0) -> str:
-    """A list of why rows are empty, rows of the same reason together.
+def reasons(
+    rows: Iterable[tuple[str, str, str]], whole: int = 0, heading: str = "Not measured"
+) -> str:
+    """A list of why rows are empty, or what ``heading`` says, rows of the same reason together.
 
     rows : (name, detail or "", why)
     whole : details of a name that are all of them, and need no list
@@ -47,7 +49,7 @@ def reasons(rows: Iterable[tuple[str, str, str]], whole: int = 0) -> str:
         f"- {'; '.join(_row(name, details, whole) for name, details in names.items())}: {why}\n"
         for why, names in together.items()
     ]
-    return "\nNot measured:\n\n" + "".join(notes) if notes else ""
+    return f"\n{heading}:\n\n" + "".join(notes) if notes else ""
 
 
 def _row(name: str, details: Sequence[str], whole: int) -> str:
