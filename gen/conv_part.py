@@ -39,6 +39,7 @@ from .timing import Pipeline
 __all__ = ["ConvPart"]
 
 FEW_RESULTS = 1000  # of an image; each stalls the engine, which the timing model counts one by one
+WIDE_ROM = 1 << 16  # bits; several blocks on every device, further apart than a cycle reaches
 
 
 @dataclass(frozen=True)
@@ -153,8 +154,9 @@ class ConvPart(WindowedPart):
 
     @cached_property
     def least_cycles(self) -> int:
-        """As of any part; the engine waits while each result is requantized."""
-        return super().least_cycles + self.results * (self.requantizer_slots - 1)
+        """As of any part; an engine without credits waits while each result is requantized."""
+        waits = 0 if self.credits else self.results * (self.requantizer_slots - 1)
+        return super().least_cycles + waits
 
     @cached_property
     def busy_cycles(self) -> int:
@@ -164,7 +166,7 @@ class ConvPart(WindowedPart):
         g, sent = self.geometry, self.geometry.sums // self.output_lanes
         if sent == 1 or (g.slots == 1 and sent <= g.channel_steps):
             return self.least_cycles
-        if self.credits and keeps_up(g, self._sent, self.credits):
+        if self.credits and keeps_up(g, self._busy_sending, self.credits):
             return self.least_cycles
         return own_cycles(self) if self.windows else self._patch_cycles(sent)
 
@@ -186,10 +188,20 @@ class ConvPart(WindowedPart):
 
     @cached_property
     def credits(self) -> int:
-        """Of the engine; none before a slow requantizer, for which it waits anyway."""
-        if self.sequential:
-            return 0
-        return credits_for(self.geometry, self._sent, windows=self.windows is not None)
+        """Of the engine; see :func:`credits_for`."""
+        windows = self.windows is not None
+        return credits_for(self.geometry, self._busy_sending, windows=windows, spread=self._spread)
+
+    @property
+    def _busy_sending(self) -> list[int]:
+        """Cycles in which a group's sums are taken from the engine, slot by slot."""
+        return [parts * self.requantizer_slots for parts in self._sent]
+
+    @property
+    def _spread(self) -> bool:
+        """Whether the weights are a ROM of many blocks, which lie apart."""
+        bits = self.multipliers * self.conv.weights.dtype.bits
+        return self.geometry.weight_depth * bits > WIDE_ROM
 
     @property
     def _sent(self) -> list[int]:

@@ -15,14 +15,18 @@ MANY_MULTIPLIERS = 7  # or adders of an average: what one enable can no longer r
 CREDITS = 17  # 16 rows of LUT RAM, and the one that is next
 
 
-def credits_for(geometry: PatchGeometry, sent: Sequence[int], *, windows: bool) -> int:
-    """Credits of an engine: 0 where its few multipliers can stand still together, else as few as
-    hold nothing up. Where none do that, again 0 but behind a window reader, since only there the
+def credits_for(
+    geometry: PatchGeometry, sent: Sequence[int], *, windows: bool, spread: bool = False
+) -> int:
+    """Credits of an engine: 0 where it is small enough to stand still as one, else as few as hold
+    nothing up. Where none do that, again 0 but behind a window reader, since only there the
     engine's cycles are told result by result.
 
-    sent : beats in which a group's sums are sent on, slot by slot
+    sent : cycles in which a group's sums are sent on, slot by slot
+    windows : whether a window reader stands before it
+    spread : whether its weights lie in block RAMs apart from each other
     """
-    if geometry.multipliers < MANY_MULTIPLIERS:
+    if geometry.multipliers < MANY_MULTIPLIERS and not spread:
         return 0
     enough = (credits for credits in (1, CREDITS) if keeps_up(geometry, sent, credits))
     return next(enough, CREDITS if windows else 0)

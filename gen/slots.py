@@ -28,7 +28,9 @@ class Slots:
     def take(self, offer: Offer, most: int, slots: int, made: int) -> Wait[Run]:
         """Work on activations, at most ``most``; return the cycles of their last slots, in which
         they are taken. Each takes ``slots``, and makes a result in each of the last ``made``."""
-        slot = yield from self._started(offer.cycle)
+        slot = max(self._slot + 1, offer.cycle - self._stalled)
+        if self._leaving and self._leaving[0][1] <= slot:
+            slot = yield from self._started(offer.cycle)
         free = min(most, offer.count, self.free(slot + self._stalled, slots, made))
         if free < 1:
             return (yield from self._one(slot, slots, made))
@@ -51,13 +53,13 @@ class Slots:
         """How many activations from ``cycle`` on, at best, are known to find no slot stalled."""
         if self._late():
             return 0
-        cycle += slots - made + self._latency
         if self._leaving:
             cycle = self._leaving[0][1] + self._stalled
-        waiting = sum(count for count, _, _ in self._leaving)
-        if not (waiting or made):
+        elif made:
+            cycle += slots - made + self._latency
+        else:
             return MANY
-        known = self._o.room(cycle) - self._left - waiting
+        known = self._o.room(cycle) - self._o.offered
         if known < 0:
             return 0
         return known // made if made else MANY

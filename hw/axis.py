@@ -12,6 +12,8 @@ from amaranth.hdl import ShapeLike, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .counter import counter
+
 __all__ = ["FrameIn", "FrameOut", "axis_signature", "byte_width"]
 
 
@@ -67,12 +69,11 @@ class FrameIn(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        beat = Signal(range(self._beats))
         filling = Signal()
-        at_end = beat == self._beats - 1
+        moves = Signal()
+        _, at_end = counter(m, "beat", self._beats, moves, early=True)
         # The last activation and the verdict leave together: each waits until the other can.
         present = self.s_axis.tvalid | filling
-        moves = Signal()
         m.d.comb += [
             self.o.valid.eq(present & (~at_end | self.verdict.ready)),
             moves.eq(self.o.valid & self.o.ready),
@@ -90,7 +91,6 @@ class FrameIn(wiring.Component):
             )
             m.d.comb += self.o.payload[lane].eq(Mux(filling, 0, value))
         with m.If(moves):
-            m.d.sync += beat.eq(Mux(at_end, 0, beat + 1))
             with m.If(at_end):
                 m.d.sync += filling.eq(0)
             with m.Elif(self.s_axis.tlast):

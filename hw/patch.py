@@ -63,8 +63,8 @@ class PatchEngine(wiring.Component):
 
     Without credits the pipeline stalls as one while a beat waits. With them it never does, so that
     no enable need reach many multipliers in a cycle: a step that makes a result waits for a credit,
-    others for nothing. The queue then adds its latency, and where terms are added a register more
-    stands between multipliers and tree, which may lie far apart.
+    others for nothing. The queue then adds its latency, and registers stand between what may lie
+    far apart: one behind the walk, and where terms are added one between multipliers and tree.
 
     It neither rounds nor clamps; that is the Requantizer's work.
     """
@@ -132,7 +132,7 @@ class PatchEngine(wiring.Component):
     def _latency_of(cls, geometry: PatchGeometry, late: int, credits: int) -> int:
         """``latency`` where weights come ``late`` cycles later than from LUTs."""
         tree = tree_stages(geometry.terms)
-        queue = (tree > 0) + CreditQueue.latency_of(credits) if credits else 0
+        queue = 1 + (tree > 0) + CreditQueue.latency_of(credits) if credits else 0
         return cls.LATENCY + late + tree + queue
 
     @property
@@ -154,24 +154,27 @@ class PatchEngine(wiring.Component):
 
         # Stage 0: take an activation, address its weights.
         m.submodules.weights = weights = self._weight_rom
+        taken: dict[str, Value] = {
+            "valid": comes & ~walk.drop,
+            "first": walk.first,
+            "last": walk.last,
+            "fresh": walk.fresh,
+            "partial": walk.partial,
+            "index": walk.index,
+            **self._activations(),
+        }
+        address = walk.weight
+        if self._queue:  # what decodes the address lies apart from the counters
+            s0 = stage(m, enable, "s0", **taken, weight=address)
+            taken = {name: getattr(s0, name) for name in taken}
+            address = s0.weight
         m.d.comb += [
             walk.step.eq(self.i.valid & may),
             self.i.ready.eq(may & walk.take),
             weights.en.eq(enable),
-            weights.address.eq(walk.weight),
+            weights.address.eq(address),
         ]
-        s1 = stage(
-            m,
-            enable,
-            "s1",
-            valid=comes & ~walk.drop,
-            first=walk.first,
-            last=walk.last,
-            fresh=walk.fresh,
-            partial=walk.partial,
-            index=walk.index,
-            **self._activations(),
-        )
+        s1 = stage(m, enable, "s1", **taken)
         stages = [s1]
         for _ in range(1, weights.read_cycles):
             stages.append(stage(m, enable, f"s{len(stages) + 1}", **vars(stages[-1])))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 from amaranth import Const, Module, Signal
 from amaranth.hdl import Value
@@ -14,6 +14,8 @@ from .counter import counter
 from .geometry import PatchGeometry
 
 __all__ = ["PatchWalk"]
+
+FEW = 16  # what a count of so many ends is told in one LUT4
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class PatchWalk(wiring.Component):
     Parameters
     ----------
     geometry : of the engine
-    early : say from registers what ends, where no tail makes that hard
+    early : say from registers what ends, where no tail makes that hard; else of long counts alone
 
     Members
     -------
@@ -80,23 +82,28 @@ class PatchWalk(wiring.Component):
         row_tail = Signal()
         m.d.comb += self.drop.eq(column_tail | row_tail)
 
-        level = partial(counter, m, early=self._early)
-        whole = self._early and not (g.tail_steps or g.tail_rows)  # what ends is always the last
-        one = None if whole else (self.drop, 1)
+        def level(name: str, limit: int, tick: Value, **cut: Any) -> tuple[Value, Value]:
+            return counter(m, name, limit, tick, early=self._early or limit > FEW, **cut)
+
+        tails = g.tail_steps or g.tail_rows
+        whole = self._early and not tails  # what ends is always the last
+        one = (self.drop, 1) if tails or not (whole or g.slots > FEW) else None
         _, slot_ends = level("slot", g.slots, self.step, cut=one)
         m.d.comb += self.take.eq(slot_ends)
-        tick = self.step & slot_ends
-        channel, channel_ends = level("channel", g.channel_steps, tick)
-        tick &= channel_ends
-        _, group_ends = level("group", g.group_steps, tick)
-        tick &= group_ends
-        kx, kx_ends = level("kx", g.kx_steps, tick, cut=(column_tail, g.tail_steps))
-        tick &= kx_ends
-        column, column_ends = level("column", g.column_steps + bool(g.tail_steps), tick)
-        tick &= column_ends
-        ky, ky_ends = level("ky", g.kernel[0], tick, cut=(row_tail, g.tail_rows))
-        tick &= ky_ends
-        row, _ = level("row", g.rows + bool(g.tail_rows), tick)
+        # What ended so far apart from ``step``, which comes late in a cycle.
+        done = slot_ends
+        channel, channel_ends = level("channel", g.channel_steps, self.step & done)
+        done &= channel_ends
+        _, group_ends = level("group", g.group_steps, self.step & done)
+        done &= group_ends
+        kx, kx_ends = level("kx", g.kx_steps, self.step & done, cut=(column_tail, g.tail_steps))
+        done &= kx_ends
+        columns = g.column_steps + bool(g.tail_steps)
+        column, column_ends = level("column", columns, self.step & done)
+        done &= column_ends
+        ky, ky_ends = level("ky", g.kernel[0], self.step & done, cut=(row_tail, g.tail_rows))
+        done &= ky_ends
+        row, _ = level("row", g.rows + bool(g.tail_rows), self.step & done)
 
         last_kx = kx_ends if whole else kx == g.kx_steps - 1
         last_column = column_ends if whole else column == g.column_steps - 1

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from amaranth import Module, Mux, Shape, Signal
+from amaranth import Cat, Const, Module, Mux, Shape, Signal
 from amaranth.hdl import Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -174,34 +174,52 @@ class WindowReader(wiring.Component):
         """Count the cells that may be written, and the elements written beyond what the window at
         hand needs. Each write changes both by one; each window read releases what no later one
         needs, and raises the demand to that of the next."""
+        # Writes count a cycle late, from a register, and ``done`` chooses behind the sums, since
+        # both come late in a cycle and from afar.
         g = self._geometry
-        inner = slice(None, -1)  # all columns but the last, behind which a row's table counts
+        late = Signal()
+        free = Signal(range(g.most_free + 2), init=int(g.lowest[0, 0]) + g.capacity)
+        ahead = Signal(range(g.least_ahead - 1, g.most_ahead + 1), init=-int(g.needed[0, 0]))
+        nearly = Signal(init=ahead.init >= -1)  # complete, once the late write counts
+        writable = Signal(init=free.init > 0)  # some are free, a register, since layers wait for it
+        m.d.comb += [self.i.ready.eq(writable), complete.eq((ahead >= 0) | (late & nearly))]
+        many, some = (Mux(late, free > n + 1, free > n) for n in (1, 0))
+        release = self._release(m, at)
+        freed = _sum(m, "freed", free, release, ~late)
+        ahead_then = _sum(m, "ahead_then", ahead, self._gain(m, at), late)
+        more = _sum(m, "more", ahead, Const(1), late)
+        more_then = _sum(m, "more_then", ahead, self._gain(m, at, extra=1), late)
+        m.d.sync += [
+            late.eq(wrote),
+            writable.eq((done & (release >= 0)) | many | (some & ~self.i.valid)),
+            free.eq(Mux(done, freed, free - late)),
+            ahead.eq(Mux(done, ahead_then, ahead + late)),
+            nearly.eq(Mux(done, more_then, more) >= 0),
+        ]
+
+    def _release(self, m: Module, at: _Position) -> Value:
+        """The elements that are kept no longer once this window has been read, less 1."""
+        g, inner = self._geometry, slice(None, -1)  # behind the last column a row's table counts
         columns, rows = g.releases[:, inner].max(axis=0, initial=0), g.releases[:, -1]
         slides = (g.releases[:, inner] > 0).any(axis=1)  # else a later row needs the same elements
-        release = Mux(
+        return Mux(
             at.row_of_windows,
-            self._choice(m, "row_release", at.row, rows.tolist()),
+            self._choice(m, "row_release", at.row, (rows - 1).tolist()),
             Mux(
                 self._choice(m, "slides", at.row, slides.astype(int).tolist()),
-                self._choice(m, "column_release", at.column, columns.tolist()),
-                0,
+                self._choice(m, "column_release", at.column, (columns - 1).tolist()),
+                -1,
             ),
         )
-        need = Mux(
+
+    def _gain(self, m: Module, at: _Position, extra: int = 0) -> Value:
+        """The elements that the next window needs fewer than this one, and ``extra``."""
+        rows, columns = extra - self._geometry.needs[:, -1], extra - self._geometry.needs[0, :-1]
+        return Mux(
             at.row_of_windows,
-            self._choice(m, "row_need", at.row, g.needs[:, -1].tolist()),
-            self._choice(m, "column_need", at.column, g.needs[0, inner].tolist()),
+            self._choice(m, f"row_gain{extra}", at.row, rows.tolist()),
+            self._choice(m, f"column_gain{extra}", at.column, columns.tolist()),
         )
-        first = int(g.lowest[0, 0]) + g.capacity, -int(g.needed[0, 0])
-        free = Signal(range(g.most_free + 1), init=first[0])
-        ahead = Signal(range(g.least_ahead, g.most_ahead + 1), init=first[1])
-        writable = Signal(init=free.init > 0)  # free != 0, a register, since layers wait for it
-        m.d.comb += [self.i.ready.eq(writable), complete.eq(ahead >= 0)]
-        m.d.sync += [
-            writable.eq((done & (release != 0)) | (free > 1) | ((free == 1) & ~self.i.valid)),
-            free.eq(free - wrote + Mux(done, release, 0)),
-            ahead.eq(ahead + wrote - Mux(done, need, 0)),
-        ]
 
     def _build_addresses(self, m: Module, step: Value, at: _Position) -> list[Value]:
         """The cell of each tap to read; outside the map some cell, not used. All taps take the same
@@ -273,6 +291,15 @@ class WindowReader(wiring.Component):
                 with m.If(index == place):
                     m.d.comb += chosen.eq(value)
         return chosen
+
+
+def _sum(m: Module, name: str, a: Signal, b: Value, carry: Value) -> Signal:
+    """a + b + carry in one carry chain, where synthesis would make two of three addends."""
+    wide = [Cat(low, value) for low, value in ((Const(1, 1), a), (carry, b))]
+    signed = [v.as_signed() if of.shape().signed else v for v, of in zip(wide, (a, b), strict=True)]
+    total = Signal(Shape(len(a) + 1, a.shape().signed), name=name)
+    m.d.comb += total.eq((signed[0] + signed[1]) >> 1)
+    return total
 
 
 def _within(place: Signal, offset: int, extent: int) -> Value:

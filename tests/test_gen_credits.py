@@ -35,14 +35,14 @@ def test_a_convolution_with_many_multipliers_knows_its_cycles(windows, seed):
                 continue
             seen[part.credits] += 1
             assert part.least_cycles <= part.busy_cycles == own_cycles(part), part.geometry
-            assert not part.sequential or part.credits == 0
     assert all(seen[credits] for credits in ((1, CREDITS) if windows else (0, 1, CREDITS))), seen
 
 
-def part_with(rng, *, shape, kernel, stride, outputs, form, pixels=1):
+def part_with(rng, *, shape, kernel, stride, outputs, form, pixels=1, per_channel=None):
     """A convolution in a form: lanes, channels at once, results at once."""
     x = random_tensor(rng, "x", shape)
-    conv, y = random_conv(rng, x, groups=1, out_channels=outputs, kernel=kernel, stride=stride)
+    sizes = {"groups": 1, "out_channels": outputs, "kernel": kernel, "stride": stride}
+    conv, y = random_conv(rng, x, **sizes, per_channel=per_channel)
     part = ConvPart.of(network_of(x, [conv], [y]), conv)
     lanes, channels, results = form
     geometry = replace(part.geometry, lanes=lanes, channels=channels, pixels=pixels)
@@ -50,6 +50,18 @@ def part_with(rng, *, shape, kernel, stride, outputs, form, pixels=1):
         windows = replace(part.windows, channels=shape[2] // channels)
         part = replace(part, windows=windows)
     return replace(part, geometry=geometry, output_lanes=results)
+
+
+def assert_takes_its_cycles(part, pauses, seed):
+    images = 2
+    beats, results = images * part.beats, images * part.results
+    values = [[0] * part.input_lanes] * beats
+    runs = run_ports(part.component(), {"i": values}, {"o": results}, pauses=pauses, seed=seed)
+    i = Channel()
+    processes, o = part.processes([i], Channel, images)
+    run([source(i, beats, pauses, seed), sink(o, results, pauses, seed), *processes])
+    assert runs["o"].given == list(o.takes)
+    assert runs["i"].taken == list(i.takes)[: len(runs["i"].taken)]
 
 
 CASES = {  # and their credits
@@ -67,6 +79,21 @@ CASES = {  # and their credits
 }
 
 
+@pytest.mark.parametrize("inputs", [630, 631])  # 65,520 and 65,624 bits of weights
+def test_an_engine_with_weights_in_many_blocks_has_credits_and_takes_its_cycles(inputs, seed):
+    rng = np.random.default_rng([seed, inputs])
+    shape = 1, 1, inputs
+    sizes = {"shape": shape, "kernel": (1, 1), "stride": (1, 1), "outputs": 13}
+    part = part_with(rng, **sizes, form=(1, 1, 1), per_channel=False)
+    part = replace(part, sequential=part.may_be_sequential)
+    assert part.sequential
+    assert part.requantizer_slots > 1
+    assert part.credits == (CREDITS if inputs == 631 else 0)
+    waits = 0 if part.credits else part.results * (part.requantizer_slots - 1)
+    assert part.least_cycles == part.busy_cycles == inputs * part.results + waits
+    assert_takes_its_cycles(part, "none", seed)
+
+
 @pytest.mark.parametrize("pauses", PAUSES)
 @pytest.mark.parametrize("case", CASES)
 def test_a_layer_with_credits_takes_the_same_cycles(case, pauses, seed):
@@ -75,15 +102,7 @@ def test_a_layer_with_credits_takes_the_same_cycles(case, pauses, seed):
     sizes = {"shape": shape, "kernel": kernel, "stride": stride, "outputs": outputs}
     part = part_with(rng, **sizes, form=form, pixels=pixels[0] if pixels else 1)
     assert part.credits == credits
-    images = 2
-    beats, results = images * part.beats, images * part.results
-    values = [[0] * part.input_lanes] * beats
-    runs = run_ports(part.component(), {"i": values}, {"o": results}, pauses=pauses, seed=seed)
-    i = Channel()
-    processes, o = part.processes([i], Channel, images)
-    run([source(i, beats, pauses, seed), sink(o, results, pauses, seed), *processes])
-    assert runs["o"].given == list(o.takes)
-    assert runs["i"].taken == list(i.takes)[: len(runs["i"].taken)]
+    assert_takes_its_cycles(part, pauses, seed)
 
 
 def engine_of(case, credits):

@@ -181,7 +181,7 @@ def test_takes_the_cycles_that_the_geometry_says(name, credits, seed):
     first_patch = ((g.kernel[0] - 1) * g.row_beats + g.kx_steps - 1) * g.pixel_steps
     completing = run.taken[first_patch + g.channel_steps - 1]
     assert run.given[0] == completing - (g.slots - 1) + engine.latency
-    queue = StreamFifo.LATENCY + (g.terms > 1) if credits else 0
+    queue = 1 + StreamFifo.LATENCY + (g.terms > 1) if credits else 0
     late = (name in IN_BLOCKS) + (name == "weights_folded")
     assert engine.latency == 4 + late + tree_stages(g.terms) + queue
 
