@@ -8,7 +8,10 @@ underscores.
 
 from __future__ import annotations
 
+import gc
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from amaranth.back import rtlil
@@ -35,7 +38,22 @@ def to_rtlil(component: wiring.Component, name: str) -> str:
         "__".join(map(str, path)): (Value.cast(value), None)
         for path, _, value in component.signature.flatten(component)
     }
-    return readable(rtlil.convert(fragment, name=name, ports=ports, emit_src=False))
+    with _uncollected():
+        text = rtlil.convert(fragment, name=name, ports=ports, emit_src=False)
+    return readable(text)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the search for cycles of objects: the netlist is millions of them, all in use until
+    it is written, and to look through them again and again takes longer than to make them."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def to_verilog(component: wiring.Component, name: str, header: str) -> str:
