@@ -52,7 +52,7 @@ RAM_ROWS, RAM_BITS = 32, 1024
 SHARED_ROWS, SHARED_ROW_BITS = 1024, 18  # of a block of 18 kbit whose two ports both read
 BLOCKS = {16384: 1, 8192: 2, 4096: 4, 2048: 9, 1024: 18, 512: 36}  # of ECP5: rows and their bits
 BLOCK_COST = 128  # of ECP5
-MOST_FOLDS = 16
+MOST_FOLDS = 32  # chosen from in a cycle: three levels of ECP5's LUTs for each bit
 
 
 class Kind(StrEnum):
@@ -128,8 +128,8 @@ def rom_storage(
 
 def folded_rows(storage: Storage) -> int:
     """Rows of the memory that holds a ROM: all, or for one in blocks as many as a block has in the
-    shape that Yosys finds cheapest on ECP5 (``memory_libmap``), blocks against multiplexers. Not
-    where that makes more folds than can be chosen from in a cycle."""
+    shape that Yosys finds cheapest on ECP5 (``memory_libmap``), blocks against multiplexers, of
+    those shapes that make no more folds than can be chosen from in a cycle."""
     rows, bits = storage.rows, storage.row_bits
     if storage.kind is not Kind.BLOCK:
         return rows
@@ -138,8 +138,8 @@ def folded_rows(storage: Storage) -> int:
         folds = -(-rows // depth)
         return -(-folds * bits // BLOCKS[depth]) * BLOCK_COST + (folds - 1) * bits / 2
 
-    depth = min(BLOCKS, key=cost)
-    return min(rows, depth) if -(-rows // depth) <= MOST_FOLDS else rows
+    depths = [depth for depth in BLOCKS if depth * MOST_FOLDS >= rows]
+    return min(rows, min(depths, key=cost, default=rows))
 
 
 def ram_storage(rows: int, row_bits: int) -> Storage:

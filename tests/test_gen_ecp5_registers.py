@@ -194,7 +194,14 @@ def test_only_what_stays_the_same_moves(name, tmp_path, seed):
 
 @pytest.mark.parametrize(
     ("rows", "bits", "blocks"),
-    [(70, 24, 1), (5_000, 8, 3), (4_096, 64, 15), (1_500, 36, 3), (16_000, 24, 22)],
+    [
+        (70, 24, 1),
+        (5_000, 8, 3),
+        (4_096, 64, 15),
+        (1_500, 36, 3),
+        (16_000, 24, 22),
+        (48_000, 8, 22),
+    ],
 )
 def test_a_rom_of_any_depth_has_its_register_in_its_blocks(rows, bits, blocks, tmp_path, seed):
     values = np.random.default_rng(seed).integers(-128, 128, (rows, bits // 4)) >> 4

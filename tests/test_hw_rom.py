@@ -1,4 +1,4 @@
-"""The ROM: every word through its port, from LUTs, from block RAM, and folded."""
+"""The ROM: every word (of the deepest a part) through its port, from LUTs and block RAM, folded."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,10 @@ ROMS = {
     "three_folds_of_2048": ((5_000, 1, 1), (Kind.BLOCK, 3, 2_048)),
     "three_folds_later": ((2_500, 2, 4), (Kind.BLOCK, 4, 1_024)),
     "three_folds_of_1024": ((2_500, 2, 1), (Kind.BLOCK, 3, 1_024)),
+    "seventeen_folds": ((33_000, 1, 1), (Kind.BLOCK, 3, 2_048)),
 }
+
+MOST_READS = 6_000
 
 
 @pytest.mark.parametrize("name", ROMS)
@@ -30,12 +33,13 @@ def test_reads_back_every_row_and_stands_still(name, seed):
     rom = Rom(rows=rows, layout=layout, read_cycles=least)
     assert (rom.storage.kind, rom.read_cycles, folded_rows(rom.storage)) == (kind, cycles, folded)
     assert rom.storage.bits == depth * fields * 8
-    order = rng.permutation(depth).tolist()
+    reads = min(depth, MOST_READS)
+    order = rng.permutation(depth)[:reads].tolist()
 
     async def read(ctx):
         ctx.set(rom.en, 1)
-        for step in range(depth + cycles - 1):
-            ctx.set(rom.address, order[min(step, depth - 1)])
+        for step in range(reads + cycles - 1):
+            ctx.set(rom.address, order[min(step, reads - 1)])
             await ctx.tick()
             if step >= cycles - 1:
                 expected = rows[order[step - cycles + 1]]
@@ -69,7 +73,8 @@ def test_takes_rows_of_any_integers():
         (4_500, 16, 512),  # 4 blocks of 512 x 36, where 1024 x 18 takes 5
         (7_200, 56, 2_048),  # 25 blocks of 2048 x 9, where 8192 x 2 without a fold would take 28
         (16_000, 24, 2_048),
-        (48_000, 8, 48_000),  # 47 folds of 1024 are too many
+        (48_000, 8, 2_048),  # a block less with 1024, but 47 folds of those are too many
+        (600_000, 1, 600_000),  # of no shape few enough
         (2_048, 9, 2_048),
         (300, 72, 300),
         (64, 5_000, 64),  # in LUTs
