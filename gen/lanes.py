@@ -29,15 +29,21 @@ def packer(i: Channel, o: Channel, beats: int, wide: int) -> Process:
     waits until the wide one before it is taken."""
     made = 0
 
+    def emptied() -> int:
+        """The cycle in which the last wide beat is taken, where that is known."""
+        return o.takes[made - 1] if made and len(o.takes) >= made else -1
+
     def room(cycle: int) -> int:
-        free = not made or (len(o.takes) >= made and o.takes[made - 1] <= cycle)
+        free = len(o.takes) >= made and emptied() <= cycle
         return made * beats + beats - 1 + (beats if free else 0)
 
     i.room = room
     while made < wide:
         offer = yield from i.next()
         groups = min(offer.count // beats, o.room(offer.cycle) - made)
-        if groups > 0:  # that many are known not to wait
+        if emptied() >= offer.cycle + beats:
+            groups = 0  # the last beat of the next wide one may wait
+        if groups > 0:  # that many are known not to
             count, start, stride = even(offer.cycle, offer.pace, offer.lines, groups * beats)
             groups = count // beats
         if groups > 0:

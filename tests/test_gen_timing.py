@@ -1,21 +1,27 @@
 """The timing processes against the components, cycle for cycle, with the same pauses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from amaranth import unsigned
+from amaranth.lib import data
 from hwsim import PAUSES, run_ports
 from tercet.gen.channel import Channel, run
+from tercet.gen.lanes import packer, serializer
 from tercet.gen.steps import engine_steps
 from tercet.gen.timing import Fifo, Pipeline, Windows, fork, join
 from tercet.hw.add import Add
 from tercet.hw.fork import Fork
 from tercet.hw.geometry import PatchGeometry
+from tercet.hw.lanes import Packer, Serializer
 from tercet.hw.maxpool import MaxPool
 from tercet.hw.sequential import SequentialRequantizer
 from tercet.hw.stream import StreamFifo
 from tercet.hw.window import WindowReader
 from tercet.model.arith import Rounding
 from tercet.model.requant import Requant
+from test_hw_lanes import Chain
 from windowgen import RANDOM, WINDOWS, random_geometry, window_geometry
 
 
@@ -153,6 +159,41 @@ def test_a_maximum_pool_takes_the_same_cycles(pauses, seed):
     pipeline = Pipeline(i, o, unit.latency, steps)
     ends = [source(i, elements, pauses, seed), sink(o, results, pauses, seed)]
     run([*ends, *pipeline.processes()])
+    assert runs["o"].given == list(o.takes)
+    assert runs["i"].taken == list(i.takes)[: len(runs["i"].taken)]
+
+
+@pytest.mark.parametrize("pauses", ["none", "output"])
+@pytest.mark.parametrize("beats", [2, 3, 4])
+def test_beats_are_packed_in_the_same_cycles(beats, pauses, seed):
+    """Of a serializer, for a pool that takes most at once, and stands still while a maximum waits
+    for another serializer."""
+    lanes = 3
+    channels = lanes * beats
+    geometry = PatchGeometry.depthwise(height=6, width=4, channels=channels, kernel=(2, 2))
+    pool = MaxPool(geometry=replace(geometry, channels=channels), activation=unsigned(8))
+    layout, all_at_once = data.ArrayLayout(8, lanes), data.ArrayLayout(8, channels)
+    ends = {"slots": 1, "last_lanes": channels}
+    chain = {
+        "before": Serializer(layout=all_at_once, at_once=lanes, **ends),
+        "pack": Packer(layout=layout, beats=beats),
+        "pool": pool,
+        "behind": Serializer(layout=all_at_once, at_once=1, **ends),
+    }
+    steps = 2 * engine_steps(pool.geometry)
+    wide = sum(count for count, _, _ in steps)
+    made = sum(count * made for count, _, made in steps)
+    sent = {"i": [[0] * channels] * wide}
+    unit, results = Chain(chain, channels, 1), made * channels
+    runs = run_ports(unit, sent, {"o": results}, pauses=pauses, seed=seed)
+    i, narrow, packed, maxima, o = (Channel() for _ in range(5))
+    processes = [
+        serializer(i, narrow, [beats] * wide),
+        packer(narrow, packed, beats, wide),
+        *Pipeline(packed, maxima, pool.latency, steps).processes(),
+        serializer(maxima, o, [channels] * made),
+    ]
+    run([source(i, wide, pauses, seed), *processes, sink(o, results, pauses, seed)])
     assert runs["o"].given == list(o.takes)
     assert runs["i"].taken == list(i.takes)[: len(runs["i"].taken)]
 
