@@ -123,7 +123,7 @@ class Device:
     """What a device has.
 
     block_rams : of 4 kbit on iCE40, else of 18 kbit
-    luts : of 4 inputs on iCE40 and ECP5, of 6 on 7-series
+    luts : of 4 inputs on iCE40 (logic cells) and ECP5, of 6 on 7-series
     """
 
     name: str

@@ -15,7 +15,7 @@ from .conv_part import ConvPart
 from .other_parts import AddPart
 from .parts import Part, shape_of
 
-__all__ = ["Product", "products"]
+__all__ = ["Product", "products", "requantizing"]
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,18 @@ class Product:
 
 def products(part: Part) -> list[Product]:
     """Every multiplier of a part, those that are only wires left out."""
+    if not isinstance(part, ConvPart):
+        return requantizing(part)
+    weights = part.conv.weights.centered
+    engine = (int(weights.min()), int(weights.max()))
+    return [*_by(part.multipliers, _centered(part.x), engine), *requantizing(part)]
+
+
+def requantizing(part: Part) -> list[Product]:
+    """Those that requantize."""
     if isinstance(part, ConvPart):
-        weights = part.conv.weights.centered
-        engine = (int(weights.min()), int(weights.max()))
         multipliers = part.conv.requant.multipliers
-        return [
-            *_by(part.multipliers, _centered(part.x), engine),
-            *_requantizing(part.requantizer_multipliers, part.operand, multipliers),
-        ]
+        return _by_shape(part.requantizer_multipliers, part.operand, multipliers)
     if isinstance(part, AddPart):
         factors = zip((part.x, part.other), part.layer.requant.multipliers, strict=True)
         each = part.requantizer_multipliers // 2
@@ -56,7 +60,7 @@ def _centered(x: Tensor) -> int:
     return centered_width(shape_of(x.dtype), x.zero_point)
 
 
-def _requantizing(count: int, operand: Shape, multipliers: Iterable[int]) -> list[Product]:
+def _by_shape(count: int, operand: Shape, multipliers: Iterable[int]) -> list[Product]:
     """The multipliers of requantizers, whose M is unsigned."""
     found = _by(count, operand.width, multipliers)
     if operand.signed:

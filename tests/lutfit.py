@@ -1,9 +1,10 @@
-"""Fit the factors of ``gen/costs.py`` to Yosys' counts, for minutes.
+"""Fit the factors of ``gen/lut_estimate.py`` to synthesized cores, for half an hour.
 
     python tests/lutfit.py [ecp5 xilinx ice40]
 
-Prints the factors, and for each core what Yosys counts of DSP blocks, block RAMs and LUTs beside
-what ``gen/costs.py`` says now.
+Prints for each core what Yosys counts and the LUTs that it occupies beside what ``gen/costs.py``
+says now; then the factors, and how far off each core is with them, and with those that are fitted
+to all cores but itself.
 """
 
 from __future__ import annotations
@@ -13,23 +14,38 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from occupied import occupied
+from scipy.optimize import nnls
 from tercet.gen.assemble import Core
-from tercet.gen.costs import FEATURES, cost_of_core, features_of_core
+from tercet.gen.costs import cost_of_core, features_of_core
 from tercet.gen.devices import ECP5, ICE40, SERIES_7
 from tercet.gen.emit import to_verilog
-from tercet.gen.flow.synth import synthesize
+from tercet.gen.flow.yosys import FlowError
+from tercet.gen.goals import CycleGoal, MultiplierGoal
+from tercet.gen.lut_estimate import FEATURES
 from tercet.gen.plan import make_plan
 from tercet.model import load
 from tercet.model.fuzz.convs import random_network
 
 FAMILIES = {family.target: family for family in (ECP5, SERIES_7, ICE40)}
-CORES = [  # names, or seeds of random networks, and goals in cycles between images
-    *(("plain", None), ("plain", 3000), ("plain", 1700), ("separable", None)),
-    *((seed, goal) for seed in (1, 2, 3) for goal in (100_000, 1)),
-    *(("lenet_avg", 240_000), ("lenet_max", 60_000)),
+FEWEST = CycleGoal(1 << 40)
+CORES = [  # names, or seeds of random networks, and goals
+    *(("plain", goal) for goal in (FEWEST, None, CycleGoal(280), CycleGoal(112), CycleGoal(28))),
+    *(("separable", goal) for goal in (None, CycleGoal(112), CycleGoal(28))),
+    *((seed, CycleGoal(cycles)) for seed in (1, 2, 3) for cycles in (100_000, 1)),
+    *(("mnist_cnn", goal) for goal in (FEWEST, None, MultiplierGoal(64))),
+    *(("mnist_cnn_bn", goal) for goal in (None, MultiplierGoal(64))),
+    *(("lenet_max", goal) for goal in (None, MultiplierGoal(64))),
+    *(("lenet_avg", goal) for goal in (FEWEST, MultiplierGoal(64))),
 ]
-# What a feature takes at the least: half a LUT where a bit is added or clamped, a LUT of 64 bits.
-LEAST = (0.0, 0.0, 0.0, 0.5, 0.5, 0.0, 0.0, 1 / 64, 1 / 64)
+# About what each feature should take: no core tells all of them apart, so factors are drawn here,
+# by as much as an error of so much of a core.
+LIKELY = {
+    **{"core": 200, "layers": 20, "queues": 40, "windows": 300, "window_bits": 1.0},
+    **{"sum_bits": 2.0, "tree_bits": 1.5, "requantized_bits": 1.5, "sequential_bits": 4.0},
+    **{"cut_bits": 0.5, "fold_bits": 1.0, "rom_bits": 0.06, "ram_bits": 0.15},
+}
+PULL = 0.02
 
 
 def drawn(seed):
@@ -39,41 +55,52 @@ def drawn(seed):
 
 
 def measure(family, name, goal):
-    """Features, Yosys' counts and the present estimate of a core."""
+    """Features and LUTs of a core; none where Yosys fails, as it does on one of iCE40."""
     network = load(name) if isinstance(name, str) else drawn(name)
     plan, top = make_plan(network, goal), network.name
     with tempfile.TemporaryDirectory() as folder:
         verilog = Path(folder) / f"{top}.v"
         verilog.write_text(to_verilog(Core(plan=plan), top, ""))
-        found = synthesize(verilog, top, family.target)
+        try:
+            found, luts = occupied(verilog, top, family.target)
+        except FlowError as error:
+            say(f"{family.target} {name} {goal}: left out: {error}"[:200])
+            return None
     now = cost_of_core(plan, family)
-    sys.stdout.write(f"{family.target} {name} {goal}: {found.facts()} now {now}\n")
-    sys.stdout.flush()
-    return features_of_core(plan, family), found.luts
+    say(f"{family.target} {name} {goal}: {found.facts()} {luts} LUTs, now {now}")
+    features = features_of_core(plan, family)
+    return [features[feature] for feature in FEATURES], luts
 
 
 def fit(features, luts):
-    """Factors that keep the relative errors small, none below ``LEAST``, by coordinate descent."""
-    a = np.array(features, float) / np.array(luts, float)[:, None]
-    factors = np.array(LEAST)
-    for _ in range(20_000):
-        for column in range(a.shape[1]):
-            rest = 1 - a @ factors + a[:, column] * factors[column]
-            square = a[:, column] @ a[:, column]
-            if square:
-                factors[column] = max(a[:, column] @ rest / square, LEAST[column])
-    return factors, a @ factors - 1
+    """Factors that keep the relative errors small, and not far from ``LIKELY``."""
+    a = features / luts[:, None]
+    pull = np.diag(PULL / np.array([LIKELY[feature] for feature in FEATURES]))
+    return nnls(np.vstack([a, pull]), np.append(np.ones(len(a)), np.full(len(pull), PULL)))[0]
+
+
+def without(features, luts, index):
+    """The relative error of a core, by factors that are fitted to the others."""
+    others = np.arange(len(luts)) != index
+    return features[index] @ fit(features[others], luts[others]) / luts[index] - 1
+
+
+def say(line):
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or list(FAMILIES)
-    for family in map(FAMILIES.get, chosen):
-        features, luts = zip(*(measure(family, *core) for core in CORES), strict=True)
-        factors, errors = fit(features, luts)
-        numbers = ", ".join(f"{factor:.3g}" for factor in factors)
-        sys.stdout.write(f'    "{family.target}": ({numbers}),  # {FEATURES}\n')
-        sys.stdout.write(f"    errors {np.round(100 * errors, 1).tolist()} %\n")
-        sys.stdout.flush()
+    for family in map(FAMILIES.get, sys.argv[1:] or list(FAMILIES)):
+        measured = filter(None, (measure(family, *core) for core in CORES))
+        features, luts = map(np.array, zip(*measured, strict=True))
+        factors = fit(features, luts)
+        errors = np.round(100 * (features @ factors / luts - 1), 1)
+        alone = [
+            round(100 * float(without(features, luts, index)), 1) for index in range(len(luts))
+        ]
+        say(f'    "{family.target}": ({", ".join(f"{factor:.3g}" for factor in factors)}),')
+        say(f"    {FEATURES}\n    errors {errors.tolist()} %\n    of each unseen {alone} %")
 
 
 if __name__ == "__main__":

@@ -4,19 +4,19 @@ import re
 
 import numpy as np
 import pytest
+from occupied import occupied
 from tercet.gen import device_goal
 from tercet.gen.assemble import Core
 from tercet.gen.costs import Cost, cost_of_core, cost_of_part
 from tercet.gen.device_goal import DeviceGoal
 from tercet.gen.devices import DEVICES, ECP5, ICE40, SERIES_7, Device
 from tercet.gen.emit import to_verilog
-from tercet.gen.flow.synth import synthesize
 from tercet.gen.plan import make_plan
 from tercet.gen.products import products
 from tercet.model import load
 from test_model_builder import residual
 
-LUT_ERROR = 0.25  # of the estimate
+LUT_ERROR = 0.15  # of the estimate
 
 
 def of(dsps, block_rams, luts, family=ECP5):
@@ -86,24 +86,28 @@ def test_products_are_those_of_all_kinds_of_layers(seed):
     assert sum(len(products(part)) for part in parts_of(plan))
 
 
-CASES = [("plain", 784), ("separable", 784)]
+CASES = [("plain", 784), ("plain", 112), ("separable", 784)]
 
 
 @pytest.mark.yosys
 @pytest.mark.parametrize("family", [ECP5, SERIES_7, ICE40], ids=lambda family: family.target)
 @pytest.mark.parametrize(("name", "goal"), CASES)
-def test_costs_are_what_yosys_counts(name, goal, family, tmp_path):
-    """DSP blocks and block RAMs exactly, LUTs about."""
+def test_costs_are_what_a_core_takes(name, goal, family, tmp_path):
+    """DSP blocks and block RAMs exactly as Yosys counts them, LUTs about as nextpnr packs them. Of
+    many multipliers on iCE40 some have narrow weights only, and Yosys makes LUTs of those."""
+    if family is not SERIES_7:
+        pytest.importorskip(f"yowasp_nextpnr_{family.target}", reason="nextpnr is not installed")
     network = load(name)
     plan = make_plan(network, goal)
     path = tmp_path / "core.v"
     path.write_text(to_verilog(Core(plan=plan), network.name, ""))
-    found = synthesize(path, network.name, family.target)
+    found, luts = occupied(path, network.name, family.target)
     cost = cost_of_core(plan, family)
-    assert cost.dsps == found.dsps
+    narrow = 10 if (family, goal) == (ICE40, 112) else 0
+    assert found.dsps <= cost.dsps <= found.dsps + narrow
     wide = 2 if family is SERIES_7 else 1  # one of 36 kbit counts as one there and as two here
     assert found.block_rams <= cost.block_rams <= wide * found.block_rams
-    assert abs(cost.luts / found.luts - 1) < LUT_ERROR
+    assert abs(cost.luts / luts - 1) < LUT_ERROR
 
 
 def test_devices_by_name_are_goals():
