@@ -1,4 +1,4 @@
-"""Fit the factors of ``gen/lut_estimate.py`` to synthesized cores, for half an hour.
+"""Fit the factors of ``gen/lut_estimate.py`` to synthesized cores, for an hour.
 
     python tests/lutfit.py [ecp5 xilinx ice40]
 
@@ -37,6 +37,7 @@ CORES = [  # names, or seeds of random networks, and goals
     *(("mnist_cnn_bn", goal) for goal in (None, MultiplierGoal(64))),
     *(("lenet_max", goal) for goal in (None, MultiplierGoal(64))),
     *(("lenet_avg", goal) for goal in (FEWEST, MultiplierGoal(64))),
+    ("mobilenet", MultiplierGoal(64)),
 ]
 # About what each feature should take: no core tells all of them apart, so factors are drawn here,
 # by as much as an error of so much of a core.

@@ -16,7 +16,7 @@ from tercet.gen.products import products
 from tercet.model import load
 from test_model_builder import residual
 
-LUT_ERROR = 0.15  # of the estimate
+LUT_ERROR = 0.2  # of the estimate
 
 
 def of(dsps, block_rams, luts, family=ECP5):
