@@ -60,8 +60,7 @@ def packer(i: Channel, o: Channel, beats: int, wide: int) -> Process:
         cycle = yield from i.get()
         while len(o.takes) < made:
             yield o.takes
-        if made:
-            cycle = max(cycle, o.takes[made - 1])
+        cycle = max(cycle, emptied())
         i.take(cycle)
         o.offer(1, cycle + 1, 1)
         made += 1

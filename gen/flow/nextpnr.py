@@ -20,7 +20,7 @@ from typing import Any
 from .pnr_report import Routed, read_report
 from .yosys import FlowError, tail
 
-__all__ = ["DEVICES", "SEEDS", "Device", "DoesNotFitError", "Timing", "place_and_route"]
+__all__ = ["DEVICES", "SEEDS", "Device", "DoesNotFitError", "Timing", "pack", "place_and_route"]
 
 SEEDS = (1, 2, 3)
 
@@ -102,33 +102,57 @@ def place_and_route(
     return Timing(device.name, tuple(sorted(runs, key=lambda run: run.fmax_mhz)))
 
 
+def pack(netlist: Path, target: str) -> dict[str, int]:
+    """Cells of a netlist by kind, as nextpnr packs it, also where the device has fewer of them.
+
+    Parameters and errors as :func:`place_and_route`; nothing is placed.
+    """
+    device = DEVICES[target]
+    options = [*device.options, "--pack-only"]
+    result = _run(netlist, device, options)
+    if result.returncode:
+        raise _error(result.stdout, result.returncode, device, options)
+    return {cell: used for cell, used, _ in _utilization(result.stdout)}
+
+
 def _report(netlist: Path, device: Device, seed: int) -> dict[str, Any]:
-    """Run nextpnr once; its report."""
+    """Place and route once; nextpnr's report."""
+    options = [*device.options, "--seed", str(seed), "--timing-allow-fail"]
+    report = netlist.with_suffix(f".seed{seed}.json")
+    report.unlink(missing_ok=True)
+    result = _run(netlist, device, [*options, "--report", report.name])
+    if result.returncode == 0 and report.is_file():
+        return dict(json.loads(report.read_text(encoding="utf-8")))
+    raise _error(result.stdout, result.returncode, device, options)
+
+
+def _run(netlist: Path, device: Device, options: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run nextpnr on a netlist, in its folder."""
     package = f"yowasp_nextpnr_{device.program}"
     import_module(package)  # a missing wheel shows here, under its name
     start = f"run_nextpnr_{device.program}"
     program = f"import sys; from {package} import {start}; sys.exit({start}(sys.argv[1:]))"
-    options = [*device.options, "--seed", str(seed), "--timing-allow-fail"]
-    report = netlist.with_suffix(f".seed{seed}.json")
-    report.unlink(missing_ok=True)
-    result = subprocess.run(
-        [sys.executable, "-c", program, *options, "--json", netlist.name, "--report", report.name],
+    return subprocess.run(
+        [sys.executable, "-c", program, *options, "--json", netlist.name],
         cwd=netlist.parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
-    if result.returncode == 0 and report.is_file():
-        return dict(json.loads(report.read_text(encoding="utf-8")))
-    raise _error(result.stdout, result.returncode, device, options)
 
 
 def _error(log: str, code: int, device: Device, options: Sequence[str]) -> FlowError:
     """What to raise of a failed run."""
-    used = re.findall(r"^Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%$", log, re.MULTILINE)
-    over = [f"{n} {cell}, of which it has {most}" for cell, n, most in used if int(n) > int(most)]
+    used = _utilization(log)
+    over = [f"{n} {cell}, of which it has {most}" for cell, n, most in used if n > most]
     if over:
         return DoesNotFitError(f"The core does not fit {device.name}: it needs {'; '.join(over)}")
     command = " ".join((f"nextpnr-{device.program}", *options))
     return FlowError(f"{command} failed with exit code {code}: {tail(log)}")
+
+
+def _utilization(log: str) -> list[tuple[str, int, int]]:
+    """What a log says of each kind of cell: how many the core has, and how many the device."""
+    found = re.findall(r"^Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%$", log, re.MULTILINE)
+    return [(cell, int(used), int(most)) for cell, used, most in found]
