@@ -172,8 +172,8 @@ def test_an_addition_of_unlike_orders_is_refused(seed):
     with pytest.raises(NetworkError) as error:
         quantize(graph(seed, Sums), images_of(seed))
     assert str(error.value) == (
-        "Layer 'add': its inputs were flattened from different shapes; add them before they are "
-        "flattened"
+        "Layer 'add': its inputs were flattened from different shapes, or permuted; add them "
+        "before they are flattened"
     )
 
 

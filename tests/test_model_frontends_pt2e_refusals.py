@@ -167,11 +167,6 @@ FUNCTIONS = {
         lambda net, x: on_grid(torch.cat([y := on_grid(x), y])),
         "Layer 'cat': cat along dimension 0 is not supported; concatenate channels, dim=1",
     ),
-    "concatenation_of_flattened_maps": (
-        lambda net, x: on_grid(torch.cat([(y := on_grid(x)).flatten(1), y.flatten(1)], 1)),
-        "Layer 'cat': its inputs were flattened from maps; concatenate them before they are "
-        "flattened",
-    ),
     "batch_norm": (
         lambda net, x: on_grid(net.norm(on_grid(x))),
         "Layer 'norm': batch_norm is not folded into a convolution; put it right behind one, and "
@@ -179,13 +174,14 @@ FUNCTIONS = {
     ),
     "dropout": (
         lambda net, x: on_grid(nn.functional.dropout(on_grid(x), 0.5, training=True)),
-        "Layer 'dropout': it drops values at random, as in training; call "
-        "move_exported_model_to_eval before convert_pt2e",
+        "Layer 'dropout': it drops values at random, as in training; pass "
+        "training=self.training, or call move_exported_model_to_eval before PT2E",
     ),
     "scores_of_a_map": (
         lambda net, x: on_grid(conv(net, on_grid(x))).flatten(1),
-        "Layer 'flatten': scores flattened from a map of [2, 2] would come in another order; end "
-        "with a linear layer, or with a map of one position",
+        "Network 'pt2e': its output 'conv2d' is a map of 2 x 2 positions, flattened or permuted, "
+        "whose scores would come in another order, channels last; return the map as it is, pool it "
+        "to one position, or end with a linear layer",
     ),
     "no_layer": (lambda net, x: on_grid(x), "Network 'pt2e': there must be a layer"),
 }

@@ -115,6 +115,7 @@ class Lambda(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(1, 2, 3)
         self.norm = nn.BatchNorm2d(2)
+        self.mix = nn.Linear(4, 4)
         self.function = function
 
     def forward(self, x):
@@ -140,8 +141,9 @@ class Lambda(nn.Module):
             "less at the border; set count_include_pad=True or padding=0",
         ),
         (
-            lambda net, x: nn.functional.max_pool2d(x, 2, ceil_mode=True),
-            "Layer 'max_pool2d': max_pool2d with dilation or ceil_mode is not supported; drop it",
+            lambda net, x: nn.functional.max_pool2d(x, 3, ceil_mode=True),
+            "Layer 'max_pool2d': ceil_mode=True adds a window that hangs over the map; "
+            "set ceil_mode=False, or pad the map",
         ),
         (
             lambda net, x: x.clamp(1, 2),
@@ -157,9 +159,44 @@ class Lambda(nn.Module):
             "Layer 'add': add with alpha=2 is not supported; use alpha=1",
         ),
         (
-            lambda net, x: x.view(x.shape[0], 4, -1),
-            "Layer 'view': it reshapes [2, 4, 4] to [4, 8]; "
-            "only flatten everything behind the batch",
+            lambda net, x: torch.relu(x.view(x.shape[0] * 2, -1)),
+            "Layer 'view': its output of [4, 16] does not begin with the batch of 2; "
+            "keep axis 0, such as by flatten(1)",
+        ),
+        (
+            lambda net, x: nn.functional.max_pool2d(x.view(x.shape[0], 4, 8), 2),
+            "Layer 'max_pool2d': it reads [4, 8], and not a map (channels, rows, columns); "
+            "put it before the Flatten",
+        ),
+        (
+            lambda net, x: net.mix(x),
+            "Layer 'mix': it reads [2, 4, 4], and not a vector; "
+            "put a Flatten before it, or use a 1x1 convolution",
+        ),
+        (
+            lambda net, x: nn.functional.dropout(x),
+            "Layer 'dropout': it drops values at random, as in training; pass "
+            "training=self.training, or call move_exported_model_to_eval before PT2E",
+        ),
+        (
+            lambda net, x: nn.functional.batch_norm(x, None, None, training=True),
+            "Layer 'batch_norm': batch_norm with training=True normalizes by the batch; "
+            "use nn.BatchNorm2d in evaluation mode",
+        ),
+        (
+            lambda net, x: x.flatten(1).unsqueeze(2),
+            "Network 'net': the module must return a map (N, C, H, W) or scores (N, classes), not "
+            "(N, 32, 1); reshape what it returns",
+        ),
+        (
+            lambda net, x: x.permute(1, 0, 2, 3),
+            "Layer 'permute': it permutes the axes to [1, 0, 2, 3], the batch among them; "
+            "keep axis 0 where it is",
+        ),
+        (
+            lambda net, x: nn.functional.pad(x, (1, 1, 0, 0)),
+            "Layer 'pad': it pads by [1, 1, 0, 0] on its own; "
+            "give the convolution or pool behind it the padding",
         ),
         (
             lambda net, x: x.mean(1),

@@ -62,8 +62,8 @@ def unweighted(node: Node, x: torch.Tensor) -> torch.Tensor:
         )
     if isinstance(node, g.Activation):
         return clip(x, node.clip)
-    assert isinstance(node, g.Flatten)
-    return x.flatten(1)[:, :, None, None]
+    assert isinstance(node, g.View)
+    return x.flatten(1)[:, torch.from_numpy(node.places.ravel())].unflatten(1, node.places.shape)
 
 
 def clip(x: torch.Tensor, ends: tuple[float, float]) -> torch.Tensor:

@@ -26,13 +26,13 @@ __all__ = [
     "AvgPool",
     "Concat",
     "Conv",
-    "Flatten",
     "Graph",
     "Joining",
     "Linear",
     "MaxPool",
     "Node",
     "Norm",
+    "View",
     "fold",
     "fuse",
 ]
@@ -149,9 +149,14 @@ class Activation(Node):
     clip: tuple[float, float]
 
 
-@dataclass(frozen=True, eq=False)
-class Flatten(Node):
-    """(C, H, W) to (C * H * W, 1, 1), channels first."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class View(Node):
+    """The same values in another order and shape: a flattening, a reshape, a permutation.
+
+    places : int64 (C, H, W), the output's: where the input, (C, H, W) raveled, has each element
+    """
+
+    places: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +225,11 @@ def _shape_after(node: Node, inputs: list[Shape]) -> Shape:
         for other in inputs[1:]:
             need(x[1:] == other[1:], f"its inputs must have the height and width of {list(other)}")
         return sum(shape[0] for shape in inputs), x[1], x[2]
-    return (math.prod(x), 1, 1) if isinstance(node, Flatten) else x
+    if isinstance(node, View):
+        need(node.places.size == math.prod(x), f"it moves {node.places.size} values")
+        channels, height, width = node.places.shape
+        return channels, height, width
+    return x
 
 
 def _slide(node: Node, out: int, x: Shape, kernel: tuple[int, int], window: Window) -> Shape:

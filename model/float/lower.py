@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
-import numpy.typing as npt
-
-from ..builder import Builder, Grid, Rescale
-from ..layers import NetworkError, Tensor, in_layer
+from ..builder import Grid, Rescale
+from ..layers import in_layer
 from ..network import QNetwork
+from ..ordered import Ordered, OrderedBuilder
 from ..weights import Weights
 from . import graph as g
 from .graph import Graph, Node
@@ -60,38 +58,17 @@ class _Lowering:
         rescale: Rescale,
     ) -> None:
         self.graph, self.grids, self.weights, self.rescale = graph, grids, weights, rescale
-        self.builder = Builder(graph.name)
-        channels, height, width = graph.shape
-        self.tensors = {g.IMAGE: self.builder.input((height, width, channels), grids[g.IMAGE])}
-        # by flat tensor, where PyTorch has each of its values
-        self.order: dict[str, npt.NDArray[np.int64]] = {}
+        self.builder = OrderedBuilder(graph.name)
+        self.tensors = {g.IMAGE: self.builder.input(graph.shape, grids[g.IMAGE])}
 
     def network(self) -> QNetwork:
         for node in self.graph.nodes:
             inputs = [self.tensors[name] for name in node.inputs]
             with in_layer(node.name):
                 self.tensors[node.name] = self._add(node, inputs)
-            if any(name in self.order for name in node.inputs) and not isinstance(node, g.Weighted):
-                self.order[node.name] = self._order_after(node, inputs)
-        return self.builder.network()
+        return self.builder.network(self.tensors[self.graph.output])
 
-    def _order_after(self, node: Node, inputs: list[Tensor]) -> npt.NDArray[np.int64]:
-        """Where PyTorch has the values of a node that keeps them as they are, or joins them."""
-        orders = [
-            self.order.get(name, np.arange(x.shape[2]))
-            for name, x in zip(node.inputs, inputs, strict=True)
-        ]
-        if not isinstance(node, g.Concat):
-            if any(not np.array_equal(order, orders[0]) for order in orders[1:]):
-                raise NetworkError(
-                    f"Layer {node.name!r}: its inputs were flattened from different shapes; add "
-                    "them before they are flattened"
-                )
-            return orders[0]
-        starts = np.cumsum([0, *map(len, orders)])
-        return np.concatenate([order + at for order, at in zip(orders, starts, strict=False)])
-
-    def _add(self, node: Node, inputs: list[Tensor]) -> Tensor:
+    def _add(self, node: Node, inputs: list[Ordered]) -> Ordered:
         x = inputs[0]
         if isinstance(node, g.Weighted):
             return self._weighted(node, x)
@@ -109,17 +86,13 @@ class _Lowering:
         if isinstance(node, g.MaxPool):
             return self.builder.max_pool2d(node.name, x, node.kernel, node.window)
         if isinstance(node, g.Activation):
-            clamp = clamp_of(node.clip, Grid(x.dtype, x.scale, x.zero_point))
-            return self.builder.relu(node.name, x, *clamp)
-        assert isinstance(node, g.Flatten)
-        height, width, channels = x.shape
-        places = np.arange(math.prod(x.shape)).reshape(channels, height, width)
-        self.order[node.name] = places.transpose(1, 2, 0).ravel()
-        return self.builder.flatten(node.name, x)
+            return self.builder.relu(node.name, x, *clamp_of(node.clip, x.grid))
+        assert isinstance(node, g.View)
+        return x.seen(x.places.ravel()[node.places], node.name)
 
-    def _weighted(self, node: g.Weighted, x: Tensor) -> Tensor:
+    def _weighted(self, node: g.Weighted, x: Ordered) -> Ordered:
         grid, weights = self.grids[node.name], self.weights[node.name]
-        bias = quantize_bias(node.bias, Grid(x.dtype, x.scale, x.zero_point), weights)
+        bias = quantize_bias(node.bias, x.grid, weights)
         clamp = clamp_of(node.clip, grid)
         if isinstance(node, g.Conv):
             return self.builder.conv2d(
@@ -133,7 +106,6 @@ class _Lowering:
                 groups=node.groups,
                 clamp=clamp,
             )
-        if node.inputs[0] in self.order:
-            values = weights.values[..., self.order[node.inputs[0]]]
-            weights = Weights(values, weights.dtype, weights.scales, weights.zero_points)
-        return self.builder.linear(node.name, x, weights, bias, grid, self.rescale, clamp=clamp)
+        flat = x.reshaped((-1,), x.flat)
+        y = self.builder.linear(node.name, flat, weights, bias, grid, self.rescale, clamp=clamp)
+        return y.reshaped((-1, 1, 1), node.name)

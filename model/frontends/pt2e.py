@@ -30,8 +30,9 @@ from typing import TypeAlias
 import torch
 
 from ..builder import Grid
-from ..layers import NetworkError, Shape, Tensor
+from ..layers import NetworkError
 from ..network import QNetwork
+from ..ordered import Ordered
 from .pt2e_layers import Layers
 from .pt2e_operators import PT2E_OPERATORS
 from .pt2e_program import ProgramReader
@@ -65,13 +66,13 @@ class Reading:
     """A network with what it was read from.
 
     tensors : by the name of each quantize node, the tensor of the network that holds its integers
-    orders : of tensors that are flattened maps, the map's (H, W, C)
+    orders : by tensor, the order in which the program has its elements
     """
 
     network: QNetwork
     program: torch.export.ExportedProgram
     tensors: dict[str, str]
-    orders: dict[str, Shape]
+    orders: dict[str, Ordered]
 
 
 def reading(program: Program, name: str | None = None, output: Grid | None = None) -> Reading:
@@ -80,23 +81,16 @@ def reading(program: Program, name: str | None = None, output: Grid | None = Non
     exported = _exported(program, name)
     reader = ProgramReader(exported, name, PT2E_OPERATORS)
     layers = Layers(reader.graph(), reader.parameters, output)
-    network = layers.builder.network()
-    last = layers.values[layers.graph.output]
-    assert isinstance(last, Tensor)
-    if last.name != next(reversed(layers.builder.tensors)):
-        raise NetworkError(
-            f"Network {name!r}: the program must return what its last layer gives; return that "
-            "one's output alone"
-        )
-    names = {last.name: network.output}
+    network = layers.builder.network(layers.scores)
+    last = layers.scores.tensor.name
     found = {node: layers.values[made] for node, made in reader.sources.items()}
-    tensors = {node: x.name for node, x in found.items() if isinstance(x, Tensor)}
-    return Reading(
-        network,
-        exported,
-        {node: names.get(tensor, tensor) for node, tensor in tensors.items()},
-        {names.get(tensor, tensor): order for tensor, order in layers.orders.items()},
-    )
+    tensors: dict[str, str] = {}
+    orders = {network.input: Ordered(network.tensors[network.input])}
+    for node, x in found.items():
+        if isinstance(x, Ordered):
+            tensor = network.output if x.tensor.name == last else x.tensor.name
+            tensors[node], orders[tensor] = tensor, x
+    return Reading(network, reader.program, tensors, orders)
 
 
 def _exported(program: object, name: str) -> torch.export.ExportedProgram:

@@ -15,10 +15,11 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from ..builder import Builder, Grid, Window
+from ..builder import Grid
 from ..dtypes import INT32
 from ..float import graph as g
-from ..layers import NetworkError, Shape, Tensor
+from ..layers import NetworkError
+from ..ordered import Ordered, OrderedBuilder
 from .pt2e_program import Parameters, Quantize
 from .pt2e_rescale import exactly
 
@@ -33,7 +34,7 @@ class _Real:
     steps : what then happens to it, none of which changes the order of values
     """
 
-    source: g.Node | Tensor | None
+    source: g.Node | Ordered | None
     steps: tuple[g.Node, ...] = ()
 
 
@@ -50,21 +51,21 @@ class Layers:
         self, graph: g.Graph, parameters: dict[str, Parameters], output: Grid | None
     ) -> None:
         self.graph, self.parameters = graph, parameters
-        self.builder = Builder(graph.name)
-        self.values: dict[str, Tensor | _Real] = {g.IMAGE: _Real(None)}
-        self.orders: dict[str, Shape] = {}  # of flattened tensors, (H, W, C) before
-        self.made: dict[str, tuple[Quantize, Tensor]] = {}  # by what is quantized, and its source
+        self.builder = OrderedBuilder(graph.name)
+        self.values: dict[str, Ordered | _Real] = {g.IMAGE: _Real(None)}
+        self.made: dict[str, tuple[Quantize, Ordered]] = {}  # by what is quantized, and its source
         for node in graph.nodes:
             self.values[node.name] = self._value(node)
         last = self.values[graph.output]
         if isinstance(last, _Real):
             self._close(last, output)
-        elif last.name in self.orders and self.orders[last.name][:2] != (1, 1):
-            raise NetworkError(
-                f"Layer {graph.output!r}: scores flattened from a map of "
-                f"{list(self.orders[last.name][:2])} would come in another order; end with a "
-                "linear layer, or with a map of one position"
-            )
+
+    @property
+    def scores(self) -> Ordered:
+        """What the network returns."""
+        scores = self.values[self.graph.output]
+        assert isinstance(scores, Ordered)
+        return scores
 
     def _close(self, last: _Real, output: Grid | None) -> None:
         """Quantize the scores of a program that leaves them in floats."""
@@ -78,7 +79,7 @@ class Layers:
         node = Quantize(f"{name}_quantized", (name,), grid=output, clamp=ends)
         self.values[name] = self._quantized(node, last)
 
-    def _value(self, node: g.Node) -> Tensor | _Real:
+    def _value(self, node: g.Node) -> Ordered | _Real:
         x = self.values[node.inputs[0]]
         if isinstance(node, Quantize):
             return self._quantized(node, x)
@@ -89,8 +90,8 @@ class Layers:
             )
         if isinstance(node, g.Activation):
             return _Real(x.source, (*x.steps, node)) if isinstance(x, _Real) else _Real(x, (node,))
-        if isinstance(node, g.MaxPool | g.Flatten):
-            if isinstance(x, Tensor):
+        if isinstance(node, g.MaxPool | g.View):
+            if isinstance(x, Ordered):
                 return self._step(node, x)
             return _Real(x.source, (*x.steps, node))
         for name in node.inputs:
@@ -100,27 +101,27 @@ class Layers:
     def _require_integers(self, node: g.Node, name: str) -> None:
         """See to it that a sum reads integers; a ReLU of integers has them, quantized or not."""
         x = self.values[name]
-        if isinstance(x, _Real) and isinstance(x.source, Tensor):
+        if isinstance(x, _Real) and isinstance(x.source, Ordered):
             clips = {end for step in x.steps if isinstance(step, g.Activation) for end in step.clip}
             if clips <= {0.0, math.inf, -math.inf}:
-                kept = Grid(x.source.dtype, x.source.scale, x.source.zero_point)
+                kept = x.source.grid
                 ends = kept.dtype.qmin, kept.dtype.qmax
                 x = self._quantized(Quantize(name, (name,), grid=kept, clamp=ends), x)
                 self.values[name] = x
-        if not isinstance(x, Tensor):
+        if not isinstance(x, Ordered):
             raise NetworkError(
                 f"Layer {node.name!r}: its input {name!r} is not quantized; annotate it in the "
                 "quantizer, both inputs where there are two"
             )
 
-    def _quantized(self, node: Quantize, x: Tensor | _Real) -> Tensor:
+    def _quantized(self, node: Quantize, x: Ordered | _Real) -> Ordered:
         """The integers that a quantize node gives, with the layers that compute them."""
-        if isinstance(x, Tensor):
+        if isinstance(x, Ordered):
             return self._requantized(node, x, ())
         source = x.source
         read = node.inputs[0]
         keys = {read, g.IMAGE if source is None else getattr(source, "name", read)}
-        if isinstance(source, Tensor):
+        if isinstance(source, Ordered):
             keys = {read}  # other readers of integers do not matter
         for key in sorted(keys & self.made.keys()):
             before, tensor = self.made[key]
@@ -130,7 +131,7 @@ class Layers:
                 f"Layer {key!r}: {before.name!r} and {node.name!r} quantize what it gives in two "
                 "ways; let one quantization serve all its readers"
             )
-        if isinstance(source, Tensor):
+        if isinstance(source, Ordered):
             tensor = self._requantized(node, source, x.steps)
         else:
             low, high, steps = _clamped(node, x.steps)
@@ -139,91 +140,67 @@ class Layers:
         self.made |= dict.fromkeys(keys, (node, tensor))
         return tensor
 
-    def _first(self, node: Quantize, source: g.Node | None, clamp: tuple[int, int]) -> Tensor:
+    def _first(self, node: Quantize, source: g.Node | None, clamp: tuple[int, int]) -> Ordered:
         """The image, or a layer that rounds a sum."""
         if source is not None:
             return self._sum(source, node.grid, clamp)
-        c, h, w = self.graph.shape
-        image = self.builder.input((h, w, c), node.grid)
+        image = self.builder.input(self.graph.shape, node.grid)
         if clamp == (node.grid.dtype.qmin, node.grid.dtype.qmax):
             return image
         return self.builder.relu(node.name, image, *clamp)
 
-    def _requantized(self, node: Quantize, x: Tensor, steps: tuple[g.Node, ...]) -> Tensor:
+    def _requantized(self, node: Quantize, x: Ordered, steps: tuple[g.Node, ...]) -> Ordered:
         """What is quantized already, brought to another grid or clamped."""
         low, high, rest = _clamped(node, steps)
-        reached = self.builder.value_range(x.name)
-        if node.grid == Grid(x.dtype, x.scale, x.zero_point):
+        if node.grid == x.grid:
+            reached = self.builder.builder.value_range(x.tensor.name)
             if low > reached[0] or high < reached[1]:
-                y = self.builder.relu(steps[0].name if steps else node.name, x, low, high)
-                self._keep_order(x, y)
-                x = y
+                x = self.builder.relu(steps[0].name if steps else node.name, x, low, high)
         else:
-            name, count = f"{x.name}_rescaled", 2
-            while name in self.builder.tensors:
-                name, count = f"{x.name}_rescaled_{count}", count + 1
-            y = self.builder.avg_pool2d(
-                name, x, (1, 1), Window(), node.grid, exactly(), clamp=(low, high)
-            )
-            self._keep_order(x, y)
-            x = y
+            name = base = f"{x.tensor.name}_rescaled"
+            count = 2
+            while name in self.builder.builder.tensors:
+                name, count = f"{base}_{count}", count + 1
+            x = self.builder.requantize(name, x, node.grid, exactly(), clamp=(low, high))
         return self._steps(node, x, rest)
 
-    def _keep_order(self, x: Tensor, y: Tensor) -> None:
-        if x.name in self.orders:
-            self.orders[y.name] = self.orders[x.name]
-
-    def _steps(self, quantize: Quantize, x: Tensor, steps: tuple[g.Node, ...]) -> Tensor:
+    def _steps(self, quantize: Quantize, x: Ordered, steps: tuple[g.Node, ...]) -> Ordered:
         for step in steps:
             if isinstance(step, g.Activation):
                 ends = (quantize.rounded(step.clip[0]), quantize.rounded(step.clip[1]))
-                y = self.builder.relu(step.name, x, *ends)
-                self._keep_order(x, y)
-                x = y
+                x = self.builder.relu(step.name, x, *ends)
             else:
                 x = self._step(step, x)
         return x
 
-    def _step(self, node: g.Node, x: Tensor) -> Tensor:
-        """A maximum pool or a flattening of integers."""
+    def _step(self, node: g.Node, x: Ordered) -> Ordered:
+        """A maximum pool or another order of integers."""
         if isinstance(node, g.MaxPool):
             return self.builder.max_pool2d(node.name, x, node.kernel, node.window)
-        y = self.builder.flatten(node.name, x)
-        if y is not x:
-            self.orders[y.name] = x.shape
-        return y
+        assert isinstance(node, g.View)
+        return x.seen(x.places.ravel()[node.places], node.name)
 
-    def _sum(self, node: g.Node, grid: Grid, clamp: tuple[int, int]) -> Tensor:
+    def _sum(self, node: g.Node, grid: Grid, clamp: tuple[int, int]) -> Ordered:
         """A layer that rounds a sum."""
-        inputs = [x for name in node.inputs if isinstance(x := self.values[name], Tensor)]
+        inputs = [x for name in node.inputs if isinstance(x := self.values[name], Ordered)]
         x = inputs[0]
         if isinstance(node, g.Concat):
-            if any(self.orders.get(tensor.name, (1, 1))[:2] != (1, 1) for tensor in inputs):
-                raise NetworkError(
-                    f"Layer {node.name!r}: its inputs were flattened from maps; concatenate them "
-                    "before they are flattened"
-                )
             return self.builder.concat(node.name, inputs, grid, exactly(), clamp=clamp)
         if isinstance(node, g.Add):
-            orders = [self.orders.get(tensor.name) for tensor in inputs]
-            if orders[0] != orders[1]:
-                raise NetworkError(
-                    f"Layer {node.name!r}: its inputs were flattened from different shapes; add "
-                    "them before they are flattened"
-                )
-            y = self.builder.add(node.name, x, inputs[1], grid, exactly(), clamp=clamp)
-            self._keep_order(x, y)
-            return y
+            return self.builder.add(node.name, x, inputs[1], grid, exactly(), clamp=clamp)
         if isinstance(node, g.AvgPool):
             return self.builder.avg_pool2d(
                 node.name, x, node.kernel, node.window, grid, exactly(), clamp=clamp
             )
+        assert isinstance(node, g.Weighted)
         return self._weighted(node, x, grid, clamp)
 
-    def _weighted(self, node: g.Node, x: Tensor, grid: Grid, clamp: tuple[int, int]) -> Tensor:
+    def _weighted(
+        self, node: g.Weighted, x: Ordered, grid: Grid, clamp: tuple[int, int]
+    ) -> Ordered:
         """A convolution or a linear layer."""
         parameters = self.parameters[node.name]
-        bias, rests = _split_bias(node, parameters, x)
+        bias, rests = _split_bias(node, parameters, x.grid)
         values = parameters.weights.values
         if isinstance(node, g.Conv):
             return self.builder.conv2d(
@@ -237,11 +214,10 @@ class Layers:
                 groups=node.groups,
                 clamp=clamp,
             )
-        h, w, c = self.orders.get(x.name, x.shape)
-        count = len(values)
-        flat = values.reshape(count, c, h, w).transpose(0, 2, 3, 1).reshape(count, 1, 1, -1)
-        weights = parameters.laid_out(flat)
-        return self.builder.linear(node.name, x, weights, bias, grid, exactly(rests), clamp=clamp)
+        flat = x.reshaped((-1,), x.flat)
+        weights = parameters.laid_out(values[:, None, None])
+        y = self.builder.linear(node.name, flat, weights, bias, grid, exactly(rests), clamp=clamp)
+        return y.reshaped((-1, 1, 1), node.name)
 
 
 def _clamped(quantize: Quantize, steps: tuple[g.Node, ...]) -> tuple[int, int, tuple[g.Node, ...]]:
@@ -256,7 +232,7 @@ def _clamped(quantize: Quantize, steps: tuple[g.Node, ...]) -> tuple[int, int, t
 
 
 def _split_bias(
-    node: g.Node, parameters: Parameters, x: Tensor
+    node: g.Node, parameters: Parameters, x: Grid
 ) -> tuple[npt.NDArray[np.int64], list[Fraction]]:
     """The bias as integers at Sx * Sw, and what is left of it, in the same steps."""
     scales = parameters.weights.scales

@@ -14,7 +14,7 @@ import torch
 
 from ..builder import Grid
 from ..dtypes import IntType
-from .exported import Operator
+from .exported_arguments import Operator
 from .exported_operators import OPERATORS
 from .pt2e_program import ProgramReader, Quantize, QuantizedArray
 
@@ -59,22 +59,22 @@ def _quantize(
     x: Any,
     scale: Any,
     zero_point: Any,
-    low: int,
-    high: int,
+    quant_min: int,
+    quant_max: int,
     dtype: torch.dtype,
 ) -> None:
     if reader.stored(x) is not None:
         reason = "it quantizes a parameter while the network runs"
         raise reader.refuse_at(node, reason, "convert with fold_quantize=True")
     _scale(reader, node, scale, zero_point)
-    source = reader.source(x, node)
-    kind = _type_of(reader, node, low, high, dtype)
-    if not low <= zero_point <= high:
-        reason = f"its zero point {zero_point} lies outside [{low}, {high}]"
+    seen = reader.seen(x, node)
+    kind = _type_of(reader, node, quant_min, quant_max, dtype)
+    if not quant_min <= zero_point <= quant_max:
+        reason = f"its zero point {zero_point} lies outside [{quant_min}, {quant_max}]"
         raise reader.refuse_at(node, reason, "calibrate it again, zero included")
-    grid = Grid(kind, scale, zero_point)
-    made = Quantize(reader.unique(node.name), (source,), grid=grid, clamp=(low, high))
-    reader.put(node, made)
+    grid, clamp = Grid(kind, scale, zero_point), (quant_min, quant_max)
+    made = Quantize(reader.unique(node.name), (seen.tensor,), grid=grid, clamp=clamp)
+    reader.put_like(node, made, seen)
     reader.sources[node.name] = made.name
 
 
@@ -84,8 +84,8 @@ def _dequantize(
     x: Any,
     scale: Any,
     zero_point: Any,
-    low: int,
-    high: int,
+    quant_min: int,
+    quant_max: int,
     dtype: torch.dtype,
     out_dtype: torch.dtype | None = None,
 ) -> None:
@@ -94,10 +94,10 @@ def _dequantize(
     stored = reader.stored(x)
     if stored is not None:
         reader.quantized[node.name] = _array(
-            reader, node, stored, (scale,), (zero_point,), low, high, dtype
+            reader, node, stored, (scale,), (zero_point,), quant_min, quant_max, dtype
         )
         return
-    source = reader.source(x, node)
+    source = reader.seen(x, node).tensor
     made = next((made for made in reader.nodes if made.name == source), None)
     if not isinstance(made, Quantize):
         reason = "it reads integers that no quantize node gives"
@@ -144,8 +144,8 @@ def _dequantize_per_channel(
     scales: Any,
     zero_points: Any,
     axis: int,
-    low: int,
-    high: int,
+    quant_min: int,
+    quant_max: int,
     dtype: torch.dtype,
     out_dtype: torch.dtype | None = None,
 ) -> None:
@@ -172,11 +172,11 @@ def _dequantize_per_channel(
     for scale, zero in zip(many, offsets, strict=True):
         _scale(reader, node, scale, zero)
     reader.quantized[node.name] = _array(
-        reader, node, stored, tuple(many), tuple(offsets), low, high, dtype
+        reader, node, stored, tuple(many), tuple(offsets), quant_min, quant_max, dtype
     )
 
 
-def _quantize_per_channel(reader: ProgramReader, node: torch.fx.Node, x: Any, *_: Any) -> None:
+def _quantize_per_channel(reader: ProgramReader, node: torch.fx.Node, x: Any) -> None:
     if reader.stored(x) is not None:
         reason = "it quantizes a parameter while the network runs"
         raise reader.refuse_at(node, reason, "convert with fold_quantize=True")
@@ -184,20 +184,13 @@ def _quantize_per_channel(reader: ProgramReader, node: torch.fx.Node, x: Any, *_
     raise reader.refuse_at(node, reason, "keep per_channel schemes for the weights")
 
 
-def _dropout(reader: ProgramReader, node: torch.fx.Node, x: Any, p: float, train: bool) -> None:
-    if train and p > 0:
-        reason = "it drops values at random, as in training"
-        raise reader.refuse(node, reason, "call move_exported_model_to_eval before convert_pt2e")
-    reader.same(node, x)
-
-
 PT2E_OPERATORS: Mapping[str, Operator] = {
     **OPERATORS,
-    "quantized_decomposed.quantize_per_tensor.default": _quantize,
-    "quantized_decomposed.dequantize_per_tensor.default": _dequantize,
-    "quantized_decomposed.quantize_per_channel.default": _quantize_per_channel,
-    "quantized_decomposed.dequantize_per_channel.default": _dequantize_per_channel,
-    "dropout.default": _dropout,
-    "dropout_.default": _dropout,
-    "feature_dropout.default": _dropout,
+    "quantized_decomposed.quantize_per_tensor.default": Operator(_quantize),
+    "quantized_decomposed.dequantize_per_tensor.default": Operator(_dequantize),
+    "quantized_decomposed.quantize_per_channel.default": Operator(
+        _quantize_per_channel,  # refused, whatever they are
+        ignored=("scales", "zero_points", "axis", "quant_min", "quant_max", "dtype"),
+    ),
+    "quantized_decomposed.dequantize_per_channel.default": Operator(_dequantize_per_channel),
 }

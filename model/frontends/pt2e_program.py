@@ -17,7 +17,8 @@ from ..dtypes import IntType
 from ..float import graph as g
 from ..layers import NetworkError
 from ..weights import Weights
-from .exported import Operator, Reader, arguments
+from .exported import Reader, ends
+from .exported_arguments import Operator, arguments
 
 __all__ = ["Parameters", "ProgramReader", "Quantize", "QuantizedArray"]
 
@@ -127,7 +128,7 @@ class ProgramReader(Reader):
         if found is not None:
             return found.values.astype(np.float64)  # for its shape; put() has the integers
         weighted = str(node.target).removeprefix("aten.") in WEIGHTED
-        if weighted and value is arguments(node)[1]:
+        if weighted and value is arguments(node)["weight"]:
             raise self.refuse(
                 node,
                 "its weights are not quantized",
@@ -137,8 +138,8 @@ class ProgramReader(Reader):
 
     def put(self, node: torch.fx.Node, made: g.Node) -> None:
         if isinstance(made, g.Weighted):
-            _, weight, bias, *_ = arguments(node)
-            found = self.quantized.get(getattr(bias, "name", ""))
+            given = arguments(node)
+            weight, found = given["weight"], self.quantized.get(getattr(given["bias"], "name", ""))
             exact = [Fraction(value) for value in made.bias.tolist()]
             self.parameters[made.name] = Parameters(
                 self.quantized[weight.name], exact if found is None else found.fractions()
@@ -153,18 +154,6 @@ class ProgramReader(Reader):
         self.names.add(name)
         return name
 
-    def stored(self, value: Any) -> torch.Tensor | None:
-        """The parameter, buffer or constant behind an FX node; None where there is none."""
-        signature = self.program.graph_signature
-        names = {
-            **signature.inputs_to_parameters,
-            **signature.inputs_to_buffers,
-            **signature.inputs_to_lifted_tensor_constants,
-        }
-        key = names.get(getattr(value, "name", ""), "")
-        found = {**self.program.constants, **self.program.state_dict}.get(key)
-        return found if isinstance(found, torch.Tensor) else None
-
     def refuse_at(self, node: torch.fx.Node, reason: str, way_out: str) -> NetworkError:
         """The error of a quantize or dequantize node."""
         return NetworkError(f"Node {node.name!r}: {reason}; {way_out}")
@@ -172,16 +161,9 @@ class ProgramReader(Reader):
 
 def _image_shape(program: torch.export.ExportedProgram, name: str) -> tuple[int, int, int]:
     """(C, H, W) of the program's one input. Raises NetworkError where it is none."""
-    signature = program.graph_signature
-    for what, found in (("take", signature.user_inputs), ("return", signature.user_outputs)):
-        if len(found) != 1:
-            raise NetworkError(
-                f"Network {name!r}: the program must {what} one tensor, not {len(found)}; "
-                "leave the others out of its forward"
-            )
-    (image,) = signature.user_inputs
+    image, _ = ends(program, name, "program")
     nodes = {node.name: node for node in program.graph.nodes}
-    shape = list(nodes[str(image)].meta["val"].shape) if str(image) in nodes else []
+    shape = list(nodes[image].meta["val"].shape) if image in nodes else []
     if len(shape) != 4:
         raise NetworkError(
             f"Network {name!r}: the program must take images (N, C, H, W), not {shape}; "

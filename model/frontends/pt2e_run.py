@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from ..builder import Grid
-from ..layers import Shape
+from ..ordered import raster
 from .pt2e import Program, Reading, reading
 
 __all__ = ["trace"]
@@ -43,23 +43,11 @@ def trace(
         values = _run(found, whole, exact)
         parts.append({name: value[: len(part)] for name, value in values.items()})
     return {
-        name: _channels_last(torch.cat([part[name] for part in parts]), found.orders.get(name))
+        name: raster(
+            torch.cat([part[name] for part in parts]).to(torch.int64).numpy(), found.orders[name]
+        )
         for name in parts[0]
     }
-
-
-def _channels_last(values: torch.Tensor, order: Shape | None) -> npt.NDArray[np.int64]:
-    """(N, C, H, W) or flattened (N, C * H * W) as (N, H, W, C), flat maps raster order too."""
-    count = len(values)
-    if order is not None:
-        h, w, c = order
-        last = values.reshape(count, c, h, w).permute(0, 2, 3, 1).reshape(count, 1, 1, -1)
-    elif values.ndim == 2:
-        last = values[:, None, None]
-    else:
-        last = values.permute(0, 2, 3, 1)
-    array: npt.NDArray[np.int64] = last.to(torch.int64).numpy()
-    return array
 
 
 def _run(found: Reading, images: torch.Tensor, exact: bool) -> dict[str, torch.Tensor]:

@@ -24,6 +24,7 @@ from ..float.qat_layers import FoldedLayer
 from ..float.schemes import PIXELS
 from ..layers import NetworkError, Shape
 from .exported import Reader
+from .exported_arguments import Operator
 from .exported_operators import OPERATORS
 from .torch_export import graph_of
 
@@ -39,8 +40,7 @@ class _Placed(g.Node):
 
 def _placed(reader: Reader, node: torch.fx.Node, x: Any) -> None:
     path = list(node.meta["nn_module_stack"].values())[-1][0]
-    name = reader.layer_name(node)
-    reader.put(node, _Placed(name, (reader.source(x, node),), path=path))
+    reader.pointwise(node, x, lambda name, inputs: _Placed(name, inputs, path=path))
 
 
 def qat_net_of(
@@ -58,7 +58,7 @@ def qat_net_of(
     Returns a network that shares the module's layers. Raises NetworkError, naming the layer, for
     what ``graph_of`` refuses, and where fake quantization is missing or has no place.
     """
-    operators = {**OPERATORS, "tercet.fake_quantize.default": _placed}
+    operators = {**OPERATORS, "tercet.fake_quantize.default": Operator(_placed)}
     fused = g.fuse(graph_of(module, shape, name, operators))
     graph, paths = _without_placed(fused)
     by_name = {identifier(path): part for path, part in module.named_modules()}

@@ -1,19 +1,22 @@
 """Float PyTorch modules, read through ``torch.export`` into a float graph.
 
 ``graph_of`` traces a module in evaluation mode and reads these ATen operators; anything else is
-refused by its layer's name. ``read`` quantizes what was read (``float/quantize.py``).
+refused by its layer's name, an argument that is not looked at too (``exported_arguments.py``).
+Operators that write to their inputs are made functional first. ``read`` quantizes what was read
+(``float/quantize.py``).
 
-==========================================  ====================================================
-conv2d, linear                              with or without bias; padding "same" and "valid" too
-batch_norm                                  folds into the convolution or linear layer before it
-relu, relu6, hardtanh, clamp                fuse into the layer before them, or stand alone
-max_pool2d, avg_pool2d                      without ceil_mode; padding counts in the average
-adaptive_avg_pool2d, mean over H and W      to one position: the global average pool
-add                                         of two tensors
-cat                                         of channels, dim=1
-flatten, view, reshape, squeeze             of everything behind the batch
-dropout, contiguous, identity               nothing at inference
-==========================================  ====================================================
+======================================  ========================================================
+conv2d, linear                          with or without bias; padding "same" and "valid" too
+batch_norm                              folds into the convolution or linear layer before it
+relu, relu6, hardtanh, clamp            fuse into the layer before them, or stand alone
+max_pool2d, avg_pool2d                  padding counts in the average
+adaptive_avg_pool2d, mean over H and W  by windows of one size
+add                                     of two tensors of one shape
+cat                                     of channels or vectors, dim=1
+flatten, view, reshape, unflatten,      any order that the layer behind them can read: linear
+squeeze, unsqueeze, permute, transpose  layers all, convolutions and pools maps as they were made
+dropout, contiguous, clone, detach      nothing at inference; so does a pad by nothing
+======================================  ========================================================
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ from ..float import graph as g
 from ..float.quantize import Options, quantize
 from ..layers import NetworkError, Shape
 from ..network import QNetwork
-from .exported import Operator, Reader
+from .exported import Reader
+from .exported_arguments import Operator
 from .exported_operators import OPERATORS
 
 __all__ = ["graph_of", "read"]
@@ -70,7 +74,8 @@ def graph_of(
 
     Raises NetworkError, naming the layer, for what cannot be traced or is not supported.
     """
-    example = torch.zeros((2, *shape))  # one image would let torch.export specialize on 1
+    # One image would let torch.export specialize on 1.
+    example = torch.zeros((2, *shape), dtype=_type_of(module, name))
     try:
         program = torch.export.export(module.eval(), (example,))
     except Exception as error:  # torch.export raises whatever its tracer stumbles over
@@ -80,3 +85,15 @@ def graph_of(
             "without control flow that depends on values"
         ) from None
     return Reader(program, shape, name, operators).graph()
+
+
+def _type_of(module: nn.Module, name: str) -> torch.dtype:
+    """The floating-point type that a module computes in. Raises NetworkError for several."""
+    tensors = (*module.parameters(), *module.buffers())
+    types = {str(x.dtype): x.dtype for x in tensors if x.dtype.is_floating_point}
+    if len(types) > 1:
+        raise NetworkError(
+            f"Network {name!r}: its parameters are {' and '.join(sorted(types))}; "
+            "bring the module to one type, such as by module.float()"
+        )
+    return next(iter(types.values()), torch.float32)

@@ -1,0 +1,331 @@
+"""Tensors in the order of their source: maps channels first, seen through any reshape.
+
+Maps are (H, W, C) here and (C, H, W) in PyTorch and ONNX. :class:`Ordered` is a tensor of an
+integer network together with the order in which its source counts it; reshapes and permutations
+change that order alone, no values. :class:`OrderedBuilder` puts a network together from such
+tensors: each layer asks for the order it needs, and weights absorb what they can. A front end
+holds nothing but :class:`Ordered` values, so that no operator can forget the order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .builder import Builder, Grid, Rescale, Window
+from .layers import NetworkError, Shape, Tensor
+from .network import QNetwork
+from .weights import Weights
+
+__all__ = ["Ordered", "OrderedBuilder", "Places", "channels_first", "raster"]
+
+Places = npt.NDArray[np.int64]
+
+
+def channels_first(shape: Shape) -> Places:
+    """Where the raster order of a map (H, W, C) has each element of (C, H, W), int64 (C, H, W)."""
+    return np.arange(math.prod(shape), dtype=np.int64).reshape(shape).transpose(2, 0, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Ordered:
+    """A tensor of an integer network as its source sees it.
+
+    Parameters
+    ----------
+    tensor : of the network, (H, W, C)
+    moved : int64, with the source's axes without the batch: where in the tensor's raster order,
+        channels last, each element is; None for a map (C, H, W) as it was made
+    flat : the name for a Flatten layer of the network, should a layer need one
+    """
+
+    tensor: Tensor
+    moved: Places | None = None
+    flat: str = ""
+
+    @property
+    def places(self) -> Places:
+        """``moved``, that of a map as it was made included."""
+        return channels_first(self.tensor.shape) if self.moved is None else self.moved
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """The source's extents without the batch."""
+        if self.moved is None:
+            height, width, channels = self.tensor.shape
+            return channels, height, width
+        return self.moved.shape
+
+    @property
+    def grid(self) -> Grid:
+        """Type, scale and zero point."""
+        return Grid(self.tensor.dtype, self.tensor.scale, self.tensor.zero_point)
+
+    def seen(self, places: Places, flat: str) -> Ordered:
+        """The same tensor in the order ``places`` of its elements; ``flat`` as above."""
+        height, width, channels = self.tensor.shape
+        as_made = places.shape == (channels, height, width) and np.array_equal(
+            places, channels_first(self.tensor.shape)
+        )
+        return Ordered(self.tensor) if as_made else replace(self, moved=places, flat=flat)
+
+    def reshaped(self, dims: Sequence[int], flat: str) -> Ordered:
+        """The same elements with the extents ``dims``, which may hold one -1."""
+        return self.seen(self.places.reshape(tuple(dims)), flat)
+
+    def permuted(self, axes: Sequence[int], flat: str) -> Ordered:
+        """With the axes of ``dims`` in another order."""
+        return self.seen(self.places.transpose(tuple(axes)), flat)
+
+
+def raster(values: npt.NDArray[Any], seen: Ordered) -> npt.NDArray[Any]:
+    """What a source computes for a tensor, (N, *dims), in the tensor's own order, (N, H, W, C)."""
+    count = len(values)
+    if seen.moved is None:
+        return np.ascontiguousarray(values.reshape(count, *seen.dims).transpose(0, 2, 3, 1))
+    ordered = np.empty((count, seen.moved.size), dtype=values.dtype)
+    ordered[:, seen.moved.ravel()] = values.reshape(count, -1)
+    return ordered.reshape(count, *seen.tensor.shape)
+
+
+class OrderedBuilder:
+    """A network under construction from tensors in the order of their source.
+
+    Methods are those of :class:`Builder`, on :class:`Ordered` values. Weights come channels last,
+    (OC, KH, KW, IC / groups), their input channels in the source's order. Raises NetworkError that
+    names the layer where a layer cannot read its input in the order that the source gives it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.builder = Builder(name)
+        self._flat: dict[str, Tensor] = {}  # what each tensor became when it was flattened
+
+    def input(self, dims: Sequence[int], grid: Grid, name: str = "image") -> Ordered:
+        """Declare the tensor that images enter by; ``dims`` are (C, H, W) or (K,)."""
+        channels, height, width = (*dims, 1, 1)[:3]
+        made = Ordered(self.builder.input((height, width, channels), grid, name))
+        return made if len(dims) == 3 else made.reshaped(dims, name)
+
+    def conv2d(
+        self,
+        name: str,
+        x: Ordered,
+        weights: Weights,
+        bias: npt.NDArray[np.int64],
+        grid: Grid,
+        rescale: Rescale,
+        *,
+        window: Window | None = None,
+        groups: int = 1,
+        clamp: tuple[int, int] | None = None,
+    ) -> Ordered:
+        """Add a convolution of a map."""
+        tensor, channels = self._map(name, x)
+        if channels is not None:
+            if groups != 1:
+                raise _out_of_order(name, x, "a convolution in groups")
+            weights = _reordered(name, weights, channels)
+        y = self.builder.conv2d(
+            name, tensor, weights, bias, grid, rescale, window=window, groups=groups, clamp=clamp
+        )
+        return Ordered(y)
+
+    def linear(
+        self,
+        name: str,
+        x: Ordered,
+        weights: Weights,
+        bias: npt.NDArray[np.int64],
+        grid: Grid,
+        rescale: Rescale,
+        *,
+        clamp: tuple[int, int] | None = None,
+    ) -> Ordered:
+        """Add a fully connected layer of a vector, whatever order its elements come in."""
+        if len(x.dims) != 1:
+            raise NetworkError(
+                f"Layer {name!r}: a linear layer reads a vector, not {list(x.dims)}; put a Flatten "
+                "before it, or use a 1x1 convolution"
+            )
+        tensor = self._flattened(x)
+        if not np.array_equal(x.places, np.arange(x.places.size)):
+            weights = _reordered(name, weights, x.places)
+        y = self.builder.linear(name, tensor, weights, bias, grid, rescale, clamp=clamp)
+        return Ordered(y).reshaped((-1,), name)
+
+    def max_pool2d(self, name: str, x: Ordered, kernel: tuple[int, int], window: Window) -> Ordered:
+        """Add a maximum pool of a map."""
+        tensor, channels = self._map(name, x)
+        return _pooled(self.builder.max_pool2d(name, tensor, kernel, window), channels, name)
+
+    def avg_pool2d(
+        self,
+        name: str,
+        x: Ordered,
+        kernel: tuple[int, int],
+        window: Window,
+        grid: Grid,
+        rescale: Rescale,
+        *,
+        clamp: tuple[int, int] | None = None,
+    ) -> Ordered:
+        """Add an average pool of a map."""
+        tensor, channels = self._map(name, x)
+        y = self.builder.avg_pool2d(name, tensor, kernel, window, grid, rescale, clamp=clamp)
+        return _pooled(y, channels, name)
+
+    def requantize(
+        self,
+        name: str,
+        x: Ordered,
+        grid: Grid,
+        rescale: Rescale,
+        *,
+        clamp: tuple[int, int] | None = None,
+    ) -> Ordered:
+        """Add a layer that brings each value to another grid, in any order."""
+        y = self.builder.avg_pool2d(name, x.tensor, (1, 1), Window(), grid, rescale, clamp=clamp)
+        return replace(x, tensor=y)
+
+    def relu(self, name: str, x: Ordered, low: int, high: int) -> Ordered:
+        """Add a clamp, in any order."""
+        return replace(x, tensor=self.builder.relu(name, x.tensor, low, high))
+
+    def add(
+        self,
+        name: str,
+        a: Ordered,
+        b: Ordered,
+        grid: Grid,
+        rescale: Rescale,
+        *,
+        clamp: tuple[int, int] | None = None,
+    ) -> Ordered:
+        """Add the sum of two tensors of one shape, in any order that both have."""
+        if a.dims != b.dims:
+            raise NetworkError(
+                f"Layer {name!r}: its inputs have the shapes {list(a.dims)} and {list(b.dims)}; "
+                "add equal shapes, broadcast before the model is exported"
+            )
+        x, y = a.tensor, b.tensor
+        if x.shape != y.shape:
+            x, y = self._flattened(a), self._flattened(b)
+        if not np.array_equal(a.places, b.places):
+            raise NetworkError(
+                f"Layer {name!r}: its inputs were flattened from different shapes, or permuted; "
+                "add them before they are flattened"
+            )
+        made = self.builder.add(name, x, y, grid, rescale, clamp=clamp)
+        if made.shape == a.tensor.shape:
+            return replace(a, tensor=made)
+        return Ordered(made, a.places)
+
+    def concat(
+        self,
+        name: str,
+        inputs: Sequence[Ordered],
+        grid: Grid,
+        rescale: Rescale,
+        *,
+        clamp: tuple[int, int] | None = None,
+    ) -> Ordered:
+        """Add the channels of maps, or the elements of vectors, one tensor after another."""
+        if len({len(x.dims) for x in inputs}) > 1 or len(inputs[0].dims) not in (1, 3):
+            shapes = " and ".join(str(list(x.dims)) for x in inputs)
+            raise NetworkError(
+                f"Layer {name!r}: it joins {shapes}; concatenate maps (C, H, W) or vectors (K,)"
+            )
+        if len(inputs[0].dims) == 1:
+            tensors = [self._flattened(x) for x in inputs]
+        else:
+            tensors = [self._map(name, x)[0] for x in inputs]
+        y = self.builder.concat(name, tensors, grid, rescale, clamp=clamp)
+        if all(x.moved is None for x in inputs):
+            return Ordered(y)
+        total, start, places = y.shape[2], 0, []
+        for x, tensor in zip(inputs, tensors, strict=True):
+            position, channel = np.divmod(x.places, tensor.shape[2])
+            places.append(position * total + channel + start)
+            start += tensor.shape[2]
+        return Ordered(y).seen(np.concatenate(places), name)
+
+    def network(self, output: Ordered) -> QNetwork:
+        """The network, its scores in the source's order.
+
+        Raises NetworkError where ``output`` is not what the last layer gives, or in another order.
+        """
+        tensor, where = output.tensor, f"Network {self.builder.name!r}"
+        if output.moved is not None:
+            if not np.array_equal(output.places.ravel(), np.arange(output.places.size)):
+                raise NetworkError(
+                    f"{where}: its output {tensor.name!r} is a map of {tensor.shape[0]} x "
+                    f"{tensor.shape[1]} positions, flattened or permuted, whose scores would come "
+                    "in another order, channels last; return the map as it is, pool it to one "
+                    "position, or end with a linear layer"
+                )
+            tensor = self._flattened(output)
+        if tensor.name != next(reversed(self.builder.tensors)):
+            raise NetworkError(
+                f"{where}: it must return what its last layer gives, not {tensor.name!r}; return "
+                "that one's output alone"
+            )
+        return self.builder.network()
+
+    def _flattened(self, x: Ordered) -> Tensor:
+        """The tensor as (1, 1, K); its places stay what they are."""
+        tensor = x.tensor
+        if tensor.shape[:2] == (1, 1):
+            return tensor
+        if tensor.name not in self._flat:
+            self._flat[tensor.name] = self.builder.flatten(x.flat or f"{tensor.name}_flat", tensor)
+        return self._flat[tensor.name]
+
+    def _map(self, name: str, x: Ordered) -> tuple[Tensor, Places | None]:
+        """The tensor as a map (H, W, C), and which of its channels is each of the source's, (C,);
+        None where they are the same. Raises NetworkError where it is no map in that order."""
+        if len(x.dims) != 3:
+            raise NetworkError(
+                f"Layer {name!r}: it reads a map (channels, rows, columns), and its input is flat "
+                f"or has other axes, {list(x.dims)}; put it before the Flatten"
+            )
+        if x.moved is None:
+            return x.tensor, None
+        channels, height, width = x.dims
+        one = height == width == 1
+        tensor = self._flattened(x) if one else x.tensor
+        order = x.places[:, 0, 0]
+        if not one and (
+            tensor.shape != (height, width, channels)
+            or order.max() >= channels
+            or not np.array_equal(x.places, channels_first(tensor.shape)[order])
+        ):
+            raise _out_of_order(name, x, "a convolution or pool")
+        return tensor, None if np.array_equal(order, np.arange(channels)) else order
+
+
+def _out_of_order(name: str, x: Ordered, reader: str) -> NetworkError:
+    return NetworkError(
+        f"Layer {name!r}: its input {x.tensor.name!r} was reshaped or permuted to {list(x.dims)}, "
+        f"an order in which {reader} cannot read a stream of channels-last maps; let a linear "
+        "layer read it, or leave the map as it is"
+    )
+
+
+def _pooled(y: Tensor, channels: Places | None, name: str) -> Ordered:
+    """A pool's output, whose channels are in the order that its input's had."""
+    return Ordered(y) if channels is None else Ordered(y, channels_first(y.shape)[channels], name)
+
+
+def _reordered(name: str, weights: Weights, order: Places) -> Weights:
+    """Weights for an input whose channel ``order[k]`` is the source's channel k."""
+    if weights.values.shape[3] != order.size:
+        raise NetworkError(
+            f"Layer {name!r}: its weights take {weights.values.shape[3]} channels, but "
+            f"{order.size} come in; export the model again"
+        )
+    return replace(weights, values=weights.values[..., np.argsort(order.ravel())])
