@@ -263,10 +263,9 @@ class OrderedBuilder:
         if output.moved is not None:
             if not np.array_equal(output.places.ravel(), np.arange(output.places.size)):
                 raise NetworkError(
-                    f"{where}: its output {tensor.name!r} is a map of {tensor.shape[0]} x "
-                    f"{tensor.shape[1]} positions, flattened or permuted, whose scores would come "
-                    "in another order, channels last; return the map as it is, pool it to one "
-                    "position, or end with a linear layer"
+                    f"{where}: its output {tensor.name!r} was flattened or permuted, and a core "
+                    "would give the scores in another order, channels last; return the map as it "
+                    "is, pool it to one position, or end with a linear layer"
                 )
             tensor = self._flattened(output)
         if tensor.name != next(reversed(self.builder.tensors)):

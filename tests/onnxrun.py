@@ -10,6 +10,7 @@ from tercet.model.arith import Rounding
 from tercet.model.builder import Builder, Grid, Window
 from tercet.model.conv import Conv2d
 from tercet.model.frontends.onnx_export import write
+from tercet.model.frontends.onnx_session import session_of
 from tercet.model.fuzz.convs import network_of
 from tercet.model.fuzz.draws import INT8, UINT8, random_weights
 from tercet.model.layers import Tensor
@@ -29,15 +30,12 @@ FUSED = LEVELS[2:]
 
 def session(content, level=None, optimized=None, config=None):
     options = ort.SessionOptions()
-    for key, value in (config or {}).items():
-        options.add_session_config_entry(key, value)
     options.intra_op_num_threads = 1
-    options.log_severity_level = 3
     if level is not None:
         options.graph_optimization_level = level
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
-    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return session_of(content, config, options)
 
 
 def every_tensor(content, network):

@@ -9,7 +9,6 @@ import pytest
 pytest.importorskip("onnxruntime")
 
 import onnx
-import onnxruntime
 from onnxgen import Model, differing, images, quantized
 from tercet.model.add import Add
 from tercet.model.arith import Rounding
@@ -17,7 +16,7 @@ from tercet.model.data import fit_to, mnist, training_digits
 from tercet.model.float import nets
 from tercet.model.frontends.onnx import read
 from tercet.model.frontends.onnx_arithmetic import added
-from tercet.model.frontends.onnx_session import session_trace
+from tercet.model.frontends.onnx_session import session_of, session_trace
 from tercet.model.frontends.onnx_values import UINT8
 from tercet.model.layers import NetworkError, Tensor
 from tercet.model.netfile import dumps, loads
@@ -90,9 +89,7 @@ def test_the_output_equals_a_default_session_with_nothing_added(seed, tmp_path, 
     model = Model(rng, (2, 12, 11))
     batch = images(rng, model.shape)
     source = quantized(model.proto(chain(model)), tmp_path, batch, activations=activations)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    session = session_of(source)
     (expected,) = session.run(None, {"x": batch})
     network = read(source)
     scores = network(session_trace(source, batch)["image"]).astype(np.int32)

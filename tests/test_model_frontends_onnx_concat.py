@@ -170,7 +170,7 @@ def test_what_cannot_be_concatenated_is_refused():
     assert refusal(rows) == (
         "Node 'concat2' (Concat): axis is 2; concatenate the channels of maps, axis=1"
     )
-    assert refusal(flat).endswith("its inputs are flattened maps; put it before the Flatten")
+    assert refusal(flat).startswith("Network 'net': its output 'concat8' was flattened or permuted")
     assert refusal(apart).endswith(
         "its inputs are integers of several grids; use QLinearConcat, or dequantize them before it"
     )

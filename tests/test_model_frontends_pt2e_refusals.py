@@ -179,9 +179,9 @@ FUNCTIONS = {
     ),
     "scores_of_a_map": (
         lambda net, x: on_grid(conv(net, on_grid(x))).flatten(1),
-        "Network 'pt2e': its output 'conv2d' is a map of 2 x 2 positions, flattened or permuted, "
-        "whose scores would come in another order, channels last; return the map as it is, pool it "
-        "to one position, or end with a linear layer",
+        "Network 'pt2e': its output 'conv2d' was flattened or permuted, and a core would "
+        "give the scores in another order, channels last; return the map as it is, pool it to one "
+        "position, or end with a linear layer",
     ),
     "no_layer": (lambda net, x: on_grid(x), "Network 'pt2e': there must be a layer"),
 }

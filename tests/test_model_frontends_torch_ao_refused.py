@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tercet.model import NetworkError
 from tercet.model.float.nets import build
+from tercet.model.ordered import OrderedBuilder
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytestmark = [
@@ -62,7 +63,7 @@ def test_a_float_module_is_refused():
 
 NOT_SUPPORTED = (
     "is not supported; there are Conv2d, Linear, ReLU, ReLU6, MaxPool2d, AvgPool2d, "
-    "AdaptiveAvgPool2d, Flatten, Dropout and FloatFunctional's add and cat, "
+    "AdaptiveAvgPool2d, Flatten, Unflatten, Dropout and FloatFunctional's add and cat, "
     "batch norm fused by fuse_modules"
 )
 
@@ -98,12 +99,15 @@ NOT_SUPPORTED = (
         ),
         (
             [nn.Flatten(2)],
-            "Layer '2': its output has the shape [1, 2, 16]; flatten all but the batch",
+            "Network 'a': its output 'layer_1' was flattened or permuted, and a core would give "
+            "the scores in another order, channels last; return the map as it is, pool it to one "
+            "position, or end with a linear layer",
         ),
         (
             [nn.Flatten()],
-            "Layer '2': the network's output is flattened channels first; "
-            "flatten behind the DeQuantStub",
+            "Network 'a': its output 'layer_1' was flattened or permuted, and a core would give "
+            "the scores in another order, channels last; return the map as it is, pool it to one "
+            "position, or end with a linear layer",
         ),
     ],
 )
@@ -239,7 +243,36 @@ def test_signed_activations_are_refused():
     module[0].zero_point = torch.tensor([0])
     steps = [torch_ao.record(nn.Sequential(module[0], nnq.DeQuantize()), BLANK)[0]]
     with refused("Layer '0': its output is torch.qint8; choose quint8 activations"):
-        torch_ao.add_input(torch_ao.Builder("a"), steps[0])
+        torch_ao.add_input(OrderedBuilder("a"), steps[0])
+
+
+def saturating():
+    """A depthwise convolution of full 8 bits whose products add up beyond 16, and bright images."""
+    conv = nn.Conv2d(8, 8, 3, groups=8, bias=False)
+    nn.init.ones_(conv.weight)
+    observer = ao.MinMaxObserver.with_args(dtype=torch.quint8)
+    qconfig = ao.QConfig(activation=observer, weight=ao.default_weight_observer)
+    module = converted(with_stubs(conv), (8, 6, 6), "fbgemm", qconfig)
+    module[0].scale, module[0].zero_point = torch.tensor([1 / 255]), torch.tensor([0])
+    module[1].scale, module[1].zero_point = 1 / 16, 0
+    return module, torch.ones(2, 8, 6, 6)
+
+
+def test_a_module_that_saturates_is_not_what_its_integers_say():
+    module, images = saturating()
+    with pytest.raises(NetworkError) as caught:
+        torch_ao.read(module, "net", images)
+    assert re.fullmatch(
+        r"Layer 'layer_1': 256 of 256 values of the module differ from what its own integers say, "
+        r"by up to \d+, since PyTorch's kernels add pairs of products in saturating 16 bits; "
+        r"calibrate to 7 bits \(an observer with reduce_range=True\), or take the exact sums by "
+        r"inexact=True",
+        str(caught.value),
+    )
+    network = torch_ao.read(module, "net", images, inexact=True)
+    found = network.trace(np.full((2, 6, 6, 8), 255, np.uint8))["logits"]
+    step = float(module[0].scale) * module[1].weight().q_scale()
+    assert np.unique(found).tolist() == [round(9 * 255 * 127 * step * 16)]
 
 
 def float_net():

@@ -13,7 +13,7 @@ pytestmark = [
 from tercet.model.dtypes import IntType  # noqa: E402
 from tercet.model.frontends import torch_ao  # noqa: E402
 from tercet.model.frontends.torch_concat import RULES, cat_table  # noqa: E402
-from tercet.model.layers import NetworkError, Tensor  # noqa: E402
+from tercet.model.layers import Tensor  # noqa: E402
 from test_model_frontends_torch_ao import ENGINES, assert_equal  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.ao import quantization as ao  # noqa: E402
@@ -103,10 +103,11 @@ class Flattened(nn.Module):
         return self.dequant(self.fc(self.cat.cat([self.flatten(x), y], dim=1)))
 
 
-def test_flattened_maps_are_refused():
+def test_flattened_maps_come_in_the_order_of_the_module():
+    images = random_images(2, (1, 6, 6))
     module = converted(seeded(Flattened()), (1, 6, 6), ENGINES[0])
-    with pytest.raises(NetworkError) as error:
-        torch_ao.read(module, "net", random_images(2, (1, 6, 6)), ENGINES[0])
-    assert str(error.value) == (
-        "Layer 'cat': its inputs are flattened maps; concatenate them before the Flatten"
-    )
+    network = torch_ao.read(module, "net", images, ENGINES[0])
+    expected = torch_ao.module_trace(module, images)
+    found = network.trace(expected["image"])
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)

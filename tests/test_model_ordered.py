@@ -146,9 +146,9 @@ REFUSED = {
     ),
     "flattened map as output": (
         lambda b, x: b.network(b.max_pool2d("pool", x, (1, 1), Window()).reshaped((-1,), "f")),
-        "Network 'net': its output 'pool' is a map of 2 x 3 positions, flattened or permuted, "
-        "whose scores would come in another order, channels last; return the map as it is, pool it "
-        "to one position, or end with a linear layer",
+        "Network 'net': its output 'pool' was flattened or permuted, and a core would "
+        "give the scores in another order, channels last; return the map as it is, pool it to one "
+        "position, or end with a linear layer",
     ),
 }  # fmt: skip
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..builder import identifier
-from ..layers import NetworkError, Shape
+from ..layers import Flatten, NetworkError
 from ..network import QNetwork
+from ..ordered import Ordered
 from .onnx_graph import load
 from .onnx_operators import OPERATORS
 from .onnx_reader import Reader
-from .onnx_values import Quantized
 
 __all__ = ["read", "read_with_names"]
 
@@ -47,11 +47,10 @@ def read(source: str | Path | bytes, name: str | None = None, *, inexact: bool =
 
 def read_with_names(
     source: str | Path | bytes, name: str | None = None, *, inexact: bool = False
-) -> tuple[QNetwork, dict[str, tuple[str, Shape]]]:
+) -> tuple[QNetwork, dict[str, tuple[str, Ordered]]]:
     """Read as :func:`read` does, and tell how to find the network's tensors in the model.
 
-    Returns the network, and by its tensors the names there, with the extents (H, W, C) of the map
-    that a flat tensor counts through, channels first there and last here.
+    Returns the network, and by its tensors the names there and how the model orders them.
     """
     graph = load(source)
     fallback = graph.name if isinstance(source, bytes) else Path(source).stem
@@ -64,12 +63,17 @@ def read_with_names(
             raise node.refuse("it has no output", "export the model again")
         OPERATORS[node.op](reader, node)
     result = reader.integers.get(graph.output) or reader.reals.get(graph.output)
-    if not isinstance(result, Quantized):
+    if not isinstance(result, Ordered):
         raise NetworkError(
             f"The output {graph.output!r} is not quantized; "
             "put a QuantizeLinear behind its operator"
         )
-    network, last = reader.builder.network(), result.tensor.name
+    network, last = reader.builder.network(result), result.tensor.name
     if last in reader.names:
         reader.names[network.output] = reader.names.pop(last)
+    for layer in network.layers:
+        if isinstance(layer, Flatten) and layer.input in reader.names:
+            name, seen = reader.names[layer.input]
+            flat = Ordered(network.tensors[layer.output], seen.places)
+            reader.names.setdefault(layer.output, (name, flat))
     return network, reader.names

@@ -9,15 +9,15 @@ of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 from ..builder import Grid
+from ..ordered import Ordered
 from .onnx_arithmetic import concatenated
 from .onnx_graph import Node
 from .onnx_reader import Reader
 from .onnx_shapes import extents
-from .onnx_values import Pending, Quantized, grid_of
+from .onnx_values import Pending, grid_of
 
 __all__ = ["concat", "qlinear_concat"]
 
@@ -48,19 +48,16 @@ def qlinear_concat(reader: Reader, node: Node) -> None:
 def _joined(
     reader: Reader,
     node: Node,
-    inputs: Sequence[Quantized],
+    inputs: Sequence[Ordered],
     name: str,
     grid: Grid,
     clamp: tuple[int, int] | None = None,
-) -> Quantized:
+) -> Ordered:
     """The layer. A single tensor is a mere requantization."""
     first = inputs[0]
-    axis = node.integer("axis", 1)
-    if axis not in (1, 1 - first.rank) or any(x.rank != first.rank for x in inputs):
+    axis, rank = node.integer("axis", 1), len(first.dims) + 1
+    if axis not in (1, 1 - rank) or any(len(x.dims) + 1 != rank for x in inputs):
         raise node.refuse(f"axis is {axis}", "concatenate the channels of maps, axis=1")
-    if first.rank == 2 and any(x.order[:2] != (1, 1) for x in inputs):
-        raise node.refuse("its inputs are flattened maps", "put it before the Flatten")
     if len(inputs) == 1:
         return reader.layers.requantize(first, name, grid, clamp)
-    y = reader.builder.concat(name, [x.tensor for x in inputs], grid, concatenated, clamp=clamp)
-    return replace(first, tensor=y, order=y.shape)
+    return reader.builder.concat(name, inputs, grid, concatenated, clamp=clamp)

@@ -25,7 +25,7 @@ __all__ = ["Graph", "Node", "load"]
 
 MAX_BYTES = 1 << 30
 MAX_EXTENT = 1 << 16  # of the input's channels, rows and columns
-MAX_VALUES = 1 << 28  # of an image
+MAX_VALUES = 1 << 24  # of an image
 MAX_ATTRIBUTE = 1 << 10  # of kernels, strides, pads and dilations
 DOMAINS = ("", "ai.onnx", "com.microsoft")  # the last one has ONNX Runtime's QGemm, QLinearAdd, ...
 OLDEST_OPSET = 10  # the first with QuantizeLinear
@@ -84,6 +84,7 @@ class Graph:
     ----------
     name : of the model
     input : the name of its one input
+    batch : the extent of the input's first axis, 0 where it may be any
     shape : of the input without the batch: (C, H, W) or (K,)
     output : the name of its one output
     nodes : in an order in which every input is there before it is read
@@ -92,6 +93,7 @@ class Graph:
 
     name: str
     input: str
+    batch: int
     shape: tuple[int, ...]
     output: str
     nodes: tuple[Node, ...]
@@ -164,11 +166,12 @@ def load(source: str | Path | bytes) -> Graph:
             f"{len(graph.output)}; cut the others off"
         )
     _check_order(nodes, {inputs[0].name, *tensors})
-    output = graph.output[0].name
+    shape, output = _shape(inputs[0]), graph.output[0].name
     return Graph(
         name=graph.name,
         input=inputs[0].name,
-        shape=_shape(inputs[0]),
+        batch=inputs[0].type.tensor_type.shape.dim[0].dim_value,
+        shape=shape,
         output=output,
         nodes=_needed(nodes, output),
         tensors=tensors,

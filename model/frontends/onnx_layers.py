@@ -1,7 +1,6 @@
 """ONNX operators as layers of an integer network.
 
-Maps are (H, W, C) here and (C, H, W) in ONNX, so weights are transposed, and those behind a
-flattened map permuted. What each operator computes is in ``onnx_arithmetic.py``.
+What each operator computes is in ``onnx_arithmetic.py``; ``ordered.py`` keeps ONNX's order.
 """
 
 from __future__ import annotations
@@ -12,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..builder import Builder, Grid, Window
+from ..builder import Grid, Window
+from ..ordered import Ordered, OrderedBuilder
 from ..weights import Weights
 from .onnx_arithmetic import added, averaged, multiplied, pooled, requantized
 from .onnx_graph import Node
-from .onnx_values import Constant, Quantized
+from .onnx_values import Constant
 
 __all__ = ["Layers"]
 
@@ -30,7 +30,7 @@ class Layers:
     inexact : whether ties that float rounding errors decide are accepted
     """
 
-    def __init__(self, builder: Builder, inexact: bool) -> None:
+    def __init__(self, builder: OrderedBuilder, inexact: bool) -> None:
         self.builder = builder
         self.inexact = inexact
 
@@ -38,14 +38,13 @@ class Layers:
         self,
         node: Node,
         name: str,
-        x: Quantized,
+        x: Ordered,
         w: Constant,
         bias: npt.NDArray[Any] | Constant | None,
         grid: Grid,
         clamp: Clamp = None,
-    ) -> Quantized:
+    ) -> Ordered:
         """A convolution."""
-        self._require_map(node, x)
         if w.values.ndim != 4:
             raise node.refuse(
                 f"weights have {w.values.ndim} axes", "use a 2-d convolution (OC, IC, KH, KW)"
@@ -54,9 +53,9 @@ class Layers:
         _require_types(node, x, weights, grid)
         kernel = (w.values.shape[2], w.values.shape[3])
         node.require("kernel_shape", list(kernel), otherwise=list(kernel), way_out="export again")
-        y = self.builder.conv2d(
+        return self.builder.conv2d(
             name,
-            x.tensor,
+            x,
             weights,
             _bias(node, x, weights, bias),
             grid,
@@ -65,131 +64,105 @@ class Layers:
             groups=node.integer("group", 1),
             clamp=clamp,
         )
-        return Quantized(y, 4, y.shape)
 
     def linear(
         self,
         node: Node,
         name: str,
-        x: Quantized,
+        x: Ordered,
         w: Constant,
         bias: npt.NDArray[Any] | Constant | None,
         grid: Grid,
         clamp: Clamp = None,
-    ) -> Quantized:
+    ) -> Ordered:
         """A fully connected layer, Gemm or MatMul."""
         node.require("alpha", 1.0, otherwise=1.0, way_out="fold it into the weights")
         node.require("beta", 1.0, otherwise=1.0, way_out="fold it into the bias")
         node.require("transA", 0, otherwise=0, way_out="transpose the weights instead")
-        if x.rank != 2 or w.values.ndim != 2:
-            reason = "input and weights must have two axes"
-            raise node.refuse(reason, "put a Flatten before it")
+        if w.values.ndim != 2:
+            raise node.refuse(f"weights have {w.values.ndim} axes", "use a matrix of weights")
         transposed = node.integer("transB", 0) != 0
         values = w.values if transposed else w.values.T
-        height, width, channels = x.order
-        if values.shape[1] != height * width * channels:
-            reason = f"weights read {values.shape[1]} values, there are {height * width * channels}"
-            raise node.refuse(reason, "export the model again")
-        values = values.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-        weights = w.per_channel(node, 0 if transposed else 1, values.reshape(len(values), 1, 1, -1))
+        if x.dims != values.shape[1:]:
+            reason = f"weights read {values.shape[1]} values, there are {list(x.dims)}"
+            raise node.refuse(reason, "put a Flatten before it, or export the model again")
+        weights = w.per_channel(node, 0 if transposed else 1, values[:, None, None])
         _require_types(node, x, weights, grid)
-        y = self.builder.linear(
+        return self.builder.linear(
             name,
-            x.tensor,
+            x,
             weights,
             _bias(node, x, weights, bias),
             grid,
             multiplied(x.tensor, weights, grid),
             clamp=clamp,
         )
-        return Quantized(y, 2, y.shape)
 
     def add(
-        self, node: Node, name: str, a: Quantized, b: Quantized, grid: Grid, clamp: Clamp = None
-    ) -> Quantized:
+        self, node: Node, name: str, a: Ordered, b: Ordered, grid: Grid, clamp: Clamp = None
+    ) -> Ordered:
         """The sum of two tensors of one shape."""
-        if (a.tensor.shape, a.rank, a.order) != (b.tensor.shape, b.rank, b.order):
-            shapes = f"{list(a.tensor.shape)} and {list(b.tensor.shape)}"
-            reason = f"its inputs have the shapes {shapes} (height, width, channels)"
+        if a.dims != b.dims:
+            reason = f"its inputs have the shapes {list(a.dims)} and {list(b.dims)}"
             raise node.refuse(reason, "broadcast before the model is exported")
         if not a.tensor.dtype == b.tensor.dtype == grid.dtype:
             types = f"{a.tensor.dtype}, {b.tensor.dtype} and {grid.dtype}"
             raise node.refuse(f"inputs and output are {types}", "quantize them to one type")
-        y = self.builder.add(name, a.tensor, b.tensor, grid, added(self.inexact), clamp=clamp)
-        return Quantized(y, a.rank, a.order)
+        return self.builder.add(name, a, b, grid, added(self.inexact), clamp=clamp)
 
     def average_pool(
-        self, node: Node, name: str, x: Quantized, grid: Grid, clamp: Clamp = None
-    ) -> Quantized:
+        self, node: Node, name: str, x: Ordered, grid: Grid, clamp: Clamp = None
+    ) -> Ordered:
         """An average pool whose padding, if any, counts."""
-        self._require_map(node, x)
         kernel = _pool_kernel(node)
         frame = window(node, x, kernel)
         if any(frame.padding) and node.integer("count_include_pad", 0) != 1:
             reason = "padding that does not count divides by another number at the border"
             raise node.refuse(reason, "set count_include_pad=1, or pad with a Conv before it")
-        y = self.builder.avg_pool2d(
-            name, x.tensor, kernel, frame, grid, pooled(self.inexact), clamp=clamp
+        return self.builder.avg_pool2d(
+            name, x, kernel, frame, grid, pooled(self.inexact), clamp=clamp
         )
-        return Quantized(y, 4, y.shape)
 
     def global_average_pool(
-        self, node: Node, name: str, x: Quantized, grid: Grid, clamp: Clamp = None
-    ) -> Quantized:
+        self, node: Node, name: str, x: Ordered, grid: Grid, clamp: Clamp = None
+    ) -> Ordered:
         """The average of each channel, summed in integers."""
-        self._require_map(node, x)
         node.require("channels_last", 0, otherwise=0, way_out="export it channels first")
         kernel = _whole(node, x)
-        y = self.builder.avg_pool2d(name, x.tensor, kernel, Window(), grid, averaged, clamp=clamp)
-        return Quantized(y, 4, y.shape)
+        return self.builder.avg_pool2d(name, x, kernel, Window(), grid, averaged, clamp=clamp)
 
     def reduce_mean(
         self,
         node: Node,
         name: str,
-        x: Quantized,
+        x: Ordered,
         axes: Sequence[int],
         grid: Grid,
         clamp: Clamp = None,
-    ) -> Quantized:
+    ) -> Ordered:
         """The average of each channel, summed in floats."""
-        self._require_map(node, x)
-        if sorted(axis % 4 for axis in axes) != [2, 3]:
+        if len(x.dims) != 3 or sorted(axis % 4 for axis in axes) != [2, 3]:
             raise node.refuse(f"axes are {list(axes)}", "average over height and width, [2, 3]")
         kernel = _whole(node, x)
         y = self.builder.avg_pool2d(
-            name, x.tensor, kernel, Window(), grid, pooled(self.inexact), clamp=clamp
+            name, x, kernel, Window(), grid, pooled(self.inexact), clamp=clamp
         )
-        return Quantized(y, 4 if node.integer("keepdims", 1) else 2, y.shape)
+        return y if node.integer("keepdims", 1) else y.reshaped((-1,), name)
 
-    def max_pool(self, node: Node, name: str, x: Quantized) -> Quantized:
+    def max_pool(self, node: Node, name: str, x: Ordered) -> Ordered:
         """A maximum pool."""
-        self._require_map(node, x)
         kernel = _pool_kernel(node)
-        y = self.builder.max_pool2d(name, x.tensor, kernel, window(node, x, kernel))
-        return Quantized(y, 4, y.shape)
+        return self.builder.max_pool2d(name, x, kernel, window(node, x, kernel))
 
-    def flatten(self, name: str, x: Quantized) -> Quantized:
-        """A flattening; ``order`` remembers how ONNX counts."""
-        return Quantized(self.builder.flatten(name, x.tensor), 2, x.order)
-
-    def requantize(self, x: Quantized, name: str, grid: Grid, clamp: Clamp = None) -> Quantized:
+    def requantize(self, x: Ordered, name: str, grid: Grid, clamp: Clamp = None) -> Ordered:
         """The same values on another grid, or clamped."""
         if grid == x.grid:
             low, high = clamp or (grid.dtype.qmin, grid.dtype.qmax)
-            return Quantized(self.builder.relu(name, x.tensor, low, high), x.rank, x.order)
-        y = self.builder.avg_pool2d(
-            name, x.tensor, (1, 1), Window(), grid, requantized, clamp=clamp
-        )
-        return Quantized(y, x.rank, x.order)
-
-    @staticmethod
-    def _require_map(node: Node, x: Quantized) -> None:
-        if x.rank != 4:
-            raise node.refuse("its input is flat", "put it before the Flatten")
+            return self.builder.relu(name, x, low, high)
+        return self.builder.requantize(name, x, grid, requantized, clamp=clamp)
 
 
-def _require_types(node: Node, x: Quantized, weights: Weights, grid: Grid) -> None:
+def _require_types(node: Node, x: Ordered, weights: Weights, grid: Grid) -> None:
     """ONNX Runtime computes other mixtures in floats, or not at all."""
     if x.tensor.dtype != grid.dtype or (x.tensor.dtype.signed and not weights.dtype.signed):
         types = f"{x.tensor.dtype}, {weights.dtype} and {grid.dtype}"
@@ -200,7 +173,7 @@ def _require_types(node: Node, x: Quantized, weights: Weights, grid: Grid) -> No
 
 
 def _bias(
-    node: Node, x: Quantized, weights: Weights, bias: npt.NDArray[Any] | Constant | None
+    node: Node, x: Ordered, weights: Weights, bias: npt.NDArray[Any] | Constant | None
 ) -> npt.NDArray[np.int64]:
     channels = len(weights.values)
     if bias is None:
@@ -212,8 +185,15 @@ def _bias(
     return values.astype(np.int64)
 
 
-def _whole(node: Node, x: Quantized) -> tuple[int, int]:
-    height, width, _ = x.tensor.shape
+def _extents(node: Node, x: Ordered) -> tuple[int, int]:
+    """Rows and columns of a map. Raises NetworkError for what is none."""
+    if len(x.dims) != 3:
+        raise node.refuse("its input is flat", "put it before the Flatten")
+    return x.dims[1], x.dims[2]
+
+
+def _whole(node: Node, x: Ordered) -> tuple[int, int]:
+    height, width = _extents(node, x)
     if height * width > MAX_WINDOW:
         reason = f"an average of {height * width} positions is too large"
         raise node.refuse(reason, f"average at most {MAX_WINDOW}")
@@ -233,7 +213,7 @@ def _pool_kernel(node: Node) -> tuple[int, int]:
     return height, width
 
 
-def window(node: Node, x: Quantized, kernel: tuple[int, ...]) -> Window:
+def window(node: Node, x: Ordered, kernel: tuple[int, ...]) -> Window:
     """Strides, pads (ONNX and here: top, left, bottom, right) and dilations of a node.
 
     Raises NetworkError for extents rounded up, where that makes a difference.
@@ -247,7 +227,7 @@ def window(node: Node, x: Quantized, kernel: tuple[int, ...]) -> Window:
     mode = node.attributes.get("auto_pad", b"NOTSET")
     if mode in (b"SAME_UPPER", b"SAME_LOWER"):
         sides = []
-        for size, k, s, d in zip(x.tensor.shape[:2], kernel, strides, dilations, strict=True):
+        for size, k, s, d in zip(_extents(node, x), kernel, strides, dilations, strict=True):
             total = max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
             sides.append((total // 2, total - total // 2))
         (top, bottom), (left, right) = (
@@ -259,7 +239,7 @@ def window(node: Node, x: Quantized, kernel: tuple[int, ...]) -> Window:
         top = left = bottom = right = 0
     if node.integer("ceil_mode", 0):
         for size, pads, k, s in zip(
-            x.tensor.shape[:2], (top + bottom, left + right), kernel, strides, strict=True
+            _extents(node, x), (top + bottom, left + right), kernel, strides, strict=True
         ):
             if (size + pads - k) % s:
                 reason = "ceil_mode adds a window that hangs over the map"

@@ -9,14 +9,15 @@ from functools import partial
 import numpy as np
 
 from ..builder import Grid
+from ..ordered import Ordered
 from .onnx_concat import concat, qlinear_concat
 from .onnx_graph import Node
+from .onnx_moves import MOVES
 from .onnx_reader import Reader
-from .onnx_shapes import SHAPES, extents, extents_of
+from .onnx_shapes import SHAPES, extents
 from .onnx_values import (
     Constant,
     Pending,
-    Quantized,
     clamp_on,
     constant_of,
     grid_of,
@@ -41,7 +42,7 @@ def _quantize(reader: Reader, node: Node) -> None:
         for moved, layer in reader.raw[x]:  # what moves values may as well move integers
             value = layer(reader, moved, value)
         reader.define(node, value)
-        reader.names.setdefault(image.tensor.name, (node.outputs[0], image.order))
+        reader.names.setdefault(image.tensor.name, (node.outputs[0], image))
         return
     real = reader.reals.get(x)
     if isinstance(real, Pending):
@@ -79,21 +80,13 @@ def _require_unmerged(reader: Reader, node: Node, one_type: bool) -> None:
         raise node.refuse(f"ONNX Runtime merges it with {first}", way_out)
 
 
-def _image(reader: Reader, node: Node, grid: Grid) -> Quantized:
+def _image(reader: Reader, node: Node, grid: Grid) -> Ordered:
     """The network's input."""
-    shape = reader.graph.shape
-    extents = (shape[1], shape[2], shape[0]) if len(shape) == 3 else (1, 1, shape[0])
-    if "image" in reader.builder.tensors:
-        tensor = reader.builder.tensors["image"]
-        if (tensor.dtype, tensor.scale, tensor.zero_point) != (
-            grid.dtype,
-            grid.scale,
-            grid.zero_point,
-        ):
-            raise node.refuse("the input is quantized twice", "quantize it once")
-    else:
-        tensor = reader.builder.input(extents, grid)
-    return Quantized(tensor, 4 if len(shape) == 3 else 2, extents)
+    if reader.image is None:
+        reader.image = reader.builder.input(reader.graph.shape, grid)
+    elif reader.image.grid != grid:
+        raise node.refuse("the input is quantized twice", "quantize it once")
+    return reader.image
 
 
 def _dequantize(reader: Reader, node: Node) -> None:
@@ -158,12 +151,12 @@ def _add(reader: Reader, node: Node) -> None:
 def _emit_add(
     reader: Reader,
     node: Node,
-    a: Quantized,
-    b: Quantized,
+    a: Ordered,
+    b: Ordered,
     name: str,
     grid: Grid,
     clamp: Clamp = None,
-) -> Quantized:
+) -> Ordered:
     return reader.layers.add(node, name, a, b, grid, clamp)
 
 
@@ -223,9 +216,7 @@ def _clip(reader: Reader, node: Node) -> None:
     reader.reals[node.outputs[0]] = value.clipped(*_clip_ends(reader, node))
 
 
-def _same(
-    reader: Reader, node: Node, layer: Callable[[Reader, Node, Quantized], Quantized]
-) -> None:
+def _same(reader: Reader, node: Node, layer: Callable[[Reader, Node, Ordered], Ordered]) -> None:
     """An operator that only moves or compares values, on integers or on what they stand for."""
     if node.input(0) in reader.raw:
         reader.raw[node.outputs[0]] = (*reader.raw[node.input(0)], (node, layer))
@@ -235,23 +226,26 @@ def _same(
         reader.reals[node.outputs[0]] = layer(reader, node, reader.dequantized(node, 0))
 
 
-def _max_pool(reader: Reader, node: Node, x: Quantized) -> Quantized:
+def _move(reader: Reader, node: Node, layer: Callable[[Reader, Node, Ordered], Ordered]) -> None:
+    """An operator that moves activations, or extents where an operator of theirs has its name."""
+    if node.op in SHAPES and (
+        node.input(0) in reader.extents or node.input(0) in reader.graph.tensors
+    ):
+        extents(reader, node)
+    else:
+        _same(reader, node, layer)
+
+
+def _max_pool(reader: Reader, node: Node, x: Ordered) -> Ordered:
     return reader.layers.max_pool(node, reader.fresh(node), x)
 
 
-def _flatten(reader: Reader, node: Node, x: Quantized) -> Quantized:
-    if node.integer("axis", 1) != 1:
-        raise node.refuse(f"axis is {node.integer('axis', 1)}", "flatten from axis 1")
-    return reader.layers.flatten(reader.fresh(node), x)
-
-
-def _reshape(reader: Reader, node: Node, x: Quantized) -> Quantized:
-    shape = extents_of(reader, node, node.input(1))
-    height, width, channels = x.order
-    count = height * width * channels
-    if len(shape) != 2 or shape[1] not in (-1, count) or shape == [-1, -1]:
-        raise node.refuse(f"the shape is {shape}", f"flatten to (N, {count})")
-    return reader.layers.flatten(reader.fresh(node), x)
+def _dropout(reader: Reader, node: Node) -> None:
+    if node.input(2) and reader.graph.constant(node, node.input(2)).any():
+        raise node.refuse("training_mode is true", "export the model in evaluation mode")
+    if any(reader.graph.readers.get(name) for name in node.outputs[1:]):
+        raise node.refuse("its mask is read", "export the model in evaluation mode")
+    _identity(reader, node)
 
 
 def _identity(reader: Reader, node: Node) -> None:
@@ -285,10 +279,10 @@ OPERATORS: dict[str, Callable[[Reader, Node], None]] = {
     "Relu": _clip,
     "Clip": _clip,
     "MaxPool": partial(_same, layer=_max_pool),
-    "Flatten": partial(_same, layer=_flatten),
-    "Reshape": partial(_same, layer=_reshape),
     "Identity": _identity,
     **dict.fromkeys(SHAPES, extents),
+    **{op: partial(_move, layer=layer) for op, layer in MOVES.items()},
+    "Dropout": _dropout,
     "Concat": concat,
     "QLinearConcat": qlinear_concat,
 }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..builder import Builder, identifier
-from ..layers import Shape
+from ..builder import identifier
+from ..ordered import Ordered, OrderedBuilder
 from .onnx_graph import Graph, Node
 from .onnx_layers import Layers
-from .onnx_values import Constant, Pending, Quantized, grid_of
+from .onnx_values import Constant, Pending, grid_of
 
 __all__ = ["Reader"]
 
@@ -17,7 +17,7 @@ CONSTANT = (
 )
 RESERVED = {"image", "logits", "class", "argmax"}  # names that the builder gives itself
 
-Moved = tuple[Node, Callable[["Reader", Node, Quantized], Quantized]]  # a node, what it does
+Moved = tuple[Node, Callable[["Reader", Node, Ordered], Ordered]]  # a node, what it does
 
 
 class Reader:
@@ -25,15 +25,16 @@ class Reader:
 
     def __init__(self, graph: Graph, name: str, inexact: bool) -> None:
         self.graph = graph
-        self.builder = Builder(name)
+        self.builder = OrderedBuilder(name)
         self.layers = Layers(self.builder, inexact)
-        self.integers: dict[str, Quantized] = {}
-        self.reals: dict[str, Quantized | Constant | Pending] = {}
+        self.image: Ordered | None = None  # the network's input, once it is known
+        self.integers: dict[str, Ordered] = {}
+        self.reals: dict[str, Ordered | Constant | Pending] = {}
         self.raw: dict[str, tuple[Moved, ...]] = {
             graph.input: ()
         }  # the input, and how it was moved
         self.extents: dict[str, list[int]] = {}  # see onnx_shapes.py
-        self.names: dict[str, tuple[str, Shape]] = {}  # in the model, see onnx.py
+        self.names: dict[str, tuple[str, Ordered]] = {}  # in the model, see onnx.py
         self.taken = set(RESERVED)
 
     def fresh(self, node: Node) -> str:
@@ -45,7 +46,7 @@ class Reader:
         self.taken.add(name)
         return name
 
-    def quantized(self, node: Node, name: str) -> Quantized:
+    def quantized(self, node: Node, name: str) -> Ordered:
         """The tensor of integers that an input names."""
         if name in self.graph.tensors:
             raise node.refuse(f"input {name!r} is constant", CONSTANT)
@@ -53,10 +54,10 @@ class Reader:
             raise node.refuse(f"input {name!r} is no quantized tensor", "quantize it before")
         return self.integers[name]
 
-    def dequantized(self, node: Node, index: int) -> Quantized:
+    def dequantized(self, node: Node, index: int) -> Ordered:
         """The tensor that a real input stands for, straight from a DequantizeLinear."""
         value = self.reals.get(node.input(index))
-        if isinstance(value, Quantized):
+        if isinstance(value, Ordered):
             return value
         if isinstance(value, Pending):
             reason = f"it takes floats from {value.node}"
@@ -76,12 +77,12 @@ class Reader:
             raise node.refuse(reason, "quantize weights as int8 or uint8, a bias as int32")
         return value
 
-    def define(self, node: Node, value: Quantized) -> None:
+    def define(self, node: Node, value: Ordered) -> None:
         """Say which tensor of the network an output of integers is."""
         self.integers[node.outputs[0]] = value
-        self.names.setdefault(value.tensor.name, (node.outputs[0], value.order))
+        self.names.setdefault(value.tensor.name, (node.outputs[0], value))
 
-    def operand(self, node: Node, index: int) -> Quantized:
+    def operand(self, node: Node, index: int) -> Ordered:
         """An activation given as integers, scale and zero point, three inputs in a row."""
         x = self.quantized(node, node.input(index))
         if grid_of(self.graph, node, node.input(index + 1), node.input(index + 2)) != x.grid:

@@ -9,10 +9,42 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as exceptions
 
+from ..ordered import raster
 from .onnx import read_with_names
 
-__all__ = ["session_trace"]
+__all__ = ["session_of", "session_trace"]
+
+# On x86 without VNNI, kernels of uint8 * int8 add pairs of products in saturating 16 bits, unless
+# a session asks for exact ones. It changes nothing elsewhere.
+EXACT = {"session.x64quantprecision": "1"}
+
+
+def session_of(
+    model: bytes,
+    config: dict[str, str] | None = None,
+    options: onnxruntime.SessionOptions | None = None,
+) -> onnxruntime.InferenceSession:
+    """A session on the CPU that adds integers exactly.
+
+    Parameters
+    ----------
+    config : further entries of the session's configuration
+    options : others; a default session's if None
+    """
+    options = options or onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors: it warns of quantized weights that it leaves alone
+    for key, value in {**EXACT, **(config or {})}.items():
+        options.add_session_config_entry(key, value)
+    providers = ["CPUExecutionProvider"]
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=providers)
+    except (exceptions.Fail, exceptions.NotImplemented):
+        # It makes weights unsigned, and trips over those that several nodes or int8 activations
+        # share; the latter are added exactly in any case.
+        options.add_session_config_entry(next(iter(EXACT)), "0")
+        return onnxruntime.InferenceSession(model, options, providers=providers)
 
 
 def session_trace(
@@ -25,12 +57,13 @@ def session_trace(
     Parameters
     ----------
     images : float32 (N, C, H, W) or (N, K), as the model takes them
-    config : entries of the session's configuration; none in a default session
+    config : further entries of the session's configuration; a default session has none, but adds
+        exactly on every CPU here, see :func:`session_of`
 
     Returns integers (N, H, W, C) by the name that ``read`` gives the tensor: ``image`` is what the
     first QuantizeLinear makes of the images, and what the integer network takes.
     """
-    network, names = read_with_names(source, inexact=True)
+    _, names = read_with_names(source, inexact=True)
     model = onnx.load_model_from_string(
         source if isinstance(source, bytes) else Path(source).read_bytes()
     )
@@ -38,26 +71,11 @@ def session_trace(
     for name, _ in names.values():
         if name not in had:
             model.graph.output.append(onnx.ValueInfoProto(name=name))
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors: it warns of quantized weights that it leaves alone
-    for key, value in (config or {}).items():
-        options.add_session_config_entry(key, value)
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = session_of(model.SerializeToString(), config)
     found = session.run(
         [name for name, _ in names.values()], {session.get_inputs()[0].name: images}
     )
     return {
-        tensor: _channels_last(values, order).reshape(-1, *network.tensors[tensor].shape)
-        for (tensor, (_, order)), values in zip(names.items(), found, strict=True)
+        tensor: raster(values, seen)
+        for (tensor, (_, seen)), values in zip(names.items(), found, strict=True)
     }
-
-
-def _channels_last(values: npt.NDArray[Any], order: tuple[int, ...]) -> npt.NDArray[Any]:
-    """(N, C, H, W), or (N, C * H * W) with ``order`` (H, W, C), as (N, H, W, C)."""
-    if values.ndim == 4:
-        return values.transpose(0, 2, 3, 1)
-    height, width, channels = order
-    maps = values.reshape(len(values), channels, height, width)
-    return maps.transpose(0, 2, 3, 1)

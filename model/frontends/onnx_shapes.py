@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..ordered import Ordered
 from .onnx_graph import Node
 from .onnx_reader import Reader
-from .onnx_values import Quantized
 
 __all__ = ["SHAPES", "extents", "extents_of"]
 
@@ -32,11 +32,10 @@ def _shape(reader: Reader, node: Node) -> list[int]:
     value = reader.integers.get(name) or reader.reals.get(name)
     if name == reader.graph.input:  # not yet moved
         return [0, *reader.graph.shape]
-    if not isinstance(value, Quantized):
+    if not isinstance(value, Ordered):
         reason = "the shape is that of no quantized tensor"
         raise node.refuse(reason, "export the model with a fixed shape")
-    height, width, channels = value.order
-    return [0, channels, height, width] if value.rank == 4 else [0, channels * height * width]
+    return [0, *value.dims]
 
 
 def _gather(reader: Reader, node: Node) -> list[int]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..builder import Grid
 from ..dtypes import IntType
-from ..layers import Shape, Tensor
+from ..ordered import Ordered
 from ..weights import Weights
 from .onnx_graph import Graph, Node
 
@@ -20,7 +20,6 @@ __all__ = [
     "UINT8",
     "Constant",
     "Pending",
-    "Quantized",
     "clamp_on",
     "constant_of",
     "grid_of",
@@ -34,26 +33,8 @@ BIAS_TOLERANCE = 1e-5  # of a bias' scale, which ONNX Runtime takes for Sx * Sw 
 
 
 @dataclass(frozen=True)
-class Quantized:
-    """A tensor of the network as ONNX sees it.
-
-    rank : 4 where it is a map (N, C, H, W) there, 2 where it is flat
-    order : (H, W, C) of the map that a flat one counts through, channels first in ONNX
-    """
-
-    tensor: Tensor
-    rank: int
-    order: Shape
-
-    @property
-    def grid(self) -> Grid:
-        """Type, scale and zero point."""
-        return Grid(self.tensor.dtype, self.tensor.scale, self.tensor.zero_point)
-
-
-@dataclass(frozen=True)
 class Constant:
-    """Quantized constants: scales float32 and zero points, one or one per index along ``axis``."""
+    """Ordered constants: scales float32 and zero points, one or one per index along ``axis``."""
 
     values: npt.NDArray[Any]
     scales: npt.NDArray[np.float32]
@@ -85,7 +66,7 @@ class Constant:
             zero_points=tuple(int(zero_point) for zero_point in self.zero_points),
         )
 
-    def as_bias(self, node: Node, x: Quantized, weights: Weights) -> npt.NDArray[Any]:
+    def as_bias(self, node: Node, x: Ordered, weights: Weights) -> npt.NDArray[Any]:
         """As a bias at the scale Sx * Sw. Raises NetworkError for another scale or zero point."""
         if self.zero_points.any():
             raise node.refuse("the bias has a zero point", "quantize it with zero point 0")
@@ -110,7 +91,7 @@ class Pending:
     """
 
     node: Node
-    emit: Callable[[str, Grid, tuple[int, int]], Quantized]
+    emit: Callable[[str, Grid, tuple[int, int]], Ordered]
     fused: bool = True
     low: float = -np.inf
     high: float = np.inf

@@ -7,6 +7,7 @@ modules there are in ``torch_operators.py``. ``convert`` makes such modules of f
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -23,12 +24,12 @@ from torch.ao.nn import quantized as nnq
 from ..add import Add
 from ..addsearch import search_add
 from ..arith import Rounding
-from ..builder import Builder
 from ..concat import Concat
 from ..conv import Conv2d, accumulate
-from ..layers import Layer, NetworkError, Requantizing, Tensor
+from ..layers import Flatten, Layer, NetworkError, Requantizing, Tensor
 from ..narrow import NoMultiplierError, closest, narrow
 from ..network import QNetwork
+from ..ordered import Ordered, OrderedBuilder, raster
 from ..pool import AvgPool2d
 from ..ranges import Bounds
 from ..requant import Requant, rescale
@@ -36,8 +37,8 @@ from ..staircase import Target, differences
 from .torch_concat import cat_requant, values_that_differ
 from .torch_convert import convert, pixels, quantized_state, with_state
 from .torch_engines import add_table, pool_targets, require_engine, target_of
-from .torch_operators import Answer, Held, add_input, add_step, bias_of
-from .torch_run import Step, Value, channels_last, record
+from .torch_operators import Answer, add_input, add_step, bias_of
+from .torch_run import Step, record
 
 __all__ = ["convert", "differing", "module_trace", "pixels", "read", "read_state_dict"]
 
@@ -69,22 +70,28 @@ def _between_stubs(steps: list[Step]) -> list[Step]:
 def _assemble(steps: list[Step], name: str, answer: Answer) -> tuple[QNetwork, dict[str, Any]]:
     """The network, its requantizations given by ``answer``, and its tensors as the run had them."""
     first, *others = _between_stubs(steps)
-    builder = Builder(name)
-    held: dict[Value, Held] = {first.output: add_input(builder, first)}
-    values = {"image": channels_last(first.output, (1, 1, first.output.shape[1]))}
+    builder = OrderedBuilder(name)
+    y = add_input(builder, first)
+    held, values = {first.output: y}, {y.tensor.name: _integers(first, y)}
     for step in others:
         inputs = [held[value] for value in step.inputs if value in held]
         if len(inputs) != len(step.inputs):
             raise step.refuse("it takes what no layer made", "quantize once, at the start")
         y = held[step.output] = add_step(builder, step, inputs, answer)
-        values[y.tensor.name] = channels_last(step.output, y.map)
-    if y.map != y.tensor.shape:
-        raise others[-1].refuse(
-            "the network's output is flattened channels first", "flatten behind the DeQuantStub"
-        )
-    network = builder.network()
-    last = next(reversed(values))
+        values[y.tensor.name] = _integers(step, y)
+    last, network = y.tensor.name, builder.network(y)
+    for layer in network.layers:
+        if isinstance(layer, Flatten):  # in raster order what it was
+            values[layer.output] = values[layer.input].reshape(
+                -1, 1, 1, math.prod(values[layer.input].shape[1:])
+            )
     return network, {network.output if key == last else key: v for key, v in values.items()}
+
+
+def _integers(step: Step, y: Ordered) -> npt.NDArray[Any]:
+    """What a step gave, in the network's order: uint8 (N, H, W, C)."""
+    assert step.output.integers is not None
+    return raster(step.output.integers, y)
 
 
 def _unanswered(
@@ -195,7 +202,33 @@ def _seen(
     return counts
 
 
-def read(module: nn.Module, name: str, images: torch.Tensor, engine: str | None = None) -> QNetwork:
+def _require_exact_sums(network: QNetwork, values: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Refuse a module of which a layer is further from its own integers than a rounding step."""
+    for layer in network.layers:
+        if not isinstance(layer, Conv2d):
+            continue
+        tensors = {name: network.tensors[name] for name in (layer.input, layer.output)}
+        alone = QNetwork(network.name, layer.input, tensors, [layer])
+        exact = alone.trace(values[layer.input])[layer.output]
+        distance = np.abs(exact.astype(np.int64) - values[layer.output])
+        if distance.max(initial=0) > 1:
+            raise NetworkError(
+                f"Layer {layer.name!r}: {np.count_nonzero(distance > 1)} of {distance.size} values "
+                "of the module differ from what its own integers say, by up to "
+                f"{distance.max()}, since PyTorch's kernels add pairs of products in saturating 16 "
+                "bits; calibrate to 7 bits (an observer with reduce_range=True), or take the exact "
+                "sums by inexact=True"
+            )
+
+
+def read(
+    module: nn.Module,
+    name: str,
+    images: torch.Tensor,
+    engine: str | None = None,
+    *,
+    inexact: bool = False,
+) -> QNetwork:
     """Read a converted eager-mode module into an integer network.
 
     The network's input is the integers of the module's QuantStub (``module_trace(...)["image"]``),
@@ -210,11 +243,21 @@ def read(module: nn.Module, name: str, images: torch.Tensor, engine: str | None 
     name : the network's
     images : float32 (N, C, H, W), as the module takes them; a sample of what it will meet
     engine : fbgemm, onednn or x86, for which the module was converted; by default the one in force
+    inexact : accept a module that saturates on ``images``, and read what its integers say
 
-    Raises NetworkError that names the layer, the reason and a way out for anything else.
+    Raises NetworkError that names the layer, the reason and a way out for anything else; also where
+    the module, run on ``images``, is not what its own integers say.
     """
     engine = engine or torch.backends.quantized.engine
     require_engine(engine)
+    network = _searched(module, name, images, engine)
+    for part in () if inexact else images.split(SAMPLE):
+        _require_exact_sums(network, module_trace(module, part))
+    return network
+
+
+def _searched(module: nn.Module, name: str, images: torch.Tensor, engine: str) -> QNetwork:
+    """The network, with the requantizations that equal the engine's on most accumulators."""
     search = _Search(engine)
     network, _ = _assemble(record(module, images[:1]), name, search)
     if not search.open:
@@ -236,6 +279,8 @@ def read_state_dict(
     name: str,
     images: torch.Tensor,
     engine: str | None = None,
+    *,
+    inexact: bool = False,
 ) -> QNetwork:
     """Read the state dict of a converted module, given the float module that it was made of.
 
@@ -244,13 +289,14 @@ def read_state_dict(
     source : a file as torch.save writes it, read with ``weights_only=True``, or the state dict
     net : as it was before torch.ao's prepare: with its stubs, fused; left as it is. Its qconfig is
         the engine's default one where it has none
-    name, images, engine : as in :func:`read`
+    name, images, engine, inexact : as in :func:`read`
 
     Raises NetworkError for files that are no state dict, and for those that do not fit ``net``.
     """
     engine = engine or torch.backends.quantized.engine
     require_engine(engine)
-    return read(with_state(quantized_state(source), net, images[:1], engine), name, images, engine)
+    module = with_state(quantized_state(source), net, images[:1], engine)
+    return read(module, name, images, engine, inexact=inexact)
 
 
 def differing(

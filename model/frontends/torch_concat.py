@@ -17,10 +17,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..builder import Builder, Grid, Rescale, identifier
+from ..builder import Grid, Rescale, identifier
 from ..concat import Concat
 from ..concatsearch import search_concat
-from ..layers import Shape, Tensor
+from ..layers import Tensor
+from ..ordered import Ordered, OrderedBuilder
 from ..requant import Requant, requantize
 from .torch_run import Step
 
@@ -33,24 +34,14 @@ Ints = npt.NDArray[np.int64]
 
 
 def cat(
-    builder: Builder,
-    step: Step,
-    inputs: list[tuple[Tensor, Shape]],
-    grid: Grid,
-    rescale: Rescale,
-) -> Tensor:
-    """Add the layer; ``inputs`` are tensors and the maps that they were flattened from.
-
-    Raises NetworkError, naming the layer, for anything but channels.
-    """
+    builder: OrderedBuilder, step: Step, inputs: list[Ordered], grid: Grid, rescale: Rescale
+) -> Ordered:
+    """Add the layer. Raises NetworkError, naming it, for anything but channels."""
     shapes = [value.shape for value in step.inputs]
     channels = sum(shape[1] for shape in shapes)
     if len(shapes) < 2 or step.output.shape[:2] != (shapes[0][0], channels):
         raise step.refuse("cat along another dimension is not supported", "use dim=1, the channels")
-    if any(tensor.shape != before for tensor, before in inputs):
-        raise step.refuse("its inputs are flattened maps", "concatenate them before the Flatten")
-    tensors = [tensor for tensor, _ in inputs]
-    return builder.concat(identifier(step.name), tensors, grid, rescale)
+    return builder.concat(identifier(step.name), inputs, grid, rescale)
 
 
 def cat_table(x: Tensor, y: Tensor, rule: str) -> Ints:

@@ -2,19 +2,19 @@
 
 ==============================  ====================================================================
 nnq.Conv2d, nniq.ConvReLU2d     weights and bias as they are; padding of zeros
-nnq.Linear, nniq.LinearReLU     behind a Flatten the weights are permuted: channels last
+nnq.Linear, nniq.LinearReLU     of vectors, in whatever order they come
 MaxPool2d, AvgPool2d            without ceil_mode; padding counts in the average
 AdaptiveAvgPool2d               to one position
 nnq.QFunctional                 add and add_relu; cat of channels
 ReLU, nnq.ReLU6                 a clamp
-Flatten                         of everything behind the batch
+Flatten, Unflatten              behind the batch; ``ordered.py`` keeps the order
 ==============================  ====================================================================
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,31 +23,24 @@ from torch import nn
 from torch.ao.nn import quantized as nnq
 from torch.ao.nn.intrinsic import quantized as nniq
 
-from ..builder import Builder, Grid, Rescale, Window, identifier
+from ..builder import Grid, Rescale, Window, identifier
 from ..dtypes import IntType
-from ..layers import Layer, Shape, Tensor
+from ..layers import Layer, Tensor
+from ..ordered import Ordered, OrderedBuilder
 from ..ranges import Bounds
 from ..requant import Requant
 from ..weights import Weights
 from .torch_concat import cat
 from .torch_engines import Bias
-from .torch_run import Step, Value
+from .torch_run import Step
 
-__all__ = ["Answer", "Held", "add_input", "add_step", "bias_of"]
+__all__ = ["Answer", "add_input", "add_step", "bias_of"]
 
 UINT8 = IntType(8, signed=False)
 INT8 = IntType(8, signed=True)
 
 # (the step that asks, and what the builder asks) -> the requantization
 Answer = Callable[[Step, Layer, tuple[Tensor, ...], Tensor, Bounds], Requant]
-
-
-@dataclass(frozen=True)
-class Held:
-    """A tensor of the network, and the map (H, W, C) that it was flattened from, or its own."""
-
-    tensor: Tensor
-    map: Shape
 
 
 def _float32(step: Step, scale: float) -> float:
@@ -67,26 +60,17 @@ def _grid(step: Step) -> Grid:
     return Grid(UINT8, _float32(step, value.scale), value.zero_point)
 
 
-def _shape(value: Value) -> Shape:
-    """(H, W, C) of a quantized value."""
-    assert value.integers is not None
-    *extents, channels = value.integers.shape[1:]
-    height, width = extents or (1, 1)
-    return (height, width, channels)
-
-
-def add_input(builder: Builder, step: Step) -> Held:
+def add_input(builder: OrderedBuilder, step: Step) -> Ordered:
     """Declare what the QuantStub gives as the network's input."""
     if len(step.output.shape) not in (2, 4):
         raise step.refuse(
             f"its output has the shape {list(step.output.shape)}", "give images (N, C, H, W)"
         )
-    x = builder.input(_shape(step.output), _grid(step))
-    return Held(x, x.shape)
+    return builder.input(step.output.shape[1:], _grid(step))
 
 
-def _weights(step: Step, before: Shape) -> Weights:
-    """A layer's weights, channels last; those of a linear layer in the order of ``Flatten``."""
+def _weights(step: Step) -> Weights:
+    """A layer's weights, input channels last."""
     weight = step.module.weight()  # (OC, IC / groups, KH, KW) or (OC, F)
     if weight.dtype != torch.qint8:
         raise step.refuse(f"its weights are {weight.dtype}", "choose qint8 weights")
@@ -96,14 +80,8 @@ def _weights(step: Step, before: Shape) -> Weights:
     else:
         scales, zero_points = [weight.q_scale()], [weight.q_zero_point()]
     values = weight.int_repr().numpy()
-    if values.ndim == 2:
-        height, width, channels = before
-        maps = values.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-        last = maps.reshape(len(values), 1, 1, values.shape[1])
-    else:
-        last = values.transpose(0, 2, 3, 1)
     return Weights(
-        values=last,
+        values=values[:, None, None] if values.ndim == 2 else values.transpose(0, 2, 3, 1),
         dtype=INT8,
         scales=tuple(_float32(step, scale) for scale in scales),
         zero_points=tuple(zero_points),
@@ -125,15 +103,15 @@ def _rescale(step: Step, answer: Answer) -> Rescale:
     return lambda layer, inputs, y, reach: answer(step, layer, inputs, y, reach)
 
 
-def _conv2d(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
+def _conv2d(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> Ordered:
     module = step.module
     if module.padding_mode != "zeros":
         raise step.refuse(f"padding_mode {module.padding_mode!r} is not supported", "use 'zeros'")
-    grid, weights = _grid(step), _weights(step, x.map)
+    grid, weights = _grid(step), _weights(step)
     top, left = module.padding
-    y = builder.conv2d(
+    return builder.conv2d(
         identifier(step.name),
-        x.tensor,
+        x,
         weights,
         np.zeros(len(weights.values), dtype=np.int64),
         grid,
@@ -142,26 +120,24 @@ def _conv2d(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
         groups=module.groups,
         clamp=_clamp(grid, isinstance(module, nniq.ConvReLU2d)),
     )
-    return Held(y, y.shape)
 
 
-def _linear(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
+def _linear(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> Ordered:
     grid = _grid(step)
     if len(step.output.shape) != 2:
         raise step.refuse(
             f"its output has the shape {list(step.output.shape)}", "put nn.Flatten before it"
         )
-    weights = _weights(step, x.map)
-    y = builder.linear(
+    weights = _weights(step)
+    return builder.linear(
         identifier(step.name),
-        x.tensor,
+        x,
         weights,
         np.zeros(len(weights.values), dtype=np.int64),
         grid,
         _rescale(step, answer),
         clamp=_clamp(grid, isinstance(step.module, nniq.LinearReLU)),
     )
-    return Held(y, y.shape)
 
 
 def _clamp(grid: Grid, relu: bool) -> tuple[int, int]:
@@ -185,13 +161,12 @@ def _window(step: Step) -> tuple[tuple[int, int], Window]:
     return kernel, Window((sy, sx), (top, left, top, left))
 
 
-def _max_pool(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
+def _max_pool(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> Ordered:
     kernel, window = _window(step)
-    y = builder.max_pool2d(identifier(step.name), x.tensor, kernel, window)
-    return Held(y, y.shape)
+    return builder.max_pool2d(identifier(step.name), x, kernel, window)
 
 
-def _avg_pool(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
+def _avg_pool(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> Ordered:
     module = step.module
     if isinstance(module, nn.AdaptiveAvgPool2d):
         if step.output.shape[2:] != (1, 1):
@@ -203,7 +178,7 @@ def _avg_pool(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
                 "it averages channels-first memory, which PyTorch rounds by another rule",
                 "put a convolution before it, or AvgPool2d in its place",
             )
-        kernel, window = x.tensor.shape[:2], Window()
+        kernel, window = (x.dims[1], x.dims[2]), Window()
     else:
         kernel, window = _window(step)
         if not module.count_include_pad and any(window.padding):
@@ -212,52 +187,42 @@ def _avg_pool(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
             raise step.refuse("divisor_override is not supported", "leave it out")
     grid = _grid(step)
     name, rescale = identifier(step.name), _rescale(step, answer)
-    y = builder.avg_pool2d(name, x.tensor, kernel, window, grid, rescale)
-    return Held(y, y.shape)
+    return builder.avg_pool2d(name, x, kernel, window, grid, rescale)
 
 
-def _relu(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
+def _relu(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> Ordered:
     grid, high = _grid(step), UINT8.qmax
     if isinstance(step.module, nnq.ReLU6):
         six = torch.quantize_per_tensor(
             torch.tensor([6.0]), grid.scale, grid.zero_point, torch.quint8
         )
         high = int(six.int_repr())
-    y = builder.relu(identifier(step.name), x.tensor, grid.zero_point, high)
-    return replace(x, tensor=y)
+    return builder.relu(identifier(step.name), x, grid.zero_point, high)
 
 
-def _flatten(builder: Builder, step: Step, x: Held, answer: Answer) -> Held:
-    if len(step.output.shape) != 2:
-        raise step.refuse(
-            f"its output has the shape {list(step.output.shape)}", "flatten all but the batch"
-        )
-    return Held(builder.flatten(identifier(step.name), x.tensor), x.map)
+def _reshape(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> Ordered:
+    batch, *dims = step.output.shape
+    if batch != step.inputs[0].shape[0] or math.prod(dims) != x.places.size:
+        raise step.refuse(f"its output has the shape {[batch, *dims]}", "flatten all but the batch")
+    return x.reshaped(dims, identifier(step.name))
 
 
-def _add(builder: Builder, step: Step, a: Held, b: Held, answer: Answer) -> Held:
-    if a.map != b.map or a.tensor.shape != b.tensor.shape:
-        raise step.refuse(
-            f"its inputs have the shapes {list(a.map)} and {list(b.map)}", "add equal shapes"
-        )
+def _add(builder: OrderedBuilder, step: Step, a: Ordered, b: Ordered, answer: Answer) -> Ordered:
     grid = _grid(step)
-    y = builder.add(
+    return builder.add(
         identifier(step.name),
-        a.tensor,
-        b.tensor,
+        a,
+        b,
         grid,
         _rescale(step, answer),
         clamp=_clamp(grid, step.function == "add_relu"),
     )
-    return Held(y, a.map)
 
 
-def _functional(builder: Builder, step: Step, *rest: Any) -> Held:
+def _functional(builder: OrderedBuilder, step: Step, *rest: Any) -> Ordered:
     *inputs, answer = rest
     if step.function == "cat":
-        maps = [(x.tensor, x.map) for x in inputs]
-        y = cat(builder, step, maps, _grid(step), _rescale(step, answer))
-        return Held(y, y.shape)
+        return cat(builder, step, inputs, _grid(step), _rescale(step, answer))
     if step.function not in ("add", "add_relu"):
         reason = f"{step.function} of a FloatFunctional is not supported"
         raise step.refuse(reason, "use add or cat")
@@ -265,7 +230,7 @@ def _functional(builder: Builder, step: Step, *rest: Any) -> Held:
     return _add(builder, step, a, b, answer)
 
 
-OPERATORS: dict[type[nn.Module], Callable[..., Held]] = {
+OPERATORS: dict[type[nn.Module], Callable[..., Ordered]] = {
     nnq.Conv2d: _conv2d,
     nniq.ConvReLU2d: _conv2d,
     nnq.Linear: _linear,
@@ -275,18 +240,20 @@ OPERATORS: dict[type[nn.Module], Callable[..., Held]] = {
     nn.AdaptiveAvgPool2d: _avg_pool,
     nn.ReLU: _relu,
     nnq.ReLU6: _relu,
-    nn.Flatten: _flatten,
+    nn.Flatten: _reshape,
+    nn.Unflatten: _reshape,
     nnq.QFunctional: _functional,
 }
 
 
-def add_step(builder: Builder, step: Step, inputs: list[Held], answer: Answer) -> Held:
+def add_step(builder: OrderedBuilder, step: Step, inputs: list[Ordered], answer: Answer) -> Ordered:
     """Add what a step does. Raises NetworkError, naming the layer, where it is not supported."""
     kind = type(step.module)
     if kind not in OPERATORS:
         raise step.refuse(
             f"{kind.__name__} is not supported",
             "there are Conv2d, Linear, ReLU, ReLU6, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, "
-            "Flatten, Dropout and FloatFunctional's add and cat, batch norm fused by fuse_modules",
+            "Flatten, Unflatten, Dropout and FloatFunctional's add and cat, batch norm fused by "
+            "fuse_modules",
         )
     return OPERATORS[kind](builder, step, *inputs, answer)

@@ -19,9 +19,9 @@ import torch
 from torch import nn
 from torch.ao.nn import quantized as nnq
 
-from ..layers import NetworkError, Shape
+from ..layers import NetworkError
 
-__all__ = ["Step", "Value", "channels_last", "record"]
+__all__ = ["Step", "Value", "record"]
 
 FUNCTIONS = ("add", "add_relu", "add_scalar", "mul", "mul_scalar", "cat", "matmul", "sub")
 SAME = (nn.Identity, nn.Dropout, nn.Dropout2d, nnq.Dropout)  # nothing at inference
@@ -34,7 +34,7 @@ class Value:
     Parameters
     ----------
     shape, dtype : PyTorch's
-    integers : of a quantized tensor, channels last: (N, H, W, C) or (N, F); None of any other
+    integers : of a quantized tensor, as PyTorch orders them; None of any other
     scale, zero_point : of a quantized tensor; else 1 and 0
     channels_last : whether ATen takes it for channels-last memory
     """
@@ -52,31 +52,9 @@ class Value:
         shape, dtype = tuple(tensor.shape), tensor.dtype
         if not tensor.is_quantized or tensor.qscheme() != torch.per_tensor_affine:
             return cls(shape, dtype)
-        integers = tensor.int_repr()
-        four = integers.dim() == 4
-        if four:
-            integers = integers.permute(0, 2, 3, 1)
-        return cls(
-            shape,
-            dtype,
-            np.array(integers.numpy()),
-            tensor.q_scale(),
-            tensor.q_zero_point(),
-            four and tensor.is_contiguous(memory_format=torch.channels_last),
-        )
-
-
-def channels_last(value: Value, before: Shape) -> npt.NDArray[Any]:
-    """A value's integers as the network orders them: uint8 (N, H, W, C).
-
-    before : the map that a flat value was flattened from
-    """
-    assert value.integers is not None
-    if value.integers.ndim == 4:
-        return value.integers
-    height, width, channels = before
-    maps = value.integers.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(maps).reshape(len(maps), 1, 1, height * width * channels)
+        last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+        integers = np.array(tensor.int_repr().numpy())
+        return cls(shape, dtype, integers, tensor.q_scale(), tensor.q_zero_point(), last)
 
 
 @dataclass(frozen=True)
