@@ -15,8 +15,18 @@ from ..model.errors import UsageError
 from .device_goal import DeviceGoal
 from .devices import DEVICES
 from .goals import CycleGoal, Goal, MultiplierGoal, RateGoal
+from .names import module_name
 
-__all__ = ["add_goal", "add_net", "add_output", "goal_of", "natural", "positive", "say_shortfall"]
+__all__ = [
+    "add_goal",
+    "add_net",
+    "add_output",
+    "goal_of",
+    "natural",
+    "positive",
+    "prefix",
+    "say_shortfall",
+]
 
 
 def add_net(parser: argparse.ArgumentParser) -> None:
@@ -104,6 +114,14 @@ def positive(text: str) -> int:
 def natural(text: str) -> int:
     """An integer of at least 0, as seeds are, for ``add_argument(type=...)``."""
     return _at_least(0, text)
+
+
+def prefix(text: str) -> str:
+    """A name for modules, for ``add_argument(type=...)``."""
+    try:
+        return module_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def above_0(text: str) -> Fraction:

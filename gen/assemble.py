@@ -108,7 +108,8 @@ class Core(wiring.Component):
         connect(m, frame_in.verdict, verdicts.i)
         streams = self._spread(m, "", frame_in.o)
         for layer in self._plan.layers:
-            m.submodules[layer.name] = component = self._layers[layer.name]
+            component = self._layers[layer.name]
+            m.submodules[self._plan.links.instance(layer.name)] = component
             inputs = self._plan.links.into(layer.part.layer)
             for link, port in zip(inputs, layer.part.ports, strict=True):
                 connect(m, streams[link], getattr(component, port))
@@ -161,7 +162,7 @@ class Core(wiring.Component):
             ]
             return frame_out
         argmax = Argmax(activation=self._y, classes=self._results)
-        m.submodules[self._plan.argmax.name] = argmax
+        m.submodules[self._plan.links.instance(self._plan.argmax.name)] = argmax
         connect(m, stream, argmax.i)
         frame_out = FrameOut(value=self._y, beats=self._results, classes=self._results)
         connect(m, argmax.o, frame_out.i)

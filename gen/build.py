@@ -12,8 +12,10 @@ from ..model.network import QNetwork
 from .assemble import Core
 from .emit import to_verilog
 from .goals import Goal
+from .keywords import KEYWORDS
 from .manifest import header, manifest
-from .plan import make_plan
+from .names import distinct, module_name
+from .plan import Plan, make_plan
 
 __all__ = ["OutputError", "write_core"]
 
@@ -29,26 +31,49 @@ class OutputError(UserError, OSError):
 
 
 def write_core(
-    network: QNetwork, directory: Path, goal: Goal | int | None = None
+    network: QNetwork,
+    directory: Path,
+    goal: Goal | int | None = None,
+    *,
+    prefix: str | None = None,
 ) -> dict[str, Any]:
-    """Write directory/rtl/NAME.v and directory/manifest.json; return the manifest.
+    """Write directory/rtl/NET.v and directory/manifest.json; return the manifest.
 
-    ``goal`` is the plan's, see ``make_plan``. The same network, goal and tools give the same bytes.
-    Raises NetworkError for a layer that the hardware does not cover, before anything is written,
-    and OutputError where the folder cannot be written.
+    Parameters
+    ----------
+    goal : the plan's, see ``make_plan``
+    prefix : names the file and the top module, and begins the names of all others. By default the
+        top has the network's name (with a number behind a word of Verilog), and the others begin
+        with it and, where the plan has a goal, its digest.
+
+    The same network, goal, prefix and tools give the same bytes. Raises NetworkError for a layer
+    that the hardware does not cover, before anything is written, OutputError where the folder
+    cannot be written, and ValueError for a prefix that Verilog does not take.
     """
     plan = make_plan(network, goal)
     core = Core(plan=plan)
-    facts = manifest(plan, core)
-    verilog = to_verilog(core, network.name, header(facts))
+    top, inner = _names(plan, prefix)
+    verilog_file = Path("rtl") / f"{prefix or network.name}.v"
+    names = {"verilog": str(verilog_file), "top": top, "prefix": inner}
+    facts = {**manifest(plan, core), **names}
+    verilog = to_verilog(core, top, header(facts), inner)
     try:
-        (directory / "rtl").mkdir(parents=True, exist_ok=True)
+        (directory / verilog_file).parent.mkdir(parents=True, exist_ok=True)
         write_all(
             {
-                directory / "rtl" / f"{network.name}.v": verilog,
+                directory / verilog_file: verilog,
                 directory / "manifest.json": json.dumps(facts, indent=2) + "\n",
             }
         )
     except OSError as error:
         raise OutputError(directory, error) from None
     return facts
+
+
+def _names(plan: Plan, prefix: str | None) -> tuple[str, str]:
+    """The top module's name, and what the other modules' begin with."""
+    if prefix is not None:
+        return module_name(prefix), prefix
+    name = plan.network.name
+    top = distinct([(name, name)], KEYWORDS)[name]
+    return top, f"{top}_{plan.digest}" if plan.digest else top

@@ -55,8 +55,8 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     with out.status("") as status, tempfile.TemporaryDirectory() as scratch:
         for target in targets:
             status.update(f"synthesizing {network.name} for {target}")
-            verilog, netlist = folder / "rtl" / f"{network.name}.v", Path(scratch) / "netlist.json"
-            found[target] = synthesize(verilog, network.name, target, netlist)
+            verilog, netlist = folder / manifest["verilog"], Path(scratch) / "netlist.json"
+            found[target] = synthesize(verilog, manifest["top"], target, netlist)
             if target in DEVICES:
                 shutil.copyfile(netlist, folder / f"{network.name}.{target}.json")
             if args.pnr and target in DEVICES:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model import load
-from .arguments import add_goal, add_net, add_output, goal_of, say_shortfall
+from .arguments import add_goal, add_net, add_output, goal_of, prefix, say_shortfall
 from .build import write_core
 from .tables import console
 
@@ -17,9 +17,16 @@ HELP = "write a core: DIR/rtl/NET.v and DIR/manifest.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """NET, the goal and the folder."""
+    """NET, the goal, the modules' prefix and the folder."""
     add_net(parser)
     add_goal(parser)
+    parser.add_argument(
+        "--prefix",
+        type=prefix,
+        metavar="NAME",
+        help="the top module's name, which those of all others begin with; give one to each of two "
+        "plans in one project (default: NET)",
+    )
     add_output(parser, "the core")
 
 
@@ -27,11 +34,11 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Write the core and say what it is."""
     goal, network = goal_of(args), load(args.net)
     folder = args.output or Path("build") / network.name
-    facts = write_core(network, folder, goal)
+    facts = write_core(network, folder, goal, prefix=args.prefix)
     out = console()
     say_shortfall(out, facts)
     out.print(
-        f"{folder / 'rtl' / (network.name + '.v')}: {facts['cycles_per_image']} cycles per image, "
+        f"{folder / facts['verilog']}: {facts['cycles_per_image']} cycles per image, "
         f"latency {facts['latency_cycles']} cycles, {facts['multipliers']} multipliers, "
         f"{facts['rom_bits']} ROM bits; the rest is in {folder / 'manifest.json'}",
         soft_wrap=True,

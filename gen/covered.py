@@ -10,9 +10,6 @@ from .links import Links
 
 __all__ = ["layers_to_build"]
 
-PORTS = ("clk", "rst", "frame_error")  # beside those of s_axis and m_axis
-SHELL = ("frame_in", "frame_out", "verdicts")
-
 
 def layers_to_build(network: QNetwork) -> tuple[list[Layer], Argmax | None]:
     """The layers to build, in order, and the closing argmax.
@@ -29,7 +26,6 @@ def layers_to_build(network: QNetwork) -> tuple[list[Layer], Argmax | None]:
         if isinstance(layer, Requantizing):
             _require_halves(network, layer)
     _require_read(network)
-    _require_free_names(network)
     require(bool(built), f"Network {network.name!r}: there must be a layer to build")
     last = network.layers[-1]
     return built, last if isinstance(last, Argmax) else None
@@ -61,15 +57,3 @@ def _require_read(network: QNetwork) -> None:
         if not readers:
             what = f"Layer {source!r}" if source else f"Network {network.name!r}: the input"
             raise NetworkError(f"{what}: no layer reads its output; leave it out")
-
-
-def _require_free_names(network: QNetwork) -> None:
-    """Refuse layer names that the core's ports and other parts have; see ``assemble.py``."""
-    names = {layer.name for layer in network.layers}
-    taken = {*PORTS, *SHELL, *Links.of(network).part_names}
-    for name in sorted(names):
-        if name in taken or name.startswith(("s_axis_", "m_axis_")):
-            raise NetworkError(
-                f"Layer {name!r}: name must not be that of another part of the core, or of a port; "
-                "rename the layer"
-            )

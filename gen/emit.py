@@ -30,8 +30,9 @@ PASSES = (
 )
 
 
-def to_rtlil(component: wiring.Component, name: str) -> str:
-    """The RTLIL of ``component`` as top module ``name``, under readable names."""
+def to_rtlil(component: wiring.Component, name: str, prefix: str | None = None) -> str:
+    """The RTLIL of ``component`` as top module ``name``, under readable names; those of the other
+    modules begin with ``prefix``, by default ``name``."""
     fragment = Fragment.get(component, None)
     own_ports_first(fragment)
     ports = {
@@ -40,7 +41,7 @@ def to_rtlil(component: wiring.Component, name: str) -> str:
     }
     with _uncollected():
         text = rtlil.convert(fragment, name=name, ports=ports, emit_src=False)
-    return readable(text)
+    return readable(text, name if prefix is None else prefix)
 
 
 @contextmanager
@@ -56,11 +57,14 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def to_verilog(component: wiring.Component, name: str, header: str) -> str:
-    """The Verilog of ``component`` as top module ``name``, under a comment of ``header`` lines."""
+def to_verilog(
+    component: wiring.Component, name: str, header: str, prefix: str | None = None
+) -> str:
+    """The Verilog of ``component`` as top module ``name``, under a comment of ``header`` lines;
+    ``prefix`` as for :func:`to_rtlil`."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "core.il", Path(folder) / "core.v"
-        source.write_text(to_rtlil(component, name), encoding="utf-8")
+        source.write_text(to_rtlil(component, name, prefix), encoding="utf-8")
         run_yosys([f"read_rtlil {source}", *PASSES, f"write_verilog {target}"])
         _, body = target.read_text(encoding="utf-8").split("\n", 1)  # Yosys's own first line
     return "".join(f"// {line}\n" for line in header.splitlines()) + body

@@ -2,19 +2,32 @@
 
 A flatten is an order that the stream has already, so its output is its input's stream. A stream
 with several readers is forked, each way with a queue of its own.
+
+Each part of a core has the name of its layer, or of the link it stands in. Names of the shell, of
+ports and of Verilog are left to those, and no two parts get the same: a number tells them apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..model.layers import Argmax, Flatten, Layer
 from ..model.network import QNetwork
+from .keywords import KEYWORDS
+from .names import distinct
 
 __all__ = ["Link", "Links"]
 
 CONVERTERS = ("unpack", "pack")  # what ``hw.lanes.converters`` makes
+SHELL = ("frame_in", "frame_out", "verdicts")
+PORTS = ("clk", "rst", "frame_error")  # beside those of the streams
+STREAMS = ("tdata", "tvalid", "tready", "tlast", "tuser")
+RESERVED = {
+    *(*KEYWORDS, *SHELL, *PORTS),
+    *(f"{side}_axis_{signal}" for side in "sm" for signal in STREAMS),
+}
 
 
 @dataclass(frozen=True)
@@ -33,9 +46,13 @@ class Link:
 
 @dataclass(frozen=True)
 class Links:
-    """The links of a network, by the layer that writes; "" for the network's input."""
+    """The links of a network, by the layer that writes; "" for the network's input.
+
+    layers : the names of all layers, the closing argmax included
+    """
 
     readers: Mapping[str, tuple[Link, ...]]
+    layers: tuple[str, ...]
 
     @classmethod
     def of(cls, network: QNetwork) -> Links:
@@ -52,7 +69,10 @@ class Links:
                 writer[layer.output] = layer.name
                 readers[layer.name] = []
         readers[writer[network.output]].append(Link(writer[network.output], ""))
-        return cls({source: tuple(links) for source, links in readers.items()})
+        return cls(
+            {source: tuple(links) for source, links in readers.items()},
+            tuple(layer.name for layer in network.layers),
+        )
 
     @property
     def out(self) -> Link:
@@ -70,13 +90,33 @@ class Links:
         """Whether a queue may stand in a link: anywhere but right behind the way in."""
         return bool(link.source) or len(self.readers[link.source]) > 1
 
+    def instance(self, layer: str) -> str:
+        """The name of a layer's component."""
+        return self._names[layer]
+
     def fifo_name(self, link: Link) -> str:
         """The name of a link's queue."""
-        return f"{self._name(link)}_fifo"
+        return self._names[link, "fifo"]
 
     def converter_name(self, link: Link, kind: str) -> str:
         """The name of a link's converter; ``kind`` is one of ``CONVERTERS``."""
-        return f"{self._name(link)}_{kind}"
+        return self._names[link, kind]
+
+    def fork_name(self, source: str, index: int) -> str:
+        """The name of a stream's fork, of which there are as many as readers but one."""
+        return self._names[source, index]
+
+    @cached_property
+    def _names(self) -> dict[object, str]:
+        """Every name that a core's parts may have, layers first, by what stands there."""
+        wanted: list[tuple[object, str]] = [(layer, layer) for layer in self.layers]
+        for source, readers in self.readers.items():
+            for link in readers:
+                name = self._name(link)
+                wanted += [((link, kind), f"{name}_{kind}") for kind in ("fifo", *CONVERTERS)]
+            for index in range(len(readers) - 1):
+                wanted.append(((source, index), f"{source or 'frame_in'}_fork{index or ''}"))
+        return distinct(wanted, RESERVED)
 
     def _name(self, link: Link) -> str:
         """A link's name: the writer's, with the reader where there are several."""
@@ -85,20 +125,6 @@ class Links:
             return source
         port = f"_{link.port}" if self._twice(link) else ""
         return f"{source}_to_{link.target or 'frame_out'}{port}"
-
-    def fork_name(self, source: str, index: int) -> str:
-        """The name of a stream's fork, of which there are as many as readers but one."""
-        return f"{source or 'frame_in'}_fork{index or ''}"
-
-    @property
-    def part_names(self) -> list[str]:
-        """Every name of a queue, converter or fork that a core may have."""
-        names = []
-        for source, readers in self.readers.items():
-            names += [self.fifo_name(link) for link in readers]
-            names += [self.converter_name(link, kind) for link in readers for kind in CONVERTERS]
-            names += [self.fork_name(source, index) for index in range(len(readers) - 1)]
-        return names
 
     def _twice(self, link: Link) -> bool:
         return sum(other.target == link.target for other in self.readers[link.source]) > 1

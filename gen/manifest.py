@@ -27,8 +27,8 @@ def _memory(storage: Storage) -> dict[str, Any]:
     }
 
 
-def _layer(plan: LayerPlan, utilization: float, memories: Sequence[Storage]) -> dict[str, Any]:
-    part = plan.part
+def _layer(plan: Plan, layer: LayerPlan, memories: Sequence[Storage]) -> dict[str, Any]:
+    part = layer.part
     roms = [
         {**_memory(storage), "memory_rows": folded_rows(storage)}
         for storage in memories
@@ -36,14 +36,15 @@ def _layer(plan: LayerPlan, utilization: float, memories: Sequence[Storage]) -> 
     ]
     return {
         "name": part.name,
+        "instance": plan.links.instance(part.name),
         "kind": part.layer.kind,
         "multipliers": part.multipliers,
         "requantizer_multipliers": part.requantizer_multipliers,
         "multiplies": part.multiplies,
-        "cycles": plan.cycles,
-        "utilization": round(utilization, 4),
+        "cycles": layer.cycles,
+        "utilization": round(plan.utilization_of(layer), 4),
         "rom_bits": sum(rom["bits"] for rom in roms),
-        "fifo_depth": plan.fifo_depth,
+        "fifo_depth": layer.fifo_depth,
         "partial_sum_bits": part.partial_sum_bits,
         "roms": roms,
         "memories": [_memory(storage) for storage in memories if storage.writable],
@@ -55,7 +56,7 @@ def _streams(plan: Plan) -> list[dict[str, str | int]]:
     return [
         {
             "tensor": layer.part.layer.output,
-            "scope": layer.name,
+            "scope": plan.links.instance(layer.name),
             "valid": f"{layer.part.handshake}__valid",
             "ready": f"{layer.part.handshake}__ready",
             "payload": "o__payload",
@@ -73,15 +74,12 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
     cycles_per_image : between images, when neither side pauses
     first_cycles : the same between the first images, one by one, until it is cycles_per_image
     latency_cycles : from the first value taken to the last result sent, in an idle core
-    layers : each with its ROMs and its other memories; names are paths in the hierarchy below it;
-        memory_rows are those of the memory in the Verilog, fewer than rows where several lie side
-        by side
+    layers : each with the name of its instance in the top module, its ROMs and its other memories,
+        whose names are paths in the hierarchy below that; memory_rows are those of the memory in
+        the Verilog, fewer than rows where several lie side by side
     queues : the FIFOs between the layers
     """
-    layers = [
-        _layer(layer, plan.utilization_of(layer), core.layers[layer.name].memories)
-        for layer in plan.layers
-    ]
+    layers = [_layer(plan, layer, core.layers[layer.name].memories) for layer in plan.layers]
     return {
         "network": plan.network.name,
         "goal": plan.goal.facts(),
@@ -124,7 +122,7 @@ def misplaced(facts: dict[str, Any], in_blocks: Collection[str], *, lut_ram: boo
     lut_ram : the family has LUT RAM; else what is writable may go where synthesis likes
     """
     memories = [
-        (f"{layer['name']}.{memory['name']}", memory["kind"], writable)
+        (f"{layer['instance']}.{memory['name']}", memory["kind"], writable)
         for layer in facts["layers"]
         for key, writable in (("roms", False), ("memories", True))
         for memory in layer[key]

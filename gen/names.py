@@ -3,26 +3,55 @@
 Amaranth numbers signals of equal name apart (``o__valid$28``) and calls a port by whichever of its
 aliases it met first. Two steps mend that: before conversion each component's own ports are used
 first, so that they get the plain names; after it, in the RTLIL text, each wire between submodules
-is named ``instance_port`` after what drives it.
+is named ``instance_port`` after what drives it. Names that would meet, in a module or among the
+modules, are numbered apart: ``a`` with a part ``engine`` and ``a__engine`` are two modules.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from amaranth import Cat, Signal
 from amaranth.hdl import Fragment, Value
 from amaranth.lib import wiring
 
-__all__ = ["own_ports_first", "readable"]
+from .keywords import KEYWORDS
+
+__all__ = ["distinct", "module_name", "own_ports_first", "readable"]
 
 WIRE = re.compile(r"\s+wire (?P<attributes>.*)(?P<name>\\\S+)\s*$")
-CELL = re.compile(r"\s+cell (?P<type>\S+) \\?(?P<instance>\S+)\s*$")
+CELL = re.compile(r"(?P<start>\s+cell )(?P<type>\S+) (?P<instance>\S+)\s*$")
 CONNECTION = re.compile(r"\s+connect \\(?P<port>\S+) (?P<wire>\\\S+)( \[[0-9:]+\])?\s*$")
 MODULE = re.compile(r"module (?P<name>\\\S+)\s*$")
 NAME = re.compile(r"\\\S+")
+NUMBER = re.compile(r"\$\d+(?=\.|$)")  # of Amaranth, behind a submodule named like a signal
+
+K = TypeVar("K")
+
+
+def module_name(text: str) -> str:
+    """A name for a module. Raises ValueError for what Verilog does not take."""
+    if not (text.isidentifier() and text.isascii()) or text in KEYWORDS:
+        raise ValueError(
+            f"must be letters, digits and underscores, and no word of Verilog, not {text!r}"
+        )
+    return text
+
+
+def distinct(wanted: Iterable[tuple[K, str]], taken: Iterable[str] = ()) -> dict[K, str]:
+    """The wanted name of each key, with a number behind it where it is taken or came before."""
+    used = set(taken)
+    result = {}
+    for key, name in wanted:
+        new, number = name, 2
+        while new in used:
+            new, number = f"{name}_{number}", number + 1
+        used.add(new)
+        result[key] = new
+    return result
 
 
 def own_ports_first(fragment: Fragment) -> None:
@@ -62,7 +91,9 @@ class _Module:
             if re.search(r"\b(input|output)\b", match["attributes"]):
                 self.ports[match["name"]] = "output" in match["attributes"]
         elif cell and (match := CONNECTION.match(line)):
-            self.links.append((cell["type"], cell["instance"], match["port"], match["wire"]))
+            self.links.append(
+                (cell["type"], _instance(cell["instance"]), match["port"], match["wire"])
+            )
 
     def number_ports(self) -> None:
         """Order the ports: clock and reset, then by name, so that a stream's stand together."""
@@ -87,48 +118,46 @@ def _split(text: str) -> Iterator[_Module]:
             module = _Module()
 
 
+def _instance(name: str) -> str:
+    """The name of an instance in the Python, without a backslash."""
+    return NUMBER.sub("", name.removeprefix("\\"))
+
+
 def _plain(name: str) -> str:
     """A name without characters that Verilog would have to escape."""
-    return "\\" + re.sub(r"\W+", "_", name[1:].replace("]", "")).strip("_")
+    return "\\" + re.sub(r"\W+", "_", name[1:].replace("]", ""))
 
 
-def _renames(module: _Module, outputs: dict[str, dict[str, bool]]) -> dict[str, str]:
-    """The new name of each wire of a module."""
-    names = {port: port for port in module.ports}
+def _renames(module: _Module, outputs: Mapping[str, Mapping[str, bool]]) -> dict[str, str]:
+    """The new name of each wire of a module; instances keep theirs, and ports."""
+    names: dict[str, str] = {}
     driven = [link for link in module.links if outputs.get(link[0], {}).get(f"\\{link[2]}")]
     others = [link for link in module.links if link[0] in outputs]
     for _, instance, port, wire in [*driven, *others]:
-        names.setdefault(wire, f"\\{instance}_{port}")
+        if wire not in module.ports:
+            names.setdefault(wire, f"\\{instance}_{port}")
     for wire in module.wires:
         # What is left with a number, an index or a member path is an alias of a wire named above;
         # a private name lets Yosys clean it away.
         alias = "$" in wire or "[" in wire or "__" in wire
-        names.setdefault(wire, "$" + wire[1:] if alias else wire)
-    return _distinct(
-        {old: new if new.startswith("$") else _plain(new) for old, new in names.items()}
+        if wire not in module.ports:
+            names.setdefault(wire, "$" + wire[1:] if alias else wire)
+    instances = (_instance(cell["instance"]) for _, cell in module.lines if cell)
+    taken = {f"\\{name}" for name in (*KEYWORDS, *instances)}
+    return distinct(
+        ((old, new if new.startswith("$") else _plain(new)) for old, new in names.items()),
+        taken | module.ports.keys(),
     )
 
 
-def _distinct(names: dict[str, str]) -> dict[str, str]:
-    """The same, with a number behind each name that is taken."""
-    taken: set[str] = set()
-    result = {}
-    for old, wanted in names.items():
-        new, number = wanted, 2
-        while new in taken:
-            new, number = f"{wanted}_{number}", number + 1
-        taken.add(new)
-        result[old] = new
-    return result
-
-
-def readable(text: str) -> str:
-    """RTLIL text with wires between submodules, and the modules themselves, renamed."""
+def readable(text: str, prefix: str) -> str:
+    """RTLIL text with wires between submodules renamed, and the modules below the top: by their
+    places in the hierarchy, behind ``prefix``."""
     modules = list(_split(text))
     for module in modules:
         module.number_ports()
     outputs = {module.name: module.ports for module in modules}
-    types = {name: name.replace(".", "__") for name in outputs}
+    types = _types(outputs, prefix)
     lines = []
     for module in modules:
         names = _renames(module, outputs)
@@ -136,12 +165,23 @@ def readable(text: str) -> str:
     return "\n".join(lines)
 
 
+def _types(modules: Iterable[str], prefix: str) -> dict[str, str]:
+    """The new name of each module, the outer ones first; the top keeps its own."""
+    wanted = []
+    for name in sorted(modules, key=lambda name: name.count(".")):
+        top, *path = NUMBER.sub("", name).split(".")
+        wanted.append((name, "__".join([f"\\{prefix}", *path]) if path else top))
+    return distinct(wanted)
+
+
 def _rewrite(
     line: str, cell: re.Match[str] | None, names: dict[str, str], types: dict[str, str]
 ) -> str:
     """One line under new names; a submodule's ports and a cell's own name stay as they are."""
-    if MODULE.match(line) or CELL.match(line):
-        return NAME.sub(lambda match: types.get(match[0], match[0]), line, count=1)
+    if MODULE.match(line):
+        return NAME.sub(lambda match: types[match[0]], line, count=1)
+    if (match := CELL.match(line)) and match["type"] in types:
+        return f"{match['start']}{types[match['type']]} \\{_instance(match['instance'])}"
     keep = 0
     if cell and (match := re.match(r"\s+(connect|parameter( signed)?) \\\S+", line)):
         keep = match.end()

@@ -7,6 +7,8 @@ what simulation measures, cycle for cycle.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +19,7 @@ from .concat_part import ConcatPart
 from .conv_part import ConvPart
 from .covered import layers_to_build
 from .forms import Forms
-from .goals import Goal, as_goal
+from .goals import Goal, InputGoal, as_goal
 from .links import Link, Links
 from .other_parts import AddPart, MaxPoolPart, ReluPart
 from .parts import Part
@@ -86,6 +88,15 @@ class Plan:
 
     def _share(self, multiplies: int, multipliers: int) -> float:
         return multiplies / max(multipliers * self.cycles_per_image, 1)
+
+    @property
+    def digest(self) -> str:
+        """Six hexadecimal digits that stand for the plan; empty for one without a goal."""
+        if isinstance(self.goal, InputGoal):
+            return ""
+        forms = {layer.name: layer.part.form for layer in self.layers}
+        text = json.dumps([self.input_lanes, forms], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:6]
 
     @property
     def shortfall(self) -> str:

@@ -8,8 +8,9 @@ its user: which M, n and rounding stand for the real factor of a layer. That ans
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count
 
 import numpy as np
 import numpy.typing as npt
@@ -69,8 +70,9 @@ def identifier(name: str) -> str:
 class Builder:
     """An integer network under construction; each method adds a layer and gives what it writes.
 
-    Tensors are named like the layers that write them, the network's output ``logits``. Every method
-    raises NetworkError, naming the layer, where it does not fit its inputs.
+    Tensors are named like the layers that write them, the network's output ``logits`` unless a
+    layer is; a number tells names apart. Every method raises NetworkError, naming the layer, where
+    it does not fit its inputs.
     """
 
     def __init__(self, name: str) -> None:
@@ -229,7 +231,8 @@ class Builder:
         return self._add(Flatten(name, x.name, name), replace(x, name=name, shape=shape))
 
     def network(self) -> QNetwork:
-        """The network; scores at one position are followed by an argmax that writes ``class``.
+        """The network; scores at one position are followed by a layer ``argmax`` that writes
+        ``class``, both with a number behind it where the network has a layer of that name.
 
         Raises NetworkError where there is no layer.
         """
@@ -246,8 +249,9 @@ class Builder:
         last = layers[-1].output
         if tensors[last].shape[:2] == (1, 1) and not isinstance(layers[-1], Argmax):
             bits = max((tensors[last].shape[2] - 1).bit_length(), 1)
-            tensors["class"] = Tensor("class", (1, 1, 1), IntType(bits, signed=False), 1.0, 0)
-            layers.append(Argmax("argmax", last, "class"))
+            index, names = _free("class", tensors), {layer.name for layer in layers}
+            tensors[index] = Tensor(index, (1, 1, 1), IntType(bits, signed=False), 1.0, 0)
+            layers.append(Argmax(_free("argmax", names), last, index))
         return QNetwork(self.name, next(iter(tensors)), tensors, layers)
 
     def _sum(
@@ -270,13 +274,21 @@ class Builder:
         return self._add(replace(layer, requant=requant), y)
 
     def _add(self, layer: Layer, y: Tensor) -> Tensor:
-        if layer.output in self.tensors:
+        if layer.name in (other.name for other in self._layers):
             raise NetworkError(f"Layer {layer.name!r}: the name is used twice; rename one of them")
+        output = _free(layer.output, self.tensors)  # the input may have a layer's name
+        layer, y = replace(layer, output=output), replace(y, name=output)
         self.tensors[layer.output] = y
         layer.validate(self)
         self._layers.append(layer)
         self._producers[layer.output] = layer
         return y
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """A name, with a number behind it if it is taken."""
+    numbered = (f"{name}_{number}" for number in count(2))
+    return next(each for each in chain([name], numbered) if each not in taken)
 
 
 def _unknown(grid: Grid, clamp: tuple[int, int] | None) -> Requant:

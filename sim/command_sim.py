@@ -139,8 +139,8 @@ def _simulate(
     )
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
         task = bar.add_task(f"{args.simulator}: compiling", total=len(images))
-        verilog = folder / "rtl" / f"{network.name}.v"
-        compiled = compile_verilog(verilog, network.name, args.simulator, target)
+        verilog = folder / manifest["verilog"]
+        compiled = compile_verilog(verilog, manifest["top"], args.simulator, target)
         bar.reset(task, description=f"{args.simulator}: simulating")
         (outcome,) = run_frames(
             network,

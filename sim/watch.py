@@ -152,9 +152,9 @@ def _inner_monitor(dut: Any, stream: InnerStream, receive: Callable[[Value], Non
     scope = dut
     try:
         for instance in stream.scope.split("."):
-            scope = getattr(scope, instance)
-        signals = [getattr(scope, name) for name in (stream.valid, stream.ready, stream.payload)]
-    except AttributeError as error:
+            scope = scope[instance]  # a layer may be called _name, or as a method of cocotb's is
+        signals = [scope[name] for name in (stream.valid, stream.ready, stream.payload)]
+    except KeyError as error:
         raise ProtocolError(
             f"The manifest names a stream at {stream.scope}, which the Verilog lacks: {error}"
         ) from None

@@ -73,6 +73,9 @@ def test_manifest_has_the_promised_keys(network, core):
     assert set(facts) == {
         *(
             "network",
+            "verilog",
+            "top",
+            "prefix",
             "goal",
             "shortfall",
             "utilization",
@@ -87,7 +90,8 @@ def test_manifest_has_the_promised_keys(network, core):
     }
     assert facts["rom_bits"] == sum(layer["rom_bits"] for layer in facts["layers"])
     for layer in facts["layers"]:
-        assert {"name", "kind", "multipliers", "cycles", "rom_bits", "fifo_depth"} <= set(layer)
+        assert {"name", "instance", "kind", "multipliers", "cycles", "rom_bits"} <= set(layer)
+        assert layer["fifo_depth"] >= 0
     assert facts["ports"]["m_axis_tuser"]["direction"] == "out"
 
 

@@ -41,22 +41,6 @@ def test_refuses_a_kind_that_has_no_part(seed, monkeypatch):
     )
 
 
-TAKEN = [("frame_in", "second"), ("first", "first_fifo"), ("clk", "z"), ("a", "m_axis_tlast")]
-
-
-@pytest.mark.parametrize("names", TAKEN, ids=str)
-def test_refuses_names_of_the_cores_own_parts(names, seed):
-    rng = np.random.default_rng(seed)
-    x = random_tensor(rng, "image", (6, 6, 1))
-    first, y = random_conv(rng, x, name=names[0])
-    second, z = random_conv(rng, y, name=names[1])
-    name = next(name for name in names if name in ("frame_in", "first_fifo", "clk", "m_axis_tlast"))
-    assert refusal(network_of(x, [first, second], [y, z])) == (
-        f"Layer {name!r}: name must not be that of another part of the core, or of a port; "
-        "rename the layer"
-    )
-
-
 def test_refuses_an_argmax_alone(seed):
     rng = np.random.default_rng(seed)
     x = random_tensor(rng, "image", (1, 1, 4))

@@ -37,7 +37,7 @@ def weights(rng, *shape):
 def lenet_like(seed):
     """A window reader, pools, a scale for each channel; memories on both sides of the rule."""
     rng = np.random.default_rng(seed)
-    builder, grid = Builder("small"), Grid(UINT8, 0.02, 10)
+    builder, grid = Builder("lenet_like"), Grid(UINT8, 0.02, 10)
 
     def conv(name, x, *shape, **options):
         bias = rng.integers(-999, 999, shape[0])
@@ -69,10 +69,10 @@ def blocks_of(facts):
 def check(network, folder, targets):
     """Synthesize, and compare with what the manifest says of each memory."""
     facts = write_core(network, folder)
-    verilog = folder / "rtl" / f"{network.name}.v"
+    verilog = folder / facts["verilog"]
     blocks = blocks_of(facts)
     for target in targets:
-        resources = synthesize(verilog, network.name, target)
+        resources = synthesize(verilog, facts["top"], target)
         assert misplaced(facts, resources.in_blocks, lut_ram=target in LUT_RAM) == []
         assert resources.rom_bits == stored_rom_bits(facts)
         if target in LUT_RAM:
@@ -109,20 +109,20 @@ RAM_LUT = {"no_rw_check = 32'd1", 'ram_block = "auto"', 'ram_style = "distribute
 
 def test_the_verilog_tells_synthesis_at_each_array(tmp_path, seed):
     write_core(lenet_like(seed), tmp_path)
-    verilog = (tmp_path / "rtl" / "small.v").read_text()
+    verilog = (tmp_path / "rtl" / "lenet_like.v").read_text()
     arrays = {}
     for module in re.finditer(r"^module (\w+)\(.*?^endmodule", verilog, re.DOTALL | re.MULTILINE):
         array = r"((?: *\(\* .* \*\)\n)*) *reg \[\d+:0\] \w+ \[\d+:0\];"
         for found in re.finditer(array, module[0]):
             arrays[module[1]] = set(re.findall(r"\(\* (.*) \*\)", found[1]))
-    assert arrays["small__patch__engine__weights"] == ROM_BLOCK
-    assert arrays["small__patch__engine__bias"] == ROM_BLOCK
-    assert arrays["small__patch__requantizer__scales"] == ROM_LUT
-    assert arrays["small__window__engine__weights"] == ROM_LUT
-    assert arrays["small__window__windows"] == RAM_BLOCK
-    assert arrays["small__patch__engine__partial_sums"] == RAM_BLOCK
-    assert arrays["small__half__pool__maxima"] == RAM_LUT
-    assert arrays["small__verdicts"] == RAM_LUT
+    assert arrays["lenet_like__patch__engine__weights"] == ROM_BLOCK
+    assert arrays["lenet_like__patch__engine__bias"] == ROM_BLOCK
+    assert arrays["lenet_like__patch__requantizer__scales"] == ROM_LUT
+    assert arrays["lenet_like__window__engine__weights"] == ROM_LUT
+    assert arrays["lenet_like__window__windows"] == RAM_BLOCK
+    assert arrays["lenet_like__patch__engine__partial_sums"] == RAM_BLOCK
+    assert arrays["lenet_like__half__pool__maxima"] == RAM_LUT
+    assert arrays["lenet_like__verdicts"] == RAM_LUT
     allowed = (ROM_BLOCK, ROM_LUT, RAM_BLOCK, RAM_LUT)
     assert all(attributes in allowed for attributes in arrays.values())
 

@@ -147,3 +147,21 @@ def test_what_does_not_fit_is_refused_by_layer():
             "far", x, weights(rng, 1, 1, 1, 1), np.zeros(1, np.int64), far, RESCALE
         )
     ).startswith("Layer 'far': factors from 1e+28 to 1e+28 do not fit 16-bit multipliers")
+
+
+@pytest.mark.parametrize("names", [("class", "argmax"), ("image", "logits"), ("logits", "class")])
+def test_layers_may_have_the_names_that_the_builder_gives(names, seed):
+    rng = np.random.default_rng(seed)
+    builder, grid = Builder("net"), Grid(UINT8, 0.02, 10)
+    y = builder.input((2, 2, 3), Grid(UINT8, 1 / 255, 0))
+    for name, size in zip((*names, "last"), (1, 1, 2), strict=True):
+        shape = (4, size, size, y.shape[2])
+        y = builder.conv2d(name, y, weights(rng, *shape), np.zeros(4, np.int64), grid, RESCALE)
+    network = builder.network()
+    assert [layer.name for layer in network.layers[:-1]] == [*names, "last"]
+    closing = network.layers[-1]
+    assert (closing.kind, closing.input) == ("argmax", network.output)
+    assert closing.name == ("argmax_2" if "argmax" in names else "argmax")
+    assert closing.output == ("class_2" if "class" in names else "class")
+    assert network.output == ("last" if "logits" in names else "logits")
+    assert network(rng.integers(0, 256, (5, 2, 2, 3))).shape == (5, 4)
