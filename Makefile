@@ -11,6 +11,8 @@
 #: make accuracy                           docs/accuracy.md: what each width costs each network
 #: make requantizers                       docs/requantizers.md: how wide requantizers must be
 #: make lint                               ruff and mypy
+#: make newcomer                           as root: sim and test on fresh stock systems;
+#:      SUITES="trixie" COMMANDS="make sim"   some of them, or another command
 #: make check                              lint and test
 #: make clean                              remove what was built; .venv stays
 #
@@ -22,53 +24,60 @@ SIM ?= verilator
 N ?= 20
 TARGET ?= ecp5
 GOAL ?=
+SUITES ?= bookworm noble trixie forky
+COMMANDS ?= make sim && make test
 
+# Programs by way of the interpreter: the first line of a script cannot name every folder.
 BIN := .venv/bin
+TERCET := $(BIN)/python $(BIN)/tercet
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --no-compile --constraint constraints.txt
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 
-.PHONY: help setup sim test verilog plan synth pnr fuzz bench accuracy requantizers lint check clean
-.PHONY: icarus verilator
+.PHONY: help setup sim test verilog plan synth pnr fuzz bench accuracy requantizers lint newcomer check clean
+.PHONY: icarus verilator libpython
 help:
 	@sed -n 's/^#: //p' Makefile
 
-sim: .venv/.sim $(filter icarus verilator,$(SIM))
-	@$(BIN)/tercet sim $(NET) --simulator $(SIM) --images $(N) $(GOAL)
+sim: .venv/.sim libpython $(filter icarus verilator,$(SIM))
+	@$(TERCET) sim '$(NET)' --simulator $(SIM) --images $(N) $(GOAL)
 
-test: .venv/.test verilator
+test: .venv/.test verilator libpython
 	@$(get_icarus) || echo "$(no_icarus); without it the tests that need it are skipped."
 	@$(BIN)/python -m pytest -n 2 --durations 10
 
 verilog: .venv/.sim
-	@$(BIN)/tercet verilog $(NET) $(GOAL)
+	@$(TERCET) verilog '$(NET)' $(GOAL)
 
 plan: .venv/.sim
-	@$(BIN)/tercet plan $(NET) $(GOAL)
+	@$(TERCET) plan '$(NET)' $(GOAL)
 
 synth: .venv/.sim
-	@$(BIN)/tercet synth $(NET) --target $(TARGET) $(GOAL)
+	@$(TERCET) synth '$(NET)' --target $(TARGET) $(GOAL)
 
 pnr: .venv/.pnr
-	@$(BIN)/tercet synth $(NET) --target $(TARGET) --pnr
+	@$(TERCET) synth '$(NET)' --target $(TARGET) --pnr
 
-fuzz: .venv/.sim $(filter icarus verilator,$(SIM))
-	@$(BIN)/tercet fuzz -n $(N) --simulator $(SIM)
+fuzz: .venv/.sim libpython $(filter icarus verilator,$(SIM))
+	@$(TERCET) fuzz -n $(N) --simulator $(SIM)
 
-bench: .venv/.test verilator icarus
-	@$(BIN)/tercet bench
+bench: .venv/.test verilator icarus libpython
+	@$(TERCET) bench
 
 accuracy: .venv/.test
-	@$(BIN)/tercet accuracy
+	@$(TERCET) accuracy
 
 requantizers: .venv/.sim
-	@$(BIN)/tercet requantizers
+	@$(TERCET) requantizers
 
 lint: .venv/.lint
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check --quiet .
 	@mkdir -p build/types && ln -sfn ../.. build/types/tercet
-	@MYPYPATH=build/types $(BIN)/mypy -p tercet.model -p tercet.gen -p tercet.sim
+	@MYPYPATH=build/types $(BIN)/python -m mypy -p tercet.model -p tercet.gen -p tercet.sim
+
+newcomer:
+	@.ci/newcomer '$(COMMANDS)' $(SUITES)
 
 check: lint test
 
@@ -82,8 +91,9 @@ setup: .venv/.sim ; @:
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
 	    "tercet needs Python 3.11 or newer; name one with make PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(call apt,python3-venv) || { echo \
-	    "Python's venv module is missing; install it with: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { venv=python$$($(PYTHON) $(version))-venv; \
+	    $(call apt,$$venv); } || { echo \
+	    "Python's venv module is missing; install it with: apt install $$venv"; exit 1; }
 	@$(PYTHON) -m venv --clear .venv
 
 .venv/.sim: pyproject.toml constraints.txt | $(BIN)/pip
@@ -112,8 +122,16 @@ $(BIN)/pip:
 	@touch $@
 
 verilator:
-	@for tool in g++ perl; do command -v $$tool >/dev/null || { echo \
-	    "Verilator needs $$tool; install it with: apt install g++ perl"; exit 1; }; done
+	@command -v g++ >/dev/null || { echo \
+	    "Verilator needs g++; install it with: apt install g++"; exit 1; }
+
+# Simulators load Python as a library, which Debian and Ubuntu have in a package of its own.
+libpython: .venv/.sim
+	@$(BIN)/python -m find_libpython >/dev/null || { package=libpython$$($(BIN)/python $(version)); \
+	    $(call apt,$$package); } || { echo \
+	    "Python's shared library is missing; install it with: apt install $$package, or" \
+	    "remove .venv and name a Python that has it: make PYTHON=/usr/bin/python3"; exit 1; }
+version := -c 'import sysconfig; print(sysconfig.get_python_version())'
 
 icarus:
 	@$(get_icarus) || { echo "$(no_icarus)."; exit 1; }

@@ -19,7 +19,7 @@ REQUIREMENTS = [
 ]
 TARGETS = [
     *("setup", "sim", "test", "verilog", "plan", "synth", "pnr", "fuzz", "bench"),
-    *("accuracy", "requantizers", "lint", "check", "clean"),
+    *("accuracy", "requantizers", "lint", "newcomer", "check", "clean"),
 ]
 
 
@@ -46,7 +46,7 @@ def make(*words):
 
 
 def test_every_command_that_the_makefile_names_exists():
-    named = re.findall(r"\$\(BIN\)/tercet (\w+)", MAKEFILE)
+    named = re.findall(r"\$\(TERCET\) (\w+)", MAKEFILE)
     assert named
     assert set(named) <= set(PROJECT["entry-points"]["tercet.commands"])
 
@@ -68,13 +68,13 @@ def test_variables_reach_the_commands():
     goal = "GOAL=--fps 9 --clock 7"
     words = make("--dry-run", "sim", "NET=some/net.json", "SIM=icarus", "N=7", goal)
     assert " ".join(words.split()).endswith(
-        "tercet sim some/net.json --simulator icarus --images 7 --fps 9 --clock 7"
+        "tercet sim 'some/net.json' --simulator icarus --images 7 --fps 9 --clock 7"
     )
     words = make("--dry-run", "synth", "NET=separable", "TARGET=ice40")
-    assert words.split()[-4:] == ["synth", "separable", "--target", "ice40"]
+    assert words.split()[-4:] == ["synth", "'separable'", "--target", "ice40"]
     for target in ("plan", "verilog"):
         words = make("--dry-run", target, "NET=separable", "GOAL=--multipliers 64")
-        assert words.split()[-4:] == [target, "separable", "--multipliers", "64"]
+        assert words.split()[-4:] == [target, "'separable'", "--multipliers", "64"]
 
 
 @pytest.mark.parametrize("line", REQUIREMENTS)
