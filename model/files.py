@@ -1,20 +1,28 @@
-"""Writing files whole or not at all: nobody ever reads half of one."""
+"""Files written whole or not at all, temporary folders, and folders used by one run at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
-from collections.abc import Mapping
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["write_all", "write_whole"]
+__all__ = ["locked", "temporary_folder", "write_all", "write_whole"]
+
+SAFE = r"[A-Za-z0-9_./+-]+"  # make and Yosys take these characters in a path
+PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # where the system's own choice has others
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write ``content``, text as UTF-8, beside ``path``, then move it there in one step.
 
-    Raises OSError where that fails; ``path`` is then as it was, and nothing is left beside it.
+    Raises OSError where that fails; ``path`` is then as it was. Nothing is left beside it, however
+    this ends.
     """
     write_all({path: content})
 
@@ -22,19 +30,86 @@ def write_whole(path: Path, content: str | bytes) -> None:
 def write_all(contents: Mapping[Path, str | bytes]) -> None:
     """Write several files, text as UTF-8: all beside their paths first, then all moved there.
 
-    Raises OSError where that fails; nothing is left beside the paths then.
+    A link is followed. What is no file, such as a pipe or /dev/stdout, is written to as it is.
+    Raises OSError where that fails; nothing is left beside the paths, however this ends.
     """
-    partials = {path: path.parent / f"{path.name}.partial" for path in contents}
+    moves: list[tuple[Path, Path]] = []
     try:
         for path, content in contents.items():
             if path.is_dir():  # found before anything is moved
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
             data = content if isinstance(content, bytes) else content.encode("utf-8")
-            partials[path].write_bytes(data)
-        for path, partial in partials.items():
-            partial.replace(path)
-    except OSError:
-        for partial in partials.values():
-            with contextlib.suppress(OSError):  # where no file can be made, none can be removed
+            if path.exists() and not path.is_file():
+                path.write_bytes(data)
+                continue
+            target = Path(os.path.realpath(path))
+            # a name that no other writer has, and no longer than the file system allows
+            moves.append((target.parent / f".{os.urandom(8).hex()}.partial", target))
+            with moves[-1][0].open("xb") as file:
+                file.write(data)
+        for partial, target in moves:
+            partial.replace(target)
+    finally:
+        for partial, _ in moves:
+            with contextlib.suppress(OSError):  # moved, or never made
                 partial.unlink()
-        raise
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A new folder whose path make, Yosys and shells take as it is; removed at the end.
+
+    It lies where the system has its temporary files, or in another such place where that path has
+    blanks or the like. Raises OSError where none can be written.
+    """
+    known = (os.path.realpath(place) for place in (tempfile.gettempdir(), *PLACES))
+    places = [place for place in known if re.fullmatch(SAFE, place)]
+    for place in places[:-1]:
+        with contextlib.suppress(OSError):
+            folder = tempfile.mkdtemp(prefix="tercet-", dir=place)
+            break
+    else:
+        folder = tempfile.mkdtemp(prefix="tercet-", dir=places[-1])
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, waiting: Callable[[], object]) -> Iterator[None]:
+    """Have a folder alone among all processes, made where it is not there.
+
+    waiting : called once where another process has it, before this one waits
+
+    A folder made here and left empty is removed again. Raises OSError where it cannot be made.
+    """
+    made = not folder.exists()
+    handle = _lock(folder, waiting)
+    try:
+        yield
+    finally:
+        if made:
+            with contextlib.suppress(OSError):  # it holds something, as it should
+                folder.rmdir()
+        os.close(handle)
+
+
+def _lock(folder: Path, waiting: Callable[[], object]) -> int:
+    """The handle of a locked folder, which is the one under that name even after a wait."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle), folder.stat()):
+                    return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # whoever had it has removed it

