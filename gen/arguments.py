@@ -25,7 +25,7 @@ __all__ = [
     "natural",
     "positive",
     "prefix",
-    "say_shortfall",
+    "say_of_plan",
 ]
 
 
@@ -100,8 +100,10 @@ def goal_of(args: argparse.Namespace) -> Goal | None:
     return None if args.multipliers is None else MultiplierGoal(args.multipliers)
 
 
-def say_shortfall(out: Console, manifest: Mapping[str, Any]) -> None:
-    """Tell a user who asked for a goal why the plan misses it, if it does."""
+def say_of_plan(out: Console, manifest: Mapping[str, Any]) -> None:
+    """Tell a user why the plan misses its goal, if it does, and which layers have no hardware."""
+    for name in manifest["left_out"]:
+        out.print(f"Layer {name!r} changes no value, and is left out.", markup=False)
     if manifest["shortfall"]:
         out.print(f"{manifest['shortfall']}.", markup=False, soft_wrap=not out.is_terminal)
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.measure import Measurement
 
 from ..model import QNetwork, load
-from .arguments import add_goal, add_net, goal_of, say_shortfall
+from .arguments import add_goal, add_net, goal_of, say_of_plan
 from .assemble import Core
 from .device_goal import NAMES, DeviceGoal
 from .manifest import manifest
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     _print_tables(out, plan, facts)
     for line in _totals(plan, facts):
         out.print(line, markup=False, soft_wrap=True)
-    say_shortfall(out, facts)
+    say_of_plan(out, facts)
     return facts, True
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from ..model import load
-from .arguments import add_goal, add_net, add_output, goal_of, say_shortfall
+from .arguments import add_goal, add_net, add_output, goal_of, say_of_plan
 from .build import write_core
 from .flow.nextpnr import DEVICES, DoesNotFitError, Timing, place_and_route
 from .flow.synth import LUT_RAM, TARGETS, Resources, synthesize
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     manifest = write_core(network, folder, goal)
     targets = list(TARGETS) if args.target == "all" else [args.target]
     out = console()
-    say_shortfall(out, manifest)
+    say_of_plan(out, manifest)
     found: dict[str, Resources] = {}
     routed: dict[str, Timing | DoesNotFitError] = {}
     with out.status("") as status, tempfile.TemporaryDirectory() as scratch:

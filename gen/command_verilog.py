@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model import load
-from .arguments import add_goal, add_net, add_output, goal_of, prefix, say_shortfall
+from .arguments import add_goal, add_net, add_output, goal_of, prefix, say_of_plan
 from .build import write_core
 from .tables import console
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     folder = args.output or Path("build") / network.name
     facts = write_core(network, folder, goal, prefix=args.prefix)
     out = console()
-    say_shortfall(out, facts)
+    say_of_plan(out, facts)
     out.print(
         f"{folder / facts['verilog']}: {facts['cycles_per_image']} cycles per image, "
         f"latency {facts['latency_cycles']} cycles, {facts['multipliers']} multipliers, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..hw.rescale import FLOAT32_REACH
 from ..model.arith import Rounding
-from ..model.layers import Argmax, Flatten, Layer, NetworkError, Requantizing, require
+from ..model.layers import Argmax, Layer, NetworkError, Requantizing, require
 from ..model.network import QNetwork
 from .links import Links
 
@@ -21,12 +21,16 @@ def layers_to_build(network: QNetwork) -> tuple[list[Layer], Argmax | None]:
     for layer in network.layers:
         if isinstance(layer, Argmax):
             _require_last(network, layer)
-        elif not isinstance(layer, Flatten):  # an order, which the stream has already
+        elif not layer.changes_nothing(network):
             built.append(layer)
         if isinstance(layer, Requantizing):
             _require_halves(network, layer)
     _require_read(network)
-    require(bool(built), f"Network {network.name!r}: there must be a layer to build")
+    require(
+        bool(built),
+        f"Network {network.name!r}: there must be a layer to build beside an argmax and layers "
+        "that change no value; add one",
+    )
     last = network.layers[-1]
     return built, last if isinstance(last, Argmax) else None
 

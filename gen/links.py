@@ -1,7 +1,8 @@
 """Which stream goes where: the tensors of a network as the streams of a core.
 
-A flatten is an order that the stream has already, so its output is its input's stream. A stream
-with several readers is forked, each way with a queue of its own.
+A layer that changes nothing has no hardware: its output is its input's stream. So it is with a
+flatten, an order that the stream has already, and with a ReLU of values that it lets through. A
+stream with several readers is forked, each way with a queue of its own.
 
 Each part of a core has the name of its layer, or of the link it stands in. Names of the shell, of
 ports and of Verilog are left to those, and no two parts get the same: a number tells them apart.
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..model.layers import Argmax, Flatten, Layer
+from ..model.layers import Argmax, Layer
 from ..model.network import QNetwork
 from .keywords import KEYWORDS
 from .names import distinct
@@ -60,7 +61,7 @@ class Links:
         writer = {network.input: ""}
         readers: dict[str, list[Link]] = {"": []}
         for layer in network.layers:
-            if isinstance(layer, Flatten):
+            if layer.changes_nothing(network):
                 writer[layer.output] = writer[layer.input]
             elif not isinstance(layer, Argmax):
                 for port, tensor in enumerate(layer.reads):

@@ -8,6 +8,7 @@ from textwrap import fill
 from typing import Any
 
 from ..hw.storage import Kind, Storage, folded_rows
+from ..model.layers import Flatten
 from .assemble import Core
 from .plan import LayerPlan, Plan
 
@@ -74,6 +75,7 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
     cycles_per_image : between images, when neither side pauses
     first_cycles : the same between the first images, one by one, until it is cycles_per_image
     latency_cycles : from the first value taken to the last result sent, in an idle core
+    left_out : layers other than a flatten that change no value, and have no hardware
     layers : each with the name of its instance in the top module, its ROMs and its other memories,
         whose names are paths in the hierarchy below that; memory_rows are those of the memory in
         the Verilog, fewer than rows where several lie side by side
@@ -96,6 +98,11 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
             if layer.part.accumulator_width is not None
         },
         "layers": layers,
+        "left_out": [
+            layer.name
+            for layer in plan.network.layers
+            if layer.changes_nothing(plan.network) and not isinstance(layer, Flatten)
+        ],
         "queues": [_memory(storage) for storage in core.queues],
         "ports": core.ports,
         "streams": _streams(plan),

@@ -144,6 +144,10 @@ class Layer:
         dtype = network.tensors[self.output].dtype
         return dtype.qmin, dtype.qmax
 
+    def changes_nothing(self, network: Values) -> bool:
+        """Whether the output's stream is the input's, whatever comes in: no hardware is needed."""
+        return False
+
     def validate(self, network: Values) -> None:
         """Check this layer against its tensors. Raises NetworkError."""
         raise NotImplementedError
@@ -194,6 +198,9 @@ class Flatten(SameValues):
 
     kind: ClassVar[str] = "flatten"
 
+    def changes_nothing(self, network: Values) -> bool:
+        return True
+
     def validate(self, network: Values) -> None:
         super().validate(network)
         x, y = network.tensors[self.input], network.tensors[self.output]
@@ -218,6 +225,10 @@ class Relu(SameValues):
     def value_range(self, network: Values) -> tuple[int, int]:
         low, high = network.value_range(self.input)
         return min(max(low, self.low), self.high), min(max(high, self.low), self.high)
+
+    def changes_nothing(self, network: Values) -> bool:
+        low, high = network.value_range(self.input)
+        return self.low <= low and high <= self.high
 
     def validate(self, network: Values) -> None:
         super().validate(network)

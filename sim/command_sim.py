@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..gen.arguments import add_goal, add_net, add_output, goal_of, natural, positive, say_shortfall
+from ..gen.arguments import add_goal, add_net, add_output, goal_of, natural, positive, say_of_plan
 from ..gen.build import write_core
 from ..gen.tables import console
 from ..model import QNetwork, load
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     images = _random_images(network, args) if digits is None else fit_to(digits.images, shape)
     manifest = write_core(network, folder, goal)
     out = console()
-    say_shortfall(out, manifest)
+    say_of_plan(out, manifest)
     outcome = _simulate(out, network, manifest, images, folder, args)
     facts = {
         "network": network.name,

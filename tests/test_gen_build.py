@@ -86,7 +86,7 @@ def test_manifest_has_the_promised_keys(network, core):
             "multipliers",
             "rom_bits",
         ),
-        *("accumulator_bits", "layers", "queues", "ports", "streams", "plan", "tools"),
+        *("accumulator_bits", "layers", "left_out", "queues", "ports", "streams", "plan", "tools"),
     }
     assert facts["rom_bits"] == sum(layer["rom_bits"] for layer in facts["layers"])
     for layer in facts["layers"]:

@@ -46,7 +46,10 @@ def test_refuses_an_argmax_alone(seed):
     x = random_tensor(rng, "image", (1, 1, 4))
     index = replace(random_tensor(rng, "class", (1, 1, 1)), zero_point=0)
     network = network_of(x, [Argmax("argmax", "image", "class")], [index])
-    assert refusal(network) == "Network 'net': there must be a layer to build"
+    assert refusal(network) == (
+        "Network 'net': there must be a layer to build beside an argmax and layers that change no "
+        "value; add one"
+    )
 
 
 def test_refuses_an_argmax_in_the_middle(seed):

@@ -9,6 +9,11 @@ import pytest
 from sim_cores import tiny_network
 from tercet.gen.cli import main
 from tercet.model import load, save
+from tercet.model.arith import Rounding
+from tercet.model.builder import Builder, Grid, Window
+from tercet.model.fuzz.draws import INT8, UINT8
+from tercet.model.rescale import fixed
+from tercet.model.weights import Weights
 from tercet.sim import command_sim
 from tercet.sim.picture import drawing, verdict_lines
 
@@ -48,6 +53,39 @@ def test_simulates_digits_and_closes_with_one_line(tmp_path, capsys):
         f"plain in icarus: 6 images ({facts['source']}), 4 tensors, 1848 values compared, "
         f"0 mismatches, 784 cycles per image, latency {facts['latency_cycles']} cycles"
     )
+
+
+def idle_relus():
+    """ReLUs that change nothing: of the pixels, behind a ReLU and a pool, and behind a flatten."""
+    rng = np.random.default_rng(0)
+    builder, grid = Builder("idle"), Grid(UINT8, 1.0, 0)
+    rescale = fixed(16, Rounding.HALF_UP)
+
+    def weights(*shape):
+        return Weights(rng.integers(-9, 10, shape), INT8, (0.1,))
+
+    x = builder.relu("pixels", builder.input((6, 6, 1), grid), 0, 255)
+    x = builder.conv2d("conv", x, weights(3, 3, 3, 1), np.zeros(3, int), grid, rescale)
+    x = builder.max_pool2d("pool", x, (2, 2), Window((2, 2)))
+    x = builder.relu("pooled", x, 0, 255)
+    x = builder.relu("flat_relu", builder.flatten("flat", x), 0, 255)
+    x = builder.relu("low", x, 0, 100)  # this one acts
+    builder.linear("fc", x, weights(4, 1, 1, 12), np.zeros(4, int), grid, rescale)
+    return builder.network()
+
+
+def test_layers_that_change_nothing_are_left_out_and_said(tmp_path, capsys):
+    path = tmp_path / "idle.json"
+    save(idle_relus(), path)
+    facts, lines = simulate(path, "-n", 3, capsys=capsys, folder=tmp_path)
+    assert (facts["mismatches"], facts["tensors_compared"]) == (0, 5)
+    assert lines[:3] == [
+        f"Layer {name!r} changes no value, and is left out."
+        for name in ("pixels", "pooled", "flat_relu")
+    ]
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["left_out"] == ["pixels", "pooled", "flat_relu"]
+    assert [layer["name"] for layer in manifest["layers"]] == ["conv", "pool", "low", "fc"]
 
 
 def test_one_image_gives_no_cycles_per_image(tiny, tmp_path, capsys):
