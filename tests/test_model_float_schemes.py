@@ -8,7 +8,13 @@ from tercet.model import NetworkError
 from tercet.model.builder import Grid
 from tercet.model.dtypes import IntType
 from tercet.model.float.observers import OBSERVERS, extremes_of, observer_of
-from tercet.model.float.schemes import Scheme, quantize_bias, quantize_weights
+from tercet.model.float.schemes import (
+    Scheme,
+    least_scales,
+    quantize_bias,
+    quantize_weights,
+)
+from tercet.model.requant import fixed_point
 from tercet.model.weights import Weights
 
 HALF = Fraction(1, 2) + Fraction(1, 1 << 40)
@@ -88,8 +94,8 @@ def test_a_reduced_range_has_the_scale_of_one_bit_less_in_the_whole_type():
                 Grid(IntType(8, signed=False), 1e-5, 0),
                 Weights(np.ones((1, 1, 1, 1), np.int64), IntType(8, signed=True), (1e-5,)),
             ),
-            "its bias does not fit int32 at the scale of inputs times weights, 3; "
-            "train with weight decay, or with more even weights",
+            "its bias of 3 does not fit int32 at the scale of inputs times weights; its weights "
+            "are too small beside it, scale them up",
         ),
     ],
 )
@@ -125,6 +131,31 @@ def test_a_channel_of_zeros_takes_the_largest_scale():
     weights = quantize_weights(values, Scheme(symmetric=True, per_channel=True))
     assert weights.scales == (2 / 127, 1 / 127, 2 / 127)
     assert weights.values.ravel().tolist() == [0, 127, 127]
+
+
+@pytest.mark.parametrize("bits", [8, 16, 31])
+@pytest.mark.parametrize("magnitude", [1e-2, 1e-5, 1e-9, 1e-30])
+def test_a_tiny_channel_gets_a_scale_by_which_its_bias_can_be_had(magnitude, bits):
+    x, y = Grid(IntType(8, signed=False), 1 / 255, 0), Grid(IntType(8, signed=False), 0.02, 10)
+    values, bias = np.array([[1.0, -0.5], [magnitude, 0.0]]), np.array([0.3, 1.7])
+    scheme = Scheme(symmetric=True, per_channel=True)
+    weights = quantize_weights(values, scheme, least_scales(bias, x, y, bits))
+    assert weights.scales[0] == 1 / 127
+    steps = quantize_bias(bias, x, weights)
+    factors = [Fraction(x.scale) * Fraction(s) / Fraction(y.scale) for s in weights.scales]
+    multipliers, shift = fixed_point(factors, bits)
+    for step, multiplier, real in zip(steps.tolist(), multipliers, bias, strict=True):
+        output = Fraction(step * multiplier, 1 << shift)
+        assert abs(output - Fraction(real) / Fraction(y.scale)) <= HALF
+
+
+def test_scales_that_suffice_stay_what_they_are(seed):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(0, 1, (6, 4)) * rng.uniform(0.2, 1, (6, 1))
+    grid = Grid(IntType(8, signed=False), 1 / 255, 0)
+    least = least_scales(rng.normal(0, 0.2, 6), grid, grid, 16)
+    scheme = Scheme(symmetric=True, per_channel=True)
+    assert quantize_weights(values, scheme, least).scales == quantize_weights(values, scheme).scales
 
 
 def test_weights_of_a_linear_layer_have_four_axes():

@@ -14,12 +14,20 @@ from . import graph as g
 from .graph import Graph, Node
 from .schemes import quantize_bias
 
-__all__ = ["clamp_of", "has_grid", "lower"]
+__all__ = ["clamp_of", "has_grid", "lower", "source_of"]
 
 
 def has_grid(node: Node) -> bool:
     """Whether a node's output has a scale of its own; the others pass their input's on."""
     return isinstance(node, g.Weighted | g.Joining | g.AvgPool)
+
+
+def source_of(graph: Graph, tensor: str) -> str:
+    """The tensor whose grid ``tensor`` is on: itself, or what pools, clips and views passed on."""
+    nodes = {node.name: node for node in graph.nodes}
+    while tensor in nodes and not has_grid(nodes[tensor]):
+        (tensor,) = nodes[tensor].inputs
+    return tensor
 
 
 def clamp_of(clip: tuple[float, float], grid: Grid) -> tuple[int, int]:

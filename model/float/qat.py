@@ -32,7 +32,7 @@ from . import graph as g
 from .execute import clip, joined, unweighted, weighted
 from .fake_quant import FakeQuantize
 from .graph import Graph, Node
-from .lower import clamp_of, has_grid, lower
+from .lower import clamp_of, has_grid, lower, source_of
 from .qat_layers import FoldedLayer, GraphLayer
 from .qat_rescale import half_even
 from .quantize import Options, entered, observed
@@ -177,10 +177,7 @@ class QatNet(nn.Module):
 
     def source_of(self, tensor: str) -> str:
         """The tensor whose grid ``tensor`` is on: itself, or what pools and clips passed on."""
-        nodes = {node.name: node for node in self.graph.nodes}
-        while tensor in nodes and not has_grid(nodes[tensor]):
-            (tensor,) = nodes[tensor].inputs
-        return tensor
+        return source_of(self.graph, tensor)
 
     def _grid_of(self, tensor: str, grids: Mapping[str, Grid]) -> Grid:
         return grids[self.source_of(tensor)]

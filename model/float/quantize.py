@@ -31,10 +31,10 @@ from ..rescale import fixed
 from ..weights import Weights
 from . import graph as g
 from .graph import Graph
-from .lower import has_grid, lower
+from .lower import has_grid, lower, source_of
 from .normalize import normalized
 from .observers import observer_of
-from .schemes import PIXELS, Scheme, quantize_weights
+from .schemes import PIXELS, Scheme, least_scales, quantize_weights
 
 __all__ = [
     "Options",
@@ -145,7 +145,7 @@ def quantize(
         with in_layer(name):
             grids[name] = options.of(folded, name).activations.grid(lo, hi)
     share_grids(folded, grids)
-    weights = dict(_weights(folded, options))
+    weights = dict(_weights(folded, grids, options))
     defined = fixed(options.multiplier_bits, options.rounding)
     return lower(folded, grids, weights, narrowing(defined))
 
@@ -199,12 +199,16 @@ def observed(
     return ranges
 
 
-def _weights(graph: Graph, options: Options) -> Iterator[tuple[str, Weights]]:
+def _weights(
+    graph: Graph, grids: Mapping[str, Grid], options: Options
+) -> Iterator[tuple[str, Weights]]:
     for node in graph.nodes:
         if isinstance(node, g.Weighted):
             with in_layer(node.name):
                 scheme = options.of(graph, node.name).weights
-                yield node.name, quantize_weights(node.weight, scheme)
+                x, y = grids[source_of(graph, node.inputs[0])], grids[node.name]
+                least = least_scales(node.bias, x, y, options.multiplier_bits)
+                yield node.name, quantize_weights(node.weight, scheme, least)
 
 
 def accuracy(scores: npt.NDArray[Any], labels: npt.NDArray[np.uint8]) -> float:
