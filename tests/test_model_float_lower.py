@@ -110,7 +110,10 @@ def test_a_layer_that_is_not_there_is_refused(seed):
 def test_an_empty_calibration_set_is_refused(seed):
     with pytest.raises(NetworkError) as caught:
         quantize(residual(seed), images_of(seed, (10, 14, 1), count=0))
-    assert str(caught.value) == "calibration needs images, and there are none; give some"
+    assert str(caught.value) == (
+        "Calibration images must be pixels 0..255 of the shape (N, 10, 14, 1), N at least 1, and "
+        "there are none; give some"
+    )
 
 
 @pytest.mark.parametrize(

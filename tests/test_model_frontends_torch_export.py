@@ -7,8 +7,9 @@ torch = pytest.importorskip("torch")
 from tercet.model.float import nets  # noqa: E402
 from tercet.model.float.execute import batches, trace  # noqa: E402
 from tercet.model.float.graph import NO_CLIP, Graph, fold, fuse  # noqa: E402
-from tercet.model.frontends.torch_export import graph_of  # noqa: E402
+from tercet.model.frontends.torch_export import graph_of, read  # noqa: E402
 from tercet.model.layers import NetworkError  # noqa: E402
+from tercet.model.netfile import dumps  # noqa: E402
 from torch import nn  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -213,6 +214,109 @@ def test_what_cannot_be_represented_is_refused_by_layer(function, message):
     with pytest.raises(NetworkError) as caught:
         fuse(graph_of(Lambda(function), (1, 6, 6), "net"))
     assert str(caught.value) == message
+
+
+def quantized_part():
+    module = Lambda(lambda net, x: x)
+    module.norm = torch.ao.nn.quantized.FloatFunctional()
+    return module
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (
+            lambda: "net.pt",
+            "Network 'net': a float network is a torch.nn.Module, not str; build the module and "
+            "load its state dict with weights_only=True",
+        ),
+        (
+            quantized_part,
+            "Network 'net': its part 'norm' is quantized already (FloatFunctional); give the float "
+            "module, or read an eager-mode one with frontends.torch_ao",
+        ),
+        (
+            lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3).double()),
+            "Network 'net': its parameters are torch.float32 and torch.float64; bring the module "
+            "to one type, such as by module.float()",
+        ),
+        (
+            lambda: nn.Conv2d(6, 2, 3),
+            "Network 'net': the module fails on images (N, C, H, W) of [2, 1, 6, 6] (Given "
+            "groups=1, weight of size [2, 6, 3, 3], expected input[2, 1, 6, 6] to have 6 channels, "
+            "but got 1 channels instead); give the shape of an image as (C, H, W), and a module "
+            "that runs on it",
+        ),
+        (
+            lambda: Lambda(lambda net, x: (x, x)),
+            "Network 'net': the module must return one tensor, not 2; leave the others out of its "
+            "forward",
+        ),
+        (
+            lambda: nn.Identity(),
+            "Network 'net': the module returns its image; there must be a layer",
+        ),
+    ],
+)
+def test_what_is_no_network_is_refused(module, message):
+    with pytest.raises(NetworkError) as caught:
+        graph_of(module(), (1, 6, 6), "net")
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_modules_of_another_float_type_are_read(dtype, seed):
+    torch.manual_seed(seed)
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()).to(dtype)
+    graph = graph_of(module, (1, 6, 6), "net")
+    np.testing.assert_array_equal(graph.nodes[0].weight, module[0].weight.detach().double())
+
+
+IMAGES = np.zeros((4, 6, 5, 2), np.uint8)
+WRONG_IMAGES = {
+    "channels first": (
+        IMAGES.transpose(0, 3, 1, 2),
+        "not channels first, [4, 2, 6, 5]; give images.transpose(0, 2, 3, 1)",
+    ),
+    "another size": (
+        IMAGES[:, :5],
+        "not [4, 5, 5, 2]; resize them, or read the network for their shape, (C, H, W)",
+    ),
+    "no channels": (
+        IMAGES[..., 0],
+        "not [4, 6, 5]; resize them, or read the network for their shape, (C, H, W)",
+    ),
+    "floats": (
+        IMAGES / 255,
+        "not float64; of values 0..1 make (images * 255).round().astype(np.uint8)",
+    ),
+    "too large": (IMAGES + np.int64(256), "not 256..256; scale them to bytes"),
+    "signed": (IMAGES - np.int64(1), "not -1..-1; scale them to bytes"),
+    "ragged": (
+        [[1], [1, 2]],
+        "and no numpy array can be made of these; stack them",
+    ),
+    "none": (IMAGES[:0], "N at least 1, and there are none; give some"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_IMAGES)
+def test_calibration_images_of_another_kind_are_refused(case):
+    images, message = WRONG_IMAGES[case]
+    with pytest.raises(NetworkError) as caught:
+        read(nn.Conv2d(2, 2, 3), (2, 6, 5), "net", images)
+    assert str(caught.value) == (
+        f"Calibration images must be pixels 0..255 of the shape (N, 6, 5, 2), {message}"
+    )
+
+
+@pytest.mark.parametrize("kind", [torch.from_numpy, np.int64, np.ndarray.tolist])
+def test_calibration_images_of_any_integer_kind_are_taken(kind, seed):
+    torch.manual_seed(seed)
+    images = np.random.default_rng(seed).integers(0, 256, (9, 6, 5, 2), dtype=np.uint8)
+    module = nn.Conv2d(2, 2, 3)
+    expected = read(module, (2, 6, 5), "net", images)
+    assert dumps(read(module, (2, 6, 5), "net", kind(images))) == dumps(expected)
 
 
 def test_what_cannot_be_traced_is_refused():

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from ..arith import Rounding
 from ..builder import Grid
-from ..layers import NetworkError, in_layer
+from ..layers import NetworkError, Shape, in_layer
 from ..narrowest import narrowing
 from ..network import QNetwork
 from ..rescale import fixed
@@ -43,6 +43,7 @@ __all__ = [
     "calibration_images",
     "entered",
     "observed",
+    "pixels_of",
     "prepare",
     "quantize",
     "share_grids",
@@ -131,7 +132,7 @@ def quantize(
 
     Parameters
     ----------
-    images : uint8 (N, H, W, C), N at least 1
+    images : uint8 (N, H, W, C), N at least 1; see :func:`pixels_of`
     report : called with the number of images seen so far
 
     Returns the integer network, named like the float one, closed by an argmax that writes the
@@ -166,6 +167,45 @@ def share_grids(graph: Graph, grids: dict[str, Grid]) -> None:
                 grids[name] = grids[node.name]
 
 
+def pixels_of(images: npt.ArrayLike, shape: Shape) -> npt.NDArray[np.uint8]:
+    """Check calibration images, and give them as uint8 (N, H, W, C).
+
+    Parameters
+    ----------
+    images : integers (N, H, W, C) in 0..255, or (N, H, W) where C is 1; N at least 1
+    shape : (C, H, W) of the network's input
+
+    Raises NetworkError that says what to do where they have another shape, type or range.
+    """
+    channels, height, width = shape
+    wanted = (
+        f"Calibration images must be pixels 0..255 of the shape (N, {height}, {width}, {channels})"
+    )
+    try:
+        array = np.asarray(images)
+    except (TypeError, ValueError):
+        raise NetworkError(
+            f"{wanted}, and no numpy array can be made of these; stack them"
+        ) from None
+    if array.ndim == 3 and channels == 1:
+        array = array[..., np.newaxis]
+    if array.shape[1:] == shape and array.shape[1:] != (height, width, channels):
+        way_out = "give images.transpose(0, 2, 3, 1)"
+        raise NetworkError(f"{wanted}, not channels first, {list(array.shape)}; {way_out}")
+    if array.ndim != 4 or array.shape[1:] != (height, width, channels):
+        way_out = "resize them, or read the network for their shape, (C, H, W)"
+        raise NetworkError(f"{wanted}, not {list(array.shape)}; {way_out}")
+    if not np.issubdtype(array.dtype, np.integer):
+        way_out = "of values 0..1 make (images * 255).round().astype(np.uint8)"
+        raise NetworkError(f"{wanted}, not {array.dtype}; {way_out}")
+    if not len(array):
+        raise NetworkError(f"{wanted}, N at least 1, and there are none; give some")
+    least, greatest = array.min(), array.max()
+    if least < 0 or greatest > 255:
+        raise NetworkError(f"{wanted}, not {least}..{greatest}; scale them to bytes")
+    return array.astype(np.uint8, copy=False)
+
+
 def observed(
     graph: Graph,
     image: Grid,
@@ -176,8 +216,7 @@ def observed(
     """The range of every node that has a grid of its own, rounded to float32; folded graphs."""
     from .execute import batches
 
-    if not len(images):
-        raise NetworkError("calibration needs images, and there are none; give some")
+    images = pixels_of(images, graph.shape)
     schemes = {
         node.name: options.of(graph, node.name).activations
         for node in graph.nodes

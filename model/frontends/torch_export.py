@@ -74,17 +74,47 @@ def graph_of(
 
     Raises NetworkError, naming the layer, for what cannot be traced or is not supported.
     """
+    _require_float_module(module, name)
     # One image would let torch.export specialize on 1.
     example = torch.zeros((2, *shape), dtype=_type_of(module, name))
     try:
+        with torch.no_grad():
+            module.eval()(example)
+    except Exception as error:  # whatever PyTorch says where shapes or kinds do not fit
+        raise NetworkError(
+            f"Network {name!r}: the module fails on images (N, C, H, W) of {list(example.shape)} "
+            f"({_first_line(error)}); give the shape of an image as (C, H, W), and a module that "
+            "runs on it"
+        ) from None
+    try:
         program = torch.export.export(module.eval(), (example,))
     except Exception as error:  # torch.export raises whatever its tracer stumbles over
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise NetworkError(
-            f"Network {name!r}: torch.export cannot trace the module ({reason}); write its forward "
-            "without control flow that depends on values"
+            f"Network {name!r}: torch.export cannot trace the module ({_first_line(error)}); write "
+            "its forward without control flow that depends on values"
         ) from None
     return Reader(program, shape, name, operators).graph()
+
+
+def _require_float_module(module: object, name: str) -> None:
+    """Refuse what is no module, and modules whose parts are quantized already."""
+    if not isinstance(module, nn.Module):
+        raise NetworkError(
+            f"Network {name!r}: a float network is a torch.nn.Module, not {type(module).__name__}; "
+            "build the module and load its state dict with weights_only=True"
+        )
+    for path, part in module.named_modules():
+        if type(part).__module__.startswith("torch.ao.nn."):
+            raise NetworkError(
+                f"Network {name!r}: its part {path!r} is quantized already "
+                f"({type(part).__name__}); give the float module, or read an eager-mode one with "
+                "frontends.torch_ao"
+            )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__
 
 
 def _type_of(module: nn.Module, name: str) -> torch.dtype:

@@ -164,6 +164,16 @@ def record(module: nn.Module, images: torch.Tensor) -> list[Step]:
     Raises NetworkError where the module cannot run, where something is computed between its
     modules, and where it returns anything but what its last step made.
     """
+    if isinstance(module, torch.fx.GraphModule):
+        raise NetworkError(
+            "Modules of FX graph mode (convert_fx) are not read; quantize in eager mode "
+            "(torch.ao.quantization.convert), or by PT2E for frontends.pt2e"
+        )
+    if not isinstance(images, torch.Tensor):
+        raise NetworkError(
+            f"The images must be a float32 torch.Tensor (N, C, H, W), not {type(images).__name__}; "
+            "torch_ao.pixels makes one of uint8 images (N, H, W, C)"
+        )
     recorder = _Recorder(images)
     with torch.no_grad(), _watched(module, recorder):
         try:
