@@ -240,10 +240,9 @@ class OrderedBuilder:
             raise NetworkError(
                 f"Layer {name!r}: it joins {shapes}; concatenate maps (C, H, W) or vectors (K,)"
             )
-        if len(inputs[0].dims) == 1:
+        tensors = [x.tensor for x in inputs]
+        if len(inputs[0].dims) == 1 or len({tensor.shape[:2] for tensor in tensors}) > 1:
             tensors = [self._flattened(x) for x in inputs]
-        else:
-            tensors = [self._map(name, x)[0] for x in inputs]
         y = self.builder.concat(name, tensors, grid, rescale, clamp=clamp)
         if all(x.moved is None for x in inputs):
             return Ordered(y)
@@ -268,12 +267,17 @@ class OrderedBuilder:
                     "is, pool it to one position, or end with a linear layer"
                 )
             tensor = self._flattened(output)
-        if tensor.name != next(reversed(self.builder.tensors)):
+        if tensor.name != self.last:
             raise NetworkError(
                 f"{where}: it must return what its last layer gives, not {tensor.name!r}; return "
                 "that one's output alone"
             )
         return self.builder.network()
+
+    @property
+    def last(self) -> str:
+        """The tensor written last; :meth:`network` calls it ``logits``."""
+        return next(reversed(self.builder.tensors))
 
     def _flattened(self, x: Ordered) -> Tensor:
         """The tensor as (1, 1, K); its places stay what they are."""
@@ -281,7 +285,10 @@ class OrderedBuilder:
         if tensor.shape[:2] == (1, 1):
             return tensor
         if tensor.name not in self._flat:
-            self._flat[tensor.name] = self.builder.flatten(x.flat or f"{tensor.name}_flat", tensor)
+            name, count = x.flat or f"{tensor.name}_flat", 2
+            while name in self.builder.tensors:  # a ReLU behind the same view was flattened too
+                name, count = f"{x.flat}_{count}", count + 1
+            self._flat[tensor.name] = self.builder.flatten(name, tensor)
         return self._flat[tensor.name]
 
     def _map(self, name: str, x: Ordered) -> tuple[Tensor, Places | None]:

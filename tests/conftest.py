@@ -13,6 +13,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--seed", type=int, default=20250, metavar="N", help="seed of all that is random in tests"
     )
     parser.addoption(
+        "--graphs", type=int, default=30, metavar="N", help="random modules for the front ends"
+    )
+    parser.addoption(
         "--all-images", action="store_true", help="also compare on all test images, for minutes"
     )
     parser.addoption(

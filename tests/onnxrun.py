@@ -29,12 +29,15 @@ FUSED = LEVELS[2:]
 
 
 def session(content, level=None, optimized=None, config=None):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    if level is not None:
-        options.graph_optimization_level = level
-    if optimized is not None:
-        options.optimized_model_filepath = str(optimized)
+    def options():
+        made = ort.SessionOptions()
+        made.intra_op_num_threads = 1
+        if level is not None:
+            made.graph_optimization_level = level
+        if optimized is not None:
+            made.optimized_model_filepath = str(optimized)
+        return made
+
     return session_of(content, config, options)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ __all__ = ["FORMATS", "HELP", "add_arguments", "run"]
 
 HELP = "read a network quantized elsewhere"
 
-# The module behind each format, whose ``read(source, name=None)`` makes the network; imported only
+# The module behind each format, whose ``read(source, name=None)`` makes the network, and whose
+# ``compare(source, network, inexact)``, if it has one, says how it equals its source; imported only
 # when it is wanted, since each may need packages of its own.
 FORMATS = {
     "onnx": ".onnx",
@@ -88,21 +90,27 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         raise UserError(
             f"There is no format {args.format!r} to import; there are {', '.join(FORMATS)}"
         )
-    network = _read(args)
+    front_end = import_module(FORMATS[args.format], __package__)
+    network = _read(args, front_end.read)
+    facts = _facts(network, args.format)
+    compare = getattr(front_end, "compare", None)
+    equality = compare(args.file, network, inexact=args.inexact) if compare else ""
+    if equality:
+        facts["equality"] = equality
     output = args.output or Path(f"{network.name}.json")
     netfile.save(network, output)
-    facts = _facts(network, args.format)
     shape, dtype = facts["input"]["shape"], facts["input"]["type"]
     Console(highlight=False).print(
         f"{output}: {network.name}, {len(network.layers)} layers, {facts['weights']} weights, "
         f"reads {' x '.join(map(str, shape))} of {dtype}",
         soft_wrap=True,
     )
+    if equality:
+        Console(highlight=False).print(f"{equality[0].upper()}{equality[1:]}.", soft_wrap=True)
     return facts, True
 
 
-def _read(args: argparse.Namespace) -> QNetwork:
-    read = import_module(FORMATS[args.format], __package__).read
+def _read(args: argparse.Namespace, read: Callable[..., QNetwork]) -> QNetwork:
     options: dict[str, Any] = {}
     for form, names in OPTIONS.items():
         given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}

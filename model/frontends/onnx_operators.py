@@ -27,6 +27,7 @@ from .onnx_values import (
 __all__ = ["OPERATORS"]
 
 Clamp = tuple[int, int] | None
+CODES = {0: None, 2: np.uint8, 3: np.int8}  # ONNX's, of a QuantizeLinear without zero point
 
 
 def _quantize(reader: Reader, node: Node) -> None:
@@ -36,7 +37,9 @@ def _quantize(reader: Reader, node: Node) -> None:
         constant = quantized_constant(graph, node)
         reader.reals[f"integers of {node.outputs[0]}"] = constant
         return
-    grid = grid_of(graph, node, node.input(1), node.input(2))
+    grid = grid_of(
+        graph, node, node.input(1), node.input(2), CODES[node.integer("output_dtype", 0)]
+    )
     if x in reader.raw:
         image = value = _image(reader, node, grid)
         for moved, layer in reader.raw[x]:  # what moves values may as well move integers
@@ -52,6 +55,8 @@ def _quantize(reader: Reader, node: Node) -> None:
             way_out = "quantize the activation with its zero point at the end of its type"
             raise real.node.refuse(reason, way_out)
         result = real.emit(reader.fresh(real.node), grid, clamp)
+        for move in real.moves:
+            result = move(result)
     else:
         result = reader.dequantized(node, 0)
         if result.grid != grid:
@@ -99,7 +104,8 @@ def _dequantize(reader: Reader, node: Node) -> None:
         reader.reals[out] = constant_of(graph, node, x, node.input(1), node.input(2))
     else:
         value = reader.quantized(node, x)
-        if grid_of(graph, node, node.input(1), node.input(2)) != value.grid:
+        dtype = value.tensor.dtype.numpy
+        if grid_of(graph, node, node.input(1), node.input(2), dtype) != value.grid:
             reason = "scale, zero point or type differ from those of the tensor it reads"
             raise node.refuse(reason, "give both the same")
         reader.reals[out] = value
@@ -222,6 +228,9 @@ def _same(reader: Reader, node: Node, layer: Callable[[Reader, Node, Ordered], O
         reader.raw[node.outputs[0]] = (*reader.raw[node.input(0)], (node, layer))
     elif node.input(0) in reader.integers:
         reader.define(node, layer(reader, node, reader.integers[node.input(0)]))
+    elif isinstance(value := reader.reals.get(node.input(0)), Pending):
+        move: Callable[[Ordered], Ordered] = partial(layer, reader, node)
+        reader.reals[node.outputs[0]] = replace(value, moves=(*value.moves, move))
     else:
         reader.reals[node.outputs[0]] = layer(reader, node, reader.dequantized(node, 0))
 

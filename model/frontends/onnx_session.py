@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as exceptions
 from ..ordered import raster
 from .onnx import read_with_names
 
-__all__ = ["session_of", "session_trace"]
+__all__ = ["output", "session_of", "session_trace"]
 
 # On x86 without VNNI, kernels of uint8 * int8 add pairs of products in saturating 16 bits, unless
 # a session asks for exact ones. It changes nothing elsewhere.
@@ -24,27 +25,30 @@ EXACT = {"session.x64quantprecision": "1"}
 def session_of(
     model: bytes,
     config: dict[str, str] | None = None,
-    options: onnxruntime.SessionOptions | None = None,
+    options: Callable[[], onnxruntime.SessionOptions] = onnxruntime.SessionOptions,
 ) -> onnxruntime.InferenceSession:
     """A session on the CPU that adds integers exactly.
 
     Parameters
     ----------
     config : further entries of the session's configuration
-    options : others; a default session's if None
+    options : makes others; a default session's
     """
-    options = options or onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors: it warns of quantized weights that it leaves alone
-    for key, value in {**EXACT, **(config or {})}.items():
-        options.add_session_config_entry(key, value)
-    providers = ["CPUExecutionProvider"]
+
+    def session(entries: dict[str, str]) -> onnxruntime.InferenceSession:
+        made = options()
+        made.log_severity_level = 3  # errors: it warns of quantized weights that it leaves alone
+        for key, value in entries.items():
+            made.add_session_config_entry(key, value)
+        return onnxruntime.InferenceSession(model, made, providers=["CPUExecutionProvider"])
+
+    config = config or {}
     try:
-        return onnxruntime.InferenceSession(model, options, providers=providers)
+        return session({**EXACT, **config})
     except (exceptions.Fail, exceptions.NotImplemented):
         # It makes weights unsigned, and trips over those that several nodes or int8 activations
         # share; the latter are added exactly in any case.
-        options.add_session_config_entry(next(iter(EXACT)), "0")
-        return onnxruntime.InferenceSession(model, options, providers=providers)
+        return session(config)
 
 
 def session_trace(
@@ -64,18 +68,38 @@ def session_trace(
     first QuantizeLinear makes of the images, and what the integer network takes.
     """
     _, names = read_with_names(source, inexact=True)
-    model = onnx.load_model_from_string(
-        source if isinstance(source, bytes) else Path(source).read_bytes()
-    )
+    model = onnx.load_model_from_string(_bytes(source))
     had = {output.name for output in model.graph.output}
     for name, _ in names.values():
         if name not in had:
             model.graph.output.append(onnx.ValueInfoProto(name=name))
     session = session_of(model.SerializeToString(), config)
-    found = session.run(
-        [name for name, _ in names.values()], {session.get_inputs()[0].name: images}
-    )
+    found = _run(session, [name for name, _ in names.values()], images)
     return {
         tensor: raster(values, seen)
         for (tensor, (_, seen)), values in zip(names.items(), found, strict=True)
     }
+
+
+def output(source: str | Path | bytes, images: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    """What a session of the model as it is, no output added, gives for images as above."""
+    session = session_of(_bytes(source))
+    (found,) = _run(session, [session.get_outputs()[0].name], images)
+    return found
+
+
+def _bytes(source: str | Path | bytes) -> bytes:
+    return source if isinstance(source, bytes) else Path(source).read_bytes()
+
+
+def _run(
+    session: onnxruntime.InferenceSession, names: list[str], images: npt.NDArray[np.float32]
+) -> list[npt.NDArray[Any]]:
+    """Run a session on batches of the size that its model asks for, which need not be any."""
+    (taken,) = session.get_inputs()
+    size = taken.shape[0] if isinstance(taken.shape[0], int) else len(images)
+    parts = [
+        session.run(names, {taken.name: images[start : start + size]})
+        for start in range(0, len(images) - size + 1, size)
+    ]
+    return [np.concatenate(found) for found in zip(*parts, strict=True)]

@@ -88,6 +88,8 @@ class Pending:
     fused : whether ONNX Runtime computes it in integers, and then only with a clamp that the
         output's type implies
     low, high : the clamp of a Relu or Clip behind it, real values
+    moves : what then moves values or takes maxima, none of which changes their order: a session
+        moves the QuantizeLinear before it (``qdq_propagation.cc``), and so does the reader
     """
 
     node: Node
@@ -95,6 +97,7 @@ class Pending:
     fused: bool = True
     low: float = -np.inf
     high: float = np.inf
+    moves: tuple[Callable[[Ordered], Ordered], ...] = ()
 
     def clipped(self, low: float, high: float) -> Pending:
         """With one clamp more."""
@@ -143,10 +146,15 @@ def _zero_points(
     return zero_points.reshape(-1)
 
 
-def grid_of(graph: Graph, node: Node, scale: str, zero_point: str) -> Grid:
-    """Scale and zero point of an activation, by the names of two inputs. Raises NetworkError."""
+def grid_of(
+    graph: Graph, node: Node, scale: str, zero_point: str, dtype: npt.DTypeLike | None = None
+) -> Grid:
+    """Scale and zero point of an activation, by the names of two inputs; without the second the
+    zero point is 0 in ``dtype``, uint8 by default. Raises NetworkError."""
     scales = _scales(graph, node, scale)
     zero_points = _zero_points(graph, node, zero_point, None)
+    if not zero_point and dtype is not None:
+        zero_points = zero_points.astype(dtype)
     if len(scales) != 1 or len(zero_points) != 1:
         raise node.refuse("activations are quantized per channel", "quantize them per tensor")
     if zero_points.dtype not in TYPES:

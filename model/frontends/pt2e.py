@@ -82,7 +82,7 @@ def reading(program: Program, name: str | None = None, output: Grid | None = Non
     reader = ProgramReader(exported, name, PT2E_OPERATORS)
     layers = Layers(reader.graph(), reader.parameters, output)
     network = layers.builder.network(layers.scores)
-    last = layers.scores.tensor.name
+    last = layers.builder.last
     found = {node: layers.values[made] for node, made in reader.sources.items()}
     tensors: dict[str, str] = {}
     orders = {network.input: Ordered(network.tensors[network.input])}

@@ -79,13 +79,14 @@ def _assemble(steps: list[Step], name: str, answer: Answer) -> tuple[QNetwork, d
             raise step.refuse("it takes what no layer made", "quantize once, at the start")
         y = held[step.output] = add_step(builder, step, inputs, answer)
         values[y.tensor.name] = _integers(step, y)
-    last, network = y.tensor.name, builder.network(y)
+    network = builder.network(y)
+    values = {network.output if key == builder.last else key: v for key, v in values.items()}
     for layer in network.layers:
         if isinstance(layer, Flatten):  # in raster order what it was
             values[layer.output] = values[layer.input].reshape(
                 -1, 1, 1, math.prod(values[layer.input].shape[1:])
             )
-    return network, {network.output if key == last else key: v for key, v in values.items()}
+    return network, values
 
 
 def _integers(step: Step, y: Ordered) -> npt.NDArray[Any]:

@@ -1,0 +1,114 @@
+"""Random PyTorch modules through every front end, against their source on every element.
+
+The float graph equals the module in float64; QatNet's integers, a PT2E program's and ONNX Runtime's
+equal the integer network on every element. `--graphs N` draws N modules instead of 30. What a front
+end refuses it must refuse by a NetworkError; how many were read is checked, so that the comparison
+cannot become empty.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+from fuzzedmodule import Fuzzed, Gridded, onnx_nodes  # noqa: E402
+from modulefuzz import IMAGE, random_steps  # noqa: E402
+from onnxgen import Model, images, quantized  # noqa: E402
+from tercet.model.float import graph as g  # noqa: E402
+from tercet.model.float.execute import trace  # noqa: E402
+from tercet.model.float.graph import fold, fuse  # noqa: E402
+from tercet.model.float.qat import QatNet  # noqa: E402
+from tercet.model.frontends import pt2e, pt2e_run  # noqa: E402
+from tercet.model.frontends.onnx import read  # noqa: E402
+from tercet.model.frontends.onnx_session import session_trace  # noqa: E402
+from tercet.model.frontends.torch_export import graph_of  # noqa: E402
+from tercet.model.layers import NetworkError  # noqa: E402
+
+pytestmark = pytest.mark.torch
+GROUP = 5  # modules of one test
+
+
+def pytest_generate_tests(metafunc):
+    count = metafunc.config.getoption("--graphs")
+    if "first" in metafunc.fixturenames:
+        metafunc.parametrize("first", range(0, count, GROUP))
+
+
+def check_graph(module, images):
+    """The float graph computes what the module does."""
+    graph = graph_of(module, IMAGE, "net")
+    real = images.to(torch.float64) / 255
+    with torch.no_grad():
+        ours = trace(fold(fuse(graph)), real)
+        theirs = module.double()(real)
+    np.testing.assert_allclose(
+        ours[graph.output].reshape(theirs.shape), theirs, rtol=1e-9, atol=1e-9
+    )
+
+
+def check_fake_quantized(module, images):
+    """QatNet's integers, computed in PyTorch's order, and those of the network it lowers to."""
+    pixels = images.permute(0, 2, 3, 1).numpy()
+    net = QatNet.of(graph_of(module, IMAGE, "net"), pixels).double().eval()
+    network = net.lower()
+    theirs, ours = net.integers(pixels), network.trace(pixels)
+    for node in net.graph.nodes:
+        name = network.output if node.name == net.graph.output else node.name
+        if isinstance(node, g.Weighted | g.AvgPool) and name in ours:
+            np.testing.assert_array_equal(ours[name].astype(np.int64), theirs[node.name])
+    scores = theirs[net.graph.output]
+    np.testing.assert_array_equal(ours[network.output].reshape(scores.shape), scores)
+
+
+def check_program(module, images):
+    """A PT2E program in float64, every quantize node."""
+    real = images.to(torch.float32) / 64 - 1.5
+    program = torch.export.export(Gridded(module.steps, module.seed, real).eval(), (real,))
+    network = pt2e.read(program, "net")
+    theirs = pt2e_run.trace(program, real, exact=True)
+    ours = network.trace(theirs["image"])
+    for name, values in theirs.items():
+        np.testing.assert_array_equal(ours[name], values, err_msg=name)
+
+
+def check_onnx(module, rng, folder, form):
+    """A model quantized by ONNX Runtime, every tensor as its session computes it."""
+    model = Model(rng, IMAGE)
+    batch = images(rng, IMAGE, 24)
+    source = quantized(model.proto(onnx_nodes(module, model)), folder, batch, form=form)
+    theirs, network = session_trace(source, batch), read(source)
+    ours = network.trace(theirs["image"])
+    assert network.output in theirs
+    for name, values in theirs.items():
+        np.testing.assert_array_equal(ours[name], values, err_msg=name)
+
+
+CHECKS = {
+    "float": lambda module, pixels, rng, folder: check_graph(module, pixels),
+    "trained": lambda module, pixels, rng, folder: check_fake_quantized(module, pixels),
+    "program": lambda module, pixels, rng, folder: check_program(module, pixels),
+    "QDQ": lambda module, pixels, rng, folder: check_onnx(module, rng, folder, "QDQ"),
+    "QOperator": lambda module, pixels, rng, folder: check_onnx(module, rng, folder, "QOperator"),
+}
+
+
+def test_modules_equal_their_source(first, seed, tmp_path):
+    done: Counter[str] = Counter()
+    refusals = []
+    for case in range(first, first + GROUP):
+        rng = np.random.default_rng([seed, case])
+        steps = random_steps(rng)
+        pixels = torch.from_numpy(rng.integers(0, 256, (6, *IMAGE), dtype=np.uint8))
+        for name, check in CHECKS.items():
+            try:
+                check(Fuzzed(steps, case), pixels, rng, tmp_path)
+                done[name] += 1
+            except NetworkError as error:
+                refusals.append(f"{case} {name}: {error}")
+            except AssertionError as error:
+                raise AssertionError(f"module {case}, {name}: {steps}") from error
+    assert all(done[name] >= 2 for name in CHECKS), refusals
