@@ -115,6 +115,8 @@ class QNetwork:
         )
         if array.ndim == 3 and tensor.shape[2] == 1:
             array = array[..., np.newaxis]
+        elif array.ndim == 2 and tensor.shape[:2] == (1, 1):
+            array = array[:, np.newaxis, np.newaxis]
         require(
             array.ndim == 4 and array.shape[1:] == tensor.shape,
             f"{wanted}, not {np.shape(images)}",
@@ -130,7 +132,8 @@ class QNetwork:
 
         Parameters
         ----------
-        images : integers (N, H, W, C), or (N, H, W) where C is 1, in the input type's range
+        images : integers (N, H, W, C), (N, H, W) where C is 1, or (N, C) where H and W are, in the
+            input type's range
 
         Returns integers (N, classes): the output tensor flattened, in its numpy dtype.
         """

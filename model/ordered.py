@@ -260,7 +260,9 @@ class OrderedBuilder:
         """
         tensor, where = output.tensor, f"Network {self.builder.name!r}"
         if output.moved is not None:
-            if not np.array_equal(output.places.ravel(), np.arange(output.places.size)):
+            is_map = len(output.dims) == 3 and min(output.dims[0], math.prod(output.dims[1:])) > 1
+            in_order = np.array_equal(output.places.ravel(), np.arange(output.places.size))
+            if is_map or not in_order:
                 raise NetworkError(
                     f"{where}: its output {tensor.name!r} was flattened or permuted, and a core "
                     "would give the scores in another order, channels last; return the map as it "

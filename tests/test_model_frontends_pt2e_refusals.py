@@ -257,10 +257,10 @@ def test_refuses_other_inputs_and_outputs():
         "Network 'net': the program must return one tensor, not 2; leave the others out of its "
         "forward"
     )
-    flat = exported(lambda net, x: on_grid(x), torch.zeros(2, 5))
-    assert refusal(flat) == (
-        "Network 'pt2e': the program must take images (N, C, H, W), not [2, 5]; export it with "
-        "such an example"
+    rows = exported(lambda net, x: on_grid(x), torch.zeros(2, 5, 4))
+    assert refusal(rows) == (
+        "Network 'pt2e': the program must take images (N, C, H, W) or vectors (N, K), not "
+        "[2, 5, 4]; export it with such an example"
     )
 
 

@@ -242,7 +242,7 @@ def quantized_part():
         ),
         (
             lambda: nn.Conv2d(6, 2, 3),
-            "Network 'net': the module fails on images (N, C, H, W) of [2, 1, 6, 6] (Given "
+            "Network 'net': the module fails on inputs of [2, 1, 6, 6] (Given "
             "groups=1, weight of size [2, 6, 3, 3], expected input[2, 1, 6, 6] to have 6 channels, "
             "but got 1 channels instead); give the shape of an image as (C, H, W), and a module "
             "that runs on it",
@@ -273,6 +273,31 @@ def test_modules_of_another_float_type_are_read(dtype, seed):
 
 
 IMAGES = np.zeros((4, 6, 5, 2), np.uint8)
+
+
+def test_vectors_are_read_too(seed):
+    torch.manual_seed(seed)
+    module = nn.Sequential(nn.Linear(640, 12), nn.ReLU(), nn.Linear(12, 3))
+    vectors = np.random.default_rng(seed).integers(0, 256, (30, 640), dtype=np.uint8)
+    network = read(module, (640,), "net", vectors)
+    assert network.tensors["image"].shape == (1, 1, 640)
+    y = network.tensors[network.output]
+    scores = (network(vectors).astype(float) - y.zero_point) * y.scale
+    with torch.no_grad():
+        theirs = module(torch.from_numpy(vectors) / 255).numpy()
+    assert np.abs(scores - theirs).max() < 4 * y.scale
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (1, 6, 0), (2, 1, 6, 6)])
+def test_a_shape_of_neither_maps_nor_vectors_is_refused(shape):
+    with pytest.raises(NetworkError) as caught:
+        graph_of(nn.ReLU(), shape, "net")
+    assert str(caught.value) == (
+        "Network 'net': the shape of its input must be (C, H, W) or (K,), without the batch, not "
+        f"{shape}; give one of these"
+    )
+
+
 WRONG_IMAGES = {
     "channels first": (
         IMAGES.transpose(0, 3, 1, 2),

@@ -144,6 +144,12 @@ REFUSED = {
         "a convolution in groups cannot read a stream of channels-last maps; let a linear layer "
         "read it, or leave the map as it is",
     ),
+    "vector viewed as a map as output": (
+        lambda b, x: b.network(b.relu("relu", x, 0, 9).reshaped((2, 4, 3), "view")),
+        "Network 'net': its output 'relu' was flattened or permuted, and a core would give the "
+        "scores in another order, channels last; return the map as it is, pool it to one position, "
+        "or end with a linear layer",
+    ),
     "flattened map as output": (
         lambda b, x: b.network(b.max_pool2d("pool", x, (1, 1), Window()).reshaped((-1,), "f")),
         "Network 'net': its output 'pool' was flattened or permuted, and a core would "

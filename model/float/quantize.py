@@ -172,7 +172,8 @@ def pixels_of(images: npt.ArrayLike, shape: Shape) -> npt.NDArray[np.uint8]:
 
     Parameters
     ----------
-    images : integers (N, H, W, C) in 0..255, or (N, H, W) where C is 1; N at least 1
+    images : integers in 0..255, (N, H, W, C), (N, H, W) where C is 1, or vectors (N, C); N at least
+        1
     shape : (C, H, W) of the network's input
 
     Raises NetworkError that says what to do where they have another shape, type or range.
@@ -189,6 +190,8 @@ def pixels_of(images: npt.ArrayLike, shape: Shape) -> npt.NDArray[np.uint8]:
         ) from None
     if array.ndim == 3 and channels == 1:
         array = array[..., np.newaxis]
+    elif array.ndim == 2 and (height, width) == (1, 1):
+        array = array[:, np.newaxis, np.newaxis]
     if array.shape[1:] == shape and array.shape[1:] != (height, width, channels):
         way_out = "give images.transpose(0, 2, 3, 1)"
         raise NetworkError(f"{wanted}, not channels first, {list(array.shape)}; {way_out}")

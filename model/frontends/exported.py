@@ -53,7 +53,7 @@ class Reader:
 
     Parameters
     ----------
-    shape : (C, H, W) of one image
+    dims : (C, H, W) of one image, or (K,) of one vector
     name : the network's
     operators : by ATen's names such as ``conv2d.default``
     """
@@ -61,15 +61,15 @@ class Reader:
     def __init__(
         self,
         program: torch.export.ExportedProgram,
-        shape: Shape,
+        dims: tuple[int, ...],
         name: str,
         operators: Mapping[str, Operator],
     ) -> None:
-        self.program, self.shape, self.name = functional(program), shape, name
+        self.program, self.dims, self.name = functional(program), dims, name
         self.operators = operators
         self.nodes: list[g.Node] = []
         self.tensors: dict[str, Seen] = {}  # by the name of an FX node
-        self.shapes: dict[str, Shape] = {g.IMAGE: shape}  # by the graph's tensor
+        self.shapes: dict[str, Shape] = {g.IMAGE: _as_map(dims)}  # by the graph's tensor
         self.views: dict[str, str] = {}  # by FX node, the tensor that holds it as it is seen
         self.names: set[str] = {g.IMAGE}
         self.batch = 0
@@ -79,11 +79,12 @@ class Reader:
         image, output = ends(self.program, self.name, "module")
         for node in self.program.graph.nodes:
             if node.name == image:
-                self.tensors[image] = Seen(g.IMAGE, _in_order(self.shape, self.shape))
+                self.tensors[image] = Seen(g.IMAGE, _in_order(self.dims))
                 self.batch = int(node.meta["val"].shape[0])
             elif node.op == "call_function" and node.users:
                 self._read(node)
-        return g.Graph(self.name, self.shape, _needed(self.nodes, self._last(output)))
+        last = self._last(output)
+        return g.Graph(self.name, self.shapes[g.IMAGE], _needed(self.nodes, last))
 
     def _last(self, output: str) -> str:
         """The graph's tensor that holds the scores, in the module's order."""
@@ -99,7 +100,7 @@ class Reader:
                 f"(N, classes), not ({', '.join(map(str, ('N', *seen.dims)))}); "
                 "reshape what it returns"
             )
-        last = self._held(output, seen, (*seen.dims, 1, 1)[:3])
+        last = self._held(output, seen)
         if last == g.IMAGE:
             raise NetworkError(
                 f"Network {self.name!r}: the module returns its image; there must be a layer"
@@ -151,7 +152,7 @@ class Reader:
         if len(seen.dims) != 3:
             reason = f"it reads {list(seen.dims)}, and not a map (channels, rows, columns)"
             raise self.refuse(node, reason, "put it before the Flatten")
-        return self._held(value.name, seen, seen.dims)
+        return self._held(value.name, seen)
 
     def vector(self, value: Any, node: torch.fx.Node) -> str:
         """The graph's tensor (K, 1, 1) that holds an argument (K,) as ``node`` sees it."""
@@ -159,17 +160,16 @@ class Reader:
         if len(seen.dims) != 1:
             reason = f"it reads {list(seen.dims)}, and not a vector"
             raise self.refuse(node, reason, "put a Flatten before it, or use a 1x1 convolution")
-        return self._held(value.name, seen, (*seen.dims, 1, 1))
+        return self._held(value.name, seen)
 
     def whole(self, value: Any, node: torch.fx.Node) -> str:
         """The graph's tensor that holds an argument, a map or a vector."""
         flat = len(self.seen(value, node).dims) == 1
         return self.vector(value, node) if flat else self.map(value, node)
 
-    def _held(self, name: str, seen: Seen, size: tuple[int, ...]) -> str:
+    def _held(self, name: str, seen: Seen) -> str:
         """The tensor of the graph that is ``seen`` in order, a View of its own if need be."""
-        channels, height, width = size
-        shape = (channels, height, width)
+        shape = _as_map(seen.dims)
         if self.shapes[seen.tensor] == shape and _is_in_order(seen.places):
             return seen.tensor
         if name not in self.views:
@@ -214,10 +214,9 @@ class Reader:
         if len(dims) not in (1, 3):
             reason = f"it gives {list(dims)}, neither a map (channels, rows, columns) nor a vector"
             raise self.refuse(node, reason, "reshape what it reads")
-        channels, height, width = (*dims, 1, 1)[:3]
         self.nodes.append(made)
-        self.shapes[made.name] = channels, height, width
-        self.tensors[node.name] = Seen(made.name, _in_order(self.shapes[made.name], dims))
+        self.shapes[made.name] = _as_map(dims)
+        self.tensors[node.name] = Seen(made.name, _in_order(dims))
 
     def put_like(self, node: torch.fx.Node, made: g.Node, seen: Seen) -> None:
         """Add a node of the graph whose output has the order of ``seen``, one of its inputs."""
@@ -274,9 +273,15 @@ def ends(program: torch.export.ExportedProgram, name: str, what: str) -> tuple[s
     return str(signature.user_inputs[0]), str(signature.user_outputs[0])
 
 
-def _in_order(shape: tuple[int, ...], dims: tuple[int, ...]) -> Places:
-    """The places of a tensor's own raster order, with the extents ``dims``."""
-    return np.arange(math.prod(shape), dtype=np.int64).reshape(dims)
+def _as_map(dims: tuple[int, ...]) -> Shape:
+    """The extents that the graph has for a map (C, H, W), or for a vector (K,)."""
+    channels, height, width = (*dims, 1, 1)[:3]
+    return channels, height, width
+
+
+def _in_order(dims: tuple[int, ...]) -> Places:
+    """The places of a tensor's own raster order."""
+    return np.arange(math.prod(dims), dtype=np.int64).reshape(dims)
 
 
 def _is_in_order(places: Places) -> bool:

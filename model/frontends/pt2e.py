@@ -89,7 +89,8 @@ def reading(program: Program, name: str | None = None, output: Grid | None = Non
     for node, x in found.items():
         if isinstance(x, Ordered):
             tensor = network.output if x.tensor.name == last else x.tensor.name
-            tensors[node], orders[tensor] = tensor, x
+            places = reader.tensors[node].places  # of the graph's tensor, which x holds
+            tensors[node], orders[tensor] = tensor, x.seen(x.places.ravel()[places], "")
     return Reading(network, reader.program, tensors, orders)
 
 

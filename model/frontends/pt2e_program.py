@@ -89,7 +89,7 @@ class ProgramReader(Reader):
     def __init__(
         self, program: torch.export.ExportedProgram, name: str, operators: Mapping[str, Operator]
     ) -> None:
-        super().__init__(program, _image_shape(program, name), name, operators)
+        super().__init__(program, _image_dims(program, name), name, operators)
         self.quantized: dict[str, QuantizedArray] = {}  # by the name of the dequantize node
         self.parameters: dict[str, Parameters] = {}  # by layer
         self.sources: dict[str, str] = {}  # by the name of a quantize node, the graph's node
@@ -159,14 +159,14 @@ class ProgramReader(Reader):
         return NetworkError(f"Node {node.name!r}: {reason}; {way_out}")
 
 
-def _image_shape(program: torch.export.ExportedProgram, name: str) -> tuple[int, int, int]:
-    """(C, H, W) of the program's one input. Raises NetworkError where it is none."""
+def _image_dims(program: torch.export.ExportedProgram, name: str) -> tuple[int, ...]:
+    """(C, H, W) or (K,) of the program's one input. Raises NetworkError where it is neither."""
     image, _ = ends(program, name, "program")
     nodes = {node.name: node for node in program.graph.nodes}
     shape = list(nodes[image].meta["val"].shape) if image in nodes else []
-    if len(shape) != 4:
+    if len(shape) not in (2, 4):
         raise NetworkError(
-            f"Network {name!r}: the program must take images (N, C, H, W), not {shape}; "
-            "export it with such an example"
+            f"Network {name!r}: the program must take images (N, C, H, W) or vectors (N, K), not "
+            f"{shape}; export it with such an example"
         )
-    return int(shape[1]), int(shape[2]), int(shape[3])
+    return tuple(int(extent) for extent in shape[1:])

@@ -30,7 +30,7 @@ from torch import nn
 
 from ..float import graph as g
 from ..float.quantize import Options, quantize
-from ..layers import NetworkError, Shape
+from ..layers import NetworkError
 from ..network import QNetwork
 from .exported import Reader
 from .exported_arguments import Operator
@@ -41,7 +41,7 @@ __all__ = ["graph_of", "read"]
 
 def read(
     module: nn.Module,
-    shape: Shape,
+    shape: tuple[int, ...],
     name: str,
     images: npt.NDArray[np.uint8],
     options: Options | None = None,
@@ -51,8 +51,8 @@ def read(
     Parameters
     ----------
     module, shape, name : as in :func:`graph_of`
-    images : uint8 (N, H, W, C), raw pixels to calibrate on; p enters the module as p / 255, or as
-        the options' mean and std say
+    images : uint8 (N, H, W, C), or (N, K), raw pixels to calibrate on; p enters the module as
+        p / 255, or as the options' mean and std say
     options : what there is to choose
 
     Raises NetworkError as :func:`graph_of` and :func:`quantize` do.
@@ -61,38 +61,35 @@ def read(
 
 
 def graph_of(
-    module: nn.Module, shape: Shape, name: str, operators: Mapping[str, Operator] = OPERATORS
+    module: nn.Module,
+    shape: tuple[int, ...],
+    name: str,
+    operators: Mapping[str, Operator] = OPERATORS,
 ) -> g.Graph:
     """Read a float module.
 
     Parameters
     ----------
-    module : float (N, C, H, W) -> float (N, classes); left as it is, but put into evaluation mode
-    shape : (C, H, W) of one image
+    module : float (N, C, H, W), or (N, K), -> float (N, classes); left as it is, but put into
+        evaluation mode
+    shape : (C, H, W) of one image, or (K,) of one vector
     name : the network's
     operators : those that can be read, by ATen's names such as ``conv2d.default``
 
     Raises NetworkError, naming the layer, for what cannot be traced or is not supported.
     """
     _require_float_module(module, name)
+    if len(shape) not in (1, 3) or min(shape) < 1:
+        raise NetworkError(
+            f"Network {name!r}: the shape of its input must be (C, H, W) or (K,), without the "
+            f"batch, not {tuple(shape)}; give one of these"
+        )
     # One image would let torch.export specialize on 1.
     example = torch.zeros((2, *shape), dtype=_type_of(module, name))
     try:
-        with torch.no_grad():
-            module.eval()(example)
-    except Exception as error:  # whatever PyTorch says where shapes or kinds do not fit
-        raise NetworkError(
-            f"Network {name!r}: the module fails on images (N, C, H, W) of {list(example.shape)} "
-            f"({_first_line(error)}); give the shape of an image as (C, H, W), and a module that "
-            "runs on it"
-        ) from None
-    try:
         program = torch.export.export(module.eval(), (example,))
     except Exception as error:  # torch.export raises whatever its tracer stumbles over
-        raise NetworkError(
-            f"Network {name!r}: torch.export cannot trace the module ({_first_line(error)}); write "
-            "its forward without control flow that depends on values"
-        ) from None
+        raise _not_traced(module, name, example, error) from None
     return Reader(program, shape, name, operators).graph()
 
 
@@ -110,6 +107,25 @@ def _require_float_module(module: object, name: str) -> None:
                 f"({type(part).__name__}); give the float module, or read an eager-mode one with "
                 "frontends.torch_ao"
             )
+
+
+def _not_traced(
+    module: nn.Module, name: str, example: torch.Tensor, error: Exception
+) -> NetworkError:
+    """Why torch.export failed: the module does not run at all, or cannot be traced."""
+    try:
+        with torch.no_grad():
+            module(example)
+    except Exception as failure:  # whatever PyTorch says where shapes or kinds do not fit
+        return NetworkError(
+            f"Network {name!r}: the module fails on inputs of {list(example.shape)} "
+            f"({_first_line(failure)}); give the shape of an image as (C, H, W), and a module "
+            "that runs on it"
+        )
+    return NetworkError(
+        f"Network {name!r}: torch.export cannot trace the module ({_first_line(error)}); write its "
+        "forward without control flow that depends on values"
+    )
 
 
 def _first_line(error: Exception) -> str:
