@@ -35,7 +35,10 @@ class Core(wiring.Component):
         ignored; TLAST with an image's last
     m_axis_* : one result a beat; TLAST with an image's last, and where the network closes with an
         argmax TUSER is the class then
-    frame_error : Out(1), sticky: an input frame had the wrong length; reset clears it
+    frame_good, frame_bad : Out(1), high for the cycle after an input frame's last beat was taken:
+        its length was right, and its results will come; or wrong, and none will
+    frame_error : Out(1), sticky: high from ``frame_bad`` on
+    frame_error_clear : In(1), lets ``frame_error`` fall; a reset does, too
 
     One clock domain, ``sync``: ports ``clk`` and synchronous ``rst``.
     """
@@ -56,7 +59,10 @@ class Core(wiring.Component):
             "m_axis_tvalid": Out(1),
             "m_axis_tready": In(1),
             "m_axis_tlast": Out(1),
+            "frame_good": Out(1),
+            "frame_bad": Out(1),
             "frame_error": Out(1),
+            "frame_error_clear": In(1),
         }
         if plan.argmax is not None:
             ports["m_axis_tuser"] = Out(range(max(self._results, 2)))  # at least one bit
@@ -179,7 +185,10 @@ class Core(wiring.Component):
             self.m_axis_tvalid.eq(frame_out.m_axis.tvalid),
             self.m_axis_tlast.eq(frame_out.m_axis.tlast),
             frame_out.m_axis.tready.eq(self.m_axis_tready),
+            self.frame_good.eq(frame_in.good),
+            self.frame_bad.eq(frame_in.bad),
             self.frame_error.eq(frame_in.error),
+            frame_in.clear.eq(self.frame_error_clear),
         ]
         if self._plan.argmax is not None:
             m.d.comb += self.m_axis_tuser.eq(frame_out.m_axis.tuser)

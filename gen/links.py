@@ -23,7 +23,14 @@ __all__ = ["Link", "Links"]
 
 CONVERTERS = ("unpack", "pack")  # what ``hw.lanes.converters`` makes
 SHELL = ("frame_in", "frame_out", "verdicts")
-PORTS = ("clk", "rst", "frame_error")  # beside those of the streams
+PORTS = (
+    "clk",
+    "rst",
+    "frame_good",
+    "frame_bad",
+    "frame_error",
+    "frame_error_clear",
+)  # beside those of the streams
 STREAMS = ("tdata", "tvalid", "tready", "tlast", "tuser")
 RESERVED = {
     *(*KEYWORDS, *SHELL, *PORTS),

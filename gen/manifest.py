@@ -156,6 +156,10 @@ def header(facts: dict[str, Any]) -> str:
         f"{facts['cycles_per_image']} cycles between images, {facts['latency_cycles']} cycles from "
         f"first value in to last result out, {facts['multipliers']} multipliers in the layers.\n"
         f"{fill(f'Ports: {ports}.', 96)}\n"
-        f"One clock; rst is synchronous and active high. frame_error is sticky until rst.{best}\n"
+        "One clock; rst is synchronous and active high, and nothing is taken or offered meanwhile."
+        f"{best}\n"
+        "In the cycle after a frame's last beat was taken frame_good is high, or frame_bad where "
+        "TLAST came early or not with\nthe last beat: then no results come, and frame_error rises "
+        "and stays until frame_error_clear, which may be tied to 0.\n"
         f"Made by {tools}."
     )

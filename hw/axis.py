@@ -2,12 +2,13 @@
 
 A frame ends at TLAST or at its last expected beat, whichever comes first; where the two do not
 coincide the frame is bad. A bad frame raises the sticky ``error``; a short one is filled up inside;
-its result is dropped whole; the next frame is right. Protocol: AMBA 4 AXI4-Stream, ARM IHI 0051A.
+its result is dropped whole; the next frame is right. While the reset is high, nothing is taken and
+nothing offered. Protocol: AMBA 4 AXI4-Stream, ARM IHI 0051A.
 """
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Shape, Signal
+from amaranth import Module, Mux, ResetSignal, Shape, Signal
 from amaranth.hdl import ShapeLike, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -50,10 +51,12 @@ class FrameIn(wiring.Component):
     s_axis : AXI4-Stream of ``lanes`` values a beat, TLAST with a frame's last
     o : stream of ``lanes`` activations a beat
     verdict : stream of one bit a frame, whether it was good, with its last activation
-    error : Out(1), sticky: a frame was bad; reset clears it
+    good, bad : Out(1), high in the cycle after a frame's last beat was taken, one of the two
+    error : Out(1), sticky: high from the cycle of ``bad`` on
+    clear : In(1), lets ``error`` fall in the next cycle, unless a bad frame ends in this one
 
-    Combinational from ``s_axis`` to ``o``. While a short frame is filled up, with zeros, ``tready``
-    is low.
+    Combinational from ``s_axis`` to ``o``. While a short frame is filled up, with zeros, and while
+    the reset is high, ``tready`` is low. Reset clears ``error``.
     """
 
     def __init__(self, *, activation: Shape, beats: int, lanes: int = 1):
@@ -63,7 +66,10 @@ class FrameIn(wiring.Component):
                 "s_axis": In(axis_signature(activation, lanes=lanes)),
                 "o": Out(stream.Signature(data.ArrayLayout(activation, lanes))),
                 "verdict": Out(stream.Signature(1)),
+                "good": Out(1),
+                "bad": Out(1),
                 "error": Out(1),
+                "clear": In(1),
             }
         )
 
@@ -71,6 +77,8 @@ class FrameIn(wiring.Component):
         m = Module()
         filling = Signal()
         moves = Signal()
+        taken = Signal()
+        wrong = Signal()
         _, at_end = counter(m, "beat", self._beats, moves, early=True)
         # The last activation and the verdict leave together: each waits until the other can.
         present = self.s_axis.tvalid | filling
@@ -79,7 +87,16 @@ class FrameIn(wiring.Component):
             moves.eq(self.o.valid & self.o.ready),
             self.verdict.valid.eq(present & at_end & self.o.ready),
             self.verdict.payload.eq(self.s_axis.tlast & ~filling),
-            self.s_axis.tready.eq(self.o.ready & ~filling & (~at_end | self.verdict.ready)),
+            self.s_axis.tready.eq(
+                self.o.ready & ~filling & (~at_end | self.verdict.ready) & ~ResetSignal()
+            ),
+            taken.eq(moves & ~filling),
+            wrong.eq(taken & (self.s_axis.tlast != at_end)),
+        ]
+        m.d.sync += [
+            self.good.eq(taken & self.s_axis.tlast & at_end),
+            self.bad.eq(wrong),
+            self.error.eq((self.error & ~self.clear) | wrong),
         ]
         layout = self.o.payload.shape()
         wide = byte_width(layout.elem_shape)
@@ -95,8 +112,6 @@ class FrameIn(wiring.Component):
                 m.d.sync += filling.eq(0)
             with m.Elif(self.s_axis.tlast):
                 m.d.sync += filling.eq(1)
-            with m.If(~filling & (self.s_axis.tlast != at_end)):
-                m.d.sync += self.error.eq(1)
         return m
 
 
@@ -115,7 +130,7 @@ class FrameOut(wiring.Component):
     verdict : stream of one bit a frame
     m_axis : AXI4-Stream of one result a beat, TLAST with a frame's last; TUSER is the class then
 
-    Combinational from ``i`` to ``m_axis``.
+    Combinational from ``i`` to ``m_axis``. While the reset is high, ``tvalid`` is low.
     """
 
     def __init__(self, *, value: Shape, beats: int, classes: int | None = None):
@@ -140,7 +155,7 @@ class FrameOut(wiring.Component):
         bad: Value = self.verdict.valid & ~self.verdict.payload
         m.d.comb += [
             self.m_axis.tdata.eq(self.i.payload.value),
-            self.m_axis.tvalid.eq(self.i.valid & good),
+            self.m_axis.tvalid.eq(self.i.valid & good & ~ResetSignal()),
             self.m_axis.tlast.eq(at_end),
             self.i.ready.eq(bad | (good & self.m_axis.tready)),
             self.verdict.ready.eq(self.i.valid & self.i.ready & at_end),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from cocotb.triggers import Timer
 
 from ..model.layout import as_beats, in_bytes
-from .stream import ProtocolError, Sink, Source, no_pauses, random_pauses
+from .stream import Pin, ProtocolError, Sink, Source, no_pauses, random_pauses
 from .vectors import SETTINGS, Port, read_vectors
 from .watch import Watch
 
@@ -44,6 +44,10 @@ class Bench:
     pauses : one of ``options.PAUSES``
     stall : the longest pause, in images' time; four fill every buffer from the last to the first
     patient : the sink raises ready only once valid is up
+
+    Attributes
+    ----------
+    clears : how often frame_error_clear is high, 0 to 1
     """
 
     def __init__(
@@ -60,7 +64,8 @@ class Bench:
         self.rng = np.random.default_rng([self.vectors.seed, crc32(test.encode())])
         self.cycle = 0
         self.watch = Watch(dut, self.vectors)
-        self._clk, self._rst = dut.clk, dut.rst
+        self.clears = 0.0
+        self._clk, self._rst, self._clear = dut.clk, dut.rst, Pin(dut.frame_error_clear)
         self._half = Timer(5, unit="ns")
         self._paused = pauses != "none" or patient
         self.source = Source(
@@ -89,6 +94,7 @@ class Bench:
     async def _tick(self, look: Callable[[int], None]) -> None:
         self.source.drive()
         self._sink.drive()
+        self._clear.set(int(self.clears > 0 and self.rng.random() < self.clears))
         self._clk.value = 0
         await self._half
         look(self.cycle)
@@ -105,20 +111,30 @@ class Bench:
         for _ in range(cycles):
             await self._tick(self._look)
 
-    async def reset(self, cycles: int = 2, *, compare_inner: bool = True) -> None:
+    async def reset(
+        self, cycles: int = 2, *, compare_inner: bool = True, meanwhile: Sequence[int] = ()
+    ) -> None:
         """Hold rst for some cycles and expect nothing of what was sent before.
 
         Parameters
         ----------
         compare_inner : whether inner streams are compared from here on; not in a run with wrong
             frames, whose values pass through the layers before they are dropped
+        meanwhile : images whose frames are offered from the first cycle of the reset on, by a
+            source that knows nothing of it
+
+        Raises ProtocolError where a beat could move meanwhile.
         """
         self.source.restart()
+        for image in meanwhile:
+            self.source.send(self._frame(image))
         self._rst.value = 1
         for _ in range(cycles):
-            await self._tick(lambda cycle: None)
+            await self._tick(self.watch.in_reset)
         self._rst.value = 0
         self.watch.restart(compare_inner)
+        for image in meanwhile:
+            self.watch.expect(image)
 
     async def until(self, done: Callable[[], bool], cycles: int, what: str) -> None:
         """Step until ``done()``, at most ``cycles``. Raises CycleLimitError saying ``what``."""

@@ -1,12 +1,10 @@
-"""What the shell of a core owes to a frame, beat by beat, and a watch on its error flag."""
+"""What the shell of a core owes to a frame, beat by beat, and a watch on the pins that tell."""
 
 from __future__ import annotations
 
 from .stream import ProtocolError
 
-__all__ = ["ErrorFlag", "FrameRule"]
-
-FLAG_CYCLES = 8  # from the beat that shows a frame to be wrong to frame_error
+__all__ = ["FramePins", "FrameRule"]
 
 
 class FrameRule:
@@ -37,30 +35,39 @@ class FrameRule:
             self._beats = 0
 
 
-class ErrorFlag:
-    """Check that frame_error rises soon after the first wrong frame, not before, and then stays."""
+class FramePins:
+    """Hold frame_good, frame_bad and frame_error, cycle by cycle, to the frames that ended."""
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
-        """Expect the flag low, as after a reset."""
-        self._up = False
-        self._due: int | None = None
+        """Expect all of them low, as after a reset."""
+        self._ended = (0, 0)
+        self._error = False
+        self._clear = False
 
-    def sample(self, flag: bool, wrong: int, cycle: int) -> None:
-        """Look at the flag in a cycle before which ``wrong`` wrong frames had ended.
+    def sample(
+        self, pins: tuple[bool, bool, bool], ended: tuple[int, int], clear: bool, cycle: int
+    ) -> None:
+        """Look at the pins in a cycle.
+
+        Parameters
+        ----------
+        pins : frame_good, frame_bad, frame_error
+        ended : right and wrong frames that had ended before this cycle
+        clear : frame_error_clear, which counts for the next cycle
 
         Raises ProtocolError.
         """
-        if wrong and self._due is None:
-            self._due = cycle + FLAG_CYCLES
-        if flag and not wrong:
-            raise ProtocolError(f"frame_error is up in cycle {cycle} without a wrong frame")
-        if self._up and not flag:
-            raise ProtocolError(f"frame_error fell in cycle {cycle} without a reset")
-        if self._due is not None and cycle >= self._due and not flag:
-            raise ProtocolError(
-                f"frame_error is down in cycle {cycle}, {FLAG_CYCLES} after a wrong frame"
-            )
-        self._up = flag
+        (right, wrong), (before_right, before_wrong) = ended, self._ended
+        bad = wrong > before_wrong
+        error = bad or (self._error and not self._clear)
+        wanted = {"frame_good": right > before_right, "frame_bad": bad, "frame_error": error}
+        for (name, up), pin in zip(wanted.items(), pins, strict=True):
+            if pin != up:
+                raise ProtocolError(
+                    f"{name} is {'up' if pin else 'down'} in cycle {cycle}, where {right} right "
+                    f"and {wrong} wrong frames have ended since the reset"
+                )
+        self._ended, self._error, self._clear = ended, error, clear

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .framing import ErrorFlag, FrameRule
+from .framing import FramePins, FrameRule
 from .scoreboard import Scoreboard
 from .stream import Monitor, ProtocolError, Value, read_bit
 from .vectors import InnerStream, Port, Vectors
@@ -37,8 +37,13 @@ class Watch:
         self.last_beats: list[int] = []
         self.scores: list[Value] = []
         self.classes: list[Value] = []
-        self._flag = ErrorFlag()
-        self._error = dut.frame_error
+        self._pins = FramePins()
+        names = ("frame_good", "frame_bad", "frame_error", "frame_error_clear")
+        self._of_frames = [(name, getattr(dut, name)) for name in names]
+        self._quiet = [
+            ("s_axis: ready", dut.s_axis_tready),
+            ("m_axis: valid", dut.m_axis_tvalid),
+        ]
         self.input = Monitor(
             name="s_axis",
             valid=dut.s_axis_tvalid,
@@ -99,11 +104,6 @@ class Watch:
             self.classes.append(values[2])
             self._class_line.receive(values[2])
 
-    @property
-    def error(self) -> bool:
-        """Whether frame_error is up. Raises ProtocolError where it is undefined."""
-        return read_bit("frame_error", self._error)
-
     def expect(self, image: int) -> None:
         """Expect the values of image number ``image`` on every line."""
         values = self.vectors.values
@@ -118,7 +118,7 @@ class Watch:
         """Start anew after a reset; see ``Bench.reset``."""
         self.scoreboard.restart()
         self.frames.restart()
-        self._flag.restart()
+        self._pins.restart()
         for monitor in self.monitors:
             monitor.restart()
         for line in self._inner_lines:
@@ -128,10 +128,17 @@ class Watch:
 
     def sample(self, cycle: int) -> None:
         """Look at everything right before a clock edge. Raises ProtocolError."""
-        wrong_before = self.frames.wrong
+        ended = self.frames.right, self.frames.wrong
         for monitor in self.monitors:
             monitor.sample(cycle)
-        self._flag.sample(self.error, wrong_before, cycle)
+        good, bad, error, clear = (read_bit(name, pin) for name, pin in self._of_frames)
+        self._pins.sample((good, bad, error), ended, clear, cycle)
+
+    def in_reset(self, cycle: int) -> None:
+        """Look at a cycle in which rst is high. Raises ProtocolError where a beat could move."""
+        for name, pin in self._quiet:
+            if read_bit(name, pin):
+                raise ProtocolError(f"{name} is up in cycle {cycle}, in which rst is")
 
 
 def as_tensor_value(value: Value, port: Port, width: int) -> Value:

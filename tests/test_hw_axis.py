@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from amaranth import ResetInserter, Signal, signed, unsigned
+from amaranth import ClockDomain, Module, signed, unsigned
 from amaranth.sim import Simulator
 from tercet.hw.axis import FrameIn, FrameOut, byte_width
 
@@ -95,8 +95,17 @@ def test_beats_too_many_are_a_short_frame_of_their_own(extra, seed):
     assert values == GOOD + [7] * extra + [0] * (BEATS - extra) + GOOD
 
 
+def in_domain(unit):
+    """The unit in a clock domain, and its reset."""
+    m = Module()
+    m.domains.sync = domain = ClockDomain()
+    m.submodules.unit = unit
+    return m, domain.rst
+
+
 def test_reset_forgets_a_frame_half_seen():
     unit = FrameIn(activation=unsigned(8), beats=BEATS)
+    bench, reset = in_domain(unit)
 
     async def drive(ctx):
         ctx.set(unit.o.ready, 1)
@@ -114,8 +123,58 @@ def test_reset_forgets_a_frame_half_seen():
         assert ctx.get(unit.s_axis.tready) == 1
         assert ctx.get(unit.o.valid) == 0
 
-    reset = Signal()
-    simulator = Simulator(ResetInserter(reset)(unit))
+    simulate(bench, drive)
+
+
+def test_nothing_is_taken_or_offered_in_a_reset():
+    """In its first cycle either, when all is as it was before."""
+    unit = FrameIn(activation=unsigned(8), beats=BEATS)
+    bench, reset = in_domain(unit)
+
+    async def drive(ctx):
+        for port in (unit.o.ready, unit.verdict.ready, unit.s_axis.tvalid):
+            ctx.set(port, 1)
+        for up in (0, 1, 1, 0):
+            ctx.set(reset, up)
+            assert ctx.get(unit.s_axis.tready) == 1 - up
+            await ctx.tick()
+
+    simulate(bench, drive)
+    out = FrameOut(value=unsigned(8), beats=3)
+    bench, reset_out = in_domain(out)
+
+    async def offer(ctx):
+        for port in (out.i.valid, out.verdict.valid, out.verdict.payload):
+            ctx.set(port, 1)
+        for up in (0, 1, 1, 0):
+            ctx.set(reset_out, up)
+            assert ctx.get(out.m_axis.tvalid) == 1 - up
+            await ctx.tick()
+
+    simulate(bench, offer)
+
+
+def test_tells_each_frames_verdict_and_clears_the_error():
+    unit = FrameIn(activation=unsigned(8), beats=2)
+    seen = []
+
+    async def drive(ctx):
+        for port in (unit.o.ready, unit.verdict.ready, unit.s_axis.tvalid):
+            ctx.set(port, 1)
+        # right; missing; right; missing while cleared; then clear alone
+        for last, clear in [(0, 0), (1, 0), (0, 0), (0, 0), (0, 1), (1, 0), (0, 0), (0, 1), (0, 1)]:
+            ctx.set(unit.s_axis.tlast, last)
+            ctx.set(unit.clear, clear)
+            await ctx.tick()
+            seen.append((ctx.get(unit.good), ctx.get(unit.bad), ctx.get(unit.error)))
+
+    simulate(unit, drive)
+    quiet, good, bad = (0, 0, 0), (1, 0, 0), (0, 1, 1)
+    assert seen == [quiet, good, quiet, bad, quiet, good, quiet, bad, quiet]
+
+
+def simulate(unit, drive):
+    simulator = Simulator(unit)
     simulator.add_clock(1e-8)
     simulator.add_testbench(drive)
     simulator.run()

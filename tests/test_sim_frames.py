@@ -139,24 +139,33 @@ BUGS = [
     Bug("deaf to ready", ".o__ready(m_axis_tready)", ".o__ready(1'b1)", OUTPUT,
         r"m_axis: (payload changed|valid fell) .*"),
     Bug("deaf to valid", "take = s_axis_tvalid &", "take = 1'b1 &", INPUT,
-        r"(frame_error is up|.*first mismatch: ).*"),
+        r"(frame_\w+ is up|.*first mismatch: ).*"),
     Bug("valid waits for ready", "m_axis_tvalid = y_valid", "m_axis_tvalid = y_valid & "
         "m_axis_tready", "patient_sink", r"Waited \d+ cycles for 2 results: .*"),
     Bug("undefined valid", "else if (start) index <= 4'd0", "else if (start) index <= 4'bx000",
         NONE, r"(s_axis: ready|conv1: valid) is X, neither 0 nor 1"),
 ]  # fmt: skip
 
+PIN = r"frame_{} in cycle \d+, where \d+ right and \d+ wrong frames have ended since the reset"
+
 FRAME_BUGS = [
-    Bug("flag missing", "(beat == 4'd15)) frame_error <= 1'b1", "(beat == 4'd15)) ;", "",
-        r"frame_error is down in cycle \d+, 8 after a wrong frame"),
-    Bug("flag falls", "if (s_axis_tlast != (beat == 4'd15)) frame_error <= 1'b1",
-        "frame_error <= s_axis_tlast != (beat == 4'd15)", "",
-        r"frame_error fell in cycle \d+ without a reset"),
-    Bug("flag for every frame", "!= (beat == 4'd15)) f", "== (beat == 4'd15)) f", "",
-        r"frame_error is up in cycle \d+ without a wrong frame"),
+    Bug("flag missing", "~frame_error_clear | wrong;", "~frame_error_clear;", "",
+        PIN.format("error is down")),
+    Bug("flag falls", "frame_error <= frame_error & ~frame_error_clear | wrong",
+        "frame_error <= wrong", "", PIN.format("error is down")),
+    Bug("flag is not cleared", "frame_error & ~frame_error_clear | wrong", "frame_error | wrong",
+        "", PIN.format("error is up")),
+    Bug("clear goes before a wrong frame", "frame_error & ~frame_error_clear | wrong",
+        "(frame_error | wrong) & ~frame_error_clear", "", PIN.format("error is down")),
+    Bug("flag for every frame", "!= (beat == 4'd15);", "== (beat == 4'd15);", "",
+        PIN.format("bad is up")),
     Bug("flag survives reset", "start <= 1'b0; frame_error <= 1'b0;",
         "start <= 1'b0; if (frame_error === 1'bx) frame_error <= 1'b0;", "",
-        r"frame_error is up in cycle \d+ without a wrong frame"),
+        PIN.format("error is up")),
+    Bug("verdict missing", "frame_good <= take & s_axis_tlast &", "frame_good <= 1'b0 &", "",
+        PIN.format("good is down")),
+    Bug("verdict late", "frame_bad <= wrong;", "frame_bad <= start | wrong;", "",
+        PIN.format("bad is up")),
     Bug("short frame passes", "start <= take & s_axis_tlast & beat == 4'd15",
         "start <= take & s_axis_tlast", "", ".*logits at m_axis, image.*"),
     Bug("long frame passes", "start <= take & s_axis_tlast & beat == 4'd15",
@@ -169,6 +178,10 @@ FRAME_BUGS = [
 ]  # fmt: skip
 
 RESET_BUGS = [
+    Bug("takes beats", "~start & ~rst;", "~start;", "",
+        r"s_axis: ready is (up in cycle \d+, in which rst is|X, neither 0 nor 1)"),
+    Bug("offers beats", "y_valid & ~rst;", "y_valid;", "",
+        r"m_axis: valid is (up in cycle \d+, in which rst is|X, neither 0 nor 1)"),
     Bug("input counter", "beat <= 4'd0; start <= 1'b0; frame_error",
         "if (beat === 4'bx) beat <= 4'd0; start <= 1'b0; frame_error", "", ".*"),
     Bug("start", "start <= 1'b0; frame_error", "if (start === 1'bx) start <= 1'b0; frame_error", "",

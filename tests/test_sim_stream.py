@@ -2,7 +2,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from tercet.sim.framing import FLAG_CYCLES, ErrorFlag, FrameRule
+from tercet.sim.framing import FramePins, FrameRule
 from tercet.sim.stream import Monitor, ProtocolError, Sink, Source, no_pauses, random_pauses
 
 
@@ -236,32 +236,39 @@ def test_frame_rule(beats, verdict):
     assert judged(beats) == verdict
 
 
-def flagged(*cycles):
-    """Run the watch over cycles of (flag, wrong frames so far)."""
-    watch = ErrorFlag()
-    for cycle, (flag, wrong) in enumerate(cycles):
-        watch.sample(bool(flag), wrong, cycle)
-    return watch
+def pinned(*cycles):
+    """Look at cycles of (good, bad, error, right frames so far, wrong ones, clear)."""
+    pins = FramePins()
+    for cycle, (good, bad, error, right, wrong, clear) in enumerate(cycles):
+        pins.sample((bool(good), bool(bad), bool(error)), (right, wrong), bool(clear), cycle)
+    return pins
 
 
-def test_error_flag_may_rise_once_a_frame_is_wrong_and_must_stay():
-    watch = flagged((0, 0), (0, 1), (1, 1), (1, 1))
-    with pytest.raises(ProtocolError, match=r"^frame_error fell in cycle 4 without a reset$"):
-        watch.sample(False, 1, 4)
-    watch.restart()
-    watch.sample(False, 0, 5)
-
-
-def test_error_flag_must_not_rise_without_a_wrong_frame():
-    with pytest.raises(
-        ProtocolError, match=r"^frame_error is up in cycle 1 without a wrong frame$"
-    ):
-        flagged((0, 0), (1, 0))
-
-
-def test_error_flag_must_rise_in_time():
-    with pytest.raises(ProtocolError) as caught:
-        flagged(*[(0, 1)] * 20)
-    assert str(caught.value) == (
-        f"frame_error is down in cycle {FLAG_CYCLES}, {FLAG_CYCLES} after a wrong frame"
+def test_the_pins_tell_of_each_frame_and_the_flag_stays_until_it_is_cleared():
+    pins = pinned(
+        (0, 0, 0, 0, 0, 0),
+        (1, 0, 0, 1, 0, 0),
+        (0, 1, 1, 1, 1, 0),
+        (0, 0, 1, 1, 1, 1),  # cleared
+        (0, 0, 0, 1, 1, 1),
+        (0, 1, 1, 1, 2, 1),  # the wrong frame goes before the clear
+        (0, 0, 0, 1, 2, 0),
     )
+    pins.restart()
+    pins.sample((False, False, False), (0, 0), False, 7)
+
+
+@pytest.mark.parametrize(
+    ("cycles", "message"),
+    [
+        ([(0, 0, 1, 0, 0, 0)], "frame_error is up in cycle 0, where 0 right and 0 wrong"),
+        ([(0, 1, 1, 0, 1, 0), (0, 0, 0, 0, 1, 0)], "frame_error is down in cycle 1, where 0 right"),
+        ([(0, 1, 1, 0, 1, 1), (0, 0, 1, 0, 1, 0)], "frame_error is up in cycle 1, where 0 right"),
+        ([(0, 0, 0, 0, 1, 0)], "frame_bad is down in cycle 0, where 0 right and 1 wrong"),
+        ([(0, 0, 0, 1, 0, 0)], "frame_good is down in cycle 0, where 1 right and 0 wrong"),
+        ([(1, 0, 0, 1, 0, 0), (1, 0, 0, 1, 0, 0)], "frame_good is up in cycle 1, where 1 right"),
+    ],
+)
+def test_the_pins_must_tell_what_happened(cycles, message):
+    with pytest.raises(ProtocolError, match=rf"^{message}.* frames have ended since the reset$"):
+        pinned(*cycles)

@@ -63,7 +63,8 @@ module tiny(
     input wire s_axis_tlast,
     output wire [7:0] m_axis_tdata, output wire m_axis_tvalid, input wire m_axis_tready,
     output wire m_axis_tlast, output wire [1:0] m_axis_tuser,
-    output reg frame_error);
+    output reg frame_good, output reg frame_bad, output reg frame_error,
+    input wire frame_error_clear);
   reg [127:0] image;  // pixel 0 lowest
   reg [3:0] beat;
   reg start;
@@ -72,16 +73,20 @@ module tiny(
   wire [5:0] y;
   wire take = s_axis_tvalid & s_axis_tready;
   wire ends = s_axis_tlast | beat == 4'd15;
-  assign s_axis_tready = ~busy & ~start;
+  wire wrong = take & s_axis_tlast != (beat == 4'd15);
+  assign s_axis_tready = ~busy & ~start & ~rst;
   always @(posedge clk)
     if (rst) begin
       beat <= 4'd0; start <= 1'b0; frame_error <= 1'b0;
+      frame_good <= 1'b0; frame_bad <= 1'b0;
     end else begin
       start <= take & s_axis_tlast & beat == 4'd15;
+      frame_good <= take & s_axis_tlast & beat == 4'd15;
+      frame_bad <= wrong;
+      frame_error <= frame_error & ~frame_error_clear | wrong;
       if (take) begin
         image[8 * beat +: 8] <= s_axis_tdata;
         beat <= ends ? 4'd0 : beat + 4'd1;
-        if (s_axis_tlast != (beat == 4'd15)) frame_error <= 1'b1;
       end
     end
 
@@ -96,7 +101,7 @@ module tiny(
   reg [1:0] place, best;
   reg signed [5:0] greatest;
   wire better = place == 2'd0 | $signed(y) > greatest;
-  assign m_axis_tvalid = y_valid;
+  assign m_axis_tvalid = y_valid & ~rst;
   assign m_axis_tdata = {{2{y[5]}}, y};
   assign m_axis_tlast = place == 2'd2;
   assign m_axis_tuser = better ? place : best;
