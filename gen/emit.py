@@ -26,6 +26,7 @@ __all__ = ["to_verilog"]
 PASSES = (
     "proc",  # multiplexers become assigns
     "memory_collect",  # ports of a memory join it
+    "setparam -set INIT 1'x t:$mem_v2 r:WR_PORTS>0 %i",  # a RAM needs no start value, and few have
     "opt_clean",  # unused and doubled private wires go
 )
 

@@ -29,9 +29,11 @@ the register, and goes into another, since the blocks lie apart. The depth is wh
 ECP5 anyway, so that no block is lost there; blocks of iCE40 are shallower, and a fold may cost a
 few. Queues have such a register too; sums that are used again at once go without.
 
-Told by attributes on the array in the Verilog. Vivado knows ``rom_style``, ``ram_style`` (UG901).
-Yosys does too, but fails where a family has no memory of that style, and a ROM in plain LUTs is
-none to it; it looks at ``rom_block`` and ``ram_block`` first, which are unknown to Vivado. A read
+Told by attributes on the array in the Verilog. Vivado knows ``rom_style`` and ``ram_style``, in
+small letters and in capitals (UG901). Yosys knows those in small letters, but fails where a family
+has no memory of that style, and a ROM in plain LUTs is none to it: so what goes into LUTs has them
+in capitals, and a ROM in LUTs ``logic_block``, of which Vivado knows nothing. No memory has
+``ram_block`` or ``rom_block``: what has them is never mapped in Yosys's flow for QuickLogic. A read
 that meets a write of the same row is used by nobody here (see :func:`ram`), so no logic need make
 up for blocks whose ports leave open what such a read gives: ``no_rw_check``.
 """
@@ -96,12 +98,12 @@ class Storage:
     def attributes(self) -> dict[str, str | int]:
         """What the array in the Verilog says to synthesis."""
         if self.writable:
-            lut = {"ram_block": "auto", "ram_style": "distributed"}
-            style = {"ram_style": "block"} if self.kind is Kind.BLOCK else lut
+            block = self.kind is Kind.BLOCK
+            style = {"ram_style": "block"} if block else {"RAM_STYLE": "distributed"}
             return {"no_rw_check": 1, **style}
         if self.kind is Kind.BLOCK:
             return {"rom_style": "block"}
-        return {"rom_block": "logic", "rom_style": "distributed"}
+        return {"logic_block": 1, "ROM_STYLE": "distributed"}
 
     def within(self, submodule: str) -> Storage:
         """The same, named from one level further up."""
@@ -150,8 +152,9 @@ def ram_storage(rows: int, row_bits: int) -> Storage:
 
 
 def ram(*, shape: ShapeLike, storage: Storage) -> memory.Memory:
-    """A memory of ``storage.rows`` rows, all 0 at first, for one write and one read port.
+    """A memory of ``storage.rows`` rows for one write and one read port.
 
-    The caller must not use what it reads in the cycle in which it writes the same row.
+    The caller must not use a row before it has written it, for the Verilog gives it no start value,
+    nor what it reads in the cycle in which it writes the same row.
     """
     return memory.Memory(shape=shape, depth=storage.rows, init=[], attrs=storage.attributes)

@@ -102,9 +102,9 @@ def test_the_manifest_states_every_memory(seed):
 
 
 ROM_BLOCK = {'rom_style = "block"'}
-ROM_LUT = {'rom_block = "logic"', 'rom_style = "distributed"'}
+ROM_LUT = {"logic_block = 32'd1", 'ROM_STYLE = "distributed"'}
 RAM_BLOCK = {"no_rw_check = 32'd1", 'ram_style = "block"'}
-RAM_LUT = {"no_rw_check = 32'd1", 'ram_block = "auto"', 'ram_style = "distributed"'}
+RAM_LUT = {"no_rw_check = 32'd1", 'RAM_STYLE = "distributed"'}
 
 
 def test_the_verilog_tells_synthesis_at_each_array(tmp_path, seed):

@@ -9,6 +9,7 @@ from tercet.gen.build import write_core
 from tercet.gen.flow.synth import LUT_RAM, TARGETS, synthesize
 from tercet.gen.flow.yosys import FlowError, run_yosys
 from tercet.gen.manifest import misplaced
+from tercet.hw.storage import ram_storage
 from tercet.model import load
 
 # What lint -Wall says of Yosys's Verilog that is style and no fault.
@@ -42,6 +43,48 @@ def test_synthesizes_and_agrees_on_rom_bits(core, target):
     assert resources.flip_flops > 100
     # every multiplier is a DSP block, and the requantizers' too (two where one is too narrow)
     assert resources.dsps >= facts["multipliers"]
+
+
+@pytest.mark.yosys
+@pytest.mark.slow
+def test_a_ram_without_a_start_value_needs_no_flip_flops_for_one(core):
+    """Yosys's flow for Intel makes flip-flops of a RAM that must begin with zeros."""
+    name, facts, verilog = core
+    log = run_yosys([f"read_verilog {verilog}", f"synth_intel_alm -top {facts['top']}", "stat"])
+    flip_flops = int(re.findall(r"^ +(\d+) +(?:\S+ +)?MISTRAL_FF$", log, re.M)[-1])
+    assert flip_flops < {"plain": 1200, "separable": 1500}[name]  # with zeros 2308 and 2361
+
+
+def test_only_roms_have_start_values(core):
+    _, facts, verilog = core
+    text = verilog.read_text()
+    roms = [rom for layer in facts["layers"] for rom in layer["roms"] if rom["kind"] != "constant"]
+    assert text.count("initial begin") == len(roms) > 0
+
+
+FORCED = """
+module forced(input clk, input we, input [3:0] at, input [7:0] d, output reg [7:0] q);
+  (* {attribute} *) reg [7:0] memory [15:0];
+  always @(posedge clk) begin if (we) memory[at] <= d; q <= memory[at]; end
+endmodule
+"""
+
+
+@pytest.mark.yosys
+def test_refuses_a_memory_that_a_family_cannot_have(tmp_path, monkeypatch):
+    monkeypatch.setitem(TARGETS, "pp3", "synth_quicklogic -family pp3")
+    file = tmp_path / "forced.v"
+    file.write_text(FORCED.format(attribute='ram_block = "auto"'))
+    with pytest.raises(FlowError) as error:
+        synthesize(file, "forced", "pp3")
+    assert str(error.value) == (
+        "Yosys left forced.memory for pp3 as it was, a $mem_v2, which no device has; synthesize "
+        "for another family, or a core with another plan"
+    )
+    for attributes in (ram_storage(16, 8).attributes, ram_storage(64, 32).attributes):
+        text = ", ".join(f"{name} = {value!r}" for name, value in attributes.items())
+        file.write_text(FORCED.format(attribute=text.replace("'", '"')))
+        assert synthesize(file, "forced", "pp3").luts > 0
 
 
 @pytest.mark.verilator

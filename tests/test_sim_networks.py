@@ -250,6 +250,19 @@ def plant(mutant, verilog):
 
 @pytest.mark.icarus
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+def test_a_reset_is_all_the_start_that_a_core_needs(core, tmp_path):
+    """Without start values but those of ROMs, all registers and RAMs are X until the reset."""
+    path = tmp_path / f"{core.network.name}.v"
+    text, count = re.subn(r"^(  reg [^;=]*) = [^;]*;", r"\1;", core.verilog.read_text(), flags=re.M)
+    assert count > 50
+    path.write_text(text)
+    outcomes = core.run(core.compiled("icarus", path), [FRAMES, WRONG])
+    assert [outcome.failure for outcome in outcomes] == [None, None]
+    assert outcomes[0].facts["mismatches"] == 0
+
+
+@pytest.mark.icarus
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
 def test_catches_a_mutant_of_the_verilog(core, mutant, tmp_path):
     path = tmp_path / f"{core.network.name}.v"

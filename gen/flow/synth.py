@@ -63,7 +63,7 @@ def synthesize(verilog: Path, top: str, target: str, netlist: Path | None = None
     netlist : receives the cells and their nets in Yosys's JSON, for place and route; those of ECP5
         with registers in its blocks (``ecp5_registers.py``)
 
-    Raises FlowError where Yosys fails or leaves no cells.
+    Raises FlowError where Yosys fails, leaves no cells, or some that the family does not have.
     """
     with tempfile.TemporaryDirectory() as folder:
         cells_file, memories = (
@@ -81,11 +81,14 @@ def synthesize(verilog: Path, top: str, target: str, netlist: Path | None = None
                 f"read_verilog {verilog}",
                 f"{TARGETS[target]} -top {top}",
                 "check -assert",
+                "delete t:$scopeinfo",  # of what was flattened: no cells
+                "check -mapped",
                 "setattr -mod -unset src",
                 "setattr -unset src a:src",
                 f"write_json {cells_file}",
             ]
         )
+        _require_mapped(log, target)
         cells = _cell_counts(cells_file, top, pack=target == "ecp5")
         rom_bits = _rom_bits(memories.read_text(encoding="utf-8"))
     if not cells:
@@ -95,6 +98,22 @@ def synthesize(verilog: Path, top: str, target: str, netlist: Path | None = None
         for kind, pattern in KINDS.items()
     }
     return Resources(**counts, rom_bits=rom_bits, in_blocks=_in_blocks(log, top))
+
+
+UNMAPPED = re.compile(
+    r"^Warning: Cell (\S+) is an unmapped internal cell of type (\S+)\.$", re.MULTILINE
+)
+
+
+def _require_mapped(log: str, target: str) -> None:
+    """Refuse what is left of Yosys's own cells, such as a memory of a kind that there is not."""
+    left = UNMAPPED.findall(log)
+    for cell, kind in left[:1]:
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        raise FlowError(
+            f"Yosys left {cell}{more} for {target} as it was, a {kind}, which no device has; "
+            "synthesize for another family, or a core with another plan"
+        )
 
 
 def _cell_counts(netlist: Path, top: str, *, pack: bool) -> Counter[str]:
