@@ -46,7 +46,7 @@ def add_output(parser: argparse.ArgumentParser, holds: str) -> None:
 
 
 def add_goal(parser: argparse.ArgumentParser, *, clock_alone: bool = False) -> None:
-    """The plan's goal, which ``goal_of`` reads.
+    """The plan's goal, which ``goal_of`` reads, and whether rows begin with a beat.
 
     clock_alone : a clock is of use without --fps
     """
@@ -80,6 +80,13 @@ def add_goal(parser: argparse.ArgumentParser, *, clock_alone: bool = False) -> N
     )
     use = "the clock, for --fps and to tell images/s" if clock_alone else "the clock, for --fps"
     group.add_argument("--clock", type=above_0, metavar="MHZ", help=use)
+    parser.add_argument(
+        "--row-aligned",
+        action="store_true",
+        help="input beats of the width that the first layer takes, even where it does not divide a "
+        "row: each row then begins with a beat, and its last one is filled up (default: beats that "
+        "divide a row, so that images come without gaps)",
+    )
 
 
 def goal_of(args: argparse.Namespace) -> Goal | None:

@@ -12,6 +12,7 @@ from ..hw.argmax import Argmax
 from ..hw.axis import FrameIn, FrameOut, byte_width
 from ..hw.fork import Fork
 from ..hw.lanes import converters
+from ..hw.rows import RowBuffer
 from ..hw.storage import Storage
 from ..hw.stream import StreamFifo
 from .links import Link
@@ -31,8 +32,8 @@ class Core(wiring.Component):
     Members
     -------
     s_axis_* : ``plan.input_lanes`` input values a beat, raster order, channels last, the first in
-        the least bits; a row begins with a beat, and what its last one has beyond the row is
-        ignored; TLAST with an image's last
+        the least bits; a row begins with a beat, and what its last one has beyond the row, where
+        the plan is ``row_aligned``, is ignored; TLAST with an image's last
     m_axis_* : one result a beat; TLAST with an image's last, and where the network closes with an
         argmax TUSER is the class then
     frame_good, frame_bad : Out(1), high for the cycle after an input frame's last beat was taken:
@@ -48,7 +49,6 @@ class Core(wiring.Component):
         network = plan.network
         x, y = network.tensors[network.input], network.tensors[network.output]
         self._x, self._y = shape_of(x.dtype), shape_of(y.dtype)
-        self._beats = x.shape[0] * -(-x.shape[1] * x.shape[2] // plan.input_lanes)
         self._results = y.shape[0] * y.shape[1] * y.shape[2]
         ports = {
             "s_axis_tdata": In(plan.input_lanes * byte_width(self._x)),
@@ -68,7 +68,7 @@ class Core(wiring.Component):
             ports["m_axis_tuser"] = Out(range(max(self._results, 2)))  # at least one bit
         super().__init__(ports)
         self._layers = {layer.name: layer.part.component() for layer in plan.layers}
-        self._beat_shapes = {"": data.ArrayLayout(self._x, plan.input_lanes)} | {
+        self._beat_shapes = {"": data.ArrayLayout(self._x, plan.row_lanes)} | {
             layer.name: data.ArrayLayout(shape_of(layer.part.y.dtype), layer.part.output_lanes)
             for layer in plan.layers
         }
@@ -108,11 +108,11 @@ class Core(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.frame_in = frame_in = FrameIn(
-            activation=self._x, beats=self._beats, lanes=self._plan.input_lanes
+            activation=self._x, beats=self._plan.input_beats, lanes=self._plan.input_lanes
         )
         m.submodules.verdicts = verdicts = self._verdicts
         connect(m, frame_in.verdict, verdicts.i)
-        streams = self._spread(m, "", frame_in.o)
+        streams = self._spread(m, "", self._in_rows(m, frame_in.o))
         for layer in self._plan.layers:
             component = self._layers[layer.name]
             m.submodules[self._plan.links.instance(layer.name)] = component
@@ -125,6 +125,15 @@ class Core(wiring.Component):
         connect(m, verdicts.o, frame_out.verdict)
         self._connect_ports(m, frame_in, frame_out)
         return m
+
+    def _in_rows(self, m: Module, stream: wiring.PureInterface) -> wiring.PureInterface:
+        """The input's stream in the beats of the first layers."""
+        geometry = self._plan.row_geometry
+        if geometry is None:
+            return stream
+        m.submodules.rows = rows = RowBuffer(shape=self._x, geometry=geometry)
+        connect(m, stream, rows.i)
+        return rows.o
 
     def _spread(
         self, m: Module, source: str, stream: wiring.PureInterface

@@ -35,22 +35,23 @@ def write_core(
     directory: Path,
     goal: Goal | int | None = None,
     *,
+    row_aligned: bool = False,
     prefix: str | None = None,
 ) -> dict[str, Any]:
     """Write directory/rtl/NET.v and directory/manifest.json; return the manifest.
 
     Parameters
     ----------
-    goal : the plan's, see ``make_plan``
+    goal, row_aligned : the plan's, see ``make_plan``
     prefix : names the file and the top module, and begins the names of all others. By default the
         top has the network's name (with a number behind a word of Verilog), and the others begin
         with it and, where the plan has a goal, its digest.
 
-    The same network, goal, prefix and tools give the same bytes. Raises NetworkError for a layer
+    The same network, options and tools give the same bytes. Raises NetworkError for a layer
     that the hardware does not cover, before anything is written, OutputError where the folder
     cannot be written, and ValueError for a prefix that Verilog does not take.
     """
-    plan = make_plan(network, goal)
+    plan = make_plan(network, goal, row_aligned=row_aligned)
     core = Core(plan=plan)
     top, inner = _names(plan, prefix)
     verilog_file = Path("rtl") / f"{prefix or network.name}.v"

@@ -13,7 +13,7 @@ from ..model import QNetwork, load
 from .arguments import add_goal, add_net, goal_of, say_of_plan
 from .assemble import Core
 from .device_goal import NAMES, DeviceGoal
-from .manifest import manifest
+from .manifest import input_line, manifest
 from .plan import LayerPlan, Plan, make_plan
 from .sweep import sweep, sweep_picture, sweep_table
 from .tables import console, table
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     out = console()
     if args.sweep:
         return _sweep(out, network), True
-    plan = make_plan(network, goal)
+    plan = make_plan(network, goal, row_aligned=args.row_aligned)
     facts = manifest(plan, Core(plan=plan))
     if args.clock is not None:
         clock = float(args.clock)
@@ -133,7 +133,7 @@ def _totals(plan: Plan, facts: dict[str, Any]) -> list[str]:
     lines = [
         f"{plan.network.name}: {plan.cycles_per_image} cycles between images",
         f"  {plan.latency_cycles} cycles from first beat in to last beat out",
-        f"  {plan.input_lanes} {'value' if plan.input_lanes == 1 else 'values'} a beat in",
+        f"  {input_line(facts)}",
         f"  {plan.multipliers} multipliers in the layers and {requantizers} in the requantizers",
         f"  {plan.utilization:.3f} multiplies per multiplier and cycle",
         f"  {facts['rom_bits']} ROM bits",

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Write the core, synthesize it, keep what nextpnr takes, print a row per family."""
     goal, network = goal_of(args), load(args.net)
     folder = args.output or Path("build") / network.name
-    manifest = write_core(network, folder, goal)
+    manifest = write_core(network, folder, goal, row_aligned=args.row_aligned)
     targets = list(TARGETS) if args.target == "all" else [args.target]
     out = console()
     say_of_plan(out, manifest)

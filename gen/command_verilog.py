@@ -34,7 +34,8 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Write the core and say what it is."""
     goal, network = goal_of(args), load(args.net)
     folder = args.output or Path("build") / network.name
-    facts = write_core(network, folder, goal, prefix=args.prefix)
+    options = {"row_aligned": args.row_aligned, "prefix": args.prefix}
+    facts = write_core(network, folder, goal, **options)
     out = console()
     say_of_plan(out, facts)
     out.print(

@@ -69,7 +69,7 @@ def _memories(part: Part) -> Sequence[Storage]:
 def _queues(plan: Plan) -> Sequence[Storage]:
     """The memories that ``assemble.Core`` has between the layers, and of the verdicts."""
     network = plan.network
-    bits = {"": network.tensors[network.input].dtype.bits * plan.input_lanes}
+    bits = {"": network.tensors[network.input].dtype.bits * plan.row_lanes}
     for part in (layer.part for layer in plan.layers):
         bits[part.name] = part.y.dtype.bits * part.output_lanes
     queues = [(bits[link.source], depth) for link, depth in plan.fifo_depths.items() if depth]

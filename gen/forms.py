@@ -71,10 +71,12 @@ class Choice:
     """A form of each layer, in order.
 
     input_lanes : values of a beat of the network's input
+    whole_lanes : the same, or where those do not divide a row the least that do and are as fast
     """
 
     forms: tuple[Form, ...]
     input_lanes: int
+    whole_lanes: int
 
     @property
     def multipliers(self) -> int:
@@ -138,7 +140,10 @@ class Forms:
                 return None
             chosen.append(form)
             lanes[name] = form.part.output_lanes
-        return Choice(tuple(chosen), lanes[""])
+        whole = _widths(self._input)
+        divides = lanes[""] in whole
+        lanes_in = lanes[""] if divides else _least(self._input, whole, cycles)
+        return Choice(tuple(chosen), lanes[""], lanes_in)
 
     def _forms(self, part: Part, read: int, written: int) -> Options[Form]:
         """The forms that read beats of ``read`` lanes and write of ``written`` or more."""

@@ -1,13 +1,16 @@
-"""Widths of streams in time: what ``hw/lanes.py`` does between beats of different widths."""
+"""Widths of streams in time: what ``hw/lanes.py`` and ``hw/rows.py`` do between beats of different
+widths."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 
 from ..hw.lanes import steps_between
+from ..hw.rows import RowBuffer, RowGeometry
 from .channel import Channel, Process, even
 
-__all__ = ["convert", "packer", "serializer"]
+__all__ = ["convert", "packer", "row_buffer", "serializer"]
 
 
 def serializer(i: Channel, o: Channel, parts: Iterable[int]) -> Process:
@@ -64,6 +67,26 @@ def packer(i: Channel, o: Channel, beats: int, wide: int) -> Process:
         i.take(cycle)
         o.offer(1, cycle + 1, 1)
         made += 1
+
+
+def row_buffer(i: Channel, o: Channel, geometry: RowGeometry, rows: int) -> Process:
+    """``hw.rows.RowBuffer``: a beat is taken where what it overwrites has left; a result is there
+    once its last beat was taken."""
+    g, sent = geometry, 0
+    freed = [row * g.beats + free for row in range(rows) for free in g.frees[:-1]]
+    needed = [row * g.beats + need for row in range(rows) for need in g.needs]
+    cycle = -1
+    for beat in range(rows * g.beats):
+        before = bisect_left(freed, beat - g.beats + 1)  # results that must have left
+        while len(o.takes) < before:
+            yield o.takes
+        room = o.takes[before - 1] if before else 0
+        cycle = max(cycle + 1, room, (yield from i.get()))
+        i.take(cycle)
+        due = bisect_right(needed, beat + 1)
+        if due > sent:
+            o.offer(due - sent, cycle + RowBuffer.LATENCY, 1)
+            sent = due
 
 
 def convert(

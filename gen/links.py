@@ -22,7 +22,7 @@ from .names import distinct
 __all__ = ["Link", "Links"]
 
 CONVERTERS = ("unpack", "pack")  # what ``hw.lanes.converters`` makes
-SHELL = ("frame_in", "frame_out", "verdicts")
+SHELL = ("frame_in", "rows", "frame_out", "verdicts")
 PORTS = (
     "clk",
     "rst",

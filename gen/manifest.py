@@ -12,7 +12,7 @@ from ..model.layers import Flatten
 from .assemble import Core
 from .plan import LayerPlan, Plan
 
-__all__ = ["header", "manifest", "misplaced", "stored_rom_bits"]
+__all__ = ["header", "input_line", "manifest", "misplaced", "stored_rom_bits"]
 
 TOOLS = ("tercet", "amaranth", "pyosys")
 
@@ -67,6 +67,31 @@ def _streams(plan: Plan) -> list[dict[str, str | int]]:
     ]
 
 
+def _input(plan: Plan) -> dict[str, Any]:
+    """How an image comes in."""
+    height, width, channels = plan.network.tensors[plan.network.input].shape
+    return {
+        "values_per_beat": plan.input_lanes,
+        "beats_per_row": plan.input_beats // height,
+        "beats_per_frame": plan.input_beats,
+        "last_beat_values": (width * channels - 1) % plan.input_lanes + 1,
+    }
+
+
+def input_line(facts: dict[str, Any]) -> str:
+    """The same in words, for a plan's totals and for the Verilog."""
+    given = facts["input"]
+    values, row = given["values_per_beat"], given["beats_per_row"]
+    lanes = "1 value" if values == 1 else f"{values} values"
+    beats = f"{row} beat{'s' if row > 1 else ''} a row, {given['beats_per_frame']} a frame"
+    last = given["last_beat_values"]
+    if last == values:
+        return f"{lanes} a beat in, {beats}, every beat full"
+    return (
+        f"{lanes} a beat in, {beats}; a row's last beat holds {last}, its other lanes are ignored"
+    )
+
+
 def manifest(plan: Plan, core: Core) -> dict[str, Any]:
     """Everything a user of the core asks; cycles are exact, bits those of the ROMs.
 
@@ -80,6 +105,8 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
         whose names are paths in the hierarchy below that; memory_rows are those of the memory in
         the Verilog, fewer than rows where several lie side by side
     queues : the FIFOs between the layers
+    input : values of a beat, beats of a row and of a frame, and the values that a row's last beat
+        holds, all lanes unless the plan is row-aligned
     """
     layers = [_layer(plan, layer, core.layers[layer.name].memories) for layer in plan.layers]
     return {
@@ -107,6 +134,7 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
         "ports": core.ports,
         "streams": _streams(plan),
         "input_lanes": plan.input_lanes,
+        "input": _input(plan),
         "plan": {layer.name: layer.part.form for layer in plan.layers},
         "tools": {tool: version(tool) for tool in TOOLS},
     }
@@ -156,6 +184,7 @@ def header(facts: dict[str, Any]) -> str:
         f"{facts['cycles_per_image']} cycles between images, {facts['latency_cycles']} cycles from "
         f"first value in to last result out, {facts['multipliers']} multipliers in the layers.\n"
         f"{fill(f'Ports: {ports}.', 96)}\n"
+        f"{input_line(facts)}.\n"
         "One clock; rst is synchronous and active high, and nothing is taken or offered meanwhile."
         f"{best}\n"
         "In the cycle after a frame's last beat was taken frame_good is high, or frame_bad where "

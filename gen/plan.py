@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..hw.rows import RowGeometry
 from ..model.layers import Argmax, Layer, NetworkError
 from ..model.network import QNetwork
 from .concat_part import ConcatPart
@@ -56,13 +57,18 @@ class Plan:
     """A network in hardware: its layers in order, and the cycles of the whole core.
 
     goal : what it was made for, met or not
-    input_lanes : values of a beat of the input
+    input_lanes : values of a beat of the input; they divide a row unless ``row_aligned``
+    row_lanes : values of a beat of the first layers' input; where they do not divide a row, each
+        row begins with a beat
+    row_aligned : the input has beats of ``row_lanes``
     links, fifo_depths : which stream goes where, and the beats of each link's queue, 0 for a wire
     """
 
     network: QNetwork
     goal: Goal
     input_lanes: int
+    row_lanes: int
+    row_aligned: bool
     layers: tuple[LayerPlan, ...]
     links: Links
     fifo_depths: Mapping[Link, int]
@@ -90,12 +96,26 @@ class Plan:
         return multiplies / max(multipliers * self.cycles_per_image, 1)
 
     @property
+    def input_beats(self) -> int:
+        """Beats of an image."""
+        height, width, channels = self.network.tensors[self.network.input].shape
+        return height * -(-width * channels // self.input_lanes)
+
+    @property
+    def row_geometry(self) -> RowGeometry | None:
+        """What the input's rows go through before the first layers; None where that is nothing."""
+        if self.input_lanes == self.row_lanes:
+            return None
+        _, width, channels = self.network.tensors[self.network.input].shape
+        return RowGeometry(width * channels, self.input_lanes, self.row_lanes)
+
+    @property
     def digest(self) -> str:
         """Six hexadecimal digits that stand for the plan; empty for one without a goal."""
         if isinstance(self.goal, InputGoal):
             return ""
         forms = {layer.name: layer.part.form for layer in self.layers}
-        text = json.dumps([self.input_lanes, forms], sort_keys=True)
+        text = json.dumps([self.input_lanes, self.row_lanes, forms], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:6]
 
     @property
@@ -104,35 +124,43 @@ class Plan:
         return self.goal.shortfall(self)
 
 
-def make_plan(network: QNetwork, goal: Goal | int | None = None) -> Plan:
+def make_plan(
+    network: QNetwork, goal: Goal | int | None = None, *, row_aligned: bool = False
+) -> Plan:
     """Plan a network.
 
     Parameters
     ----------
     goal : a number is one of cycles between images; by default one input value per cycle
+    row_aligned : the input's beats are those of the first layer, even where they do not divide a
+        row: each row then begins with a beat; else images come without gaps
 
     Raises NetworkError where the hardware does not cover a layer.
     """
     forms = forms_of(network)
     goal = as_goal(goal, forms.single_cycles)
-    plan = _planned(network, goal, forms)
+    plan = _planned(network, goal, forms, row_aligned)
     while (tighter := goal.tighter(plan)) is not None:
         goal = tighter
-        plan = _planned(network, goal, forms)
+        plan = _planned(network, goal, forms, row_aligned)
     return plan
 
 
-def _planned(network: QNetwork, goal: Goal, forms: Forms) -> Plan:
+def _planned(network: QNetwork, goal: Goal, forms: Forms, row_aligned: bool) -> Plan:
     """The plan of the forms that a goal chooses."""
     chosen = goal.choose(forms)
     parts = [form.part for form in chosen.forms]
     argmax = layers_to_build(network)[1]
     links = forms.links
-    times = schedule(parts, links, argmax is not None, chosen.input_lanes)
+    row_lanes = chosen.input_lanes
+    lanes = row_lanes if row_aligned else chosen.whole_lanes
+    times = schedule(parts, links, argmax is not None, row_lanes, taken=lanes)
     return Plan(
         network=network,
         goal=goal,
-        input_lanes=chosen.input_lanes,
+        input_lanes=lanes,
+        row_lanes=row_lanes,
+        row_aligned=row_aligned,
         layers=tuple(
             LayerPlan(form.part, form.own_cycles, _behind(form.part, times.fifo_depths))
             for form in chosen.forms

@@ -11,9 +11,10 @@ from itertools import pairwise
 import numpy as np
 
 from ..hw.argmax import Argmax
+from ..hw.rows import RowGeometry
 from ..hw.stream import StreamFifo
 from .channel import Channel, Process, StuckError, run
-from .lanes import convert
+from .lanes import convert, row_buffer
 from .links import Link, Links
 from .parts import Part
 from .timing import Fifo, Pipeline, fork
@@ -57,6 +58,7 @@ class _Core:
         *,
         images: int,
         lanes: int = 1,
+        taken: int | None = None,
         spacing: int = 0,
         slow: Collection[Link] = (),
     ) -> None:
@@ -68,7 +70,9 @@ class _Core:
         self.channels: list[Channel] = []
         self.processes: list[Process] = []
         height, width, channels = parts[0].x.shape
-        self.beats = height * -(-width * channels // lanes)
+        row = RowGeometry(width * channels, taken or lanes, lanes)
+        self.beats = height * row.results
+        self.taken = height * (row.beats if row.taken != lanes else row.results)
         self.results = math.prod(parts[-1].y.shape)
         self.wanted = {part.name: part.input_lanes for part in parts} | {"": 1}
         self.verdicts = Fifo(self._channel(), self._channel(), images, verdict_depth)
@@ -77,7 +81,11 @@ class _Core:
         self.fifos: dict[Link, Fifo] = {}
         self.ways: dict[Link, Channel] = {}  # behind their queues
         self.streams: dict[Link, Channel] = {}  # behind the converters that follow
-        self._spread(self.entry, links.readers[""], self.beats, lanes)
+        first = self.entry
+        if row.taken != lanes:
+            first = self._channel()
+            self.processes.append(row_buffer(self.entry, first, row, height * images))
+        self._spread(first, links.readers[""], self.beats, lanes)
         for part in parts:
             inputs = [self.streams[link] for link in links.into(part.layer)]
             processes, o = part.processes(inputs, self._channel, images)
@@ -117,15 +125,15 @@ class _Core:
     def _source(self, o: Channel, spacing: int) -> Process:
         """FrameIn: values as fast as they are taken, images at least ``spacing`` cycles apart,
         evenly; a frame's last value waits for room for the verdict."""
-        pace = max(spacing // self.beats, 1)
+        pace = max(spacing // self.taken, 1)
         for image in range(self.images):
-            start, last = image * spacing, (image + 1) * self.beats - 1
-            if self.beats > 1:
-                o.offer(self.beats - 1, start, pace)
+            start, last = image * spacing, (image + 1) * self.taken - 1
+            if self.taken > 1:
+                o.offer(self.taken - 1, start, pace)
             while len(o.takes) < last:
                 yield o.takes
             room = yield from self.verdicts.writable(image)
-            taken = yield from o.put(max(start + (self.beats - 1) * pace, room))
+            taken = yield from o.put(max(start + (self.taken - 1) * pace, room))
             yield from self.verdicts.i.put(taken)
 
     def _sink(self, i: Channel) -> Process:
@@ -179,8 +187,16 @@ class _Core:
         return list(self.exit.takes)[self.results - 1 :: self.results]
 
 
-def schedule(parts: Sequence[Part], links: Links, argmax: bool, lanes: int = 1) -> Schedule:
-    """Work out a core's cycles and the queues it needs; ``lanes`` are the values of an input beat.
+def schedule(
+    parts: Sequence[Part],
+    links: Links,
+    argmax: bool,
+    lanes: int = 1,
+    *,
+    taken: int | None = None,
+) -> Schedule:
+    """Work out a core's cycles and the queues it needs; ``lanes`` are the values of a beat of the
+    first layers' input, ``taken`` those of a beat of the core's, by default the same.
 
     Queues are first left unbounded, with images as far apart as the slowest layer needs, to see how
     deep each gets; one in which no beat ever waits becomes a wire. None holds less than what keeps
@@ -189,7 +205,7 @@ def schedule(parts: Sequence[Part], links: Links, argmax: bool, lanes: int = 1) 
     between them stays the same.
     """
     spacing = max(max(part.busy_cycles, part.results) for part in parts)
-    core = partial(_Core, parts, links, argmax, lanes=lanes)
+    core = partial(_Core, parts, links, argmax, lanes=lanes, taken=taken)
     alone = core(images=1)
     inside = -(-alone.latency // spacing)  # images in the core at once
     images = IMAGES + 2 * inside  # the core fills up, and then some

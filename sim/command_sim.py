@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     digits = _digits(network, args.images)
     shape = network.tensors[network.input].shape
     images = _random_images(network, args) if digits is None else fit_to(digits.images, shape)
-    manifest = write_core(network, folder, goal)
+    manifest = write_core(network, folder, goal, row_aligned=args.row_aligned)
     out = console()
     say_of_plan(out, manifest)
     outcome = _simulate(out, network, manifest, images, folder, args)

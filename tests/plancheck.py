@@ -7,10 +7,10 @@ from tercet.gen.plan import make_plan
 from tercet.model.fuzz.draws import random_images
 
 
-def check_plan(network, goal, rng, images=5):
+def check_plan(network, goal, rng, images=5, **options):
     """The core's results are those of the golden model, its cycles those of the plan; returns the
     plan."""
-    plan = make_plan(network, goal)
+    plan = make_plan(network, goal, **options)
     values = random_images(rng, network.tensors[network.input], images)
     scores = network(values)
     run = run_core(Core(plan=plan), values, scores.size)

@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 from tercet.gen.build import OutputError, write_core
-from tercet.model import NetworkError, save
+from tercet.gen.cli import main
+from tercet.model import NetworkError, load, save
 from tercet.model.fuzz.convs import network_of, random_conv, random_network
 from tercet.model.fuzz.draws import random_tensor
 
@@ -84,6 +85,7 @@ def test_manifest_has_the_promised_keys(network, core):
             "first_cycles",
             "latency_cycles",
             "input_lanes",
+            "input",
             "multipliers",
             "rom_bits",
         ),
@@ -94,6 +96,33 @@ def test_manifest_has_the_promised_keys(network, core):
         assert {"name", "instance", "kind", "multipliers", "cycles", "rom_bits"} <= set(layer)
         assert layer["fifo_depth"] >= 0
     assert facts["ports"]["m_axis_tuser"]["direction"] == "out"
+
+
+@pytest.mark.parametrize(
+    ("row_aligned", "facts", "line"),
+    [
+        (
+            False,
+            {"values_per_beat": 4, "beats_per_row": 7, "beats_per_frame": 196, "last": 4},
+            "4 values a beat in, 7 beats a row, 196 a frame, every beat full",
+        ),
+        (
+            True,
+            {"values_per_beat": 3, "beats_per_row": 10, "beats_per_frame": 280, "last": 1},
+            "3 values a beat in, 10 beats a row, 280 a frame; a row's last beat holds 1, its other "
+            "lanes are ignored",
+        ),
+    ],
+)
+def test_tells_how_images_come_in(row_aligned, facts, line, tmp_path, capsys):
+    written = write_core(load("plain"), tmp_path, 280, row_aligned=row_aligned)
+    facts["last_beat_values"] = facts.pop("last")
+    assert written["input"] == facts
+    assert written["ports"]["s_axis_tdata"]["width"] == 8 * facts["values_per_beat"]
+    assert f"// {line}.\n" in (tmp_path / "rtl" / "plain.v").read_text()
+    options = ["plan", "plain", "--cycles", "280", *["--row-aligned"] * row_aligned]
+    assert main(options) == 0
+    assert line in capsys.readouterr().out
 
 
 def test_writes_nothing_where_a_layer_is_refused(tmp_path, seed):

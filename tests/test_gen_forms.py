@@ -12,15 +12,15 @@ PLANS = {
     "plain": [
         (2242, 1, 3),
         (784, 1, 6),
-        (280, 3, 17),
-        (112, 9, 50),
+        (280, 4, 17),
+        (112, 7, 50),
         (28, 28, 155),
     ],
     "separable": [
         (784, 1, 6),
-        (280, 3, 8),
-        (112, 9, 19),
-        (56, 27, 51),
+        (280, 4, 8),
+        (112, 7, 19),
+        (56, 14, 51),
         (28, 28, 56),
     ],
 }
@@ -34,6 +34,24 @@ def test_the_stride_3_nets_keep_their_plans(name, plan, seed):
     goal = 4185 if plan[2] == 3 else plan[0]
     made = check_plan(load(name), goal, np.random.default_rng(seed))
     assert (made.cycles_per_image, made.input_lanes, made.multipliers) == plan
+
+
+@pytest.mark.parametrize(
+    ("name", "cycles", "lanes"),
+    [("plain", 280, 3), ("plain", 112, 9), ("plain", 28, 28), ("separable", 56, 27)],
+)
+def test_row_aligned_plans_take_the_beats_of_the_first_layer(name, cycles, lanes, seed):
+    rng = np.random.default_rng(seed)
+    made = check_plan(load(name), cycles, rng, row_aligned=True)
+    assert (made.cycles_per_image, made.input_lanes, made.row_geometry) == (cycles, lanes, None)
+
+
+def test_images_without_gaps_have_beats_that_divide_a_row():
+    for name, cycles in (("plain", 280), ("plain", 112), ("separable", 56), ("lenet_avg", 300)):
+        plan = make_plan(load(name), cycles)
+        height, width, channels = plan.network.tensors[plan.network.input].shape
+        assert width * channels % plan.input_lanes == 0
+        assert plan.input_beats * plan.input_lanes == height * width * channels
 
 
 def test_a_row_a_clock_uses_its_multipliers():
