@@ -23,7 +23,7 @@ __all__ = ["Core"]
 
 
 class Core(wiring.Component):
-    """A network behind AXI4-Stream.
+    """A network behind AXI4-Stream: frames of an image in, its results out.
 
     Parameters
     ----------
@@ -83,6 +83,11 @@ class Core(wiring.Component):
     def plan(self) -> Plan:
         """The plan given."""
         return self._plan
+
+    @property
+    def latency(self) -> int:
+        """Cycles from an image's first value taken to its last result sent."""
+        return self._plan.latency_cycles
 
     @property
     def layers(self) -> dict[str, wiring.Component]:

@@ -18,16 +18,26 @@ from amaranth.back import rtlil
 from amaranth.hdl import Fragment, Value
 from amaranth.lib import wiring
 
+from .comments import comments_of
 from .flow.yosys import run_yosys
 from .names import own_ports_first, readable
+from .prose import prose
 
 __all__ = ["to_verilog"]
 
 PASSES = (
     "proc",  # multiplexers become assigns
     "memory_collect",  # ports of a memory join it
+    "opt_clean -purge",  # what nobody reads goes, aliases too
     "setparam -set INIT 1'x t:$mem_v2 r:WR_PORTS>0 %i",  # a RAM needs no start value, and few have
-    "opt_clean",  # unused and doubled private wires go
+    "opt_expr",
+    "opt_merge",  # what is there twice
+    "opt_dff",  # registers with resets and enables, not multiplexers before each
+    "pmuxtree",  # no casez, which is written as a function
+    "opt_expr -mux_undef",  # what an enable keeps out need not be chosen
+    "opt_clean -purge",
+    "setattr -unset full_case c:*",  # of cells; other tools stop there
+    "autoname",  # see ``prose.py``
 )
 
 
@@ -36,13 +46,14 @@ def to_rtlil(component: wiring.Component, name: str, prefix: str | None = None) 
     modules begin with ``prefix``, by default ``name``."""
     fragment = Fragment.get(component, None)
     own_ports_first(fragment)
+    comments = dict(comments_of(fragment, name))
     ports = {
         "__".join(map(str, path)): (Value.cast(value), None)
         for path, _, value in component.signature.flatten(component)
     }
     with _uncollected():
         text = rtlil.convert(fragment, name=name, ports=ports, emit_src=False)
-    return readable(text, name if prefix is None else prefix)
+    return readable(text, name if prefix is None else prefix, comments)
 
 
 @contextmanager
@@ -68,4 +79,4 @@ def to_verilog(
         source.write_text(to_rtlil(component, name, prefix), encoding="utf-8")
         run_yosys([f"read_rtlil {source}", *PASSES, f"write_verilog {target}"])
         _, body = target.read_text(encoding="utf-8").split("\n", 1)  # Yosys's own first line
-    return "".join(f"// {line}\n" for line in header.splitlines()) + body
+    return "".join(f"// {line}\n" for line in header.splitlines()) + prose(body)

@@ -150,9 +150,10 @@ def _renames(module: _Module, outputs: Mapping[str, Mapping[str, bool]]) -> dict
     )
 
 
-def readable(text: str, prefix: str) -> str:
+def readable(text: str, prefix: str, comments: Mapping[str, str]) -> str:
     """RTLIL text with wires between submodules renamed, and the modules below the top: by their
-    places in the hierarchy, behind ``prefix``."""
+    places in the hierarchy, behind ``prefix``. ``comments`` by those places, joined by dots, become
+    attributes of the modules."""
     modules = list(_split(text))
     for module in modules:
         module.number_ports()
@@ -161,6 +162,8 @@ def readable(text: str, prefix: str) -> str:
     lines = []
     for module in modules:
         names = _renames(module, outputs)
+        comment = comments.get(NUMBER.sub("", module.name)[1:])
+        lines += [] if comment is None else [f'attribute \\comment "{comment}"']
         lines += [_rewrite(line, cell, names, types) for line, cell in module.lines]
     return "\n".join(lines)
 

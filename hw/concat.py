@@ -138,6 +138,11 @@ class Concat(wiring.Component):
         super().__init__(_inputs(inputs) | {"o": Out(stream.Signature(data.ArrayLayout(y, 1)))})
 
     @property
+    def latency(self) -> int:
+        """Cycles from an activation to its result."""
+        return 0 if self._rescale is None else self.LATENCY
+
+    @property
     def memories(self) -> tuple[Storage, ...]:
         """None."""
         return ()

@@ -89,8 +89,10 @@ class Serializer(wiring.Component):
         parts = self._beat.length
         left = Signal(range(parts + 1))  # parts still to send; part 0 of the register is next
         held = Signal(self._beat, reset_less=True)
-        empty, ends = Signal(init=1), Signal()  # none left, one left: registers, as in StreamFifo
-        sent, takes = Signal(), Signal()
+        empty = Signal(init=1)  # none left: a register, as in StreamFifo
+        ends = Signal()  # one left: a register, too
+        sent = Signal()
+        takes = Signal()
         _, slot_ends = counter(m, "slot", self._slots, takes)
         m.d.comb += [
             self.o.valid.eq(~empty),

@@ -23,7 +23,7 @@ __all__ = ["ConvLayer", "MaxPoolLayer"]
 
 
 class ConvLayer(wiring.Component):
-    """Activations in, requantized activations out.
+    """y = clamp(round((acc * M + B) / 2**n) + zero_point, low, high), acc a PatchEngine's sums.
 
     Parameters
     ----------
@@ -88,6 +88,12 @@ class ConvLayer(wiring.Component):
         return self._engine.latency, self._requantizer.latency
 
     @property
+    def latency(self) -> int:
+        """Cycles from the last step of a patch in the engine to its first result."""
+        serializer = 0 if self._engine.geometry.sums == self._lanes else Serializer.LATENCY
+        return sum(self.latencies) + serializer
+
+    @property
     def memories(self) -> tuple[Storage, ...]:
         """Those of the window reader, the engine and the requantizer."""
         return (
@@ -123,7 +129,7 @@ class ConvLayer(wiring.Component):
 
 
 class MaxPoolLayer(wiring.Component):
-    """A maximum pool of any windows.
+    """y = max of x over each window, for each channel.
 
     Parameters
     ----------

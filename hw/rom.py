@@ -18,7 +18,7 @@ __all__ = ["Rom"]
 
 
 class Rom(wiring.Component):
-    """Rows of signed integers, read ``read_cycles`` after the address: row = rows[address].
+    """row = rows[address], rows of signed integers.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ class Rom(wiring.Component):
     address : In(range(depth))
     row : Out(layout)
 
-    Rows that are all equal need no memory: they are a constant. Others go into LUTs or block RAM,
-    folded where they are more than a block has (``storage.py``). Raises ValueError where a value
-    does not fit.
+    A row comes ``read_cycles`` after its address. Rows that are all equal need no memory: they are
+    a constant. Others go into LUTs or block RAM, folded where they are more than a block has
+    (``storage.py``). Raises ValueError where a value does not fit.
     """
 
     def __init__(

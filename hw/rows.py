@@ -89,7 +89,8 @@ class RowBuffer(wiring.Component):
         g = self._geometry
         ahead = Signal(range(2 * g.beats + 1))  # beats that came of the row that leaves, and later
         row = Signal(data.ArrayLayout(self._shape, g.values), reset_less=True)
-        takes, sends = Signal(), Signal()
+        takes = Signal()
+        sends = Signal()
         segment, _ = counter(m, "segment", g.beats, takes)
         part, ends = counter(m, "part", g.results, sends)
         room = [ahead < g.beats + free for free in g.frees]

@@ -91,7 +91,8 @@ class SequentialRequantizer(wiring.Component):
             addend -= self._multiplier << (len(acc) - 1)
 
         # Slot 0 fetches the first digit; each later one adds a multiple and fetches the next.
-        digit, valid = Signal(DIGIT), Signal()
+        digit = Signal(DIGIT)
+        valid = Signal()
         bits = self._multiplier.bit_length()
         upper = Signal(bits)  # of the product; less than the multiplier after each digit
         lower = Signal((self._slots - 1) * DIGIT, reset_less=True)

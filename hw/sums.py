@@ -97,7 +97,8 @@ class PartialSums(wiring.Component):
         """What an entry holds that is not among the sums stored last."""
         if self.storage.kind is Kind.REGISTER:
             return list(self.start)
-        stored, address = Signal(), Signal.like(self.address, reset_less=True)
+        stored = Signal()
+        address = Signal.like(self.address, reset_less=True)
         with m.If(self.en):
             m.d.sync += [stored.eq(self.store), address.eq(self.address)]
         m.submodules.memory = waiting = ram(shape=self._layout, storage=self.storage)

@@ -28,7 +28,6 @@ TIMESCALE = "1ns/1ps"  # without one, cocotb refuses a clock in ns
 
 # What Verilator warns about and is let pass, each with its reason; any other warning is an error.
 WAIVERS = {
-    "CASEOVERLAP": "Yosys writes a multiplexer as casez over selects of which one is high at most",
     "WIDTHEXPAND": "Yosys leaves constants narrow and lets the language extend them",
     "WIDTHTRUNC": "Yosys writes !x for x == 0",
 }

@@ -14,10 +14,9 @@ from tercet.model import load
 
 # What lint -Wall says of Yosys's Verilog that is style and no fault.
 WAIVED = {
-    "CASEOVERLAP": "Yosys writes a multiplexer as casez over selects of which one is high at most",
     "DECLFILENAME": "one file holds all modules",
     "PROCASSINIT": "registers have power-up values, which FPGAs load",
-    "UNUSEDSIGNAL": "names from the source stay as aliases, for people who read and watch them",
+    "UNUSEDSIGNAL": "a carry that nobody needs, the reset of a module without a register to reset",
     "WIDTHEXPAND": "Yosys leaves constants narrow and lets the language extend them",
     "WIDTHTRUNC": "Yosys writes !x for x == 0",
 }

@@ -206,7 +206,6 @@ class Mutant:
     message: str
 
 
-NO_RESET = r"= rst \? [^:]+ : (\w+);"
 DIFFER = r"\d+ of \d+ values of FIRST differ.* first mismatch: FIRST, image \d+, .*"
 
 MUTANTS = [
@@ -222,7 +221,7 @@ MUTANTS = [
            r"frame_bad is up in cycle \d+, where 0 right and 0 wrong frames .*"),
     Mutant("backpressure", r"\w+__argmax", r"(assign i__ready =) [^;]+", r"\1 1'h1", OUTPUT,
            r"m_axis: (payload changed|valid fell) .*"),
-    Mutant("verdict", r"\w+__frame_out", r"verdict__valid & verdict__payload", "verdict__valid",
+    Mutant("verdict", r"\w+__frame_out", r"verdict__valid & verdict__payload;", "verdict__valid;",
            WRONG, r".* at m_axis, image \d+, .*"),
     Mutant("sticky", r"\w+__frame_in", r"(\w+) = error & (\w+);", r"\1 = 1'h0;", WRONG,
            r"frame_error is down in cycle \d+, where .*"),
@@ -232,9 +231,10 @@ MUTANTS = [
            r"s_axis: ready is up in cycle \d+, in which rst is"),
     Mutant("valid in reset", r"\w+__frame_out", r"~ rst;", "1'h1;", RESETS,
            r"m_axis: valid is up in cycle \d+, in which rst is"),
-    Mutant("frame position survives", r"\w+__frame_in", r"= rst \? 10'h000 : (\w+);", r"= \1;",
+    Mutant("frame position survives", r"\w+__frame_in", r"if \(rst\) beat <=", "if (1'h0) beat <=",
            RESETS, r".*"),
-    Mutant("patch position survives", r"\w+__walk", NO_RESET, r"= \1;", RESETS, r".*"),
+    Mutant("patch position survives", r"\w+__walk", r"if \(rst\)", "if (1'h0)", RESETS,
+           r".*"),
 ]  # fmt: skip
 
 

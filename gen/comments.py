@@ -1,0 +1,42 @@
+"""What a module of the Verilog does, in a line: its component's docstring, and its latency."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+
+from amaranth.hdl import Fragment
+from amaranth.lib import wiring
+
+__all__ = ["comments_of"]
+
+LATENCIES = ("latency", "read_cycles", "lead", "LATENCY")  # of components, what they have of it
+REFERENCE = re.compile(r",? (?:see|as) (?::class:`[^`]*`|``[^`]*``)")
+ROLE = re.compile(r":class:`([^`]*)`|``([^`]*)``")
+
+
+def comments_of(fragment: Fragment, path: str) -> Iterator[tuple[str, str]]:
+    """(path, comment) of each module below a fragment and of itself, names joined by dots."""
+    for origin in fragment.origins or ():
+        if isinstance(origin, wiring.Component):
+            yield path, _comment(origin)
+            break
+    for child, name, _ in fragment.subfragments:
+        if name is not None:
+            yield from comments_of(child, f"{path}.{name}")
+
+
+def _comment(component: wiring.Component) -> str:
+    """The first paragraph of a docstring, with the formula that it may lead to, and the latency."""
+    first, second, *_ = [*(inspect.getdoc(type(component)) or "").split("\n\n"), ""]
+    formula = f": {second.strip()}" if second.startswith("    ") else ""
+    said = ROLE.sub(lambda match: match[1] or match[2], REFERENCE.sub("", _line(first)))
+    said = f"{type(component).__name__}: {said.rstrip('.:')}{_line(formula)}"
+    latency = next((getattr(component, name) for name in LATENCIES if hasattr(component, name)), 0)
+    cycles = f"latency {latency} cycle{'' if latency == 1 else 's'}"
+    return f"{said}; {cycles}."
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
