@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from ..model import load
+from ..model.files import temporary_folder, write_whole
 from .arguments import add_goal, add_net, add_output, goal_of, say_of_plan
 from .build import write_core
 from .flow.nextpnr import DEVICES, DoesNotFitError, Timing, place_and_route
@@ -52,13 +51,13 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     say_of_plan(out, manifest)
     found: dict[str, Resources] = {}
     routed: dict[str, Timing | DoesNotFitError] = {}
-    with out.status("") as status, tempfile.TemporaryDirectory() as scratch:
+    with out.status("") as status, temporary_folder() as scratch:
         for target in targets:
             status.update(f"synthesizing {network.name} for {target}")
-            verilog, netlist = folder / manifest["verilog"], Path(scratch) / "netlist.json"
+            verilog, netlist = folder / manifest["verilog"], scratch / "netlist.json"
             found[target] = synthesize(verilog, manifest["top"], target, netlist)
             if target in DEVICES:
-                shutil.copyfile(netlist, folder / f"{network.name}.{target}.json")
+                write_whole(folder / f"{network.name}.{target}.json", netlist.read_bytes())
             if args.pnr and target in DEVICES:
                 status.update(f"placing and routing {network.name} for {target}")
                 routed[target] = _routed(netlist, target)

@@ -9,15 +9,14 @@ underscores.
 from __future__ import annotations
 
 import gc
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.hdl import Fragment, Value
 from amaranth.lib import wiring
 
+from ..model.files import temporary_folder
 from .comments import comments_of
 from .flow.yosys import run_yosys
 from .names import own_ports_first, readable
@@ -74,9 +73,9 @@ def to_verilog(
 ) -> str:
     """The Verilog of ``component`` as top module ``name``, under a comment of ``header`` lines;
     ``prefix`` as for :func:`to_rtlil`."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "core.il", Path(folder) / "core.v"
+    with temporary_folder() as folder:
+        source, target = folder / "core.il", folder / "core.v"
         source.write_text(to_rtlil(component, name, prefix), encoding="utf-8")
-        run_yosys([f"read_rtlil {source}", *PASSES, f"write_verilog {target}"])
+        run_yosys([f"read_rtlil {source.name}", *PASSES, f"write_verilog {target.name}"], folder)
         _, body = target.read_text(encoding="utf-8").split("\n", 1)  # Yosys's own first line
     return "".join(f"// {line}\n" for line in header.splitlines()) + prose(body)

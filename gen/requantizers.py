@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import connect, flipped
 
 from ..hw.requant import Requantizer
+from ..model.files import temporary_folder
 from ..model.layers import Layer, Requantizing
 from ..model.network import QNetwork
 from ..model.requant import Requant
@@ -80,7 +79,7 @@ def requantized(network: QNetwork, choose: Callable[[Requantizing], Requant]) ->
 def synthesized(network: QNetwork, target: str) -> Resources:
     """What Yosys makes of a network's requantizers for a family of ``flow.synth.TARGETS``."""
     verilog = to_verilog(Requantizers(network=network), network.name, "")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "requantizers.v"
+    with temporary_folder() as folder:
+        path = folder / "requantizers.v"
         path.write_text(verilog, encoding="utf-8")
         return synthesize(path, network.name, target)

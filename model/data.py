@@ -12,7 +12,6 @@ import gzip
 import hashlib
 import os
 import struct
-import tempfile
 import urllib.request
 import zlib
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import UserError
+from .files import write_whole
 
 __all__ = [
     "DataError",
@@ -206,14 +206,7 @@ def _download(name: str, folder: Path) -> None:
     if found != CHECKSUMS[name]:
         raise ValueError(f"{name} came with the MD5 {found}, not {CHECKSUMS[name]}")
     folder.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=folder, prefix=name)
-    try:
-        with open(handle, "wb") as file:
-            file.write(content)
-        Path(partial).replace(folder / name)
-    except OSError:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    write_whole(folder / name, content)
 
 
 def _read_idx(path: Path, ndim: int) -> Bytes:

@@ -7,17 +7,16 @@ pixels as floats in 0..1 and quantize them themselves.
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..model import NetworkError
+from ..model.files import temporary_folder
 
 __all__ = ["ENGINES", "Floats", "onnx_runtime", "torch_ao"]
 
@@ -87,8 +86,8 @@ def onnx_runtime(net: Module, sample: Floats) -> Engine:
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as folder:
-        floats, ready, int8 = (str(Path(folder) / f"{name}.onnx") for name in "abc")
+    with temporary_folder() as folder:
+        floats, ready, int8 = (str(folder / f"{name}.onnx") for name in "abc")
         with warnings.catch_warnings(action="ignore"):  # the exporter says that it is old
             torch.onnx.export(
                 net.eval(),

@@ -26,10 +26,11 @@ def mapped(folder, target, modules, kind):
     (folder / "t.v").write_text("\n".join([*modules, f"module top;\n{instances}\nendmodule"]))
     run_yosys(
         [
-            f"read_verilog {folder / 't.v'}",
+            "read_verilog t.v",
             f"{SYNTH[target]} -top top",
-            f"tee -q -o {folder / 'stat.json'} stat -json",
-        ]
+            "tee -q -o stat.json stat -json",
+        ],
+        folder,
     )
     found = json.loads((folder / "stat.json").read_text())["modules"]
     counts = []

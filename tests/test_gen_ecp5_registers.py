@@ -58,19 +58,21 @@ def as_verilog(netlist, top, path, name=None):
     alone = path.with_suffix(".json")
     module = json.loads(netlist.read_text())["modules"][top]
     alone.write_text(json.dumps({"modules": {top: module}}))
+    shutil.copyfile(DATA / "ecp5_blocks.v", path.parent / "ecp5_blocks.v")
     run_yosys(
         [
-            f"read_json {alone}",
+            f"read_json {alone.name}",
             "read_verilog -overwrite -D NO_INCLUDES -I +/ecp5 +/ecp5/cells_sim.v",
-            f"read_verilog -overwrite {DATA / 'ecp5_blocks.v'}",
+            "read_verilog -overwrite ecp5_blocks.v",
             "setattr -mod -unset lib_whitebox -unset whitebox =*",
             f"hierarchy -check -top {top}",
             "proc",
             "flatten",
             "opt_clean",
             f"rename {top} {name or top}",
-            f"write_verilog -noattr {path}",
-        ]
+            f"write_verilog -noattr {path.name}",
+        ],
+        path.parent,
     )
     return path
 

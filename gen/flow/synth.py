@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
+import shutil
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from ...model.files import temporary_folder, write_whole
 from .ecp5_registers import pack_registers
 from .yosys import FlowError, run_yosys
 
@@ -65,32 +67,34 @@ def synthesize(verilog: Path, top: str, target: str, netlist: Path | None = None
 
     Raises FlowError where Yosys fails, leaves no cells, or some that the family does not have.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        cells_file, memories = (
-            netlist or Path(folder) / "netlist.json",
-            Path(folder) / "memories.il",
-        )
+    with temporary_folder() as folder:
+        source, cells_file, memories = f"{top}.v", folder / "netlist.json", folder / "memories.il"
+        shutil.copyfile(verilog, folder / source)
         log = run_yosys(
             [
-                f"read_verilog {verilog}",
+                f"read_verilog {source}",
                 f"hierarchy -check -top {top}",
                 "proc",
                 "memory_collect",
-                f"write_rtlil {memories}",
+                f"write_rtlil {memories.name}",
                 "design -reset",  # the passes above would keep address registers out of block RAM
-                f"read_verilog {verilog}",
+                f"read_verilog {source}",
                 f"{TARGETS[target]} -top {top}",
                 "check -assert",
                 "delete t:$scopeinfo",  # of what was flattened: no cells
                 "check -mapped",
                 "setattr -mod -unset src",
                 "setattr -unset src a:src",
-                f"write_json {cells_file}",
-            ]
+                f"write_json {cells_file.name}",
+            ],
+            folder,
         )
         _require_mapped(log, target)
-        cells = _cell_counts(cells_file, top, pack=target == "ecp5")
+        design = json.loads(cells_file.read_text(encoding="utf-8"))
+        cells = _cell_counts(design["modules"][top], pack=target == "ecp5")
         rom_bits = _rom_bits(memories.read_text(encoding="utf-8"))
+        if netlist is not None:
+            write_whole(netlist, json.dumps(design))
     if not cells:
         raise FlowError(f"Yosys left no cells of {top} for {target}; that is a fault of the flow")
     counts = {
@@ -116,13 +120,10 @@ def _require_mapped(log: str, target: str) -> None:
         )
 
 
-def _cell_counts(netlist: Path, top: str, *, pack: bool) -> Counter[str]:
-    """The cells of a netlist by type, after packing if asked for."""
-    design = json.loads(netlist.read_text(encoding="utf-8"))
-    module = design["modules"][top]
+def _cell_counts(module: dict[str, Any], *, pack: bool) -> Counter[str]:
+    """The cells of a module of a netlist by type, after packing it in place if asked for."""
     if pack:
         pack_registers(module)
-        netlist.write_text(json.dumps(design), encoding="utf-8")
     return Counter(cell["type"] for cell in module["cells"].values())
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from ...model import processes
 from ...model.errors import UserError
 
 __all__ = ["FlowError", "run_yosys", "tail"]
@@ -23,18 +25,17 @@ class FlowError(UserError, RuntimeError):
     """A tool of the flow failed; the message holds its name and the end of its log."""
 
 
-def run_yosys(commands: Sequence[str]) -> str:
+def run_yosys(commands: Sequence[str], folder: Path) -> str:
     """Run Yosys commands on one design.
+
+    folder : where the commands' files are, so that no path with blanks stands in a command, and
+        where Yosys and ABC have their temporary files
 
     Returns the log. Raises FlowError where a command fails.
     """
-    result = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *commands],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-c", PROGRAM, *commands]
+    env = {**os.environ, "TMPDIR": os.path.realpath(folder)}
+    result = processes.run(command, cwd=folder, env=env)
     if result.returncode != 0:
         raise FlowError(f"Yosys failed with exit code {result.returncode}: {tail(result.stdout)}")
     return result.stdout

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from importlib import metadata
 from pathlib import Path
 
 from ...gen.flow.nextpnr import DEVICES, SEEDS, DoesNotFitError, place_and_route
 from ...gen.flow.synth import TARGETS, synthesize
+from ...model.files import temporary_folder
 from .store import Facts, Store, fingerprint, sources
 
 __all__ = ["cells_of"]
@@ -36,8 +36,8 @@ def _tools(target: str) -> str:
 
 
 def _measure(verilog: Path, top: str, target: str) -> Facts:
-    with tempfile.TemporaryDirectory() as folder:
-        netlist = Path(folder) / "netlist.json"
+    with temporary_folder() as folder:
+        netlist = folder / "netlist.json"
         facts: Facts = dict(synthesize(verilog, top, target, netlist).facts())
         if target in DEVICES:
             facts["pnr"] = _routed(netlist, target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -12,7 +11,7 @@ from typing import Any
 
 from ...gen.build import write_core
 from ...gen.flow.yosys import FlowError, tail
-from ...model import load
+from ...model import load, processes
 from ..stopwatch import Stopwatch
 from .plans import PLANS, BenchPlan
 from .store import Facts, Store, fingerprint, sources
@@ -38,7 +37,7 @@ def _key(net: str, plan: BenchPlan) -> str:
 
 def _emit(net: str, plan: BenchPlan, folder: Path) -> Facts:
     command = [sys.executable, "-m", __spec__.name, net, plan.key, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = processes.run(command, merged=False)
     if done.returncode != 0:
         raise FlowError(f"Emission of {net} failed: {tail(done.stderr)}")
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from ...model import processes
 from .chain import PeerError
 
 __all__ = ["run_unrolled"]
@@ -56,7 +56,7 @@ def run_unrolled(
 
 
 def _call(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = processes.run(command, cwd=folder, merged=False)
     if done.returncode != 0:
         raise PeerError(f"{command[0]} failed: {' | '.join(done.stderr.splitlines()[-3:])}")
     return done.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Mapping
 from importlib import metadata
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...model import QNetwork, save
+from ...model import QNetwork, processes, save
 from .chain import PeerError, chain_of
 
 __all__ = ["PEERS", "run_peer", "version_of"]
@@ -57,7 +56,7 @@ def run_peer(
     request.write_text(json.dumps(asked), encoding="utf-8")
     answer.unlink(missing_ok=True)
     command = [sys.executable, "-m", PEERS[peer], str(request)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = processes.run(command, cwd=folder, merged=False)
     if done.returncode != 0 or not answer.is_file():
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise PeerError(f"{peer} failed with exit code {done.returncode}: {last}")
