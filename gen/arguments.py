@@ -112,7 +112,7 @@ def say_of_plan(out: Console, manifest: Mapping[str, Any]) -> None:
     for name in manifest["left_out"]:
         out.print(f"Layer {name!r} changes no value, and is left out.", markup=False)
     if manifest["shortfall"]:
-        out.print(f"{manifest['shortfall']}.", markup=False, soft_wrap=not out.is_terminal)
+        out.print(f"{manifest['shortfall']}.", soft_wrap=not out.is_terminal)
 
 
 def positive(text: str) -> int:

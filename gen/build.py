@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..model.errors import UserError
-from ..model.files import write_all
+from ..model.files import locked, write_all
 from ..model.network import QNetwork
 from .assemble import Core
 from .emit import to_verilog
@@ -17,17 +19,31 @@ from .manifest import header, manifest
 from .names import distinct, module_name
 from .plan import Plan, make_plan
 
-__all__ = ["OutputError", "write_core"]
+__all__ = ["OutputError", "output_folder", "write_core"]
 
 
 class OutputError(UserError, OSError):
     """An output folder cannot be written."""
 
-    def __init__(self, directory: Path, error: OSError) -> None:
+    def __init__(self, directory: Path, error: OSError, option: str = "-o") -> None:
         super().__init__(
             f"The output folder {directory} cannot be written: {error.strerror}; "
-            "name another with -o"
+            f"name another with {option}"
         )
+
+
+@contextmanager
+def output_folder(directory: Path, option: str = "-o") -> Iterator[Path]:
+    """Have the output folder of an option alone; another run that wants it waits.
+
+    Raises OutputError where it cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(directory))
+        except OSError as error:
+            raise OutputError(directory, error, option) from None
+        yield directory
 
 
 def write_core(

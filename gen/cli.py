@@ -16,14 +16,19 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from ..model.errors import UsageError, UserError
-from ..model.files import write_whole
+from ..model.files import TemporaryError, temporary_folder, write_whole
+from ..model.processes import stoppable
+from ..model.terminal import encodable
 
 __all__ = ["Command", "main"]
 
@@ -68,23 +73,43 @@ class Command(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's own) and return its exit code."""
     words, code = sys.argv[1:] if argv is None else list(argv), 1
+    encodable()
     try:
-        code = _run(words)
-        sys.stdout.flush()
+        with stoppable(), _temporaries():
+            code = _run(words)
+            sys.stdout.flush()
         return code
     except UserError as error:
-        message, code = str(error), 2 if isinstance(error, UsageError) else 1
+        message, code = f"error: {error}", 2 if isinstance(error, UsageError) else 1
     except ModuleNotFoundError as error:
         if not _install_hint(error):
             raise
-        message = _install_hint(error)
-    except KeyboardInterrupt:
-        return 130
+        message = f"error: {_install_hint(error)}"
+    except KeyboardInterrupt as ending:
+        number = signal.Signals(getattr(ending, "number", signal.SIGINT))
+        message, code = f"stopped by {number.name}", 128 + number
+        warnings.simplefilter("ignore")  # components that were to be elaborated never will be
     except BrokenPipeError:
         _discard_output()
         return 141
-    sys.stderr.write(f"tercet {words[0]}: error: {message}\n")
+    sys.stderr.write(f"{' '.join(['tercet', *words[:1]])}: {message}\n")
     return code
+
+
+@contextlib.contextmanager
+def _temporaries() -> Iterator[None]:
+    """Put all temporary files, those of other programs too, into one folder, removed at the end."""
+    before = tempfile.tempdir, os.environ.get("TMPDIR")
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(TemporaryError):  # what needs one will say so
+            tempfile.tempdir = str(stack.enter_context(temporary_folder()))
+            os.environ["TMPDIR"] = tempfile.tempdir
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before[0]
+            os.environ.pop("TMPDIR", None)
+            os.environ |= {} if before[1] is None else {"TMPDIR": before[1]}
 
 
 def _run(words: list[str]) -> int:
@@ -171,8 +196,14 @@ def _set_up_logging(verbose: bool) -> None:
 
 def _require_place(path: Path) -> None:
     """Refuse a file that could not be written, before a long run rather than after it."""
-    if path.is_dir():
+    try:
+        is_folder, is_device = path.is_dir(), path.exists() and not path.is_file()
+    except OSError as error:
+        raise UserError(f"The file {path} cannot be written: {error.strerror}") from None
+    if is_folder:
         raise UserError(f"The file {path} cannot be written: it is a folder")
+    if is_device and os.access(path, os.W_OK):
+        return  # such as /dev/stdout
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
         raise UserError(
             f"The file {path} cannot be written: {path.parent} is no folder open to writing"

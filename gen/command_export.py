@@ -13,10 +13,10 @@ from typing import Any
 from ..model import QNetwork, load
 from ..model.errors import UserError
 from ..model.files import write_all
+from ..model.terminal import console
 from ..model.textfile import dumps
 from . import romfiles
 from .arguments import add_net
-from .tables import console
 
 __all__ = ["HELP", "add_arguments", "run"]
 

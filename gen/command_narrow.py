@@ -8,8 +8,9 @@ from typing import Any
 
 from ..model import load, save
 from ..model.narrowest import narrowed
+from ..model.terminal import console
 from .arguments import add_net
-from .tables import console, table
+from .tables import table
 from .widths import BLOCKS, Widths, widths
 
 __all__ = ["HELP", "add_arguments", "run"]

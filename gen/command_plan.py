@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.measure import Measurement
 
 from ..model import QNetwork, load
+from ..model.terminal import console
 from .arguments import add_goal, add_net, goal_of, say_of_plan
 from .assemble import Core
 from .device_goal import NAMES, DeviceGoal
 from .manifest import input_line, manifest
 from .plan import LayerPlan, Plan, make_plan
 from .sweep import sweep, sweep_picture, sweep_table
-from .tables import console, table
+from .tables import table
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -62,7 +63,7 @@ def _sweep(out: Console, network: QNetwork) -> dict[str, Any]:
     points = sweep(network)
     out.print(sweep_table(network.name, points))
     for line in sweep_picture(points, min(out.width, 100)):
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
     return {"network": network.name, "plans": [point.facts() for point in points]}
 
 

@@ -11,10 +11,10 @@ from ..model.files import write_whole
 from ..model.layers import NetworkError
 from ..model.narrowest import narrowed
 from ..model.network import QNetwork
+from ..model.terminal import console
 from .flow.synth import TARGETS, Resources
 from .requantizers import requantized, synthesized
 from .requantizers_document import markdown
-from .tables import console
 from .widths import wide, widths
 
 __all__ = ["HELP", "add_arguments", "run"]

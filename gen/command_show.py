@@ -13,8 +13,9 @@ from ..model.conv import Conv2d
 from ..model.layers import Layer, Relu, Requantizing
 from ..model.pool import AvgPool2d, MaxPool2d
 from ..model.ranges import accumulator_ranges
+from ..model.terminal import console
 from .arguments import add_net
-from .tables import console, table
+from .tables import table
 
 __all__ = ["HELP", "add_arguments", "run"]
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from ..model import load
 from ..model.files import temporary_folder, write_whole
+from ..model.terminal import console
 from .arguments import add_goal, add_net, add_output, goal_of, say_of_plan
-from .build import write_core
+from .build import output_folder, write_core
 from .flow.nextpnr import DEVICES, DoesNotFitError, Timing, place_and_route
 from .flow.synth import LUT_RAM, TARGETS, Resources, synthesize
 from .manifest import misplaced, stored_rom_bits
-from .tables import console, table
+from .tables import table
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -44,23 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Write the core, synthesize it, keep what nextpnr takes, print a row per family."""
     goal, network = goal_of(args), load(args.net)
-    folder = args.output or Path("build") / network.name
-    manifest = write_core(network, folder, goal, row_aligned=args.row_aligned)
     targets = list(TARGETS) if args.target == "all" else [args.target]
     out = console()
-    say_of_plan(out, manifest)
-    found: dict[str, Resources] = {}
-    routed: dict[str, Timing | DoesNotFitError] = {}
-    with out.status("") as status, temporary_folder() as scratch:
-        for target in targets:
-            status.update(f"synthesizing {network.name} for {target}")
-            verilog, netlist = folder / manifest["verilog"], scratch / "netlist.json"
-            found[target] = synthesize(verilog, manifest["top"], target, netlist)
-            if target in DEVICES:
-                write_whole(folder / f"{network.name}.{target}.json", netlist.read_bytes())
-            if args.pnr and target in DEVICES:
-                status.update(f"placing and routing {network.name} for {target}")
-                routed[target] = _routed(netlist, target)
+    with output_folder(args.output or Path("build") / network.name) as folder:
+        manifest = write_core(network, folder, goal, row_aligned=args.row_aligned)
+        say_of_plan(out, manifest)
+        found, routed = _synthesized(out, manifest, folder, targets, args.pnr)
     out.print(_table(network.name, found, routed))
     netlists = [f"{network.name}.{target}.json" for target in targets if target in DEVICES]
     if netlists:
@@ -74,6 +66,24 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         out.print(line, soft_wrap=True)
     facts = {target: _facts(found[target], routed.get(target)) for target in targets}
     return {"network": network.name, "targets": facts}, not complaints
+
+
+def _synthesized(
+    out: Console, manifest: Mapping[str, Any], folder: Path, targets: Sequence[str], pnr: bool
+) -> tuple[dict[str, Resources], dict[str, Timing | DoesNotFitError]]:
+    """The cells and, if asked for, the clock on each target; the folder keeps the netlists."""
+    name, found, routed = manifest["network"], {}, {}
+    with out.status("") as status, temporary_folder() as scratch:
+        for target in targets:
+            status.update(f"synthesizing {name} for {target}")
+            verilog, netlist = folder / manifest["verilog"], scratch / "netlist.json"
+            found[target] = synthesize(verilog, manifest["top"], target, netlist)
+            if target in DEVICES:
+                write_whole(folder / f"{name}.{target}.json", netlist.read_bytes())
+            if pnr and target in DEVICES:
+                status.update(f"placing and routing {name} for {target}")
+                routed[target] = _routed(netlist, target)
+    return found, routed
 
 
 def _routed(netlist: Path, target: str) -> Timing | DoesNotFitError:

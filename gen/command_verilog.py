@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..model import load
+from ..model.terminal import console
 from .arguments import add_goal, add_net, add_output, goal_of, prefix, say_of_plan
-from .build import write_core
-from .tables import console
+from .build import output_folder, write_core
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -33,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Write the core and say what it is."""
     goal, network = goal_of(args), load(args.net)
-    folder = args.output or Path("build") / network.name
     options = {"row_aligned": args.row_aligned, "prefix": args.prefix}
-    facts = write_core(network, folder, goal, **options)
+    with output_folder(args.output or Path("build") / network.name) as folder:
+        facts = write_core(network, folder, goal, **options)
     out = console()
     say_of_plan(out, facts)
     out.print(

@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["locked", "temporary_folder", "write_all", "write_whole"]
+from .errors import UserError
+
+__all__ = ["TemporaryError", "locked", "temporary_folder", "write_all", "write_whole"]
+
+logger = logging.getLogger(__name__)
 
 SAFE = r"[A-Za-z0-9_./+-]+"  # make and Yosys take these characters in a path
 PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # where the system's own choice has others
@@ -45,8 +50,7 @@ def write_all(contents: Mapping[Path, str | bytes]) -> None:
             target = Path(os.path.realpath(path))
             # a name that no other writer has, and no longer than the file system allows
             moves.append((target.parent / f".{os.urandom(8).hex()}.partial", target))
-            with moves[-1][0].open("xb") as file:
-                file.write(data)
+            moves[-1][0].write_bytes(data)
         for partial, target in moves:
             partial.replace(target)
     finally:
@@ -55,37 +59,49 @@ def write_all(contents: Mapping[Path, str | bytes]) -> None:
                 partial.unlink()
 
 
+class TemporaryError(UserError, OSError):
+    """Nothing temporary can be written."""
+
+
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A new folder whose path make, Yosys and shells take as it is; removed at the end.
 
     It lies where the system has its temporary files, or in another such place where that path has
-    blanks or the like. Raises OSError where none can be written.
+    blanks or the like. Raises TemporaryError where none can be written.
     """
-    known = (os.path.realpath(place) for place in (tempfile.gettempdir(), *PLACES))
-    places = [place for place in known if re.fullmatch(SAFE, place)]
-    for place in places[:-1]:
-        with contextlib.suppress(OSError):
-            folder = tempfile.mkdtemp(prefix="tercet-", dir=place)
-            break
-    else:
-        folder = tempfile.mkdtemp(prefix="tercet-", dir=places[-1])
+    folder = _temporary()
     try:
-        yield Path(folder)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _temporary() -> Path:
+    places, reasons = list(PLACES), []
+    with contextlib.suppress(OSError):  # where Python finds no place at all
+        places.insert(0, tempfile.gettempdir())
+    for place in dict.fromkeys(map(os.path.realpath, places)):
+        if re.fullmatch(SAFE, place):
+            try:
+                return Path(tempfile.mkdtemp(prefix="tercet-", dir=place))
+            except OSError as error:
+                reasons.append(f"{place}: {error.strerror}")
+    raise TemporaryError(
+        f"Temporary files cannot be written ({', '.join(reasons)}); set TMPDIR to a folder that "
+        "can be, of letters, digits and ._+- alone"
+    )
+
+
 @contextlib.contextmanager
-def locked(folder: Path, waiting: Callable[[], object]) -> Iterator[None]:
-    """Have a folder alone among all processes, made where it is not there.
+def locked(folder: Path) -> Iterator[None]:
+    """Have a folder alone among all processes; wait, with a warning, while another has it.
 
-    waiting : called once where another process has it, before this one waits
-
-    A folder made here and left empty is removed again. Raises OSError where it cannot be made.
+    It is made where it is not there, and removed again if it is left empty then. Raises OSError
+    where it cannot be made.
     """
     made = not folder.exists()
-    handle = _lock(folder, waiting)
+    handle = _lock(folder)
     try:
         yield
     finally:
@@ -95,7 +111,7 @@ def locked(folder: Path, waiting: Callable[[], object]) -> Iterator[None]:
         os.close(handle)
 
 
-def _lock(folder: Path, waiting: Callable[[], object]) -> int:
+def _lock(folder: Path) -> int:
     """The handle of a locked folder, which is the one under that name even after a wait."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +120,7 @@ def _lock(folder: Path, waiting: Callable[[], object]) -> int:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                waiting()
+                logger.warning("Another run uses the folder %s; this one waits for it", folder)
                 fcntl.flock(handle, fcntl.LOCK_EX)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(handle), folder.stat()):

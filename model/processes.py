@@ -1,4 +1,4 @@
-"""Programs run to their end: none outlives the one that started it."""
+"""Programs and workers run to their end, or ended with the process that started them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,55 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import active_children, get_context
 from pathlib import Path
+from types import FrameType
+from typing import TypeVar
 
-__all__ = ["end_all", "run"]
+__all__ = ["Stopped", "in_parallel", "run", "stoppable"]
+
+T = TypeVar("T")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _running: set[subprocess.Popen[str]] = set()
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asks the process to end. ``number`` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Let the signals that ask for an end raise Stopped, so that what is open is closed.
+
+    Only the first does; those that follow do not disturb the closing. A signal that whoever
+    started the process has shut off, as nohup does, stays so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    taken = [number for number in SIGNALS if before[number] is not signal.SIG_IGN]
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for other in taken:
+            signal.signal(other, signal.SIG_IGN)
+        raise Stopped(number)
+
+    try:
+        for number in taken:
+            signal.signal(number, stop)
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, before[number])
 
 
 def run(
@@ -48,22 +91,55 @@ def run(
         )
         _running.add(process)
         try:
-            stdout, stderr = process.communicate()
-        except BaseException:
-            _end(process)
-            raise
+            with process:  # waits for it, and closes its pipes
+                try:
+                    stdout, stderr = process.communicate()
+                except BaseException:
+                    _kill(process)
+                    raise
         finally:
             _running.discard(process)
     return subprocess.CompletedProcess(command, process.returncode, stdout or "", stderr or "")
 
 
-def end_all() -> None:
-    """Kill every program that runs, with all that it started."""
-    for process in list(_running):
-        _end(process)
+def in_parallel(
+    function: Callable[..., T], calls: Iterable[Sequence[object]], count: int
+) -> Generator[T]:
+    """Call a function in ``count`` worker processes; results as they come.
+
+    An exception meanwhile ends the workers, and the programs that they run.
+    """
+    pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_serve)
+    try:
+        # Workers inherit the mask: Ctrl-C reaches them too, and their end is ours to decide.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            jobs = [pool.submit(function, *words) for words in calls]
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for job in as_completed(jobs):
+            yield job.result()
+    except BaseException:
+        for worker in active_children():
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _serve() -> None:
+    """Make a worker end at once, with its programs, when it is told to."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        try:
+            for process in list(_running):
+                _kill(process)
+        finally:
+            os._exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

@@ -15,9 +15,10 @@ from typing import Any
 from rich.progress import Progress
 
 from ..gen.arguments import positive
-from ..gen.tables import console
+from ..gen.build import output_folder
 from ..model.errors import UserError
 from ..model.files import write_whole
+from ..model.terminal import console
 from .measure.document import markdown
 from .measure.plans import NETS
 from .measure.store import Store
@@ -70,7 +71,8 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
             f"The bench knows no network {unknown[0]!r}; it measures those shipped: "
             f"{', '.join(NETS)}"
         )
-    rows = _measured(args)
+    with output_folder(args.work, "--work"):
+        rows = _measured(args)
     try:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         write_whole(args.output, markdown(rows))

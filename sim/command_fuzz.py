@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..gen.arguments import natural, positive
-from ..gen.build import OutputError
-from ..gen.tables import console, table
+from ..gen.build import output_folder
+from ..gen.tables import table
 from ..model import save
+from ..model.processes import in_parallel
+from ..model.terminal import console
 from .options import SIMULATORS
 
 if TYPE_CHECKING:
@@ -69,13 +70,10 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     from .simulators import require_simulator
 
     require_simulator(args.simulator)
-    try:
-        args.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(args.output, error) from None
     out = console()
     seeds = range(args.seed, args.seed + args.networks)
-    verdicts = _run_all(out, seeds, args)
+    with output_folder(args.output):
+        verdicts = _run_all(out, seeds, args)
     failed = [verdict for verdict in verdicts if verdict.failure is not None]
     covered = sum((_features(verdict) for verdict in verdicts), Counter())
     _show(out, covered)
@@ -121,15 +119,11 @@ def _run_all(out: Console, seeds: range, args: argparse.Namespace) -> list[Verdi
         first = fuzz_seed(seeds[0], folder / "first", args.simulator, keep=True)
         done(first)
         verdicts = [first]
-        spawn = get_context("spawn")
-        with ProcessPoolExecutor(min(args.jobs, len(seeds)), mp_context=spawn) as pool:
-            jobs = [
-                pool.submit(fuzz_seed, seed, folder / f"{seed}", args.simulator, first.compiled)
-                for seed in seeds[1:]
-            ]
-            for job in as_completed(jobs):
-                verdicts.append(job.result())
-                done(verdicts[-1])
+        calls = [(seed, folder / f"{seed}", args.simulator, first.compiled) for seed in seeds[1:]]
+        with closing(in_parallel(fuzz_seed, calls, min(args.jobs, len(seeds)))) as others:
+            for verdict in others:
+                verdicts.append(verdict)
+                done(verdict)
     return sorted(verdicts, key=lambda verdict: verdict.seed)
 
 
@@ -137,11 +131,10 @@ def _complain(out: Console, verdict: Verdict, args: argparse.Namespace) -> None:
     """Say what failed, keep the network, and print the command that repeats it."""
     path = args.output / f"{verdict.network.name}.json"
     save(verdict.network, path)
-    out.print(f"seed {verdict.seed}: {verdict.failure}", style="red", markup=False, soft_wrap=True)
+    out.print(f"seed {verdict.seed}: {verdict.failure}", style="red", soft_wrap=True)
     out.print(
         f"  the network: {path}; again: tercet fuzz -n 1 --seed {verdict.seed} "
         f"--simulator {args.simulator}",
-        markup=False,
         soft_wrap=True,
     )
 

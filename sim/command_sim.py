@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..gen.arguments import add_goal, add_net, add_output, goal_of, natural, positive, say_of_plan
-from ..gen.build import write_core
-from ..gen.tables import console
+from ..gen.build import output_folder, write_core
 from ..model import QNetwork, load
 from ..model.data import DataError, Digits, digits_for_simulation, fit_to
 from ..model.layers import Argmax
+from ..model.terminal import console
 from .options import PAUSES, SIMULATORS
 from .picture import drawing, verdict_lines
 
@@ -73,14 +73,14 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 
     require_simulator(args.simulator)
     goal, network = goal_of(args), load(args.net)
-    folder = args.output or Path("build") / network.name
     digits = _digits(network, args.images)
     shape = network.tensors[network.input].shape
     images = _random_images(network, args) if digits is None else fit_to(digits.images, shape)
-    manifest = write_core(network, folder, goal, row_aligned=args.row_aligned)
     out = console()
-    say_of_plan(out, manifest)
-    outcome = _simulate(out, network, manifest, images, folder, args)
+    with output_folder(args.output or Path("build") / network.name) as folder:
+        manifest = write_core(network, folder, goal, row_aligned=args.row_aligned)
+        say_of_plan(out, manifest)
+        outcome = _simulate(out, network, manifest, images, folder, args)
     facts = {
         "network": network.name,
         "simulator": args.simulator,
@@ -169,9 +169,9 @@ def _show(out: Console, digits: Digits, predictions: list[Any]) -> None:
     """Draw the first digits and set each label beside what the hardware said."""
     if out.encoding.lower().startswith("utf"):
         for line in drawing(digits.images[:DRAWN]):
-            out.print(line, markup=False, soft_wrap=True)
+            out.print(line, soft_wrap=True)
     for line in verdict_lines(digits.labels.tolist(), predictions):
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
     right = sum(int(a == b) for a, b in zip(digits.labels.tolist(), predictions, strict=False))
     out.print(f"{right} of {len(digits)} recognized", soft_wrap=True)
 
@@ -180,7 +180,7 @@ def _close(out: Console, facts: Mapping[str, Any]) -> None:
     """One line about the run; before it, what went wrong."""
     style = "green" if facts["failure"] is None else "red"
     if facts["failure"] is not None:
-        out.print(f"FAILED: {facts['failure']}", style=style, markup=False, soft_wrap=True)
+        out.print(f"FAILED: {facts['failure']}", style=style, soft_wrap=True)
     cycles, latency = facts["cycles_per_image"], facts["latency_cycles"]
     parts = [
         f"{_count_of('image', facts['images'])} ({facts['source']})",
@@ -191,7 +191,7 @@ def _close(out: Console, facts: Mapping[str, Any]) -> None:
         "latency not measured" if latency is None else f"latency {latency} cycles",
     ]
     line = f"{facts['network']} in {facts['simulator']}: {', '.join(parts)}"
-    out.print(line, style=style, markup=False, soft_wrap=True)
+    out.print(line, style=style, soft_wrap=True)
 
 
 def _count_of(what: str, count: int) -> str:

@@ -6,6 +6,7 @@ simulator, so all of it goes through files: nothing is pickled.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..model.files import write_all
 from ..model.layers import Argmax, Tensor
 from ..model.network import QNetwork
 
@@ -133,9 +135,10 @@ def write_vectors(
     }
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {f"tensor_{index}": trace[name] for index, name in enumerate(trace)}
-    np.savez(folder / "vectors.npz", **arrays)
+    np.savez(packed := io.BytesIO(), **arrays)
     path = folder / "settings.json"
-    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(settings, indent=2) + "\n"
+    write_all({folder / "vectors.npz": packed.getvalue(), path: text})
     for left_over in (folder / "facts.jsonl", folder / "progress"):
         left_over.unlink(missing_ok=True)
     return path

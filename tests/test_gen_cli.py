@@ -1,15 +1,18 @@
 """The command line: exit codes, messages, and commands whose packages are missing."""
 
 import logging
+import os
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 from fakecommands import FakePoint, command, fail, installer
-from tercet.gen import cli
+from tercet.gen import cli, start
 from tercet.model.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -62,10 +65,10 @@ def test_any_other_error_is_a_bug_and_propagates(commands, error):
         cli.main(["count"])
 
 
-def test_an_interrupt_exits_130_without_a_word(commands, capsys):
+def test_an_interrupt_exits_130_with_one_line(commands, capsys):
     commands(count=fail(KeyboardInterrupt()))
     assert cli.main(["count"]) == 130
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == ("", "tercet count: stopped by SIGINT\n")
 
 
 @pytest.mark.parametrize(
@@ -213,6 +216,67 @@ def test_a_closed_pipe_ends_quietly(tmp_path):
     assert (process.wait(timeout=60), error) == (141, b"")
 
 
-def test_the_console_script_is_this_main():
+def test_the_console_script_runs_this_main(commands, monkeypatch):
     (point,) = metadata.entry_points(group="console_scripts", name="tercet")
-    assert point.load() is cli.main
+    commands(count=lambda args: ({}, False))
+    monkeypatch.setattr(sys, "argv", ["tercet", "count"])
+    before = signal.getsignal(signal.SIGINT)
+    assert point.load()() == 1
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_during_the_first_imports_is_one_line(monkeypatch, capsys):
+    def interrupted(*words):
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr("builtins.__import__", interrupted)
+    code = start.main()
+    monkeypatch.undo()
+    signal.signal(signal.SIGINT, before)
+    assert (code, capsys.readouterr().err) == (130, "tercet: interrupted\n")
+
+
+SLEEPER = """
+import sys
+from types import SimpleNamespace as Name
+from tercet.gen import cli
+from tercet.model.files import temporary_folder
+from tercet.model.processes import run
+def sleep(args):
+    with temporary_folder() as folder:
+        run(["sh", "-c", "touch $TMPDIR/left; sleep 50 & echo $! >" + sys.argv[1] + "; wait"])
+module = Name(HELP='', add_arguments=lambda parser: None, run=sleep)
+cli.metadata.entry_points = lambda group: [Name(name='count', load=lambda: module)]
+sys.exit(cli.main(['count']))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_ends_programs_and_temporaries(name, tmp_path):
+    temporary, pid = tmp_path / "tmp", tmp_path / "pid"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLEEPER, pid],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (pid.is_file() and pid.read_text().endswith("\n")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    assert len(list(temporary.iterdir())) == 1
+    number = signal.Signals[name]
+    process.send_signal(number)
+    error = process.communicate(timeout=30)[1]
+    assert (process.returncode, error) == (128 + number, f"tercet count: stopped by {name}\n")
+    assert list(temporary.iterdir()) == []
+    assert not alive(int(pid.read_text()))
+
+
+def alive(pid):
+    """Whether a process runs; one that nobody has waited for yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] not in "ZX"
+    except OSError:
+        return False

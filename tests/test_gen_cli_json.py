@@ -28,7 +28,7 @@ def test_json_holds_the_facts_with_sorted_keys(commands, tmp_path):
         ("absent/x.json", "{dir}/absent is no folder open to writing"),
         ("file/x.json", "{dir}/file is no folder open to writing"),
         ("folder", "it is a folder"),
-        ("n" * 250 + ".json", "File name too long"),
+        ("n" * 251 + ".json", "File name too long"),
     ],
 )
 def test_json_that_cannot_be_written_is_one_sentence(commands, capsys, tmp_path, place, message):

@@ -6,10 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from ..files import write_all
+from ..files import locked, write_all
 from ..layers import NetworkError
+from ..terminal import console
 from .accuracy import WIDTHS, cells, facts_of
 from .accuracy_document import markdown, svg
 from .nets import NETS, net_of
@@ -52,21 +51,21 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         net_of(name)
     picture = args.output.with_suffix(".svg")
     try:
-        args.work.mkdir(parents=True, exist_ok=True)
         args.output.parent.mkdir(parents=True, exist_ok=True)
         made = []
         wanted = cells(args.nets, args.bits)
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        for number, cell in enumerate(wanted, start=1):
-            console.print(f"{number} of {len(wanted)}: {cell.command}", markup=False)
-            made.append((cell, facts_of(cell, args.work)))
+        progress = console(stderr=True)
+        with locked(args.work):
+            for number, cell in enumerate(wanted, start=1):
+                progress.print(f"{number} of {len(wanted)}: {cell.command}", soft_wrap=True)
+                made.append((cell, facts_of(cell, args.work)))
         write_all({args.output: markdown(made, picture.name), picture: svg(made)})
     except OSError as error:
         raise NetworkError(
             f"The document {args.output} cannot be written: {error.strerror}"
         ) from None
-    Console(soft_wrap=True, highlight=False).print(
-        f"{len(made)} figures of {len(args.nets)} networks -> {args.output}", markup=False
+    console().print(
+        f"{len(made)} figures of {len(args.nets)} networks -> {args.output}", soft_wrap=True
     )
     kept = ("network", "bits", "command", "float_accuracy", "int_accuracy", "images")
     more = ("validation_accuracy", "epoch", "unproven")

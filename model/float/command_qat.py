@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..layers import NetworkError, Requantizing
 from ..network import QNetwork
+from ..terminal import console
 from .command_quantize import (
     add_image_arguments,
     add_scheme_arguments,
@@ -90,9 +90,10 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         tuned = fine_tune(checkpoint, digits, images, options, training, recipe, args.seed, report)
     network = tuned.net.lower()
     facts = written(network, output, tuned.net.folded(), checkpoint, options, images, test)
-    Console(soft_wrap=True, highlight=False).print(
+    console().print(
         f"Epoch {tuned.epoch} of {recipe.epochs} was best on the validation images, "
-        f"{tuned.validation_accuracy:.4f}; {_proven(network)}"
+        f"{tuned.validation_accuracy:.4f}; {_proven(network)}",
+        soft_wrap=True,
     )
     facts |= {"seed": args.seed, "epoch": tuned.epoch, "recipe": asdict(recipe)}
     facts |= {"training": asdict(training), "unproven": unproven(network)}
@@ -109,7 +110,7 @@ def _reported(name: str) -> Iterator[Callable[[State], None]]:
         TextColumn("epochs  {task.fields[state]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=console(stderr=True)) as bar:
         task = bar.add_task(name, total=None, state="")
 
         def report(state: State) -> None:

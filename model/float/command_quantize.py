@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from .. import netfile
@@ -24,6 +23,7 @@ from ..arith import Rounding
 from ..data import Digits, fit_to, mnist, training_digits
 from ..layers import NetworkError
 from ..network import QNetwork
+from ..terminal import console
 from .graph import Graph
 from .nets import NETS, SUFFIXES, Checkpoint, input_shape_of, load, net_of
 from .observers import OBSERVERS
@@ -213,14 +213,13 @@ def written(
     netfile.save(network, output)
     layers = layer_facts(network, graph, images[:MEASURED])
     figures = accuracies(network, checkpoint, test, options)
-    console = Console(width=max(Console().width, TABLE_WIDTH), highlight=False)
-    console.print(layer_table(layers))
+    out = console(width=TABLE_WIDTH)
+    out.print(layer_table(layers))
     lost = 100 * (figures["float_accuracy"] - figures["int_accuracy"])
-    console.print(
+    out.print(
         f"{network.name}: integers {figures['int_accuracy']:.4f}, "
         f"float {figures['float_accuracy']:.4f}, lost {lost:.2f} points on the "
         f"{figures['images']} {figures['source']} -> {output}",
-        markup=False,
         soft_wrap=True,
     )
     return {"network": network.name, "file": str(output), "layers": layers, **figures}
@@ -249,7 +248,7 @@ def checkpoint_of(args: argparse.Namespace) -> Checkpoint:
 def _quantized(graph: Graph, images: np.ndarray[Any, Any], options: Options) -> QNetwork:
     """Quantize behind a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("calibrating, images", total=len(images))
         return quantize(graph, images, options, lambda done: bar.update(task, completed=done))
 

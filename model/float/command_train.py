@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..data import Digits, mnist, training_digits
 from ..layers import NetworkError
+from ..terminal import console
 from .nets import NETS, Checkpoint, net_of, save
 from .recipe import RECIPES, CopiesRecipe, Recipe
 
@@ -56,11 +56,11 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     save(Checkpoint(trained.network, trained.state, facts), output)
     names = ("copy", "epoch", "seed")
     which = ", ".join(f"{name} {facts[name]}" for name in names if name in facts)
-    Console(soft_wrap=True, highlight=False).print(
+    console().print(
         f"{args.network}: {figure:.4f} on the {len(test)} {test.source}, "
         f"{facts['validation_accuracy']:.4f} on the {facts['validation_images']} kept to choose by "
         f"({which}) -> {output}",
-        markup=False,
+        soft_wrap=True,
     )
     return {"network": args.network, "checkpoint": str(output), **facts}, True
 
@@ -75,7 +75,7 @@ def _train(args: argparse.Namespace, recipe: Recipe | CopiesRecipe, learn: Digit
         TextColumn("epochs  {task.fields[state]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=console(stderr=True)) as bar:
         task = bar.add_task(args.network, total=None, state="")
 
         def report(state: State) -> None:

@@ -9,8 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from .. import netfile
 from ..builder import identifier
 from ..conv import Conv2d
@@ -18,6 +16,7 @@ from ..errors import UserError
 from ..jsonfields import Fields, decode, integer, items
 from ..layers import NetworkError
 from ..network import QNetwork
+from ..terminal import console
 
 __all__ = ["FORMATS", "HELP", "add_arguments", "run"]
 
@@ -100,7 +99,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     output = args.output or Path(f"{network.name}.json")
     netfile.save(network, output)
     shape, dtype = facts["input"]["shape"], facts["input"]["type"]
-    Console(highlight=False).print(
+    console().print(
         f"{output}: {network.name}, {len(network.layers)} layers, {facts['weights']} weights, "
         f"reads {' x '.join(map(str, shape))} of {dtype}",
         soft_wrap=True,
