@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from fakecommands import FakePoint, command, fail, installer
+from living import gone
 from tercet.gen import cli, start
 from tercet.model.errors import UserError
 
@@ -271,12 +272,4 @@ def test_a_signal_ends_programs_and_temporaries(name, tmp_path):
     error = process.communicate(timeout=30)[1]
     assert (process.returncode, error) == (128 + number, f"tercet count: stopped by {name}\n")
     assert list(temporary.iterdir()) == []
-    assert not alive(int(pid.read_text()))
-
-
-def alive(pid):
-    """Whether a process runs; one that nobody has waited for yet does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] not in "ZX"
-    except OSError:
-        return False
+    assert gone(int(pid.read_text()))

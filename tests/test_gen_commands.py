@@ -9,8 +9,9 @@ from tercet.gen.cli import main
 from tercet.gen.flow.nextpnr import DoesNotFitError, Timing
 from tercet.gen.flow.pnr_report import CriticalPath, Routed
 from tercet.gen.flow.synth import Resources
-from tercet.model import save
+from tercet.model import files, save
 from tercet.model.fuzz.convs import random_network
+from test_model_files import holder
 
 RESOURCES = Resources(0, 0, 0, 0, 1, 0, 7, frozenset({"conv1.engine.weights"}))
 
@@ -45,6 +46,24 @@ def test_verilog_writes_the_core_where_it_is_told(net, tmp_path, capsys):
     assert (tmp_path / "out" / "rtl" / "net.v").is_file()
     assert json.loads((tmp_path / "out" / "manifest.json").read_text()) == facts
     assert f"{facts['cycles_per_image']} cycles per image" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["verilog"], ["synth"], ["sim"], ["fuzz"]])
+def test_a_command_waits_for_the_folder_that_another_run_uses(words, tmp_path, monkeypatch):
+    class WaitedError(Exception):
+        pass
+
+    def waited(text, folder):
+        assert folder == tmp_path / "out"
+        raise WaitedError
+
+    monkeypatch.setattr(files.logger, "warning", waited)
+    other = holder(tmp_path / "out")
+    net = [] if words == ["fuzz"] else ["plain"]
+    with pytest.raises(WaitedError):
+        main([*words, *net, "-o", str(tmp_path / "out")])
+    other.communicate("\n")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.yosys

@@ -7,8 +7,8 @@ import time
 from contextlib import closing
 
 import pytest
+from living import gone
 from tercet.model.processes import Stopped, in_parallel, run, stoppable
-from test_gen_cli import alive
 
 # A program that starts another one, and says who that is.
 FAMILY = "sleep 50 & echo $! > {}; wait"
@@ -18,14 +18,6 @@ def pid_in(path):
     while not (path.is_file() and path.read_text().endswith("\n")):
         time.sleep(0.02)
     return int(path.read_text())
-
-
-def gone(pid):
-    """Whether a process is no more, or will be in a moment."""
-    end = time.monotonic() + 10
-    while alive(pid) and time.monotonic() < end:
-        time.sleep(0.02)
-    return not alive(pid)
 
 
 def test_output_and_exit_code_of_a_program(tmp_path):

