@@ -32,7 +32,7 @@ BIN := .venv/bin
 TERCET := $(BIN)/python $(BIN)/tercet
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --no-compile --constraint constraints.txt
-COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib 2>/dev/null || true
 
 .PHONY: help setup sim test verilog plan synth pnr fuzz bench accuracy requantizers lint newcomer check clean
 .PHONY: icarus verilator libpython
