@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         soft_wrap=True,
     )
     if equality:
-        Console(highlight=False).print(f"{equality[0].upper()}{equality[1:]}.", soft_wrap=True)
+        console().print(f"{equality[0].upper()}{equality[1:]}.", soft_wrap=True)
     return facts, True
 
 
