@@ -59,9 +59,12 @@ def two_readers(model, x):
 
 
 def signed(model, x):
-    """int8 activations and weights, the last zero point left out."""
+    """int8 activations and weights; a DequantizeLinear has no zero point."""
     x = grid(model, "x", np.float32(1) / np.float32(255), -128, np.int8)
-    x = grid(model, model.node("Conv", x, coded(model, 3, 2, 3, 3)), 0.0217, 0, np.int8)
+    y = model.node("Conv", x, coded(model, 3, 2, 3, 3))
+    scale = model.constant(0.0217)
+    y = model.node("QuantizeLinear", y, scale, model.constant(0, np.int8))
+    x = model.node("DequantizeLinear", y, scale)
     y = model.node("Relu", model.node("Conv", x, coded(model, 4, 3, 3, 3)))
     return grid(model, y, 0.03, -128, np.int8)
 

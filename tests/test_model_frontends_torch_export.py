@@ -109,6 +109,50 @@ def test_batches_give_every_tensor_channels_last(seed):
     np.testing.assert_allclose(parts[1][1][graph.output].reshape(30, 10), theirs, atol=1e-9)
 
 
+class Alias(nn.Module):
+    """A convolution, and a function of its output that writes to a tensor under two names."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.conv, self.more = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 3, 3, padding=1)
+        self.norm, self.relu = nn.BatchNorm2d(3), nn.ReLU(inplace=True)
+        self.function = function
+
+    def forward(self, x):
+        return self.function(self, self.norm(self.conv(x)))
+
+
+def view_then_relu(net, x):
+    flat = x.flatten(1)
+    nn.functional.relu_(x)
+    return flat.view(x.shape) + net.more(x)
+
+
+def detached_then_relu(net, x):
+    before = x.detach()
+    net.relu(x)
+    return before + net.more(x)
+
+
+def view_of_a_view_then_clamp(net, x):
+    rows = x.view(x.shape[0], 3, -1)
+    rows.view(x.shape).clamp_(-0.25, 0.5)
+    return net.more(x) + rows.view(x.shape)
+
+
+def added_in_place(net, x):
+    before = x.view(x.shape)
+    x += net.more(torch.relu(x))
+    return before + net.more(x)
+
+
+@pytest.mark.parametrize(
+    "function", [view_then_relu, detached_then_relu, view_of_a_view_then_clamp, added_in_place]
+)
+def test_what_is_written_in_place_is_seen_by_every_view(function, seed):
+    same(Alias(function), (1, 6, 5), seed)
+
+
 class Lambda(nn.Module):
     """A convolution and a function of its output."""
 

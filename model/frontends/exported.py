@@ -240,7 +240,9 @@ class Reader:
 
         Raises NetworkError where its first axis is not the batch.
         """
-        shape = [int(extent) for extent in node.meta["val"].shape]
+        value = node.meta["val"]
+        first = value[0] if isinstance(value, tuple | list) else value  # others are for training
+        shape = [int(extent) for extent in first.shape]
         if shape[:1] != [self.batch]:
             raise self.refuse(
                 node,

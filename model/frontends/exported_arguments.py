@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -93,7 +94,9 @@ def functional(program: torch.export.ExportedProgram) -> torch.export.ExportedPr
         schema = getattr(node.target, "_schema", None)
         for argument in schema.arguments if schema is not None else ():
             if argument.alias_info is not None and argument.alias_info.is_write:
-                return program.run_decompositions({})
+                with warnings.catch_warnings():  # of what PyTorch itself calls there
+                    warnings.simplefilter("ignore", FutureWarning)
+                    return program.run_decompositions({})
     return program
 
 
