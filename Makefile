@@ -7,6 +7,7 @@
 #: make synth NET=plain TARGET=ecp5        what Yosys makes of it: ecp5, ice40, xilinx
 #: make pnr NET=plain TARGET=ecp5          the same, placed and routed: the clock that the core reaches
 #: make fuzz N=200                         N random networks, Verilog against the golden model
+#: make fuzz-modules N=2000                N random PyTorch modules through every front end
 #: make bench                              docs/performance.md: cells, clocks, speeds, other generators
 #: make accuracy                           docs/accuracy.md: what each width costs each network
 #: make requantizers                       docs/requantizers.md: how wide requantizers must be
@@ -35,7 +36,7 @@ INSTALL := $(PIP) install --no-compile --constraint constraints.txt
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib 2>/dev/null || true
 
 .PHONY: help setup sim test verilog plan synth pnr fuzz bench accuracy requantizers lint newcomer check clean
-.PHONY: icarus verilator libpython
+.PHONY: icarus verilator libpython fuzz-modules
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -60,6 +61,9 @@ pnr: .venv/.pnr
 
 fuzz: .venv/.sim libpython $(filter icarus verilator,$(SIM))
 	@$(TERCET) fuzz -n $(N) --simulator $(SIM)
+
+fuzz-modules: .venv/.test
+	@$(BIN)/python -m pytest -n 2 tests/test_fuzz_modules.py --graphs $(N)
 
 bench: .venv/.test verilator icarus libpython
 	@$(TERCET) bench

@@ -163,19 +163,12 @@ def _grow(draft: Draft) -> None:
         draft.view(x, (int(c), int(h), int(w)))
 
 
-def random_steps(rng: np.random.Generator, *, moves: bool = True) -> list[Step]:
-    """A random network that ends in scores, or now and then in a map.
-
-    moves : permutations as well
-    """
+def random_steps(rng: np.random.Generator) -> list[Step]:
+    """A random network that ends in scores, or now and then in a map."""
     draft = Draft(rng)
     draft.conv(0)
     for _ in range(int(rng.integers(*STEPS))):
-        before = len(draft.steps)
         _grow(draft)
-        if not moves and draft.steps[before:] and draft.steps[-1].op == "permute":
-            for values in (draft.steps, draft.dims, draft.made):
-                values.pop()
     x = draft.last
     if len(draft.dims[x]) == 3 and rng.random() < 0.8:
         draft.view(x, (math.prod(draft.dims[x]),))
