@@ -50,13 +50,13 @@ def cost_of_core(plan: Plan, family: Family) -> Cost:
     """A whole core's, its queues included."""
     cost = sum((cost_of_part(layer.part, family) for layer in plan.layers), Cost())
     queues = _queues(plan)
-    features = features_of_rest(queues, family)
+    features = features_of_rest(queues, _row_bits(plan), family)
     return cost + Cost(0, block_rams(queues, family), estimate(features, family))
 
 
 def features_of_core(plan: Plan, family: Family) -> Counter[str]:
     """What the LUTs of a core are estimated from."""
-    count = features_of_rest(_queues(plan), family)
+    count = features_of_rest(_queues(plan), _row_bits(plan), family)
     for part in (layer.part for layer in plan.layers):
         count.update(features_of_part(part, _memories(part), family))
     return count
@@ -64,6 +64,12 @@ def features_of_core(plan: Plan, family: Family) -> Counter[str]:
 
 def _memories(part: Part) -> Sequence[Storage]:
     return tuple(part.component().memories)
+
+
+def _row_bits(plan: Plan) -> int:
+    """Bits of the row that ``assemble.Core`` has where the input's beats become others."""
+    rows = plan.row_geometry
+    return rows.values * plan.network.tensors[plan.network.input].dtype.bits if rows else 0
 
 
 def _queues(plan: Plan) -> Sequence[Storage]:

@@ -35,11 +35,12 @@ FEATURES = (
     "fold_bits",  # of rows of ROMs that lie beside a first one
     "rom_bits",  # in LUTs
     "ram_bits",
+    "row_bits",  # of a row of the input, where its beats become others
 )
 LUTS: dict[str, tuple[float, ...]] = {  # by the family's target, for each feature
-    "ecp5": (132, 99.1, 15.5, 149, 2.67, 3.13, 2.11, 0.178, 3.21, 0.0242, 2.5, 0.064, 0.19),
-    "xilinx": (91.4, 0, 90.7, 102, 0.201, 1.06, 1.46, 0, 0, 0, 0.811, 0.0438, 0.0771),
-    "ice40": (0, 83.6, 145, 137, 6.71, 3.35, 1.13, 0.764, 0.357, 0, 3.74, 0.117, 1.18),
+    "ecp5": (132, 99.1, 15.5, 149, 2.67, 3.13, 2.11, 0.178, 3.21, 0.0242, 2.5, 0.064, 0.19, 0.8),
+    "xilinx": (91.4, 0, 90.7, 102, 0.201, 1.06, 1.46, 0, 0, 0, 0.811, 0.0438, 0.0771, 0.7),
+    "ice40": (0, 83.6, 145, 137, 6.71, 3.35, 1.13, 0.764, 0.357, 0, 3.74, 0.117, 1.18, 0.9),
 }
 
 
@@ -59,9 +60,10 @@ def features_of_part(part: Part, memories: Sequence[Storage], family: Family) ->
     return count
 
 
-def features_of_rest(queues: Sequence[Storage], family: Family) -> Counter[str]:
+def features_of_rest(queues: Sequence[Storage], row_bits: int, family: Family) -> Counter[str]:
     """Those of a core that are no layer's."""
-    return Counter(core=1, queues=len(queues)) + _of_memories(queues, family)
+    count = Counter(core=1, queues=len(queues), row_bits=row_bits)
+    return count + _of_memories(queues, family)
 
 
 def _of_windowed(part: WindowedPart) -> Counter[str]:

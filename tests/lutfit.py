@@ -45,6 +45,7 @@ LIKELY = {
     **{"core": 200, "layers": 20, "queues": 40, "windows": 300, "window_bits": 1.0},
     **{"sum_bits": 2.0, "tree_bits": 1.5, "requantized_bits": 1.5, "sequential_bits": 4.0},
     **{"cut_bits": 0.5, "fold_bits": 1.0, "rom_bits": 0.06, "ram_bits": 0.15},
+    "row_bits": 0.8,
 }
 PULL = 0.02
 
