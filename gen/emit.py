@@ -24,6 +24,9 @@ from .prose import prose
 
 __all__ = ["to_verilog"]
 
+# Verilator looks at whole wires: one whose upper bits repeat a lower one is a loop to it.
+LINT = "/* verilator lint_off UNOPTFLAT */ // wires of which one part is made of another\n"
+
 PASSES = (
     "proc",  # multiplexers become assigns
     "memory_collect",  # ports of a memory join it
@@ -78,4 +81,4 @@ def to_verilog(
         source.write_text(to_rtlil(component, name, prefix), encoding="utf-8")
         run_yosys([f"read_rtlil {source.name}", *PASSES, f"write_verilog {target.name}"], folder)
         _, body = target.read_text(encoding="utf-8").split("\n", 1)  # Yosys's own first line
-    return "".join(f"// {line}\n" for line in header.splitlines()) + prose(body)
+    return "".join(f"// {line}\n" for line in header.splitlines()) + LINT + prose(body)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,13 @@ def onnx_runtime(net: Module, sample: Floats) -> Engine:
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    from ..model.frontends.onnx_session import session_of
+
+    def one_thread() -> Any:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        return options
+
     with temporary_folder() as folder:
         floats, ready, int8 = (str(folder / f"{name}.onnx") for name in "abc")
         with warnings.catch_warnings(action="ignore"):  # the exporter says that it is old
@@ -108,9 +116,7 @@ def onnx_runtime(net: Module, sample: Floats) -> Engine:
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
         )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        session = onnxruntime.InferenceSession(int8, options, providers=["CPUExecutionProvider"])
+        session = session_of(Path(int8).read_bytes(), options=one_thread)
 
     def run(pixels: Floats) -> Floats:
         scores: Floats = session.run(None, {"image": pixels})[0]

@@ -144,7 +144,7 @@ def test_two_plans_live_in_one_project(tmp_path):
         "module both(input clk); plain slow(.clk(clk)); plain_fast fast(.clk(clk)); endmodule"
     )
     reads = [f"read_verilog {file}" for file in (*files, both)]
-    log = run_yosys([*reads, "hierarchy -check -top both", "stat"])
+    log = run_yosys([*reads, "hierarchy -check -top both", "stat"], tmp_path)
     assert not re.search(r"(?i)re-definition|overwrit", log)
     modules = [set(declared(file.read_text())[0]) for file in files]
     assert not modules[0] & modules[1]

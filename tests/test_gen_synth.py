@@ -46,10 +46,11 @@ def test_synthesizes_and_agrees_on_rom_bits(core, target):
 
 @pytest.mark.yosys
 @pytest.mark.slow
-def test_a_ram_without_a_start_value_needs_no_flip_flops_for_one(core):
+def test_a_ram_without_a_start_value_needs_no_flip_flops_for_one(core, tmp_path):
     """Yosys's flow for Intel makes flip-flops of a RAM that must begin with zeros."""
     name, facts, verilog = core
-    log = run_yosys([f"read_verilog {verilog}", f"synth_intel_alm -top {facts['top']}", "stat"])
+    commands = [f"read_verilog {verilog}", f"synth_intel_alm -top {facts['top']}", "stat"]
+    log = run_yosys(commands, tmp_path)
     flip_flops = int(re.findall(r"^ +(\d+) +(?:\S+ +)?MISTRAL_FF$", log, re.M)[-1])
     assert flip_flops < {"plain": 1200, "separable": 1500}[name]  # with zeros 2308 and 2361
 

@@ -182,5 +182,5 @@ def test_a_trained_lenet_on_mnist():
     assert (net(exact["image"]).argmax(axis=1) == digits.labels).mean() > 0.98
     compared = sum(values.size for values in exact.values())
     different = sum(int((exact[name] != float32[name]).sum()) for name in exact)
-    assert compared == 4_759_000
+    assert compared == 4_559_000  # a flattened map is the map's tensor in another order
     assert different < 20  # 1 with AVX-512; float32 sums in another order miss others

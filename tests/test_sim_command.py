@@ -109,8 +109,8 @@ def test_pauses_blur_the_cycles(tiny, tmp_path, capsys):
 
 
 def test_a_mismatch_ends_with_exit_code_1(tiny, tmp_path, capsys, monkeypatch):
-    def with_a_bug(network, folder, goal):
-        manifest = write_core(network, folder, goal)
+    def with_a_bug(network, folder, goal, **options):
+        manifest = write_core(network, folder, goal, **options)
         path = folder / "rtl" / "tiny.v"
         weights = re.compile(r"(__weights\(.*?memory\[0\] = )", re.DOTALL)
         path.write_text(weights.sub(r"\1~", path.read_text(), count=1))

@@ -25,7 +25,7 @@ def test_an_engine_classifies_as_the_golden_model_does(name, engine):
     assert scores.shape == (300, 10)
     # each has scales of its own, so a digit on the edge may fall on either side
     assert (scores.argmax(axis=1) == ours).mean() >= 0.95
-    assert torch.get_num_threads() == 1
+    assert engine != "torch" or torch.get_num_threads() == 1
 
 
 def test_blocks_inside_a_network_are_refused_in_a_sentence():

@@ -173,7 +173,8 @@ FRAME_BUGS = [
     Bug("short frame runs on", "ends = s_axis_tlast | beat == 4'd15", "ends = beat == 4'd15", "",
         ".*"),
     Bug("frame after a wrong one lost", "start <= take & s_axis_tlast & beat == 4'd15",
-        "start <= take & s_axis_tlast & beat == 4'd15 & ~frame_error", "",
+        "start <= take & s_axis_tlast & beat == 4'd15 & ~frame_error",
+        "wrong_frames/pauses=none",  # with pauses the bench may clear frame_error in time
         r"Waited \d+ cycles for \d+ results: .*"),
 ]  # fmt: skip
 
@@ -227,7 +228,8 @@ def test_catches_a_bug_in_plain_frames(bug, tmp_path, seed):
 @pytest.mark.icarus
 @pytest.mark.parametrize("bug", FRAME_BUGS, ids=ids(FRAME_BUGS))
 def test_catches_a_bug_in_the_framing(bug, tmp_path, seed):
-    catch(bug, ["wrong_frames/pauses=none", "wrong_frames/pauses=both"], tmp_path, seed)
+    tests = ["wrong_frames/pauses=none", "wrong_frames/pauses=both"]
+    catch(bug, [bug.test] if bug.test else tests, tmp_path, seed)
 
 
 @needs_icarus

@@ -181,8 +181,9 @@ def test_compiles_again_only_what_has_changed(tmp_path):
 @pytest.mark.icarus
 def test_says_that_a_simulation_broke_off(tmp_path, seed):
     source = tmp_path / "tiny.v"
-    changed = "assign m_axis_tvalid = y_valid;\n  initial #333 $finish;"
-    source.write_text(TINY_VERILOG.read_text().replace("assign m_axis_tvalid = y_valid;", changed))
+    text, line = TINY_VERILOG.read_text(), "assign m_axis_tvalid = y_valid & ~rst;"
+    assert line in text
+    source.write_text(text.replace(line, f"{line}\n  initial #333 $finish;"))
     compiled = compile_verilog(source, "tiny", "icarus", tmp_path / "sim")
     (outcome,) = run(compiled, tmp_path, seed, ["patient_sink"])
     assert "the simulation ended prematurely" in outcome.failure
