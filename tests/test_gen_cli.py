@@ -239,7 +239,10 @@ def test_an_interrupt_during_the_first_imports_is_one_line(monkeypatch, capsys):
 
 
 SLEEPER = """
+import signal
 import sys
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)  # in the background, as under nohup, some are shut off
 from types import SimpleNamespace as Name
 from tercet.gen import cli
 from tercet.model.files import temporary_folder

@@ -43,6 +43,18 @@ def test_an_exception_ends_a_program_and_what_it_started(tmp_path):
     assert gone(pid_in(tmp_path / "pid"))
 
 
+@pytest.fixture
+def signals():
+    """Signals as in the foreground: in the background, as under nohup, some are shut off."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
 def test_only_the_first_signal_counts_and_handlers_come_back():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)]
     closed = []
