@@ -79,7 +79,7 @@ def _input(plan: Plan) -> dict[str, Any]:
 
 
 def input_line(facts: dict[str, Any]) -> str:
-    """The same in words, for a plan's totals and for the Verilog."""
+    """How images enter, in words, for a plan's totals and for the Verilog."""
     given = facts["input"]
     values, row = given["values_per_beat"], given["beats_per_row"]
     lanes = "1 value" if values == 1 else f"{values} values"

@@ -43,7 +43,7 @@ COMMENT = re.compile(r'^\(\* comment = "(.*)" \*\)$', re.MULTILINE)
 
 
 def prose(verilog: str) -> str:
-    """The same Verilog under plain names, with a comment above each module."""
+    """Rewrite Verilog with plain names and a comment above each module."""
     text = MODULE.sub(lambda match: _named(match[0]), ATTRIBUTES.sub("", verilog))
     text = REPEATED.sub(lambda match: "{ " + ", ".join(_runs(match[1].split(", "))) + " }", text)
     return COMMENT.sub(lambda match: indent(fill(match[1], 97), "// "), text)

@@ -67,7 +67,7 @@ class Ordered:
         return Grid(self.tensor.dtype, self.tensor.scale, self.tensor.zero_point)
 
     def seen(self, places: Places, flat: str) -> Ordered:
-        """The same tensor in the order ``places`` of its elements; ``flat`` as above."""
+        """This tensor with its elements in the order ``places``; ``flat`` as above."""
         height, width, channels = self.tensor.shape
         as_made = places.shape == (channels, height, width) and np.array_equal(
             places, channels_first(self.tensor.shape)
@@ -75,7 +75,7 @@ class Ordered:
         return Ordered(self.tensor) if as_made else replace(self, moved=places, flat=flat)
 
     def reshaped(self, dims: Sequence[int], flat: str) -> Ordered:
-        """The same elements with the extents ``dims``, which may hold one -1."""
+        """This tensor reshaped to the extents ``dims``, which may hold one -1."""
         return self.seen(self.places.reshape(tuple(dims)), flat)
 
     def permuted(self, axes: Sequence[int], flat: str) -> Ordered:

@@ -151,7 +151,7 @@ class Activation(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class View(Node):
-    """The same values in another order and shape: a flattening, a reshape, a permutation.
+    """A reshape, a flattening or a permutation: another order and shape of the input's values.
 
     places : int64 (C, H, W), the output's: where the input, (C, H, W) raveled, has each element
     """

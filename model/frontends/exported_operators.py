@@ -241,7 +241,7 @@ def _cat(reader: Reader, node: torch.fx.Node, tensors: Any, dim: int) -> None:
 
 
 def _reshape(reader: Reader, node: torch.fx.Node, x: Any) -> None:
-    """The same values in raster order; their extents are those that torch.export worked out."""
+    """A reshape: torch.export worked out its extents, and the raster order stays."""
     places = reader.seen(x, node).places
     extents = reader.extents(node)
     if math.prod(extents) != places.size:
