@@ -29,7 +29,7 @@ from tercet.model.frontends.torch_export import graph_of  # noqa: E402
 from tercet.model.layers import NetworkError  # noqa: E402
 
 pytestmark = pytest.mark.torch
-GROUP = 5  # modules of one test
+GROUP = 15  # modules of one test: so many that some are read whatever the seed
 
 
 def pytest_generate_tests(metafunc):
