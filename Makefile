@@ -11,6 +11,7 @@
 #: make bench                              docs/performance.md: cells, clocks, speeds, other generators
 #: make accuracy                           docs/accuracy.md: what each width costs each network
 #: make requantizers                       docs/requantizers.md: how wide requantizers must be
+#: make fingerprints                       whether files are still those on record, byte for byte
 #: make lint                               ruff and mypy
 #: make newcomer                           as root: sim and test on fresh stock systems;
 #:      SUITES="trixie" COMMANDS="make sim"   some of them, or another command
@@ -36,7 +37,7 @@ INSTALL := $(PIP) install --no-compile --constraint constraints.txt
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib 2>/dev/null || true
 
 .PHONY: help setup sim test verilog plan synth pnr fuzz bench accuracy requantizers lint newcomer check clean
-.PHONY: icarus verilator libpython fuzz-modules
+.PHONY: icarus verilator libpython fuzz-modules fingerprints
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -73,6 +74,9 @@ accuracy: .venv/.test
 
 requantizers: .venv/.sim
 	@$(TERCET) requantizers
+
+fingerprints: .venv/.sim
+	@$(BIN)/python .ci/fingerprints.py
 
 lint: .venv/.lint
 	@$(BIN)/python -m ruff check .
