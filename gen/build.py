@@ -10,14 +10,16 @@ from typing import Any
 
 from ..model.errors import UserError
 from ..model.files import locked, write_all
+from ..model.names import distinct
 from ..model.network import QNetwork
 from .assemble import Core
 from .emit import to_verilog
 from .goals import Goal
 from .keywords import KEYWORDS
 from .manifest import header, manifest
-from .names import distinct, module_name
-from .plan import Plan, make_plan
+from .names import module_name
+from .plan import Plan
+from .planner import make_plan
 
 __all__ = ["OutputError", "output_folder", "write_core"]
 

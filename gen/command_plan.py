@@ -15,8 +15,10 @@ from .arguments import add_goal, add_net, goal_of, say_of_plan
 from .assemble import Core
 from .device_goal import NAMES, DeviceGoal
 from .manifest import input_line, manifest
-from .plan import LayerPlan, Plan, make_plan
-from .sweep import sweep, sweep_picture, sweep_table
+from .plan import LayerPlan, Plan
+from .planner import make_plan
+from .sweep import sweep
+from .sweep_view import sweep_picture, sweep_table
 from .tables import table
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -47,10 +49,9 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     if args.clock is not None:
         clock = float(args.clock)
         facts["clock_mhz"], facts["images_per_second"] = clock, 1e6 * clock / plan.cycles_per_image
-    if isinstance(plan.goal, DeviceGoal):
+    if isinstance(goal, DeviceGoal):
         facts["device"] = {
-            kind: {"used": used, "there": there}
-            for kind, (used, there) in plan.goal.used(plan).items()
+            kind: {"used": used, "there": there} for kind, (used, there) in goal.used(plan).items()
         }
     _print_tables(out, plan, facts)
     for line in _totals(plan, facts):

@@ -12,7 +12,6 @@ from ..model import QNetwork, load
 from ..model.conv import Conv2d
 from ..model.layers import Layer, Relu, Requantizing
 from ..model.pool import AvgPool2d, MaxPool2d
-from ..model.ranges import accumulator_ranges
 from ..model.terminal import console
 from .arguments import add_net
 from .tables import table
@@ -63,7 +62,7 @@ def _layer_facts(network: QNetwork, layer: Layer) -> dict[str, Any]:
     if isinstance(layer, Conv2d | MaxPool2d | AvgPool2d):
         facts |= {name: list(getattr(layer, name)) for name in ("kernel", "stride", "padding")}
     if isinstance(layer, Conv2d):
-        lo, hi = accumulator_ranges(network, layer)
+        lo, hi = layer.sum_bounds(network)
         facts |= {
             "groups": layer.groups,
             "weights": layer.weights.values.size,

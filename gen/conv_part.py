@@ -26,10 +26,10 @@ from ..model.conv import Conv2d
 from ..model.dtypes import IntType, signed_width
 from ..model.network import QNetwork
 from ..model.pool import AvgPool2d
-from ..model.ranges import accumulator_ranges
 from ..model.weights import Weights
 from .channel import Channel, Process
-from .credits import credited, credits_for, keeps_up
+from .credits import credited
+from .credits_needed import credits_for, keeps_up
 from .lanes import serializer
 from .pace import own_cycles
 from .parts import NewChannel, WindowedPart, divisors, shape_of, windows_of
@@ -74,7 +74,7 @@ class ConvPart(WindowedPart):
             out_channels=conv.out_channels,
             groups=conv.groups,
         )
-        lo, hi = accumulator_ranges(network, conv)
+        lo, hi = conv.sum_bounds(network)
         width = signed_width(int(lo.min()), int(hi.max()))
         return cls(layer, x, y, geometry, windows, conv, width)
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .choose import FOREVER, smallest
-from .costs import Cost, cost_of_core, cost_of_part
+from .core_cost import cost_of_core
+from .costs import Cost, cost_of_part
 from .devices import Device
 from .forms import Choice, Forms
 from .goals import Goal

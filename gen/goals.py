@@ -6,13 +6,11 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .choose import within_cycles, within_multipliers
 from .forms import Choice, Forms
-
-if TYPE_CHECKING:
-    from .plan import Plan
+from .plan import Plan
 
 __all__ = ["CycleGoal", "Goal", "InputGoal", "MultiplierGoal", "RateGoal", "as_goal"]
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..model.layers import Argmax, Layer
+from ..model.names import distinct
 from ..model.network import QNetwork
 from .keywords import KEYWORDS
-from .names import distinct
 
 __all__ = ["Link", "Links"]
 

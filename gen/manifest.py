@@ -111,7 +111,7 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
     layers = [_layer(plan, layer, core.layers[layer.name].memories) for layer in plan.layers]
     return {
         "network": plan.network.name,
-        "goal": plan.goal.facts(),
+        "goal": dict(plan.goal),
         "shortfall": plan.shortfall,
         "cycles_per_image": plan.cycles_per_image,
         "first_cycles": list(plan.first_cycles),

@@ -1,4 +1,4 @@
-"""Layers without weights as parts of a core: maximum pools, additions, ReLUs."""
+"""Maximum pools as parts of a core."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..hw.add import Add as AddComponent
 from ..hw.geometry import PatchGeometry
 from ..hw.layer import MaxPoolLayer
-from ..hw.relu import Relu as ReluComponent
-from ..model.add import Add
 from ..model.builder import Window
-from ..model.layers import Relu, Tensor
 from ..model.network import QNetwork
 from ..model.pool import MaxPool2d
 from .channel import Channel, Process
-from .parts import NewChannel, Part, WindowedPart, shape_of, windows_of
-from .timing import Pipeline, join
+from .parts import NewChannel, WindowedPart, shape_of, windows_of
+from .timing import Pipeline
 
-__all__ = ["AddPart", "MaxPoolPart", "ReluPart"]
+__all__ = ["MaxPoolPart"]
 
 
 @dataclass(frozen=True)
@@ -68,78 +64,3 @@ class MaxPoolPart(WindowedPart):
         return processes + Pipeline(
             i, o, self.component().latency, self.steps(images)
         ).processes(), o
-
-
-@dataclass(frozen=True)
-class AddPart(Part):
-    """An addition of two streams, the second one's tensor beside the first.
-
-    other : the second tensor that it reads
-    """
-
-    layer: Add
-    other: Tensor
-
-    @classmethod
-    def of(cls, network: QNetwork, add: Add) -> AddPart:
-        """The part."""
-        x, other, y = (network.tensors[name] for name in (add.input, add.other, add.output))
-        return cls(add, x, y, other)
-
-    @property
-    def ports(self) -> tuple[str, ...]:
-        return "i_a", "i_b"
-
-    @property
-    def busy_cycles(self) -> int:
-        return self.results
-
-    @property
-    def requantizer_multipliers(self) -> int:
-        return 2
-
-    def component(self) -> AddComponent:
-        tensors = (self.x, self.other, self.y)
-        a, b, y = (shape_of(tensor.dtype) for tensor in tensors)
-        za, zb, zy = (tensor.zero_point for tensor in tensors)
-        return AddComponent(
-            requant=self.layer.requant, zero_points=(za, zb, zy), activations=(a, b, y)
-        )
-
-    def processes(
-        self, inputs: Sequence[Channel], new: NewChannel, images: int
-    ) -> tuple[list[Process], Channel]:
-        both, o, beats = new(), new(), images * self.results
-        pipeline = Pipeline(both, o, AddComponent.LATENCY, [(beats, 1, 1)])
-        return [join(inputs, both, beats), *pipeline.processes()], o
-
-
-@dataclass(frozen=True)
-class ReluPart(Part):
-    """A clamp on its own, between two wires."""
-
-    layer: Relu
-
-    @property
-    def handshake(self) -> str:
-        return "i"  # valid and ready pass it by, so that it has no other ports for them
-
-    @classmethod
-    def of(cls, network: QNetwork, relu: Relu) -> ReluPart:
-        """The part."""
-        return cls(relu, network.tensors[relu.input], network.tensors[relu.output])
-
-    @property
-    def busy_cycles(self) -> int:
-        return math.prod(self.x.shape)
-
-    def component(self) -> ReluComponent:
-        return ReluComponent(
-            activation=shape_of(self.x.dtype), low=self.layer.low, high=self.layer.high
-        )
-
-    def processes(
-        self, inputs: Sequence[Channel], new: NewChannel, images: int
-    ) -> tuple[list[Process], Channel]:
-        (i,) = inputs
-        return [], i

@@ -12,15 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from amaranth import Cat, Signal
 from amaranth.hdl import Fragment, Value
 from amaranth.lib import wiring
 
+from ..model.names import distinct
 from .keywords import KEYWORDS
 
-__all__ = ["distinct", "module_name", "own_ports_first", "readable"]
+__all__ = ["module_name", "own_ports_first", "readable"]
 
 WIRE = re.compile(r"\s+wire (?P<attributes>.*)(?P<name>\\\S+)\s*$")
 CELL = re.compile(r"(?P<start>\s+cell )(?P<type>\S+) (?P<instance>\S+)\s*$")
@@ -28,8 +28,6 @@ CONNECTION = re.compile(r"\s+connect \\(?P<port>\S+) (?P<wire>\\\S+)( \[[0-9:]+\
 MODULE = re.compile(r"module (?P<name>\\\S+)\s*$")
 NAME = re.compile(r"\\\S+")
 NUMBER = re.compile(r"\$\d+(?=\.|$)")  # of Amaranth, behind a submodule named like a signal
-
-K = TypeVar("K")
 
 
 def module_name(text: str) -> str:
@@ -39,19 +37,6 @@ def module_name(text: str) -> str:
             f"must be letters, digits and underscores, and no word of Verilog, not {text!r}"
         )
     return text
-
-
-def distinct(wanted: Iterable[tuple[K, str]], taken: Iterable[str] = ()) -> dict[K, str]:
-    """The wanted name of each key, with a number behind it where it is taken or came before."""
-    used = set(taken)
-    result = {}
-    for key, name in wanted:
-        new, number = name, 2
-        while new in used:
-            new, number = f"{name}_{number}", number + 1
-        used.add(new)
-        result[key] = new
-    return result
 
 
 def own_ports_first(fragment: Fragment) -> None:

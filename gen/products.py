@@ -10,9 +10,9 @@ from amaranth import Shape
 from ..hw.centered import centered_width
 from ..model.dtypes import signed_width
 from ..model.layers import Tensor
+from .add_part import AddPart
 from .concat_part import ConcatPart
 from .conv_part import ConvPart
-from .other_parts import AddPart
 from .parts import Part, shape_of
 
 __all__ = ["Product", "products", "requantizing"]

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator
 from textwrap import fill, indent
 
+from ..model.names import distinct
 from .keywords import KEYWORDS
-from .names import distinct
 
 __all__ = ["prose"]
 

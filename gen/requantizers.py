@@ -18,8 +18,8 @@ from .conv_part import ConvPart
 from .covered import layers_to_build
 from .emit import to_verilog
 from .flow.synth import Resources, synthesize
+from .kinds import PARTS
 from .parts import shape_of
-from .plan import PARTS
 
 __all__ = ["Requantizers", "requantized", "synthesized"]
 

@@ -9,11 +9,10 @@ from typing import Any
 from ..model.active import active_range
 from ..model.add import Add
 from ..model.arith import Rounding
-from ..model.dtypes import signed_width
+from ..model.dtypes import Bounds, signed_width
 from ..model.layers import NetworkError, Requantizing, Tensor, in_layer
 from ..model.narrowest import narrowest, proven, target_of
 from ..model.network import QNetwork
-from ..model.ranges import Bounds
 from ..model.requant import Requant, fixed_point
 from ..model.rescale import factors
 from ..model.staircase import differences

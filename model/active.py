@@ -7,7 +7,7 @@ wide as the range. Rounding and clamping never fall, so bisection finds the ends
 
 from __future__ import annotations
 
-from .ranges import Bounds
+from .dtypes import Bounds
 from .reference import Acc
 from .requant import Requant, requantize
 from .staircase import thresholds

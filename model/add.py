@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from .dtypes import Bounds
 from .layers import Requantizing, Values, require, require_requant
-from .ranges import Bounds
 from .requant import rescale
 
 __all__ = ["Add", "add"]

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from .arith import Rounding
 from .conv import Conv2d
-from .ranges import Bounds
+from .dtypes import Bounds
 from .requant import Requant
 
 __all__ = ["Affine"]

@@ -8,9 +8,8 @@ its user: which M, n and rounding stand for the real factor of a layer. That ans
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, count
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +18,16 @@ from .add import Add
 from .arith import Rounding
 from .concat import Concat
 from .conv import Conv2d, output_extent
-from .dtypes import IntType
+from .dtypes import Bounds, IntType
 from .layers import Argmax, Flatten, Layer, NetworkError, Relu, Requantizing, Shape, Tensor
 from .linear import Linear
+from .names import free_name
 from .network import QNetwork
 from .pool import AvgPool2d, MaxPool2d
-from .ranges import Bounds
 from .requant import Requant
 from .weights import Weights
 
-__all__ = ["Builder", "Grid", "Rescale", "Window", "identifier"]
+__all__ = ["Builder", "Grid", "Rescale", "Window"]
 
 # (the layer with a requantization of which only the clamp counts, the tensors it reads, the one it
 # writes, the least and greatest sums, see Requantizing.sum_bounds) -> the requantization
@@ -59,12 +58,6 @@ class Window:
             output_extent(shape[0], kernel[0], self.stride[0], (top, bottom), self.dilation[0]),
             output_extent(shape[1], kernel[1], self.stride[1], (left, right), self.dilation[1]),
         )
-
-
-def identifier(name: str) -> str:
-    """A layer's name from a module's or a node's: letters, digits and underscores."""
-    text = "".join(c if c.isascii() and c.isalnum() else "_" for c in name).strip("_")
-    return text if text.isidentifier() else f"layer_{text}"
 
 
 class Builder:
@@ -249,9 +242,9 @@ class Builder:
         last = layers[-1].output
         if tensors[last].shape[:2] == (1, 1) and not isinstance(layers[-1], Argmax):
             bits = max((tensors[last].shape[2] - 1).bit_length(), 1)
-            index, names = _free("class", tensors), {layer.name for layer in layers}
+            index, names = free_name("class", tensors), {layer.name for layer in layers}
             tensors[index] = Tensor(index, (1, 1, 1), IntType(bits, signed=False), 1.0, 0)
-            layers.append(Argmax(_free("argmax", names), last, index))
+            layers.append(Argmax(free_name("argmax", names), last, index))
         return QNetwork(self.name, next(iter(tensors)), tensors, layers)
 
     def _sum(
@@ -276,19 +269,13 @@ class Builder:
     def _add(self, layer: Layer, y: Tensor) -> Tensor:
         if layer.name in (other.name for other in self._layers):
             raise NetworkError(f"Layer {layer.name!r}: the name is used twice; rename one of them")
-        output = _free(layer.output, self.tensors)  # the input may have a layer's name
+        output = free_name(layer.output, self.tensors)  # the input may have a layer's name
         layer, y = replace(layer, output=output), replace(y, name=output)
         self.tensors[layer.output] = y
         layer.validate(self)
         self._layers.append(layer)
         self._producers[layer.output] = layer
         return y
-
-
-def _free(name: str, taken: Collection[str]) -> str:
-    """A name, with a number behind it if it is taken."""
-    numbered = (f"{name}_{number}" for number in count(2))
-    return next(each for each in chain([name], numbered) if each not in taken)
 
 
 def _unknown(grid: Grid, clamp: tuple[int, int] | None) -> Requant:

@@ -17,9 +17,9 @@ from .add import Add, add
 from .arith import clamp
 from .concat import Concat, concat
 from .conv import Conv2d
+from .dtypes import Bounds
 from .layers import Argmax, Flatten, Layer, Relu
 from .pool import AvgPool2d
-from .ranges import Bounds, accumulator_bounds
 from .requant import requantize
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _both(ends: Any) -> Bounds:
 
 def _conv2d(layer: Conv2d, inputs: Sequence[Bounds], zero_points: ZeroPoints) -> Bounds:
     zx, zy = zero_points
-    sums = accumulator_bounds(layer, *inputs[0], zx)
+    sums = layer.sums_within(*inputs[0], zx)
     return _both(requantize(end, layer.requant, zy) for end in sums)
 
 

@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from .dtypes import Bounds
 from .layers import Requantizing, Values, require, require_requant
-from .ranges import Bounds
 from .requant import MAX_MULTIPLIER, Requant, requantize
 
 __all__ = ["Concat", "concat", "joined"]

@@ -17,14 +17,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .dtypes import INT32
-from .fastconv import FastConv
+from .dtypes import INT32, Bounds, Integers
 from .layers import Requantizing, Tensor, Values, require, require_requant
-from .ranges import Bounds, accumulator_ranges
+from .ranges import accumulator_bounds
 from .weights import Weights, frozen_integers
 from .windows import output_extent
 
-__all__ = ["Conv2d", "accumulate", "accumulate_loop", "output_extent"]
+__all__ = ["Conv2d", "accumulate_loop", "output_extent"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +67,13 @@ class Conv2d(Requantizing):
         return [ratios[0] * Fraction(scale) for scale in self.weights.scales]
 
     def sum_bounds(self, network: Values) -> Bounds:
-        return accumulator_ranges(network, self)
+        x = network.tensors[self.input]
+        return self.sums_within(*network.value_range(self.input), x.zero_point)
+
+    def sums_within(self, low: int | Integers, high: int | Integers, zero_point: int) -> Bounds:
+        """The least and greatest sum of each output channel; see ``accumulator_bounds``."""
+        weights = self.weights.centered
+        return accumulator_bounds(weights, self.bias, self.groups, low, high, zero_point)
 
     def validate(self, network: Values) -> None:
         x, y = network.tensors[self.input], network.tensors[self.output]
@@ -85,7 +90,7 @@ class Conv2d(Requantizing):
         )
         self._validate_shapes(where, x, y)
         require_requant(where, self.requant, y, counts=(1, self.out_channels))
-        lo, hi = accumulator_ranges(network, self)
+        lo, hi = self.sum_bounds(network)
         require(
             INT32.contains(lo) and INT32.contains(hi),
             f"{where}: the accumulator can reach [{lo.min()}, {hi.max()}], outside int32; "
@@ -186,20 +191,3 @@ def accumulate_loop(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.N
             raise OverflowError(f"Layer {conv.name!r}: accumulator {acc} leaves int32")
         out[oy, ox, oc] = acc
     return out
-
-
-def accumulate(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.NDArray[np.int64]:
-    """The fast form over a batch as networks carry it; see ``fastconv.py``.
-
-    Parameters
-    ----------
-    x : (N, H, W, IC) integers
-    zero_point : Zx
-
-    Returns int64 (N, OH, OW, OC).
-    """
-    low, high = int(x.min(initial=zero_point)), int(x.max(initial=zero_point))
-    fast = FastConv(conv, zero_point, low, high)
-    sums = np.concatenate([acc.astype(np.int64) for _, acc in fast(x.transpose(1, 3, 2, 0))])
-    acc: npt.NDArray[np.int64] = sums.transpose(3, 0, 2, 1) + fast.constants
-    return acc

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["INT32", "IntArray", "IntType", "signed_width"]
+__all__ = ["INT32", "Bounds", "IntArray", "IntType", "Integers", "signed_width"]
 
+Integers = npt.NDArray[np.int64]
+Bounds = tuple[Integers, Integers]  # the least and the greatest, of the same shape
 IntArray = npt.NDArray[np.signedinteger[Any]] | npt.NDArray[np.unsignedinteger[Any]]
 
 

@@ -22,19 +22,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
+from .conv import Conv2d
 from .scratch import Scratch
 from .windows import output_extent, tap
 
-if TYPE_CHECKING:
-    from .conv import Conv2d
-
-__all__ = ["FLOAT32_EXACT", "FastConv"]
+__all__ = ["FLOAT32_EXACT", "FastConv", "accumulate"]
 
 FLOAT32_EXACT = 1 << 24  # integers up to here, and so their sums, are exact in float32
 BLOCK_VALUES = 1 << 17  # sums at once: half of a usual second-level cache
@@ -147,3 +145,20 @@ class FastConv:
             reads = tap(kx * dx + column * sx, ow, pw * sx)
             columns[:, :, kx, :, column] = split[:, :, :, reads]
         return columns
+
+
+def accumulate(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.NDArray[np.int64]:
+    """The fast form over a batch as networks carry it.
+
+    Parameters
+    ----------
+    x : (N, H, W, IC) integers
+    zero_point : Zx
+
+    Returns int64 (N, OH, OW, OC).
+    """
+    low, high = int(x.min(initial=zero_point)), int(x.max(initial=zero_point))
+    fast = FastConv(conv, zero_point, low, high)
+    sums = np.concatenate([acc.astype(np.int64) for _, acc in fast(x.transpose(1, 3, 2, 0))])
+    acc: npt.NDArray[np.int64] = sums.transpose(3, 0, 2, 1) + fast.constants
+    return acc

@@ -24,8 +24,7 @@ from .pool import MaxPool2d, pool_max, pool_sum
 if TYPE_CHECKING:
     from .add import Add
     from .concat import Concat
-    from .layers import Argmax, Flatten, Layer, Relu
-    from .network import QNetwork
+    from .layers import Argmax, Flatten, Layer, Relu, Runnable
     from .pool import AvgPool2d
 
 __all__ = ["batch_size", "scores", "trace", "trace_loop"]
@@ -37,12 +36,12 @@ Array = npt.NDArray[Any]
 Operator = Callable[..., Array]  # (*inputs) -> output
 
 
-def _reach(network: QNetwork, tensor: str) -> int:
+def _reach(network: Runnable, tensor: str) -> int:
     """No |q| of the tensor is greater."""
     return max(map(abs, (*network.value_range(tensor), network.tensors[tensor].zero_point)))
 
 
-def _requantizing(network: QNetwork, layer: Layer, requant: FastRequant) -> Operator:
+def _requantizing(network: Runnable, layer: Layer, requant: FastRequant) -> Operator:
     """Write requantized sums (H, C, W, N) in the numpy type of the layer's output."""
     dtype = network.tensors[layer.output].dtype.numpy
 
@@ -54,7 +53,7 @@ def _requantizing(network: QNetwork, layer: Layer, requant: FastRequant) -> Oper
     return run
 
 
-def _conv2d(network: QNetwork, layer: Conv2d, pool: tuple[int, int] = (1, 1)) -> Operator:
+def _conv2d(network: Runnable, layer: Conv2d, pool: tuple[int, int] = (1, 1)) -> Operator:
     zx, zy = zero_points_of(network, layer)
     fast = fast_conv(layer, zx, *network.value_range(layer.input), pool)
     requant = FastRequant(layer.requant, zy, fast.constants, fast.reach)
@@ -70,11 +69,11 @@ def _conv2d(network: QNetwork, layer: Conv2d, pool: tuple[int, int] = (1, 1)) ->
     return run
 
 
-def _max_pool2d(network: QNetwork, layer: MaxPool2d) -> Operator:
+def _max_pool2d(network: Runnable, layer: MaxPool2d) -> Operator:
     return lambda x: pool_max(x, layer)
 
 
-def _avg_pool2d(network: QNetwork, layer: AvgPool2d) -> Operator:
+def _avg_pool2d(network: Runnable, layer: AvgPool2d) -> Operator:
     zx, zy = zero_points_of(network, layer)
     positions = math.prod(layer.kernel)
     constants = np.array([-positions * zx])
@@ -84,7 +83,7 @@ def _avg_pool2d(network: QNetwork, layer: AvgPool2d) -> Operator:
     return lambda x: finish(pool_sum(x, layer, zx))
 
 
-def _add(network: QNetwork, layer: Add) -> Operator:
+def _add(network: Runnable, layer: Add) -> Operator:
     za, zb, zy = zero_points_of(network, layer)
     ma, mb = layer.requant.multipliers
     reach = ma * _reach(network, layer.input) + mb * _reach(network, layer.other)  # < 2**48
@@ -103,7 +102,7 @@ def _add(network: QNetwork, layer: Add) -> Operator:
     return run
 
 
-def _concat(network: QNetwork, layer: Concat) -> Operator:
+def _concat(network: Runnable, layer: Concat) -> Operator:
     if layer.copies(network):
         dtype = network.tensors[layer.output].dtype.numpy
         return lambda *inputs: np.concatenate(inputs, axis=1, dtype=dtype, casting="unsafe")
@@ -124,18 +123,18 @@ def _concat(network: QNetwork, layer: Concat) -> Operator:
     return run
 
 
-def _relu(network: QNetwork, layer: Relu) -> Operator:
+def _relu(network: Runnable, layer: Relu) -> Operator:
     return lambda x: np.clip(x, layer.low, layer.high)
 
 
-def _flatten(network: QNetwork, layer: Flatten) -> Operator:
+def _flatten(network: Runnable, layer: Flatten) -> Operator:
     def run(x: Array) -> Array:
         return x.swapaxes(1, 2).reshape(1, math.prod(x.shape[:3]), 1, x.shape[3])
 
     return run
 
 
-def _argmax(network: QNetwork, layer: Argmax) -> Operator:
+def _argmax(network: Runnable, layer: Argmax) -> Operator:
     dtype = network.tensors[layer.output].dtype.numpy
     return lambda x: x.argmax(axis=1, keepdims=True).astype(dtype)
 
@@ -164,14 +163,14 @@ class _Step:
     done: tuple[str, ...] = ()
 
 
-def _every_layer(network: QNetwork) -> list[_Step]:
+def _every_layer(network: Runnable) -> list[_Step]:
     return [
         _Step(layer.reads, layer.output, FAST[layer.kind](network, layer))
         for layer in network.layers
     ]
 
 
-def _to_the_output(network: QNetwork) -> list[_Step]:
+def _to_the_output(network: Runnable) -> list[_Step]:
     """What the output takes: a convolution and its max pool in one, tensors dropped when read."""
     readers: dict[str, list[Layer]] = {name: [] for name in network.tensors}
     for layer in network.layers:
@@ -198,7 +197,7 @@ def _tiles(pool: MaxPool2d) -> bool:
     return pool.kernel == pool.stride and not any(pool.padding)
 
 
-def _run(network: QNetwork, steps: list[_Step], images: Array) -> dict[str, Array]:
+def _run(network: Runnable, steps: list[_Step], images: Array) -> dict[str, Array]:
     """One batch (N, H, W, C) by the fast forms; tensors (H, C, W, N)."""
     values = {network.input: np.ascontiguousarray(images.transpose(1, 3, 2, 0))}
     for step in steps:
@@ -208,27 +207,27 @@ def _run(network: QNetwork, steps: list[_Step], images: Array) -> dict[str, Arra
     return values
 
 
-def batch_size(network: QNetwork) -> int:
+def batch_size(network: Runnable) -> int:
     """Images at once: enough for BLAS, few enough for the cache."""
     largest = max(math.prod(tensor.shape) for tensor in network.tensors.values())
     fewest, most = BATCHES
     return min(max(BATCH_VALUES // largest, fewest), most)
 
 
-def _batches(network: QNetwork, images: Array) -> Iterator[Array]:
+def _batches(network: Runnable, images: Array) -> Iterator[Array]:
     size = batch_size(network)
     for start in range(0, max(len(images), 1), size):
         yield images[start : start + size]
 
 
-def trace(network: QNetwork, images: Array) -> dict[str, Array]:
+def trace(network: Runnable, images: Array) -> dict[str, Array]:
     """Every tensor by name, (N, H, W, C), for checked images (N, H, W, C)."""
     steps = _every_layer(network)
     parts = [_run(network, steps, batch) for batch in _batches(network, images)]
     return {name: _joined(part[name] for part in parts) for name in parts[0]}
 
 
-def scores(network: QNetwork, images: Array) -> Array:
+def scores(network: Runnable, images: Array) -> Array:
     """The output tensor alone, (N, H, W, C)."""
     steps = _to_the_output(network)
     batches = _batches(network, images)

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from .add import Add
     from .concat import Concat
     from .conv import Conv2d
-    from .layers import Argmax, Flatten, Layer, Relu
-    from .network import QNetwork
+    from .layers import Argmax, Flatten, Layer, Relu, Runnable
     from .pool import AvgPool2d, MaxPool2d
 
 __all__ = ["LOOP", "trace_loop", "zero_points_of"]
@@ -31,47 +30,47 @@ __all__ = ["LOOP", "trace_loop", "zero_points_of"]
 Array = npt.NDArray[Any]
 
 
-def zero_points_of(network: QNetwork, layer: Layer) -> tuple[int, ...]:
+def zero_points_of(network: Runnable, layer: Layer) -> tuple[int, ...]:
     """Those of the tensors read, and of the tensor written."""
     return tuple(network.tensors[name].zero_point for name in (*layer.reads, layer.output))
 
 
-def _conv2d_loop(network: QNetwork, layer: Conv2d, x: Array) -> Array:
+def _conv2d_loop(network: Runnable, layer: Conv2d, x: Array) -> Array:
     zx, zy = zero_points_of(network, layer)
     acc = np.stack([accumulate_loop(image, layer, zx) for image in x])
     return requantize(acc, layer.requant, zy)
 
 
-def _max_pool2d_loop(network: QNetwork, layer: MaxPool2d, x: Array) -> Array:
+def _max_pool2d_loop(network: Runnable, layer: MaxPool2d, x: Array) -> Array:
     shape = network.tensors[layer.output].shape
     return np.stack([pool_max_loop(image, layer, shape) for image in x])
 
 
-def _avg_pool2d_loop(network: QNetwork, layer: AvgPool2d, x: Array) -> Array:
+def _avg_pool2d_loop(network: Runnable, layer: AvgPool2d, x: Array) -> Array:
     zx, zy = zero_points_of(network, layer)
     shape = network.tensors[layer.output].shape
     total = np.stack([pool_sum_loop(image, layer, zx, shape) for image in x])
     return requantize(total, layer.requant, zy)
 
 
-def _add_loop(network: QNetwork, layer: Add, a: Array, b: Array) -> Array:
+def _add_loop(network: Runnable, layer: Add, a: Array, b: Array) -> Array:
     return add(a, b, layer, zero_points_of(network, layer))
 
 
-def _concat_loop(network: QNetwork, layer: Concat, *inputs: Array) -> Array:
+def _concat_loop(network: Runnable, layer: Concat, *inputs: Array) -> Array:
     return concat(inputs, layer, zero_points_of(network, layer))
 
 
-def _relu_loop(network: QNetwork, layer: Relu, x: Array) -> Array:
+def _relu_loop(network: Runnable, layer: Relu, x: Array) -> Array:
     clamped: Array = np.clip(x, layer.low, layer.high)
     return clamped
 
 
-def _flatten_loop(network: QNetwork, layer: Flatten, x: Array) -> Array:
+def _flatten_loop(network: Runnable, layer: Flatten, x: Array) -> Array:
     return x.reshape(len(x), 1, 1, math.prod(x.shape[1:]))
 
 
-def _argmax_loop(network: QNetwork, layer: Argmax, x: Array) -> Array:
+def _argmax_loop(network: Runnable, layer: Argmax, x: Array) -> Array:
     index: Array = x.argmax(axis=3, keepdims=True)
     return index
 
@@ -90,7 +89,7 @@ LOOP: dict[str, Callable[..., Array]] = {
 }
 
 
-def trace_loop(network: QNetwork, images: Array) -> dict[str, Array]:
+def trace_loop(network: Runnable, images: Array) -> dict[str, Array]:
     """Every tensor by name, (N, H, W, C), for checked images (N, H, W, C)."""
     values = {network.input: images}
     for layer in network.layers:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
-from .dtypes import IntType
+from .dtypes import Bounds, IntType
 from .errors import UserError
 from .requant import Requant
-
-if TYPE_CHECKING:
-    from .ranges import Bounds
 
 __all__ = [
     "Argmax",
@@ -23,6 +20,7 @@ __all__ = [
     "NetworkError",
     "Relu",
     "Requantizing",
+    "Runnable",
     "SameValues",
     "Shape",
     "Tensor",
@@ -151,6 +149,22 @@ class Layer:
     def validate(self, network: Values) -> None:
         """Check this layer against its tensors. Raises NetworkError."""
         raise NotImplementedError
+
+
+class Runnable(Values, Protocol):
+    """What the golden model asks of a network: its layers, in the order in which they run."""
+
+    @property
+    def input(self) -> str:
+        """The tensor that images enter by."""
+
+    @property
+    def output(self) -> str:
+        """The tensor of class scores."""
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """The layers, each after those that it reads."""
 
 
 @dataclass(frozen=True, kw_only=True)

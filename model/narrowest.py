@@ -26,11 +26,11 @@ import numpy.typing as npt
 from .addsearch import search_add
 from .arith import Rounding
 from .builder import Rescale
+from .dtypes import Bounds
 from .layers import Layer, NetworkError, Requantizing, Tensor, in_layer
 from .narrow import NoMultiplierError, Target, check, narrow
 from .narrow_offset import narrow_with_offset
 from .network import QNetwork
-from .ranges import Bounds
 from .requant import Requant, rescale
 
 __all__ = ["narrowed", "narrowest", "narrowing", "proven", "target_of"]

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from .builder import Builder, Grid, Rescale, Window
 from .layers import NetworkError, Shape, Tensor
+from .names import free_name
 from .network import QNetwork
 from .weights import Weights
 
@@ -287,9 +288,8 @@ class OrderedBuilder:
         if tensor.shape[:2] == (1, 1):
             return tensor
         if tensor.name not in self._flat:
-            name, count = x.flat or f"{tensor.name}_flat", 2
-            while name in self.builder.tensors:  # a ReLU behind the same view was flattened too
-                name, count = f"{x.flat}_{count}", count + 1
+            # taken where a ReLU behind the same view was flattened too
+            name = free_name(x.flat or f"{tensor.name}_flat", self.builder.tensors)
             self._flat[tensor.name] = self.builder.flatten(name, tensor)
         return self._flat[tensor.name]
 

@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from .dtypes import Bounds
 from .layers import Layer, Requantizing, SameValues, Shape, Values, require, require_requant
-from .ranges import Bounds
 from .windows import output_extent, tap
 
 __all__ = ["AvgPool2d", "MaxPool2d", "pool_max", "pool_max_loop", "pool_sum", "pool_sum_loop"]

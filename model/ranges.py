@@ -10,51 +10,47 @@ never overflows.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from .conv import Conv2d
-    from .layers import Values
+from .dtypes import Bounds, Integers
 
-__all__ = ["accumulator_bounds", "accumulator_ranges"]
-
-Integers = npt.NDArray[np.int64]
-Bounds = tuple[Integers, Integers]
+__all__ = ["accumulator_bounds"]
 
 
 def accumulator_bounds(
-    conv: Conv2d, low: int | Integers, high: int | Integers, zero_point: int
+    weights: Integers,
+    bias: Integers,
+    groups: int,
+    low: int | Integers,
+    high: int | Integers,
+    zero_point: int,
 ) -> Bounds:
     """Bound each output channel's accumulator, bias included.
 
     Parameters
     ----------
+    weights : int64 (OC, KH, KW, IC / groups), qw - Zw
+    bias : int64 (OC,)
+    groups : of channels, divides IC and OC
     low, high : the least and greatest input activation, or int64 (IC,) those of each channel
     zero_point : Zx
 
     Returns (lo, hi), int64 (OC,): attained where ``low <= zero_point <= high`` and no padding or
     tail interferes, and never exceeded.
     """
-    weights = conv.weights.centered  # (OC, KH, KW, ICG)
-    ends = np.stack([weights * (_spread(conv, end) - zero_point) for end in (low, high)])
+    outputs = len(bias) // groups
+    ends = np.stack([weights * (_spread(end, groups, outputs) - zero_point) for end in (low, high)])
     axes = (1, 2, 3)
-    lo = np.minimum(ends.min(axis=0), 0).sum(axis=axes) + conv.bias
-    hi = np.maximum(ends.max(axis=0), 0).sum(axis=axes) + conv.bias
+    lo = np.minimum(ends.min(axis=0), 0).sum(axis=axes) + bias
+    hi = np.maximum(ends.max(axis=0), 0).sum(axis=axes) + bias
     return lo, hi
 
 
-def _spread(conv: Conv2d, values: int | Integers) -> int | Integers:
-    """One value per input channel in front of the weights that it meets: (OC, 1, 1, ICG)."""
+def _spread(values: int | Integers, groups: int, outputs: int) -> int | Integers:
+    """One value per input channel in front of the weights that it meets: (OC, 1, 1, IC / groups).
+
+    outputs : channels per group
+    """
     if isinstance(values, int):
         return values
-    of_groups = values.reshape(conv.groups, -1)
-    return np.repeat(of_groups, conv.out_channels // conv.groups, axis=0)[:, None, None]
-
-
-def accumulator_ranges(network: Values, conv: Conv2d) -> Bounds:
-    """The bounds of ``conv`` as it stands in ``network``; see :func:`accumulator_bounds`."""
-    low, high = network.value_range(conv.input)
-    return accumulator_bounds(conv, low, high, network.tensors[conv.input].zero_point)
+    return np.repeat(values.reshape(groups, -1), outputs, axis=0)[:, None, None]

@@ -14,9 +14,9 @@ import numpy as np
 
 from .arith import Rounding
 from .builder import Rescale
+from .dtypes import Bounds
 from .layers import Layer, Requantizing, Tensor
 from .narrow import NoMultiplierError, Target, narrow
-from .ranges import Bounds
 from .reference import exact
 from .requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, fixed_point
 

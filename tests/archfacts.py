@@ -4,11 +4,12 @@ import re
 from dataclasses import replace
 
 import numpy as np
+from tercet.gen.add_part import AddPart
 from tercet.gen.assemble import Core
 from tercet.gen.concat_part import ConcatPart
 from tercet.gen.conv_part import ConvPart
 from tercet.gen.emit import to_rtlil
-from tercet.gen.other_parts import AddPart, MaxPoolPart
+from tercet.gen.max_pool_part import MaxPoolPart
 from tercet.gen.pace import own_cycles
 from tercet.hw.operand import operand_shape
 from tercet.hw.rescale import Rescale

@@ -3,7 +3,7 @@
 import numpy as np
 from hwsim import run_core
 from tercet.gen.assemble import Core
-from tercet.gen.plan import make_plan
+from tercet.gen.planner import make_plan
 from tercet.model.fuzz.draws import random_images
 
 

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tercet.gen.plan import PARTS
+from tercet.gen.kinds import PARTS
 from tercet.model.channel_ranges import RULES
 from tercet.model.golden import FAST
 from tercet.model.golden_loop import LOOP

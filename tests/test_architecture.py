@@ -23,7 +23,7 @@ from archfacts import (
 from inceptionnet import inception
 from pages import code, evaluated, formulas, sections, tables
 from tercet.gen.conv_part import ConvPart
-from tercet.gen.plan import make_plan
+from tercet.gen.planner import make_plan
 from tercet.hw.storage import Kind, ram_storage, rom_storage
 from tercet.model import load
 from tercet.model.add import Add

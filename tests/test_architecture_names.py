@@ -15,7 +15,7 @@ from tercet.gen.assemble import Core
 from tercet.gen.conv_part import ConvPart
 from tercet.gen.emit import to_verilog
 from tercet.gen.links import Links
-from tercet.gen.plan import make_plan
+from tercet.gen.planner import make_plan
 from tercet.gen.schedule import schedule
 from tercet.model import load
 from tercet.model.fuzz.convs import network_of, random_conv, random_network

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tercet.gen.build import write_core
-from tercet.gen.plan import PARTS, make_plan
+from tercet.gen.kinds import PARTS
+from tercet.gen.planner import make_plan
 from tercet.model.arith import Rounding
 from tercet.model.dtypes import IntType
 from tercet.model.fuzz.convs import network_of, random_conv

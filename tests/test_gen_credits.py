@@ -9,7 +9,8 @@ from amaranth import unsigned
 from hwsim import PAUSES, run_ports
 from tercet.gen.channel import Channel, run
 from tercet.gen.conv_part import ConvPart
-from tercet.gen.credits import CREDITS, MANY_MULTIPLIERS, credited, credits_for, keeps_up
+from tercet.gen.credits import credited
+from tercet.gen.credits_needed import CREDITS, MANY_MULTIPLIERS, credits_for, keeps_up
 from tercet.gen.pace import own_cycles
 from tercet.gen.steps import engine_steps
 from tercet.hw.geometry import PatchGeometry

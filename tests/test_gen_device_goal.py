@@ -7,11 +7,12 @@ import pytest
 from occupied import occupied
 from tercet.gen import device_goal
 from tercet.gen.assemble import Core
-from tercet.gen.costs import Cost, cost_of_core, cost_of_part
+from tercet.gen.core_cost import cost_of_core
+from tercet.gen.costs import Cost, cost_of_part
 from tercet.gen.device_goal import DeviceGoal
 from tercet.gen.devices import DEVICES, ECP5, ICE40, SERIES_7, Device
 from tercet.gen.emit import to_verilog
-from tercet.gen.plan import make_plan
+from tercet.gen.planner import make_plan
 from tercet.gen.products import products
 from tercet.model import load
 from test_model_builder import residual
@@ -35,8 +36,9 @@ def test_a_roomy_device_gets_the_fastest_plan():
 @pytest.mark.parametrize("dsps", [6, 7, 8, 9])
 def test_dsp_blocks_set_the_pace(dsps):
     network = load("plain")
-    plan = make_plan(network, of(dsps, 100, 100_000))
-    used, there = plan.goal.used(plan)["dsps"]
+    goal = of(dsps, 100, 100_000)
+    plan = make_plan(network, goal)
+    used, there = goal.used(plan)["dsps"]
     assert used <= there == dsps
     faster = make_plan(network, max(part.busy_cycles for part in parts_of(plan)) - 1)
     if faster.shortfall == "":

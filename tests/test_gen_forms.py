@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from plancheck import check_plan
-from tercet.gen.plan import make_plan
+from tercet.gen.planner import make_plan
 from tercet.model import load
 from tercet.model.fuzz.convs import random_network
 

@@ -8,7 +8,7 @@ from tercet.gen.assemble import Core
 from tercet.gen.build import write_core
 from tercet.gen.flow.synth import LUT_RAM, synthesize
 from tercet.gen.manifest import manifest, misplaced, stored_rom_bits
-from tercet.gen.plan import make_plan
+from tercet.gen.planner import make_plan
 from tercet.model import load
 from tercet.model.arith import Rounding
 from tercet.model.builder import Builder, Grid, Window

@@ -12,9 +12,9 @@ from tercet.gen.build import write_core
 from tercet.gen.flow.yosys import run_yosys
 from tercet.gen.keywords import KEYWORDS
 from tercet.gen.links import RESERVED, Links
-from tercet.gen.names import distinct
 from tercet.model import QNetwork, load
 from tercet.model.fuzz.draws import random_images
+from tercet.model.names import distinct
 from test_model_builder import residual
 from test_sim_networks import FRAMES, SIMULATORS, Core
 

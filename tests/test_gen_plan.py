@@ -7,7 +7,7 @@ import pytest
 from hwsim import run_core
 from plancheck import check_plan
 from tercet.gen.assemble import Core
-from tercet.gen.plan import make_plan
+from tercet.gen.planner import make_plan
 from tercet.model.arith import Rounding
 from tercet.model.dtypes import IntType
 from tercet.model.fuzz.convs import network_of, random_conv, random_network

@@ -9,7 +9,7 @@ from amaranth import unsigned
 from inceptionnet import inception
 from tercet.gen.assemble import Core
 from tercet.gen.emit import to_verilog
-from tercet.gen.plan import make_plan
+from tercet.gen.planner import make_plan
 from tercet.gen.prose import prose
 from tercet.hw.argmax import Argmax
 from tercet.model import load

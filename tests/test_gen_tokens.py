@@ -10,7 +10,7 @@ from hwsim import PAUSES
 from inceptionnet import INT8, RESCALE, SAME, UINT8
 from tercet.gen.assemble import Core
 from tercet.gen.channel import StuckError
-from tercet.gen.plan import make_plan
+from tercet.gen.planner import make_plan
 from tercet.gen.schedule import _Core
 from tercet.gen.tokens import least_depths
 from tercet.model.builder import Builder, Grid, Window

@@ -10,12 +10,11 @@ from tercet.hw.geometry import PatchGeometry
 from tercet.hw.patch import PatchEngine
 from tercet.hw.stream import StreamFifo
 from tercet.hw.tree import tree_stages
-from tercet.model.conv import accumulate
 from tercet.model.dtypes import IntType, signed_width
+from tercet.model.fastconv import accumulate
 from tercet.model.fuzz.convs import random_conv
 from tercet.model.fuzz.draws import random_images, random_tensor
 from tercet.model.layout import as_beats, per_slot
-from tercet.model.ranges import accumulator_bounds
 
 # (height, width, channels), kernel, output channels, groups, lanes
 SHAPES = {
@@ -105,7 +104,7 @@ def build(
     conv, _ = random_conv(
         rng, x, out_channels=out_channels, kernel=kernel, groups=groups, bias=bias, symmetric=False
     )
-    lo, hi = accumulator_bounds(conv, x.dtype.qmin, x.dtype.qmax, x.zero_point)
+    lo, hi = conv.sums_within(x.dtype.qmin, x.dtype.qmax, x.zero_point)
     engine = PatchEngine(
         geometry=PatchGeometry(
             height=shape[0],

@@ -15,7 +15,6 @@ from tercet.model.dtypes import signed_width
 from tercet.model.fuzz.convs import random_conv
 from tercet.model.fuzz.draws import random_images, random_tensor
 from tercet.model.layout import per_slot
-from tercet.model.ranges import accumulator_bounds
 from windowgen import RANDOM, WINDOWS, random_geometry, window_geometry, windows_of
 
 UINT8 = unsigned(8)
@@ -167,7 +166,7 @@ def test_equals_golden_accumulators_of_any_convolution(name, pauses, seed):
     sums = np.stack([accumulate_loop(image, conv, x.zero_point) for image in images])
     beats = per_slot(sums.reshape(-1, out_channels).T, groups, lanes)
     beats = beats.transpose(3, 0, 1, 2).reshape(-1, lanes).tolist()
-    lo, hi = accumulator_bounds(conv, 0, 255, x.zero_point)
+    lo, hi = conv.sums_within(0, 255, x.zero_point)
     engine = PatchEngine(
         geometry=PatchGeometry(
             height=kernel[0],

@@ -89,7 +89,7 @@ def test_by_reference_is_the_exact_product_of_the_scales(seed):
     (factor,) = factors(layer, (x,), net.tensors["a"])
     assert factor == Fraction(1 / 255) * Fraction(0.01) / Fraction(0.02)
     images = np.random.default_rng(seed).integers(0, 256, (2, 6, 6, 2))
-    from tercet.model.conv import accumulate
+    from tercet.model.fastconv import accumulate
 
     acc = accumulate(net.images(images), layer, 0)
     expected = [

@@ -12,7 +12,6 @@ from tercet.model.fuzz.convs import network_of, random_conv, random_network
 from tercet.model.fuzz.draws import random_images, random_tensor
 from tercet.model.layers import Flatten, Tensor
 from tercet.model.pool import AvgPool2d
-from tercet.model.ranges import accumulator_bounds
 from tercet.model.requant import Requant, requantize
 from tercet.model.weights import Weights
 from test_model_builder import residual
@@ -29,7 +28,7 @@ def test_every_channel_of_the_input_counts_with_its_own_ends(seed, case, groups)
     ends = [range(a, b + 1) for a, b in zip(low, high, strict=True)]
     images = np.array(list(product(*ends))).reshape(-1, 1, 1, 4)
     acc = accumulate(images, conv, 0).reshape(-1, 8)
-    lo, hi = accumulator_bounds(conv, low, high, 0)
+    lo, hi = conv.sums_within(low, high, 0)
     assert (lo.tolist(), hi.tolist()) == (acc.min(axis=0).tolist(), acc.max(axis=0).tolist())
     outputs = requantize(acc, conv.requant, y.zero_point)
     found = output_range(conv, [(low, high)], (0, y.zero_point))

@@ -7,7 +7,8 @@ from tercet.model.layers import NetworkError
 torch = pytest.importorskip("torch")
 from tercet.model.float.fake_quant import FakeQuantize  # noqa: E402
 from tercet.model.float.qat_layers import QatConv2d, QatLinear  # noqa: E402
-from tercet.model.float.schemes import Scheme, quantize_weights  # noqa: E402
+from tercet.model.float.schemes import Scheme  # noqa: E402
+from tercet.model.float.weights import quantize_weights  # noqa: E402
 from torch import nn  # noqa: E402
 
 pytestmark = pytest.mark.torch

@@ -7,13 +7,9 @@ import pytest
 from tercet.model import NetworkError
 from tercet.model.builder import Grid
 from tercet.model.dtypes import IntType
-from tercet.model.float.observers import OBSERVERS, extremes_of, observer_of
-from tercet.model.float.schemes import (
-    Scheme,
-    least_scales,
-    quantize_bias,
-    quantize_weights,
-)
+from tercet.model.float.observers import extremes_of, observer_of
+from tercet.model.float.schemes import OBSERVERS, Scheme
+from tercet.model.float.weights import least_scales, quantize_bias, quantize_weights
 from tercet.model.requant import fixed_point
 from tercet.model.weights import Weights
 

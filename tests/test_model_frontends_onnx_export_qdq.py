@@ -10,7 +10,6 @@ from tercet.model.arith import Rounding
 from tercet.model.conv import Conv2d
 from tercet.model.fuzz.convs import random_network
 from tercet.model.fuzz.draws import INT8, UINT8, random_images
-from tercet.model.ranges import accumulator_ranges
 from tercet.model.requant import requantize
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -104,7 +103,7 @@ def test_a_scale_is_found_where_there_is_one_and_holds_on_every_accumulator(seed
         offset = int(rng.integers(-3, 4)) << 15 if index % 3 == 0 else 0
         net = two_inputs(rng, list(Rounding)[index % 5], offset=offset)
         layer, x, y = net.layers[0], net.tensors["image"], net.tensors["logits"]
-        reach = accumulator_ranges(net, layer)
+        reach = layer.sum_bounds(net)
         acc = np.arange(reach[0][0], reach[1][0] + 1)
         expected = requantize(acc[:, None], layer.requant, y.zero_point)[:, 0]
         try:

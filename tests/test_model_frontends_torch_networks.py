@@ -12,7 +12,6 @@ from tercet.model.data import MissingError, fit_to, mnist, training_digits
 from tercet.model.float.nets import input_shape_of, load
 from tercet.model.float.quantize import calibration_images
 from tercet.model.narrow import closest, differences, reference_outputs
-from tercet.model.ranges import accumulator_ranges
 from tercet.model.requant import requantize
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -148,7 +147,7 @@ def test_accumulators_t_and_three_t_leave_no_multiplier(read):
     """ARITHMETIC.md's example: FBGEMM rounds both to a tie, and the two ties to even."""
     network = read("plain", "fbgemm")
     layer, x, y = network.layers[1], network.tensors["conv1"], network.tensors["conv2"]
-    target = torch_engines.target_of("fbgemm", x, layer, y, accumulator_ranges(network, layer))
+    target = torch_engines.target_of("fbgemm", x, layer, y, layer.sum_bounds(network))
     t = 48381
     outputs = reference_outputs(target, 5, np.array([t, 3 * t]))
     assert outputs.tolist() == [80, 242]
@@ -162,7 +161,7 @@ def test_accumulators_t_and_three_t_leave_no_multiplier(read):
 def test_of_a_conflict_the_accumulator_that_occurs_wins(occurs, met, read):
     network = read("plain", "fbgemm")
     layer, x, y = network.layers[1], network.tensors["conv1"], network.tensors["conv2"]
-    target = torch_engines.target_of("fbgemm", x, layer, y, accumulator_ranges(network, layer))
+    target = torch_engines.target_of("fbgemm", x, layer, y, layer.sum_bounds(network))
     seen = [{}] * 5 + [{occurs: 1}]
     requant = closest(target, seen=seen)
     acc = np.array([[48381] * 6, [3 * 48381] * 6])

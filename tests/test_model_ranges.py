@@ -5,12 +5,11 @@ from itertools import product
 
 import numpy as np
 import pytest
-from tercet.model.conv import accumulate
 from tercet.model.dtypes import IntType
+from tercet.model.fastconv import accumulate
 from tercet.model.fuzz.convs import network_of, random_conv, random_network
 from tercet.model.fuzz.draws import random_images, random_tensor
 from tercet.model.layers import Argmax, Relu, Tensor
-from tercet.model.ranges import accumulator_bounds, accumulator_ranges
 
 UINT2 = IntType(2, signed=False)
 INT2 = IntType(2, signed=True)
@@ -37,7 +36,7 @@ def every_input(low, high, taps=6):
 def test_bounds_are_attained_and_never_exceeded(seed, case, dtype, zero_point):
     conv = one_window(np.random.default_rng([seed, case]), dtype, zero_point)
     acc = accumulate(every_input(dtype.qmin, dtype.qmax), conv, zero_point).reshape(-1, 3)
-    lo, hi = accumulator_bounds(conv, dtype.qmin, dtype.qmax, zero_point)
+    lo, hi = conv.sums_within(dtype.qmin, dtype.qmax, zero_point)
     assert lo.tolist() == acc.min(axis=0).tolist()
     assert hi.tolist() == acc.max(axis=0).tolist()
 
@@ -51,7 +50,7 @@ def test_a_clamped_input_narrows_the_bounds_and_zero_always_counts(seed, case, c
     reachable = [v == 0 or clamp[0] <= v <= clamp[1] for v in range(-4, 4)]
     inputs = inputs[np.array(reachable)[inputs + 4].all(axis=(1, 2, 3))]
     acc = accumulate(inputs, conv, 0).reshape(-1, 3)
-    lo, hi = accumulator_bounds(conv, *clamp, zero_point=0)
+    lo, hi = conv.sums_within(*clamp, zero_point=0)
     assert lo.tolist() == acc.min(axis=0).tolist()
     assert hi.tolist() == acc.max(axis=0).tolist()
 
@@ -60,7 +59,7 @@ def test_a_clamped_input_narrows_the_bounds_and_zero_always_counts(seed, case, c
 def test_partial_sums_that_begin_with_the_bias_stay_inside_in_any_order(seed, case):
     rng = np.random.default_rng([seed, case])
     conv = one_window(rng, UINT2, zero_point=1)
-    lo, hi = accumulator_bounds(conv, 0, 3, 1)
+    lo, hi = conv.sums_within(0, 3, 1)
     products = (every_input(0, 3).reshape(-1, 1, 6) - 1) * conv.weights.centered.reshape(1, 3, 6)
     for _ in range(5):
         shuffled = products[..., rng.permutation(6)]
@@ -82,7 +81,7 @@ def test_no_layer_of_a_network_leaves_its_bounds(seed, case, windows):
         assert x.max() <= high
         if layer.kind == "conv2d":
             acc = accumulate(x, layer, net.tensors[layer.input].zero_point)
-            lo, hi = accumulator_ranges(net, layer)
+            lo, hi = layer.sum_bounds(net)
             assert (acc >= lo).all()
             assert (acc <= hi).all()
 
@@ -98,7 +97,7 @@ def test_the_extreme_inputs_reach_both_bounds(seed):
     net = network_of(x, [first, second], [middle, y])
     assert net.value_range("x") == (0, 255)
     assert net.value_range(middle.name) == (9, 200)
-    lo, hi = accumulator_ranges(net, second)
+    lo, hi = second.sum_bounds(net)
     for channel in range(3):
         weights = second.weights.centered[channel]
         most = np.where(weights > 0, 200, 9)[np.newaxis]

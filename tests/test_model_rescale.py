@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tercet.model.arith import Rounding
 from tercet.model.builder import Builder, Grid
-from tercet.model.conv import accumulate
 from tercet.model.dtypes import IntType
+from tercet.model.fastconv import accumulate
 from tercet.model.layers import NetworkError
 from tercet.model.requant import requantize
 from tercet.model.rescale import float32

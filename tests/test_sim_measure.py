@@ -10,7 +10,7 @@ from tercet.gen.flow import nextpnr
 from tercet.gen.flow.nextpnr import DoesNotFitError
 from tercet.gen.flow.synth import TARGETS
 from tercet.gen.flow.yosys import FlowError
-from tercet.gen.plan import make_plan
+from tercet.gen.planner import make_plan
 from tercet.model import load
 from tercet.sim import command_bench
 from tercet.sim.measure import cells, emission, tasks

@@ -26,10 +26,9 @@ from ..network import QNetwork
 from ..terminal import console
 from .graph import Graph
 from .nets import NETS, SUFFIXES, Checkpoint, input_shape_of, load, net_of
-from .observers import OBSERVERS
 from .quantize import Options, Schemes, accuracy, calibration_images, prepare, quantize
 from .report import layer_facts, layer_table
-from .schemes import Scheme
+from .schemes import OBSERVERS, Scheme
 
 TABLE_WIDTH = 160  # characters; a narrower terminal wraps the lines rather than cutting numbers
 MEASURED = 200  # calibration images that the signal-to-noise ratios are taken on
@@ -101,7 +100,7 @@ def add_scheme_arguments(parser: argparse.ArgumentParser) -> None:
     for what, letter in (("activations", ""), ("weights", "-w")):
         add(
             f"--observer{letter}",
-            choices=list(OBSERVERS),
+            choices=OBSERVERS,
             default="minmax",
             help=f"finds the ranges of {what} (default: %(default)s)",
         )

@@ -12,7 +12,7 @@ from ..ordered import Ordered, OrderedBuilder
 from ..weights import Weights
 from . import graph as g
 from .graph import Graph, Node
-from .schemes import quantize_bias
+from .weights import quantize_bias
 
 __all__ = ["clamp_of", "has_grid", "lower", "source_of"]
 

@@ -14,17 +14,15 @@ value, does not reach the result.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..layers import NetworkError
+from .schemes import OBSERVERS, Scheme
 
-if TYPE_CHECKING:
-    from .schemes import Scheme
-
-__all__ = ["OBSERVERS", "Observer", "extremes_of", "observer_of"]
+__all__ = ["Observer", "extremes_of", "observer_of"]
 
 BINS = 4096  # of a histogram, over [-2**k, 2**k)
 STEPS = 64  # of the search for the least squared error
@@ -106,17 +104,14 @@ class _LeastSquares(_Histogram):
         return _least_squares(*self.filled, scheme)
 
 
-OBSERVERS: dict[str, type[_MinMax | _Percentile | _LeastSquares]] = {
-    "minmax": _MinMax,
-    "moving": _Moving,
-    "percentile": _Percentile,
-    "mse": _LeastSquares,
-}
+KINDS: dict[str, type[_MinMax | _Percentile | _LeastSquares]] = dict(
+    zip(OBSERVERS, (_MinMax, _Moving, _Percentile, _LeastSquares), strict=True)
+)
 
 
 def observer_of(scheme: Scheme) -> Observer:
     """A new observer for an activation."""
-    return OBSERVERS[scheme.observer]()
+    return KINDS[scheme.observer]()
 
 
 def extremes_of(values: Floats, scheme: Scheme) -> Range:

@@ -37,7 +37,8 @@ from .qat_layers import FoldedLayer, GraphLayer
 from .qat_rescale import half_even
 from .quantize import Options, entered, observed
 from .recipe import Training
-from .schemes import PIXELS, quantize_bias
+from .schemes import PIXELS
+from .weights import quantize_bias
 
 __all__ = ["QatNet"]
 

@@ -23,7 +23,8 @@ from ..weights import Weights
 from . import graph as g
 from .fake_quant import FakeQuantize
 from .graph import Floats
-from .schemes import Scheme, weights_on
+from .schemes import Scheme
+from .weights import weights_on
 
 __all__ = ["FoldedLayer", "GraphLayer", "QatConv2d", "QatLinear"]
 

@@ -21,9 +21,9 @@ import numpy.typing as npt
 from ..addsearch import search_add
 from ..arith import Rounding
 from ..builder import Rescale
+from ..dtypes import Bounds
 from ..layers import Layer, Tensor
 from ..narrow import NoMultiplierError
-from ..ranges import Bounds
 from ..requant import Requant
 from ..requant import rescale as requantized
 from ..rescale import by_reference, factors, fixed

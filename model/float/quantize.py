@@ -34,7 +34,8 @@ from .graph import Graph
 from .lower import has_grid, lower, source_of
 from .normalize import normalized
 from .observers import observer_of
-from .schemes import PIXELS, Scheme, least_scales, quantize_weights
+from .schemes import PIXELS, Scheme
+from .weights import least_scales, quantize_weights
 
 __all__ = [
     "Options",

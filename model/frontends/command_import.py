@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import netfile
-from ..builder import identifier
 from ..conv import Conv2d
 from ..errors import UserError
 from ..jsonfields import Fields, decode, integer, items
 from ..layers import NetworkError
+from ..names import identifier
 from ..network import QNetwork
 from ..terminal import console
 
@@ -92,8 +92,11 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     front_end = import_module(FORMATS[args.format], __package__)
     network = _read(args, front_end.read)
     facts = _facts(network, args.format)
-    compare = getattr(front_end, "compare", None)
-    equality = compare(args.file, network, inexact=args.inexact) if compare else ""
+    equality = ""
+    if args.format == "onnx":
+        from .onnx_compare import compare
+
+        equality = compare(args.file, network, inexact=args.inexact)
     if equality:
         facts["equality"] = equality
     output = args.output or Path(f"{network.name}.json")

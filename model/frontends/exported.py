@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..builder import identifier
 from ..float import graph as g
 from ..layers import NetworkError, Shape
+from ..names import free_name, identifier
 from ..ordered import Places
 from .exported_arguments import Operator, functional
 
@@ -113,10 +113,8 @@ class Reader:
         path, kind = stack[-1] if stack else ("", "")
         leaf = str(kind).startswith(LEAVES) and ".container." not in str(kind)
         operator = str(node.target).split(".")[1]
-        name = base = identifier(path if path and leaf else f"{path}.{operator}")
-        count = 2
-        while name in self.names:
-            name, count = f"{base}_{count}", count + 1
+        wanted = identifier(path if path and leaf else f"{path}.{operator}")
+        name = free_name(wanted, self.names)
         self.names.add(name)
         return name
 

@@ -7,16 +7,22 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
-if TYPE_CHECKING:
-    from .exported import Reader
+from ..layers import NetworkError
 
 __all__ = ["Only", "Operator", "arguments", "functional", "pair"]
 
 NAMES = {"self": "x", "input": "x"}  # of a schema's arguments, in reading functions
+
+
+class Refusing(Protocol):
+    """What reads nodes, and can say why one is not read."""
+
+    def refuse(self, node: torch.fx.Node, reason: str, way_out: str) -> NetworkError:
+        """The error for a node; see ``exported.Reader``."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Operator:
         """Whether an argument of the schema is used, ignored on purpose, or checked."""
         return NAMES.get(name, name) in self.taken or name in self.ignored or name in self.only
 
-    def __call__(self, reader: Reader, node: torch.fx.Node) -> None:
+    def __call__(self, reader: Refusing, node: torch.fx.Node) -> None:
         """Read a node. Raises NetworkError for an argument that is not covered."""
         given = arguments(node)
         for name, value in given.items():

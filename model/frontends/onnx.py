@@ -11,11 +11,10 @@ float32 and its zero point 0, and pixels p enter as p / 255, that is p itself.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
-from ..builder import identifier
 from ..layers import Flatten, NetworkError
+from ..names import identifier
 from ..network import QNetwork
 from ..ordered import Ordered
 from .onnx_attributes import require_known
@@ -23,7 +22,7 @@ from .onnx_graph import load
 from .onnx_operators import OPERATORS
 from .onnx_reader import Reader
 
-__all__ = ["compare", "read", "read_with_names"]
+__all__ = ["read", "read_with_names"]
 
 WAYS_OUT = {  # of operators that users are likely to meet
     "BatchNormalization": "fold it into the convolution (onnxruntime.quantization.preprocess)",
@@ -80,18 +79,3 @@ def read_with_names(
             flat = Ordered(network.tensors[layer.output], seen.places)
             reader.names.setdefault(layer.output, (name, flat))
     return network, reader.names
-
-
-def compare(source: str | Path | bytes, network: QNetwork, *, inexact: bool | None = None) -> str:
-    """How a network equals ONNX Runtime, in a sentence; see ``onnx_compare.py``.
-
-    Raises NetworkError where it differs by more than float rounding errors, unless ``inexact``.
-    """
-    if find_spec("onnxruntime") is None:
-        return "not compared with ONNX Runtime, which is not installed (pip install onnxruntime)"
-    from .onnx_compare import compared
-
-    comparison = compared(source, network)
-    if not inexact:
-        comparison.require_close()
-    return str(comparison)

@@ -28,9 +28,9 @@ from ..arith import Rounding
 from ..builder import Grid, Rescale
 from ..concat import Concat
 from ..concatsearch import search_concat
+from ..dtypes import Bounds
 from ..layers import Layer, Tensor
 from ..pool import AvgPool2d
-from ..ranges import Bounds
 from ..requant import Requant
 from ..rescale import factors, fixed, float32
 from ..weights import Weights

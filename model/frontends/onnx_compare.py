@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ import numpy.typing as npt
 from ..layers import NetworkError
 from ..network import QNetwork
 from .onnx import read_with_names
-from .onnx_session import output, session_trace
 
-__all__ = ["Comparison", "compared"]
+__all__ = ["Comparison", "compare", "compared"]
 
 IMAGES = 64
 LARGEST = 1 << 22  # values of all images, so that large ones are fewer
@@ -55,6 +55,19 @@ class Comparison:
             raise NetworkError(f"{self}; quantize every operator's output, or use --inexact")
 
 
+def compare(source: str | Path | bytes, network: QNetwork, *, inexact: bool | None = None) -> str:
+    """How a network equals the model that it was read from, in a sentence; see :func:`compared`.
+
+    Raises NetworkError where it differs by more than float rounding errors, unless ``inexact``.
+    """
+    if find_spec("onnxruntime") is None:
+        return "not compared with ONNX Runtime, which is not installed (pip install onnxruntime)"
+    comparison = compared(source, network)
+    if not inexact:
+        comparison.require_close()
+    return str(comparison)
+
+
 def compared(source: str | Path | bytes, network: QNetwork, seed: int = 0) -> Comparison:
     """Compare a network with the model that it was read from, in ONNX Runtime.
 
@@ -68,6 +81,8 @@ def compared(source: str | Path | bytes, network: QNetwork, seed: int = 0) -> Co
     the model as it is, since outputs can keep a session from fusing. Raises NetworkError where ONNX
     Runtime does not run the model.
     """
+    from .onnx_session import output, session_trace  # ONNX Runtime may be missing
+
     tensor = network.tensors[network.input]
     count = max(1, min(IMAGES, LARGEST // int(np.prod(tensor.shape))))
     rng = np.random.default_rng(seed)

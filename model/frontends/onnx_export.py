@@ -24,7 +24,6 @@ from ..layers import Argmax, Flatten, Relu, Tensor, require
 from ..linear import Linear
 from ..network import QNetwork
 from ..pool import AvgPool2d, MaxPool2d
-from ..ranges import accumulator_ranges
 from ..requant import Requant
 from .onnx_export_exact import Term, WeightedSum, accumulate, centered, requantize
 from .onnx_export_nodes import FLOAT, INT32, Nodes, element_type, extents, rank
@@ -163,7 +162,7 @@ def _conv2d(nodes: Nodes, layer: Conv2d, explicit: bool) -> Facts:
     try:
         if explicit:
             raise NoScaleError("asked for")
-        scales = weight_scales(layer, x, y, accumulator_ranges(network, layer))
+        scales = weight_scales(layer, x, y, layer.sum_bounds(network))
     except NoScaleError as reason:
         _exact_sum(nodes, total, layer.requant, axes)
         return {"form": "explicit", "why": str(reason)} | facts

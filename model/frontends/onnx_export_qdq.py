@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..conv import Conv2d
+from ..dtypes import Bounds
 from ..layers import Tensor
-from ..ranges import Bounds
 from ..reference import REFERENCES, Acc
 from ..requant import MAX_MULTIPLIER, Requant, requantize
 from .onnx_export_exact import WeightedSum

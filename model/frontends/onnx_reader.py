@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..builder import identifier
+from ..names import free_name, identifier
 from ..ordered import Ordered, OrderedBuilder
 from .onnx_graph import Graph, Node
 from .onnx_layers import Layers
@@ -39,10 +39,7 @@ class Reader:
 
     def fresh(self, node: Node) -> str:
         """A name for the layer of a node."""
-        base = name = identifier(node.name)
-        number = 2
-        while name in self.taken:
-            name, number = f"{base}_{number}", number + 1
+        name = free_name(identifier(node.name), self.taken)
         self.taken.add(name)
         return name
 

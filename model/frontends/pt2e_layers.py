@@ -19,6 +19,7 @@ from ..builder import Grid
 from ..dtypes import INT32
 from ..float import graph as g
 from ..layers import NetworkError
+from ..names import free_name
 from ..ordered import Ordered, OrderedBuilder
 from .pt2e_program import Parameters, Quantize
 from .pt2e_rescale import exactly
@@ -157,10 +158,7 @@ class Layers:
             if low > reached[0] or high < reached[1]:
                 x = self.builder.relu(steps[0].name if steps else node.name, x, low, high)
         else:
-            name = base = f"{x.tensor.name}_rescaled"
-            count = 2
-            while name in self.builder.builder.tensors:
-                name, count = f"{base}_{count}", count + 1
+            name = free_name(f"{x.tensor.name}_rescaled", self.builder.builder.tensors)
             x = self.builder.requantize(name, x, node.grid, exactly(), clamp=(low, high))
         return self._steps(node, x, rest)
 

@@ -16,6 +16,7 @@ from ..builder import Grid
 from ..dtypes import IntType
 from ..float import graph as g
 from ..layers import NetworkError
+from ..names import free_name
 from ..weights import Weights
 from .exported import Reader, ends
 from .exported_arguments import Operator, arguments
@@ -148,9 +149,7 @@ class ProgramReader(Reader):
 
     def unique(self, base: str) -> str:
         """A name that no layer and no other quantize node has."""
-        name, count = base, 2
-        while name in self.names:
-            name, count = f"{base}_{count}", count + 1
+        name = free_name(base, self.names)
         self.names.add(name)
         return name
 

@@ -20,10 +20,10 @@ from ..addsearch import search_add
 from ..arith import Rounding, clamp
 from ..builder import Rescale
 from ..conv import Conv2d
+from ..dtypes import Bounds
 from ..layers import Layer, Requantizing, Tensor
 from ..narrow import NoMultiplierError, Target, check, closest, narrow
 from ..narrow_offset import narrow_with_offset
-from ..ranges import Bounds
 from ..reference import exact
 from ..requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, fixed_point
 from ..requant import rescale as rounded

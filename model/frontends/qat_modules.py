@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..builder import Grid, identifier
+from ..builder import Grid
 from ..float import graph as g
 from ..float.fake_quant import FakeQuantize
 from ..float.lower import has_grid
@@ -23,6 +23,7 @@ from ..float.qat import QatNet
 from ..float.qat_layers import FoldedLayer
 from ..float.schemes import PIXELS
 from ..layers import NetworkError, Shape
+from ..names import identifier
 from .exported import Reader
 from .exported_arguments import Operator
 from .exported_operators import OPERATORS

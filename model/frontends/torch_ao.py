@@ -25,13 +25,14 @@ from ..add import Add
 from ..addsearch import search_add
 from ..arith import Rounding
 from ..concat import Concat
-from ..conv import Conv2d, accumulate
+from ..conv import Conv2d
+from ..dtypes import Bounds
+from ..fastconv import accumulate
 from ..layers import Flatten, Layer, NetworkError, Requantizing, Tensor
 from ..narrow import NoMultiplierError, closest, narrow
 from ..network import QNetwork
 from ..ordered import Ordered, OrderedBuilder, raster
 from ..pool import AvgPool2d
-from ..ranges import Bounds
 from ..requant import Requant, rescale
 from ..staircase import Target, differences
 from .torch_concat import cat_requant, values_that_differ

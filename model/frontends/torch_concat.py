@@ -17,10 +17,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..builder import Grid, Rescale, identifier
+from ..builder import Grid, Rescale
 from ..concat import Concat
 from ..concatsearch import search_concat
 from ..layers import Tensor
+from ..names import identifier
 from ..ordered import Ordered, OrderedBuilder
 from ..requant import Requant, requantize
 from .torch_run import Step

@@ -22,10 +22,10 @@ import numpy.typing as npt
 import torch
 
 from ..conv import Conv2d
+from ..dtypes import Bounds
 from ..layers import NetworkError, Tensor
 from ..linear import Linear
 from ..pool import AvgPool2d
-from ..ranges import Bounds
 from ..reference import Scale
 from ..staircase import Target
 

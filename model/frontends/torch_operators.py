@@ -23,11 +23,11 @@ from torch import nn
 from torch.ao.nn import quantized as nnq
 from torch.ao.nn.intrinsic import quantized as nniq
 
-from ..builder import Grid, Rescale, Window, identifier
-from ..dtypes import IntType
+from ..builder import Grid, Rescale, Window
+from ..dtypes import Bounds, IntType
 from ..layers import Layer, Tensor
+from ..names import identifier
 from ..ordered import Ordered, OrderedBuilder
-from ..ranges import Bounds
 from ..requant import Requant
 from ..weights import Weights
 from .torch_concat import cat

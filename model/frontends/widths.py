@@ -10,10 +10,9 @@ import numpy.typing as npt
 from ..affine import Affine
 from ..channel_ranges import output_range
 from ..conv import Conv2d
-from ..dtypes import INT32, IntType, signed_width
+from ..dtypes import INT32, Bounds, IntType, signed_width
 from ..layers import require
 from ..pool import AvgPool2d
-from ..ranges import Bounds, accumulator_bounds
 from ..requant import Requant
 
 __all__ = ["WIDE", "Widths"]
@@ -52,7 +51,7 @@ class Widths:
         """
         where = f"Layer {layer.name!r}"
         if isinstance(layer, Conv2d):
-            least, greatest = accumulator_bounds(layer, *self._range, 0)
+            least, greatest = layer.sums_within(*self._range, 0)
             require(
                 INT32.contains(least) and INT32.contains(greatest),
                 f"{where}: the accumulator can reach [{least.min()}, {greatest.max()}], outside "

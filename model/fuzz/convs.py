@@ -15,7 +15,6 @@ from ..conv import Conv2d, output_extent
 from ..dtypes import IntType
 from ..layers import Argmax, Layer, Tensor
 from ..network import QNetwork
-from ..ranges import accumulator_bounds
 from ..requant import Requant
 from .draws import INT8, UINT8, Rng, drawn, random_requant, random_tensor, random_weights
 
@@ -81,7 +80,7 @@ def random_conv(
         dilation=dilation,
         groups=groups,
     )
-    lo, hi = accumulator_bounds(conv, x.dtype.qmin, x.dtype.qmax, x.zero_point)
+    lo, hi = conv.sums_within(x.dtype.qmin, x.dtype.qmax, x.zero_point)
     requant = random_requant(
         rng,
         lo,

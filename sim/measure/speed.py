@@ -13,7 +13,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from ...gen.plan import make_plan
+from ...gen.planner import make_plan
 from ...model import NetworkError, QNetwork, load
 from ..engines import ENGINES, Floats
 from ..stopwatch import cpu_seconds
