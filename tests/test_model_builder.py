@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from rationals import requantize_exactly
 from tercet.model.arith import Rounding
-from tercet.model.builder import Builder, Grid, Window, identifier
+from tercet.model.builder import Builder, Grid, Window
 from tercet.model.dtypes import IntType
 from tercet.model.golden import trace_loop
 from tercet.model.layers import NetworkError
+from tercet.model.names import identifier
 from tercet.model.netfile import dumps, loads
 from tercet.model.rescale import by_reference, factors, fixed
 from tercet.model.weights import Weights
