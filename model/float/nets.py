@@ -171,7 +171,7 @@ class Checkpoint:
 
     def graph(self) -> Graph:
         """The network as a float graph, batch normalizations on their own."""
-        from ..frontends.torch_export import graph_of
+        from ..frontends.exported_module import graph_of
 
         height, width, channels = input_shape_of(self.network)
         return graph_of(self.module(), (channels, height, width), self.network)

@@ -26,8 +26,8 @@ from ..layers import NetworkError, Shape
 from ..names import identifier
 from .exported import Reader
 from .exported_arguments import Operator
+from .exported_module import graph_of
 from .exported_operators import OPERATORS
-from .torch_export import graph_of
 
 __all__ = ["qat_net_of"]
 
