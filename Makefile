@@ -81,8 +81,9 @@ fingerprints: .venv/.sim
 lint: .venv/.lint
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check --quiet .
-	@mkdir -p build/types && ln -sfn ../.. build/types/tercet
-	@MYPYPATH=build/types $(BIN)/python -m mypy -p tercet.model -p tercet.gen -p tercet.sim
+	@rm -rf build/types && mkdir -p build/types/tercet && cd build/types/tercet && \
+	    ln -s ../../../tercet/__init__.py ../../../model ../../../hw ../../../gen ../../../sim .
+	@MYPYPATH=build/types $(BIN)/python -m mypy -p tercet
 
 newcomer:
 	@.ci/newcomer '$(COMMANDS)' $(SUITES)

@@ -6,9 +6,9 @@ import numpy as np
 from amaranth import Cat, Mux, Shape, signed, unsigned
 from amaranth.hdl import Value
 
-from ..model.active import active_range
 from ..model.dtypes import signed_width
 from ..model.requant import Requant
+from ..model.requant.active import active_range
 
 __all__ = ["clamped", "operand_shape"]
 

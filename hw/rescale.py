@@ -11,8 +11,7 @@ from amaranth import Cat, Const, Module, Signal, signed
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 
-from ..model.arith import Rounding
-from ..model.requant import Requant
+from ..model.requant import Requant, Rounding
 from .pipeline import stage
 
 __all__ = ["Rescale", "require_numbers"]
@@ -98,7 +97,7 @@ class Rescale:
                 m.d.sync += o.payload[0].eq(s.rounded + self._zero_point)
 
     def _shifted(self, m: Module, total: Value) -> Value:
-        """``model.arith.round_shift`` as gates; ``total`` has the addend in it."""
+        """``model.rounding.round_shift`` as gates; ``total`` has the addend in it."""
         n, rule = self._requant.shift, self._requant.rounding
         if n == 0 or rule in (Rounding.FLOOR, Rounding.HALF_UP):
             return total >> n

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ..model.windows import output_extent
+from ..model.layers.windows import output_extent
 from .window_cycles import Reads, Writes
 
 __all__ = ["WindowGeometry"]

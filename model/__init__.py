@@ -6,8 +6,8 @@
 (28, 28, 1)
 """
 
+from .formats.json_file import load, save, shipped
 from .layers import NetworkError
-from .netfile import load, save, shipped
 from .network import QNetwork
 
 __all__ = ["NetworkError", "QNetwork", "load", "save", "shipped"]

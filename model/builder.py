@@ -2,7 +2,7 @@
 
 The builder works out shapes, reachable values and accumulator bounds, and leaves one question to
 its user: which M, n and rounding stand for the real factor of a layer. That answer is a
-:data:`Rescale`; ``rescale.py`` has the usual ones.
+:data:`Rescale`; ``search/policies.py`` has the usual ones.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from .add import Add
-from .arith import Rounding
-from .concat import Concat
-from .conv import Conv2d, output_extent
 from .dtypes import Bounds, IntType
 from .layers import Argmax, Flatten, Layer, NetworkError, Relu, Requantizing, Shape, Tensor
-from .linear import Linear
+from .layers.add import Add
+from .layers.concat import Concat
+from .layers.conv import Conv2d, output_extent
+from .layers.linear import Linear
+from .layers.pool import AvgPool2d, MaxPool2d
+from .layers.weights import Weights
 from .names import free_name
 from .network import QNetwork
-from .pool import AvgPool2d, MaxPool2d
-from .requant import Requant
-from .weights import Weights
+from .requant import Requant, Rounding
 
 __all__ = ["Builder", "Grid", "Rescale", "Window"]
 

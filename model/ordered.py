@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from .builder import Builder, Grid, Rescale, Window
 from .layers import NetworkError, Shape, Tensor
+from .layers.weights import Weights
 from .names import free_name
 from .network import QNetwork
-from .weights import Weights
 
 __all__ = ["Ordered", "OrderedBuilder", "Places", "channels_first", "raster"]
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from rich.progress import Progress
 
-from ..gen.arguments import positive
-from ..gen.build import output_folder
+from ..gen.commands.arguments import positive
+from ..gen.verilog.build import output_folder
 from ..model.errors import UserError
 from ..model.files import write_whole
 from ..model.terminal import console

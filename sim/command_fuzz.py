@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..gen.arguments import natural, positive
-from ..gen.build import output_folder
-from ..gen.tables import table
+from ..gen.commands.arguments import natural, positive
+from ..gen.commands.tables import table
+from ..gen.verilog.build import output_folder
 from ..model import save
 from ..model.processes import in_parallel
 from ..model.terminal import console
-from .options import SIMULATORS
+from .bench.options import SIMULATORS
 
 if TYPE_CHECKING:
     from .fuzz import Verdict
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Run the networks of N seeds; keep and name those that fail."""
-    from .simulators import require_simulator
+    from .run.simulators import require_simulator
 
     require_simulator(args.simulator)
     out = console()

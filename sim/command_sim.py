@@ -12,17 +12,25 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..gen.arguments import add_goal, add_net, add_output, goal_of, natural, positive, say_of_plan
-from ..gen.build import output_folder, write_core
+from ..gen.commands.arguments import (
+    add_goal,
+    add_net,
+    add_output,
+    goal_of,
+    natural,
+    positive,
+    say_of_plan,
+)
+from ..gen.verilog.build import output_folder, write_core
 from ..model import QNetwork, load
 from ..model.data import DataError, Digits, digits_for_simulation, fit_to
 from ..model.layers import Argmax
 from ..model.terminal import console
-from .options import PAUSES, SIMULATORS
-from .picture import drawing, verdict_lines
+from .bench.options import PAUSES, SIMULATORS
+from .run.picture import drawing, verdict_lines
 
 if TYPE_CHECKING:
-    from .job import Outcome
+    from .run.job import Outcome
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -69,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Simulate, show what was recognized, and say in one line how it went."""
-    from .simulators import require_simulator  # here: the list of commands needs no simulator
+    from .run.simulators import require_simulator
 
     require_simulator(args.simulator)
     goal, network = goal_of(args), load(args.net)
@@ -127,8 +135,8 @@ def _simulate(
     folder: Path,
     args: argparse.Namespace,
 ) -> Outcome:
-    from .compile import compile_verilog
-    from .job import run_frames
+    from .run.compile import compile_verilog
+    from .run.job import run_frames
 
     target = folder / "sim" / args.simulator
     columns = (

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..gen.build import write_core
+from ..gen.verilog.build import write_core
 from ..model import QNetwork
 from ..model.errors import UserError
 from ..model.fuzz.draws import random_images
 from ..model.fuzz.networks import network_of_seed
 from ..model.golden import trace_loop
-from .compile import Compiled, compile_verilog
-from .job import Outcome, run_frames
+from .run.compile import Compiled, compile_verilog
+from .run.job import Outcome, run_frames
 
 __all__ = ["Verdict", "features", "fuzz_network", "fuzz_seed"]
 

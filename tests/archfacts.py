@@ -4,20 +4,20 @@ import re
 from dataclasses import replace
 
 import numpy as np
-from tercet.gen.add_part import AddPart
-from tercet.gen.assemble import Core
-from tercet.gen.concat_part import ConcatPart
-from tercet.gen.conv_part import ConvPart
-from tercet.gen.emit import to_rtlil
-from tercet.gen.max_pool_part import MaxPoolPart
-from tercet.gen.pace import own_cycles
+from tercet.gen.parts.add import AddPart
+from tercet.gen.parts.alone import own_cycles
+from tercet.gen.parts.concat import ConcatPart
+from tercet.gen.parts.conv import ConvPart
+from tercet.gen.parts.max_pool import MaxPoolPart
+from tercet.gen.verilog.core import Core
+from tercet.gen.verilog.emit import to_rtlil
 from tercet.hw.operand import operand_shape
 from tercet.hw.rescale import Rescale
 from tercet.hw.sequential import requantizer_slots
-from tercet.model.add import Add
-from tercet.model.concat import Concat
 from tercet.model.dtypes import signed_width
-from tercet.model.pool import AvgPool2d, MaxPool2d
+from tercet.model.layers.add import Add
+from tercet.model.layers.concat import Concat
+from tercet.model.layers.pool import AvgPool2d, MaxPool2d
 
 
 def part_of(network, layer):

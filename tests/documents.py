@@ -6,7 +6,7 @@ import json
 import pytest
 from smallnet import network
 from tercet.model import NetworkError
-from tercet.model.netfile import dumps, loads
+from tercet.model.formats.json_file import dumps, loads
 
 DOCUMENT = json.loads(dumps(network()))
 

@@ -1,8 +1,8 @@
-"""Fit the factors of ``gen/lut_estimate.py`` to synthesized cores, for an hour.
+"""Fit the factors of ``gen/cost/luts.py`` to synthesized cores, for an hour.
 
     python tests/lutfit.py [ecp5 xilinx ice40]
 
-Prints for each core what Yosys counts and the LUTs it occupies beside what ``gen/core_cost.py``
+Prints for each core what Yosys counts and the LUTs it occupies beside what ``gen/plan/cost.py``
 says now; then the factors, and how far off each core is with them, and with those that are fitted
 to all cores but itself.
 """
@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from occupied import occupied
 from scipy.optimize import nnls
-from tercet.gen.assemble import Core
-from tercet.gen.core_cost import cost_of_core, features_of_core
-from tercet.gen.devices import ECP5, ICE40, SERIES_7
-from tercet.gen.emit import to_verilog
+from tercet.gen.cost.devices import ECP5, ICE40, SERIES_7
+from tercet.gen.cost.luts import FEATURES
 from tercet.gen.flow.yosys import FlowError
-from tercet.gen.goals import CycleGoal, MultiplierGoal
-from tercet.gen.lut_estimate import FEATURES
-from tercet.gen.planner import make_plan
+from tercet.gen.plan import make_plan
+from tercet.gen.plan.cost import cost_of_core, features_of_core
+from tercet.gen.plan.goals import CycleGoal, MultiplierGoal
+from tercet.gen.verilog.core import Core
+from tercet.gen.verilog.emit import to_verilog
 from tercet.model import load
 from tercet.model.fuzz.convs import random_network
 

@@ -12,7 +12,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 from tercet.model.frontends.onnx import read
-from tercet.model.frontends.onnx_session import session_trace
+from tercet.model.frontends.onnx.session import session_trace
 
 TYPES = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
 

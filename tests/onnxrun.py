@@ -6,18 +6,17 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from tercet.model import QNetwork
-from tercet.model.arith import Rounding
 from tercet.model.builder import Builder, Grid, Window
-from tercet.model.conv import Conv2d
-from tercet.model.frontends.onnx_export import write
-from tercet.model.frontends.onnx_session import session_of
+from tercet.model.exporters.onnx import write
+from tercet.model.frontends.onnx.session import session_of
 from tercet.model.fuzz.convs import network_of
 from tercet.model.fuzz.draws import INT8, UINT8, random_weights
 from tercet.model.layers import Tensor
-from tercet.model.linear import Linear
-from tercet.model.requant import Requant
-from tercet.model.rescale import fixed, float32
-from tercet.model.weights import Weights
+from tercet.model.layers.conv import Conv2d
+from tercet.model.layers.linear import Linear
+from tercet.model.layers.weights import Weights
+from tercet.model.requant import Requant, Rounding
+from tercet.model.search.policies import fixed, float32
 
 LEVELS = [
     ort.GraphOptimizationLevel.ORT_DISABLE_ALL,

@@ -2,8 +2,8 @@
 
 import numpy as np
 from hwsim import run_core
-from tercet.gen.assemble import Core
-from tercet.gen.planner import make_plan
+from tercet.gen.plan import make_plan
+from tercet.gen.verilog.core import Core
 from tercet.model.fuzz.draws import random_images
 
 

@@ -14,7 +14,7 @@ with warnings.catch_warnings():  # torchao uses torch.jit.script_method as it is
     from torchao.testing.pt2e import _xnnpack_quantizer as xnnpack
 
 from tercet.model.frontends.pt2e import read  # noqa: E402
-from tercet.model.frontends.pt2e_run import trace  # noqa: E402
+from tercet.model.frontends.pt2e.run import trace  # noqa: E402
 from torch import nn  # noqa: E402
 
 MARKS = [

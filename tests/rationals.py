@@ -3,7 +3,7 @@
 from fractions import Fraction
 from math import floor
 
-from tercet.model.arith import Rounding
+from tercet.model.requant import Rounding
 
 HALF = Fraction(1, 2)
 

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tercet.model.arith import Rounding
-from tercet.model.conv import Conv2d
 from tercet.model.dtypes import IntType
 from tercet.model.layers import Argmax, Tensor
+from tercet.model.layers.conv import Conv2d
+from tercet.model.layers.weights import Weights
 from tercet.model.network import QNetwork
-from tercet.model.requant import Requant
-from tercet.model.weights import Weights
+from tercet.model.requant import Requant, Rounding
 
 TINY_VERILOG = Path(__file__).parent / "data" / "tiny.v"
 

@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 from tercet.model import QNetwork
-from tercet.model.arith import Rounding
-from tercet.model.conv import Conv2d
 from tercet.model.dtypes import IntType
 from tercet.model.fuzz.draws import INT8, UINT8
 from tercet.model.layers import Argmax, Tensor
-from tercet.model.requant import Requant
-from tercet.model.weights import Weights
+from tercet.model.layers.conv import Conv2d
+from tercet.model.layers.weights import Weights
+from tercet.model.requant import Requant, Rounding
 
 FIRST = Conv2d(
     name="first",

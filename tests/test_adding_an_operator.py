@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
-from tercet.gen.kinds import PARTS
-from tercet.model.channel_ranges import RULES
-from tercet.model.golden import FAST
-from tercet.model.golden_loop import LOOP
+from tercet.gen.parts.kinds import PARTS
+from tercet.model.formats.json_layers import KINDS
+from tercet.model.golden.fast import FAST
+from tercet.model.golden.loop import LOOP
 from tercet.model.layers import SameValues
-from tercet.model.netlayers import KINDS
+from tercet.model.ranges.channels import RULES
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "adding-an-operator.md").read_text()
@@ -55,6 +55,6 @@ def test_every_kind_of_layer_is_in_every_table():
 
 def test_every_kind_of_layer_is_exported():
     pytest.importorskip("onnx", reason="onnx is not installed")
-    from tercet.model.frontends.onnx_export import WRITERS
+    from tercet.model.exporters.onnx.export import WRITERS
 
     assert set(WRITERS) == set(KINDS)

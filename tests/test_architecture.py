@@ -22,17 +22,17 @@ from archfacts import (
 )
 from inceptionnet import inception
 from pages import code, evaluated, formulas, sections, tables
-from tercet.gen.conv_part import ConvPart
-from tercet.gen.planner import make_plan
+from tercet.gen.parts.conv import ConvPart
+from tercet.gen.plan import make_plan
 from tercet.hw.storage import Kind, ram_storage, rom_storage
 from tercet.model import load
-from tercet.model.add import Add
-from tercet.model.concat import Concat
-from tercet.model.conv import Conv2d
 from tercet.model.fuzz.convs import network_of, random_conv, random_network
 from tercet.model.fuzz.draws import random_tensor
-from tercet.model.linear import Linear
-from tercet.model.pool import AvgPool2d, MaxPool2d
+from tercet.model.layers.add import Add
+from tercet.model.layers.concat import Concat
+from tercet.model.layers.conv import Conv2d
+from tercet.model.layers.linear import Linear
+from tercet.model.layers.pool import AvgPool2d, MaxPool2d
 from windowgen import random_geometry
 
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"

@@ -11,12 +11,12 @@ import pytest
 from archfacts import engine_facts, late_facts
 from inceptionnet import inception
 from pages import code, evaluated, formulas, sections, tables
-from tercet.gen.assemble import Core
-from tercet.gen.conv_part import ConvPart
-from tercet.gen.emit import to_verilog
-from tercet.gen.links import Links
-from tercet.gen.planner import make_plan
-from tercet.gen.schedule import schedule
+from tercet.gen.parts.conv import ConvPart
+from tercet.gen.plan import make_plan
+from tercet.gen.plan.links import Links
+from tercet.gen.plan.schedule import schedule
+from tercet.gen.verilog.core import Core
+from tercet.gen.verilog.emit import to_verilog
 from tercet.model import load
 from tercet.model.fuzz.convs import network_of, random_conv, random_network
 from tercet.model.fuzz.draws import random_tensor

@@ -18,15 +18,16 @@ pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 from fuzzedmodule import Fuzzed, Gridded, onnx_nodes  # noqa: E402
 from modulefuzz import IMAGE, random_steps  # noqa: E402
 from onnxgen import Model, images, quantized  # noqa: E402
-from tercet.model.float import graph as g  # noqa: E402
-from tercet.model.float.execute import trace  # noqa: E402
-from tercet.model.float.graph import fold, fuse  # noqa: E402
-from tercet.model.float.qat import QatNet  # noqa: E402
-from tercet.model.frontends import pt2e, pt2e_run  # noqa: E402
+from tercet.model.float.ptq import graph as g  # noqa: E402
+from tercet.model.float.ptq.execute import trace  # noqa: E402
+from tercet.model.float.ptq.graph import fold, fuse  # noqa: E402
+from tercet.model.float.qat.network import QatNet  # noqa: E402
+from tercet.model.frontends import pt2e  # noqa: E402
 from tercet.model.frontends.onnx import read  # noqa: E402
-from tercet.model.frontends.onnx_session import session_trace  # noqa: E402
+from tercet.model.frontends.onnx.session import session_trace  # noqa: E402
+from tercet.model.frontends.pt2e import run as pt2e_run  # noqa: E402
 from tercet.model.frontends.torch_export import graph_of  # noqa: E402
-from tercet.model.layers import NetworkError  # noqa: E402
+from tercet.model.layers import NetworkError, Requantizing  # noqa: E402
 
 pytestmark = pytest.mark.torch
 GROUP = 15  # modules of one test: so many that some are read whatever the seed
@@ -77,8 +78,14 @@ def check_program(module, images):
     network = pt2e.read(program, "net")
     theirs = pt2e_run.trace(program, real, exact=True)
     ours = network.trace(theirs["image"])
+    tied = set()  # the tensors that ties without a rule reach, see pt2e/network.py
+    for layer in network.layers:
+        ties = isinstance(layer, Requantizing) and layer.requant.reference is None
+        if ties or tied & {*layer.reads}:
+            tied.add(layer.output)
     for name, values in theirs.items():
-        np.testing.assert_array_equal(ours[name], values, err_msg=name)
+        if name not in tied:
+            np.testing.assert_array_equal(ours[name], values, err_msg=name)
 
 
 def check_onnx(module, rng, folder, form):

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from tercet.gen import command_synth
 from tercet.gen.cli import main
+from tercet.gen.commands import synth as command_synth
 from tercet.gen.flow.nextpnr import DoesNotFitError, Timing
 from tercet.gen.flow.pnr_report import CriticalPath, Routed
 from tercet.gen.flow.synth import Resources

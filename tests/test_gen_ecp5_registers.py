@@ -10,10 +10,10 @@ import pytest
 from amaranth import signed
 from amaranth.lib import data
 from ecp5cases import CASES, MODULE
-from tercet.gen.build import write_core
-from tercet.gen.emit import to_verilog
 from tercet.gen.flow.synth import synthesize
 from tercet.gen.flow.yosys import run_yosys
+from tercet.gen.verilog.build import write_core
+from tercet.gen.verilog.emit import to_verilog
 from tercet.hw.rom import Rom
 from tercet.hw.storage import folded_rows
 from tercet.model import load

@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from tercet.gen.build import write_core
 from tercet.gen.flow.synth import LUT_RAM, TARGETS, synthesize
 from tercet.gen.flow.yosys import FlowError, run_yosys
-from tercet.gen.manifest import misplaced
+from tercet.gen.verilog.build import write_core
+from tercet.gen.verilog.manifest import misplaced
 from tercet.hw.storage import ram_storage
 from tercet.model import load
 

@@ -11,10 +11,9 @@ from hwsim import PAUSES, run_ports, run_streams
 from tercet.hw.add import Add
 from tercet.hw.fork import Fork
 from tercet.hw.stream import StreamFifo
-from tercet.model.add import Add as AddLayer
-from tercet.model.add import add
-from tercet.model.arith import Rounding
-from tercet.model.requant import Requant
+from tercet.model.layers.add import Add as AddLayer
+from tercet.model.layers.add import add
+from tercet.model.requant import Requant, Rounding
 
 UINT8 = unsigned(8)
 REQUANT = Requant((12345, 54321), 16, Rounding.HALF_EVEN, 0, 255)

@@ -7,10 +7,9 @@ import pytest
 from amaranth import signed, unsigned
 from hwsim import PAUSES, run_ports
 from tercet.hw.concat import Concat
-from tercet.model.arith import Rounding
-from tercet.model.concat import Concat as ConcatLayer
-from tercet.model.concat import concat
-from tercet.model.requant import Requant
+from tercet.model.layers.concat import Concat as ConcatLayer
+from tercet.model.layers.concat import concat
+from tercet.model.requant import Requant, Rounding
 
 UINT8 = unsigned(8)
 REQUANT = Requant((12345, 54321, 65536), 16, Rounding.HALF_EVEN, 0, 255)

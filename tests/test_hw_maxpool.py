@@ -9,7 +9,7 @@ from tercet.hw.maxpool import MaxPool
 from tercet.hw.storage import Kind
 from tercet.model.dtypes import IntType
 from tercet.model.fuzz.draws import random_images, random_tensor
-from tercet.model.pool import MaxPool2d, pool_max_loop
+from tercet.model.layers.pool import MaxPool2d, pool_max_loop
 
 
 @pytest.mark.parametrize("pauses", PAUSES)

@@ -11,9 +11,9 @@ from tercet.hw.patch import PatchEngine
 from tercet.hw.stream import StreamFifo
 from tercet.hw.tree import tree_stages
 from tercet.model.dtypes import IntType, signed_width
-from tercet.model.fastconv import accumulate
 from tercet.model.fuzz.convs import random_conv
 from tercet.model.fuzz.draws import random_images, random_tensor
+from tercet.model.golden.fastconv import accumulate
 from tercet.model.layout import as_beats, per_slot
 
 # (height, width, channels), kernel, output channels, groups, lanes

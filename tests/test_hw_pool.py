@@ -11,12 +11,11 @@ from tercet.hw.layer import ConvLayer
 from tercet.hw.maxpool import MaxPool
 from tercet.hw.window import WindowReader
 from tercet.hw.window_geometry import WindowGeometry
-from tercet.model.arith import Rounding
 from tercet.model.dtypes import IntType, signed_width
 from tercet.model.fuzz.draws import random_images, random_requant, random_tensor
-from tercet.model.pool import AvgPool2d, MaxPool2d, pool_max_loop, pool_sum_loop
-from tercet.model.requant import Requant, requantize
-from tercet.model.windows import output_extent
+from tercet.model.layers.pool import AvgPool2d, MaxPool2d, pool_max_loop, pool_sum_loop
+from tercet.model.layers.windows import output_extent
+from tercet.model.requant import Requant, Rounding, requantize
 
 # (height, width, channels), kernel = stride
 PATCHES = {

@@ -9,8 +9,7 @@ from hwsim import PAUSES, run_streams
 from tercet.hw.operand import operand_shape
 from tercet.hw.requant import Requantizer
 from tercet.hw.sequential import SequentialRequantizer
-from tercet.model.arith import Rounding
-from tercet.model.requant import Requant, requantize
+from tercet.model.requant import Requant, Rounding, requantize
 
 WIDTH = 18
 

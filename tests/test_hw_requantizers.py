@@ -6,8 +6,7 @@ from amaranth import unsigned
 from hwsim import PAUSES, run_streams
 from tercet.hw.requantizers import Requantizers
 from tercet.hw.storage import Kind
-from tercet.model.arith import Rounding
-from tercet.model.requant import Requant, requantize
+from tercet.model.requant import Requant, Rounding, requantize
 
 WIDTH = 18
 

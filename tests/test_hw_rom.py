@@ -5,7 +5,7 @@ import pytest
 from amaranth import signed
 from amaranth.lib import data
 from amaranth.sim import Simulator
-from tercet.gen.emit import to_rtlil
+from tercet.gen.verilog.emit import to_rtlil
 from tercet.hw.rom import Rom
 from tercet.hw.storage import Kind, folded_rows, rom_storage
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from amaranth import signed
 from hwsim import PAUSES, run_streams
-from tercet.gen.channel import Channel, Process, even, run
-from tercet.gen.lanes import row_buffer
+from tercet.gen.timing.channel import Channel, Process, even, run
+from tercet.gen.timing.converters import row_buffer
 from tercet.hw.rows import RowBuffer, RowGeometry
 from tercet.model.layout import as_beats
 

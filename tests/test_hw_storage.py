@@ -13,9 +13,8 @@ from tercet.hw.layer import ConvLayer
 from tercet.hw.requant import Requantizer
 from tercet.hw.rom import Rom
 from tercet.hw.storage import Kind, ram_storage, rom_storage
-from tercet.model.arith import Rounding
 from tercet.model.fuzz.draws import random_images
-from tercet.model.requant import Requant
+from tercet.model.requant import Requant, Rounding
 from windowgen import WINDOWS, window_geometry
 
 BLOCK, LUT = Kind.BLOCK, Kind.LUT

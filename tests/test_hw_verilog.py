@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from amaranth import signed, unsigned
-from tercet.gen.emit import to_verilog
+from tercet.gen.verilog.emit import to_verilog
 from tercet.hw.add import Add
 from tercet.hw.concat import Concat
 from tercet.hw.fork import Fork
@@ -17,8 +17,7 @@ from tercet.hw.patch import PatchEngine
 from tercet.hw.relu import Relu
 from tercet.hw.requant import Requantizer
 from tercet.hw.window import WindowReader
-from tercet.model.arith import Rounding
-from tercet.model.requant import Requant
+from tercet.model.requant import Requant, Rounding
 from test_gen_synth import WAIVED
 from windowgen import WINDOWS, window_geometry
 

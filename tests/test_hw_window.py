@@ -10,10 +10,10 @@ from hwsim import PAUSES, run_streams
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.patch import PatchEngine
 from tercet.hw.window import WindowReader
-from tercet.model.conv import accumulate_loop
 from tercet.model.dtypes import signed_width
 from tercet.model.fuzz.convs import random_conv
 from tercet.model.fuzz.draws import random_images, random_tensor
+from tercet.model.layers.conv import accumulate_loop
 from tercet.model.layout import per_slot
 from windowgen import RANDOM, WINDOWS, random_geometry, window_geometry, windows_of
 

@@ -1,8 +1,9 @@
-"""Who may import whom: model <- hw <- gen <- sim, frameworks only in their corners, no pickle."""
+"""Who may import whom: model <- hw <- gen <- sim, no circles, frameworks in corners, no pickle."""
 
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ FILES = [
 ]
 TESTS = [path.relative_to(ROOT) for path in sorted((ROOT / "tests").rglob("*.py"))]
 
-TORCH_CORNERS = (Path("model/float"), Path("model/frontends"))
-FOR_COMPARISON = {Path("sim/engines.py")}  # their engines are what gets measured
+TORCH_CORNERS = (Path("model/float"), Path("model/frontends"), Path("model/exporters"))
+CORNERS = {path.name for path in TORCH_CORNERS}  # the core of model knows none of them
+FOR_COMPARISON = {Path("sim/measure/engines.py")}  # their engines are what gets measured
 CHECKING = "TYPE_CHECKING"  # what stands below it is never run
 PICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}
 
@@ -38,7 +40,7 @@ def complaints(path, source):
     """What the rules say against a file of the house."""
     tree = ast.parse(source)
     folder = path.parts[0]
-    core = path.parent == Path("model")
+    core = folder == "model" and path.parts[1] not in {*CORNERS, "fuzz"}
     ifs = [s for s in tree.body if isinstance(s, ast.If) and ast.unparse(s.test) != CHECKING]
     on_top = set(tree.body) | {n for s in ifs for n in s.body}
     for node, name in imports(path, tree):
@@ -46,13 +48,13 @@ def complaints(path, source):
         if top == "tercet":
             if not rest or rest[0] not in ROAD[: ROAD.index(folder) + 1]:
                 yield f"{folder} must not import {name}"
-            if core and rest[1:2] in (["float"], ["frontends"]):
+            if core and CORNERS & set(rest[1:2]):
                 yield f"the core of model must not import {name}"
             if not getattr(node, "level", 0):
                 yield f"{name} must be imported by a relative path"
         elif top in ("torch", "torchvision", "onnx", "onnxruntime"):
-            if path.parent not in TORCH_CORNERS and path not in FOR_COMPARISON:
-                yield f"{top} has its place in model/float and model/frontends"
+            if not CORNERS & set(path.parts[1:2]) and path not in FOR_COMPARISON:
+                yield f"{top} has its place in {', '.join(map(str, TORCH_CORNERS))}"
             elif path in FOR_COMPARISON and node in on_top:
                 yield f"{top} must be imported where it is used"
         elif top == "amaranth" and folder == "model":
@@ -93,9 +95,70 @@ def test_tests_load_no_pickles_and_import_no_stars(path):
     assert list(dangers(ast.parse((ROOT / path).read_text()))) == []
 
 
+def arrows(files, read):
+    """(importing module, imported module) of the house, as paths of names; a face is __init__."""
+    modules = {path.with_suffix("").parts for path in files}
+    for path in files:
+        for node, name in imports(path, ast.parse(read(path))):
+            top, *target = name.split(".")
+            if top != "tercet":
+                continue
+            for alias in node.names:
+                tried = ([*target, alias.name], target, target[:-1])  # a module, or what one holds
+                found = (
+                    tuple(parts)
+                    for each in tried
+                    for parts in (each, [*each, "__init__"])
+                    if tuple(parts) in modules
+                )
+                yield path.with_suffix("").parts, next(found, tuple(target))
+
+
+def circle(pairs):
+    """A circle among the modules and folders of one folder, each folder taken as one; or None."""
+    levels = {}
+    for source, target in pairs:
+        depth = next(
+            (i for i, (a, b) in enumerate(zip(source, target, strict=False)) if a != b), None
+        )
+        if depth is not None:
+            readers = levels.setdefault(source[:depth], {})
+            readers.setdefault(source[depth], set()).add(target[depth])
+    for graph in levels.values():
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError as error:
+            return error.args[1]
+    return None
+
+
+def test_no_imports_run_in_circles():
+    assert circle(arrows(FILES, lambda path: (ROOT / path).read_text())) is None
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ({"gen/a.py": "from .b import x", "gen/b.py": "import y"}, None),
+        ({"gen/a.py": "from .b import x", "gen/b.py": "from . import a"}, ["a", "b"]),
+        ({"gen/a/x.py": "from ..b.x import y", "gen/b/x.py": "", "gen/b/y.py": ""}, None),
+        ({"gen/a/x.py": "from ..b.x import y", "gen/b/y.py": "from ..a.z import y"}, ["a", "b"]),
+        ({"gen/a/x.py": "from ..b import y", "gen/b/y.py": "from ..a import z"}, ["a", "b"]),
+        ({"gen/a/x.py": "from . import y", "gen/a/__init__.py": "from .x import y"}, ["x"]),
+        ({"gen/a/__init__.py": "from .x import y", "gen/b.py": "from .a import y"}, None),
+        ({"gen/a/x.py": "if T:\n    from ..c import y", "gen/c.py": "from .a.z import y"}, ["c"]),
+    ],
+)
+def test_circles_are_found(sources, expected):
+    files = {Path(path): source for path, source in sources.items()}
+    found = circle(arrows(list(files), files.__getitem__))
+    assert (found is None) == (expected is None)
+    assert set(expected or []) <= set(found or [])
+
+
 def test_the_whole_house_was_read():
     assert {path.parts[0] for path in FILES} == set(ROAD)
-    assert {Path("model/arith.py"), Path("gen/cli.py")} <= set(FILES)
+    assert {Path("model/requant/rounding.py"), Path("gen/cli.py")} <= set(FILES)
     assert Path("tests/test_imports.py") in TESTS
 
 
@@ -136,11 +199,11 @@ def test_the_whole_house_was_read():
         (
             "gen/x.py",
             "def f():\n    import torch.nn",
-            ["torch has its place in model/float and model/frontends"],
+            ["torch has its place in model/float, model/frontends, model/exporters"],
         ),
-        ("sim/engines.py", "def f():\n    import torch, onnxruntime", []),
-        ("sim/engines.py", "import torch", ["torch must be imported where it is used"]),
-        ("sim/engines.py", "import onnx", ["onnx must be imported where it is used"]),
+        ("sim/measure/engines.py", "def f():\n    import torch, onnxruntime", []),
+        ("sim/measure/engines.py", "import torch", ["torch must be imported where it is used"]),
+        ("sim/measure/engines.py", "import onnx", ["onnx must be imported where it is used"]),
         ("model/float/x.py", "import amaranth.lib", ["model must not import amaranth"]),
         ("gen/x.py", "import cocotb_tools", ["cocotb_tools has its place in sim"]),
         ("sim/x.py", "import cocotb", []),

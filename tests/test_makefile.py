@@ -18,7 +18,7 @@ REQUIREMENTS = [
     *(line for extra in PROJECT["optional-dependencies"].values() for line in extra),
 ]
 TARGETS = [
-    *("setup", "sim", "test", "verilog", "plan", "synth", "pnr", "fuzz", "bench"),
+    *("setup", "sim", "test", "verilog", "plan", "synth", "pnr", "fuzz", "fingerprints", "bench"),
     *("fuzz-modules", "accuracy", "requantizers", "lint", "newcomer", "check", "clean"),
 ]
 

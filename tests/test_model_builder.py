@@ -5,15 +5,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from rationals import requantize_exactly
-from tercet.model.arith import Rounding
 from tercet.model.builder import Builder, Grid, Window
 from tercet.model.dtypes import IntType
+from tercet.model.formats.json_file import dumps, loads
 from tercet.model.golden import trace_loop
 from tercet.model.layers import NetworkError
+from tercet.model.layers.weights import Weights
 from tercet.model.names import identifier
-from tercet.model.netfile import dumps, loads
-from tercet.model.rescale import by_reference, factors, fixed
-from tercet.model.weights import Weights
+from tercet.model.requant import Rounding
+from tercet.model.search.policies import by_reference, factors, fixed
 
 UINT8 = IntType(8, signed=False)
 INT8 = IntType(8, signed=True)
@@ -90,7 +90,7 @@ def test_by_reference_is_the_exact_product_of_the_scales(seed):
     (factor,) = factors(layer, (x,), net.tensors["a"])
     assert factor == Fraction(1 / 255) * Fraction(0.01) / Fraction(0.02)
     images = np.random.default_rng(seed).integers(0, 256, (2, 6, 6, 2))
-    from tercet.model.fastconv import accumulate
+    from tercet.model.golden.fastconv import accumulate
 
     acc = accumulate(net.images(images), layer, 0)
     expected = [

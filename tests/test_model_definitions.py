@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from documents import edited, refusal
 from smallnet import network
-from tercet.model import NetworkError, textfile
-from tercet.model.arith import Rounding
-from tercet.model.netfile import dumps, loads
-from tercet.model.requant import Requant
+from tercet.model import NetworkError
+from tercet.model.formats import text_file
+from tercet.model.formats.json_file import dumps, loads
+from tercet.model.requant import Requant, Rounding
 
 DEFINITION = Requant((2, 4, 6, 8), 6, Rounding.HALF_EVEN, 0, 255)
 OFFSETS = Requant((12,), 4, Rounding.FLOOR, 0, 255, offsets=(1, -2, 0, 9))
@@ -23,7 +23,7 @@ def defined(definition):
 @pytest.mark.parametrize("definition", [DEFINITION, OFFSETS])
 def test_it_comes_back_from_both_kinds_of_file(definition):
     net = defined(definition)
-    for back in (loads(dumps(net)), textfile.loads(textfile.dumps(net))):
+    for back in (loads(dumps(net)), text_file.loads(text_file.dumps(net))):
         assert back.layers[0].requant == net.layers[0].requant
         assert back.layers[0].requant.definition == definition
         assert back.layers[1].requant.definition is back.layers[1].requant
@@ -37,7 +37,7 @@ def test_it_takes_one_line():
     ) in dumps(defined(OFFSETS))
     assert (
         "\n  reference multipliers 12 shift 4 rounding floor offsets 1 -2 0 9\n  offsets 5\n"
-    ) in textfile.dumps(defined(OFFSETS))
+    ) in text_file.dumps(defined(OFFSETS))
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_what_is_wrong_with_one_in_a_network_file_is_told(reference, message):
     ],
 )
 def test_what_is_wrong_with_one_in_a_text_is_told_with_its_line(words, message):
-    text = textfile.dumps(network()).replace("reference none", f"reference {words}", 1)
+    text = text_file.dumps(network()).replace("reference none", f"reference {words}", 1)
     with pytest.raises(NetworkError) as caught:
-        textfile.loads(text)
+        text_file.loads(text)
     where, _, said = str(caught.value).partition(": ")
     assert where in ("line 29", "line 49")
     assert said.removeprefix("Layer 'first': ").startswith(message)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from smallnet import network
 from tercet.gen import cli
-from tercet.model import load, textfile
+from tercet.model import load
+from tercet.model.formats import text_file
+from tercet.model.formats.json_file import dumps
 from tercet.model.frontends import command_import, scale_shift
-from tercet.model.netfile import dumps
 
 STATE = {
     "conv1.weight": np.full((2, 1, 3, 3), 130, np.uint8),
@@ -31,7 +32,7 @@ def call(tmp_path, monkeypatch, capsys):
     point = SimpleNamespace(name="import", load=lambda: command_import)
     monkeypatch.setattr(cli.metadata, "entry_points", lambda group: [point])
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "net.txt").write_text(textfile.dumps(network()))
+    (tmp_path / "net.txt").write_text(text_file.dumps(network()))
     np.savez(tmp_path / "tiny.npz", **STATE)
 
     def run(*words):

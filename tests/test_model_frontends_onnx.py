@@ -10,17 +10,16 @@ pytest.importorskip("onnxruntime")
 
 import onnx
 from onnxgen import Model, differing, images, quantized
-from tercet.model.add import Add
-from tercet.model.arith import Rounding
 from tercet.model.data import fit_to, mnist, training_digits
-from tercet.model.float import nets
+from tercet.model.float.nets import nets
+from tercet.model.formats.json_file import dumps, loads
 from tercet.model.frontends.onnx import read
-from tercet.model.frontends.onnx_arithmetic import added
-from tercet.model.frontends.onnx_session import session_of, session_trace
-from tercet.model.frontends.onnx_values import UINT8
+from tercet.model.frontends.onnx.arithmetic import added
+from tercet.model.frontends.onnx.session import session_of, session_trace
+from tercet.model.frontends.onnx.values import UINT8
 from tercet.model.layers import NetworkError, Tensor
-from tercet.model.netfile import dumps, loads
-from tercet.model.requant import Requant
+from tercet.model.layers.add import Add
+from tercet.model.requant import Requant, Rounding
 
 CONFIGURATIONS = {
     "qdq": {},

@@ -9,9 +9,9 @@ import onnx
 from onnx import helper
 from onnxgen import Model
 from tercet.model.frontends.onnx import read
-from tercet.model.frontends.onnx_attributes import KNOWN
-from tercet.model.frontends.onnx_graph import OLDEST_OPSET
-from tercet.model.frontends.onnx_operators import OPERATORS
+from tercet.model.frontends.onnx.attributes import KNOWN
+from tercet.model.frontends.onnx.graph import OLDEST_OPSET
+from tercet.model.frontends.onnx.operators import OPERATORS
 from tercet.model.layers import NetworkError
 
 

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from onnxgen import Model
 from tercet.gen.cli import main
-from tercet.model.conv import Conv2d
 from tercet.model.frontends.onnx import read
-from tercet.model.frontends.onnx_compare import Comparison, compared
+from tercet.model.frontends.onnx.compare import Comparison, compared
 from tercet.model.layers import NetworkError
+from tercet.model.layers.conv import Conv2d
 from tercet.model.network import QNetwork
 from test_model_frontends_onnx_operators import coded, grid
 

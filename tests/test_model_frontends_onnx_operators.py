@@ -11,9 +11,9 @@ import onnxruntime
 from onnx import helper, numpy_helper
 from onnxgen import Model, differing, images, quantized
 from tercet.model.frontends.onnx import read
-from tercet.model.frontends.onnx_arithmetic import add_table
-from tercet.model.frontends.onnx_session import session_trace
-from tercet.model.frontends.onnx_values import INT8, UINT8
+from tercet.model.frontends.onnx.arithmetic import add_table
+from tercet.model.frontends.onnx.session import session_trace
+from tercet.model.frontends.onnx.values import INT8, UINT8
 from tercet.model.layers import NetworkError, Tensor
 
 

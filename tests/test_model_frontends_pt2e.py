@@ -5,11 +5,11 @@ import warnings
 import numpy as np
 import pytest
 from tercet.model.builder import Grid
-from tercet.model.conv import Conv2d
 from tercet.model.data import MissingError, fit_to, mnist, training_digits
 from tercet.model.dtypes import IntType
-from tercet.model.float.nets import input_shape_of, load
-from tercet.model.netfile import dumps
+from tercet.model.float.nets.nets import input_shape_of, load
+from tercet.model.formats.json_file import dumps
+from tercet.model.layers.conv import Conv2d
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 with warnings.catch_warnings():  # torchao uses torch.jit.script_method as it is imported
@@ -25,7 +25,7 @@ with warnings.catch_warnings():  # torchao uses torch.jit.script_method as it is
 
 from pt2eprograms import MARKS, check, converted, exported, images_of, xnn  # noqa: E402
 from tercet.model.frontends.pt2e import read  # noqa: E402
-from tercet.model.frontends.pt2e_run import trace  # noqa: E402
+from tercet.model.frontends.pt2e.run import trace  # noqa: E402
 from torch import nn  # noqa: E402
 
 pytestmark = MARKS

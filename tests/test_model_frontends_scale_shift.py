@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scaleshift import LAYERS, state_dict
 from tercet.model.data import mnist
-from tercet.model.float import nets
-from tercet.model.float.scale_shift import to_scale_shift
+from tercet.model.float.nets import nets
+from tercet.model.formats.json_file import dumps, loads
 from tercet.model.frontends.scale_shift import read
+from tercet.model.frontends.scale_shift.from_float import to_scale_shift
 from tercet.model.layers import Relu
-from tercet.model.netfile import dumps, loads
 
 
 def forward_integers(torch, state, triples, images):

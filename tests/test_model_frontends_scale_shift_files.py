@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scaleshift import ARGUMENTS, SMALL, TRIPLES, saved, state_dict
 from tercet.model import NetworkError
-from tercet.model.float.scale_shift import to_scale_shift
-from tercet.model.frontends import statefile
+from tercet.model.float import statefile
+from tercet.model.formats.json_file import dumps
 from tercet.model.frontends.scale_shift import read
-from tercet.model.netfile import dumps
+from tercet.model.frontends.scale_shift.from_float import to_scale_shift
 
 
 def test_an_npz_file_reads_as_its_arrays_do(seed, tmp_path):

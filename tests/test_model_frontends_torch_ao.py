@@ -4,9 +4,9 @@ from collections import Counter, OrderedDict
 
 import numpy as np
 import pytest
-from tercet.model.arith import Rounding
 from tercet.model.layers import Relu
-from tercet.model.narrow import closest
+from tercet.model.requant import Rounding
+from tercet.model.requant.multipliers import closest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytestmark = [
@@ -15,8 +15,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
 
-from tercet.model.float.modules import InvertedResidual  # noqa: E402
-from tercet.model.frontends import torch_ao, torch_engines  # noqa: E402
+from tercet.model.float.nets.modules import InvertedResidual  # noqa: E402
+from tercet.model.frontends import torch_ao  # noqa: E402
+from tercet.model.frontends.torch_ao import engines as torch_engines  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.ao import quantization as ao  # noqa: E402
 from torch.ao.nn import quantized as nnq  # noqa: E402

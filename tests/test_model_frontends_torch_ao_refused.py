@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from tercet.model import NetworkError
-from tercet.model.float.nets import build
+from tercet.model.float.nets.nets import build
 from tercet.model.ordered import OrderedBuilder
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -15,7 +15,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
 
-from tercet.model.frontends import torch_ao, torch_engines  # noqa: E402
+from tercet.model.frontends import torch_ao  # noqa: E402
+from tercet.model.frontends.torch_ao import engines as torch_engines  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.ao import quantization as ao  # noqa: E402
 from torch.ao.nn import quantized as nnq  # noqa: E402

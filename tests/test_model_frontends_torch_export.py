@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from tercet.model.float import nets  # noqa: E402
-from tercet.model.float.execute import batches, trace  # noqa: E402
-from tercet.model.float.graph import NO_CLIP, Graph, fold, fuse  # noqa: E402
+from tercet.model.float.nets import nets  # noqa: E402
+from tercet.model.float.ptq.execute import batches, trace  # noqa: E402
+from tercet.model.float.ptq.graph import NO_CLIP, Graph, fold, fuse  # noqa: E402
+from tercet.model.formats.json_file import dumps  # noqa: E402
 from tercet.model.frontends.torch_export import graph_of, read  # noqa: E402
 from tercet.model.layers import NetworkError  # noqa: E402
-from tercet.model.netfile import dumps  # noqa: E402
 from torch import nn  # noqa: E402
 
 pytestmark = pytest.mark.torch

@@ -7,12 +7,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from tercet.model import QNetwork
-from tercet.model.arith import Rounding
 from tercet.model.data import MissingError, fit_to, mnist, training_digits
-from tercet.model.float.nets import input_shape_of, load
-from tercet.model.float.quantize import calibration_images
-from tercet.model.narrow import closest, differences, reference_outputs
-from tercet.model.requant import requantize
+from tercet.model.float.nets.nets import input_shape_of, load
+from tercet.model.float.ptq.quantize import calibration_images
+from tercet.model.requant import Rounding, requantize
+from tercet.model.requant.multipliers import closest, differences, reference_outputs
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytestmark = [
@@ -22,7 +21,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
 
-from tercet.model.frontends import torch_ao, torch_engines  # noqa: E402
+from tercet.model.frontends import torch_ao  # noqa: E402
+from tercet.model.frontends.torch_ao import engines as torch_engines  # noqa: E402
 from torchnets import EIGHT_BITS, SEVEN_BITS  # noqa: E402
 
 ENGINES = [

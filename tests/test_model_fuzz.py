@@ -4,12 +4,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from tercet.model import textfile
+from tercet.model.formats import text_file
+from tercet.model.formats.json_file import dumps, loads
+from tercet.model.formats.json_layers import KINDS
 from tercet.model.fuzz.draws import random_images
 from tercet.model.fuzz.networks import network_of_seed
 from tercet.model.golden import trace_loop
-from tercet.model.netfile import dumps, loads
-from tercet.model.netlayers import KINDS
 
 RULES = {"half_even", "half_up", "half_away", "floor", "float32"}
 SEEDS = range(250)
@@ -62,7 +62,7 @@ def test_both_forms_and_both_files_agree(networks):
     for seed, network in networks.items():
         images = random_images(np.random.default_rng(seed), network.tensors[network.input], 3)
         again = loads(dumps(network)).trace(images)
-        assert dumps(textfile.loads(textfile.dumps(network))) == dumps(network), seed
+        assert dumps(text_file.loads(text_file.dumps(network))) == dumps(network), seed
         slow = trace_loop(network, network.images(images))
         for name, values in network.trace(images).items():
             np.testing.assert_array_equal(values, slow[name], err_msg=f"seed {seed}, {name}")
@@ -74,7 +74,7 @@ def test_onnx_runtime_computes_the_same(networks, part):
     """An arithmetic of its own: its convolutions, pools and integers, by elementary operators."""
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
     from onnxrun import assert_equal
-    from tercet.model.frontends.onnx_export import write
+    from tercet.model.exporters.onnx import write
 
     for seed in list(SEEDS)[part::4]:
         network = networks[seed]

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from tercet.model.arith import Rounding
 from tercet.model.builder import Grid, Window
 from tercet.model.dtypes import IntType
 from tercet.model.layers import NetworkError
+from tercet.model.layers.weights import Weights
 from tercet.model.ordered import OrderedBuilder, channels_first, raster
-from tercet.model.rescale import fixed
-from tercet.model.weights import Weights
+from tercet.model.requant import Rounding
+from tercet.model.search.policies import fixed
 
 GRID = Grid(IntType(8, signed=False), 0.5, 0)
 WIDE = Grid(IntType(12, signed=True), 0.5, 0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tercet.gen.cli import main
 from tercet.model import save
-from tercet.model.float import accuracy
+from tercet.model.float.commands import accuracy_cells as accuracy
 from tercet.model.fuzz.convs import random_network
 
 FOLDER, TEMPORARY, OUT = "a b;c#d", "t m;p#d", "o 'u;t#$x"

@@ -28,7 +28,7 @@ def test_the_python_runs_as_it_stands(tmp_path, monkeypatch, seed):
 
 def test_the_figures_are_the_tested_ones():
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from test_model_float_quantize import SHIPPED
+    from test_model_float_ptq_quantize import SHIPPED
 
     rows = re.findall(
         r"^\| `(\w+)` \|.*?\| ([\d.]+) % \| ([\d.]+) % \|$",

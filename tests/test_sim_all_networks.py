@@ -5,8 +5,8 @@ Without an option those that take seconds; with ``--all-networks`` all of them, 
 
 import numpy as np
 import pytest
-from tercet.gen.build import write_core
 from tercet.gen.cli import main
+from tercet.gen.verilog.build import write_core
 from tercet.model import QNetwork, load
 from tercet.model.data import digits_for_simulation, fit_to
 from test_sim_networks import FRAMES, SIMULATORS, Core
@@ -35,9 +35,9 @@ def scale_shift(name, folder):
     """LeNet in integers alone: weights with zero points, floor shifts, activations of 11 to 21
     bits."""
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from tercet.model.float import nets
-    from tercet.model.float.scale_shift import to_scale_shift
+    from tercet.model.float.nets import nets
     from tercet.model.frontends.scale_shift import read
+    from tercet.model.frontends.scale_shift.from_float import to_scale_shift
 
     network = read(*to_scale_shift(nets.load("lenet_avg").state))
     assert max(tensor.dtype.bits for tensor in network.tensors.values()) == 21

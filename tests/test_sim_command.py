@@ -9,13 +9,13 @@ import pytest
 from sim_cores import tiny_network
 from tercet.gen.cli import main
 from tercet.model import load, save
-from tercet.model.arith import Rounding
 from tercet.model.builder import Builder, Grid, Window
 from tercet.model.fuzz.draws import INT8, UINT8
-from tercet.model.rescale import fixed
-from tercet.model.weights import Weights
+from tercet.model.layers.weights import Weights
+from tercet.model.requant import Rounding
+from tercet.model.search.policies import fixed
 from tercet.sim import command_sim
-from tercet.sim.picture import drawing, verdict_lines
+from tercet.sim.run.picture import drawing, verdict_lines
 
 pytestmark = [
     pytest.mark.icarus,

@@ -10,14 +10,14 @@ from tercet.gen.flow import nextpnr
 from tercet.gen.flow.nextpnr import DoesNotFitError
 from tercet.gen.flow.synth import TARGETS
 from tercet.gen.flow.yosys import FlowError
-from tercet.gen.planner import make_plan
+from tercet.gen.plan import make_plan
 from tercet.model import load
 from tercet.sim import command_bench
 from tercet.sim.measure import cells, emission, tasks
+from tercet.sim.measure.peers.run import PEERS
 from tercet.sim.measure.plans import NETS, PLANS
 from tercet.sim.measure.store import NotMeasuredError, Store, fingerprint, sources
 from tercet.sim.measure.tasks import Task, measure
-from tercet.sim.peers.run import PEERS
 
 ROOT = Path(__file__).parent.parent
 

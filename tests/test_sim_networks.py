@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 from inceptionnet import inception
-from tercet.gen.build import write_core
+from tercet.gen.verilog.build import write_core
 from tercet.model import QNetwork, load
 from tercet.model.data import digits_for_simulation, fit_to
 from tercet.model.dtypes import IntType
 from tercet.model.fuzz.convs import random_network
 from tercet.model.fuzz.draws import random_images
-from tercet.sim.compile import Compiled, compile_verilog
-from tercet.sim.job import TESTS, run_frames
+from tercet.sim.run.compile import Compiled, compile_verilog
+from tercet.sim.run.job import TESTS, run_frames
 from test_model_builder import residual
 
 IMAGES = 6

@@ -6,17 +6,16 @@ from importlib import metadata
 import numpy as np
 import pytest
 from tercet.model import QNetwork, load
-from tercet.model.arith import Rounding
-from tercet.model.conv import Conv2d
 from tercet.model.dtypes import IntType
 from tercet.model.layers import Tensor
-from tercet.model.requant import Requant
-from tercet.model.weights import Weights
-from tercet.sim.peers import run as peers
-from tercet.sim.peers.chain import PeerError, chain_of
-from tercet.sim.peers.icarus import run_unrolled
-from tercet.sim.peers.request import Facts, answer
-from tercet.sim.peers.run import PEERS, run_peer
+from tercet.model.layers.conv import Conv2d
+from tercet.model.layers.weights import Weights
+from tercet.model.requant import Requant, Rounding
+from tercet.sim.measure.peers import run as peers
+from tercet.sim.measure.peers.chain import PeerError, chain_of
+from tercet.sim.measure.peers.icarus import run_unrolled
+from tercet.sim.measure.peers.request import Facts, answer
+from tercet.sim.measure.peers.run import PEERS, run_peer
 
 UINT8, INT8 = IntType(8, signed=False), IntType(8, signed=True)
 

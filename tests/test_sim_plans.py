@@ -1,13 +1,13 @@
 """Plans of the shipped networks against their Verilog: every value, every distance between images.
 
-The bench holds latency and each distance to the manifest; see ``sim/tb_frames.py``. Without an
-option one plan; with ``--all-networks`` five or more of each network, for an hour or so.
+The bench holds latency and each distance to the manifest; see ``sim/bench/tb_frames.py``. Without
+an option one plan; with ``--all-networks`` five or more of each network, for an hour or so.
 """
 
 import numpy as np
 import pytest
-from tercet.gen.build import write_core
-from tercet.gen.goals import CycleGoal, MultiplierGoal
+from tercet.gen.plan.goals import CycleGoal, MultiplierGoal
+from tercet.gen.verilog.build import write_core
 from tercet.model import load
 from tercet.model.data import digits_for_simulation, fit_to
 from test_sim_networks import FRAMES, SIMULATORS, Core

@@ -9,11 +9,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .. import netfile
-from ..conv import Conv2d
 from ..errors import UserError
-from ..jsonfields import Fields, decode, integer, items
+from ..formats import json_file
+from ..formats.json_fields import Fields, decode, integer, items
 from ..layers import NetworkError
+from ..layers.conv import Conv2d
 from ..names import identifier
 from ..network import QNetwork
 from ..terminal import console
@@ -28,7 +28,7 @@ HELP = "read a network quantized elsewhere"
 FORMATS = {
     "onnx": ".onnx",
     "scale-shift": ".scale_shift",
-    "text": "..textfile",
+    "text": "..formats.text_file",
 }
 OPTIONS = {  # of one format alone, by their names in ``read``; layer becomes its triples
     "onnx": ("inexact",),
@@ -92,15 +92,12 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     front_end = import_module(FORMATS[args.format], __package__)
     network = _read(args, front_end.read)
     facts = _facts(network, args.format)
-    equality = ""
-    if args.format == "onnx":
-        from .onnx_compare import compare
-
-        equality = compare(args.file, network, inexact=args.inexact)
+    compare = getattr(front_end, "compare", None)
+    equality = compare(args.file, network, inexact=args.inexact) if compare else ""
     if equality:
         facts["equality"] = equality
     output = args.output or Path(f"{network.name}.json")
-    netfile.save(network, output)
+    json_file.save(network, output)
     shape, dtype = facts["input"]["shape"], facts["input"]["type"]
     console().print(
         f"{output}: {network.name}, {len(network.layers)} layers, {facts['weights']} weights, "

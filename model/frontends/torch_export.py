@@ -1,6 +1,7 @@
 """Float PyTorch modules, read through ``torch.export`` and quantized.
 
-What can be read is listed in ``exported_module.py``; ``float/quantize.py`` quantizes it.
+What can be read is listed in ``float/torch_export/module.py``; ``model/float/ptq/quantize.py``
+quantizes it.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from ..float.quantize import Options, quantize
+from ..float.ptq.quantize import Options, quantize
+from ..float.torch_export.module import graph_of
 from ..network import QNetwork
-from .exported_module import graph_of
 
 __all__ = ["graph_of", "read"]
 

@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..arith import Rounding
-from ..concat import Concat
 from ..dtypes import IntType
 from ..layers import Layer, Tensor
+from ..layers.concat import Concat
 from ..network import QNetwork
-from ..requant import Requant
+from ..requant import Requant, Rounding
 from .convs import network_of, random_conv
 from .draft import Draft
 from .draws import INT8, UINT8, Rng, drawn, random_requant, random_tensor

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..arith import Rounding
-from ..conv import Conv2d, output_extent
 from ..dtypes import IntType
 from ..layers import Argmax, Layer, Tensor
+from ..layers.conv import Conv2d, output_extent
 from ..network import QNetwork
-from ..requant import Requant
+from ..requant import Requant, Rounding
 from .draws import INT8, UINT8, Rng, drawn, random_requant, random_tensor, random_weights
 
 __all__ = [

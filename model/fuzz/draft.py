@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..arith import Rounding
 from ..dtypes import IntType
 from ..layers import Layer, Shape, Tensor
 from ..network import QNetwork
+from ..requant import Rounding
 from .convs import network_of
 from .draws import Rng, random_tensor
 

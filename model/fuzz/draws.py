@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..arith import Rounding
 from ..dtypes import IntType
 from ..layers import Tensor
-from ..requant import Requant, fixed_point
-from ..weights import Weights
+from ..layers.weights import Weights
+from ..requant import Requant, Rounding, fixed_point
 
 __all__ = [
     "FIXED_POINT",

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..add import Add
 from ..dtypes import IntType
 from ..layers import Flatten, Relu, Tensor
-from ..linear import Linear
-from ..pool import AvgPool2d, MaxPool2d
+from ..layers.add import Add
+from ..layers.linear import Linear
+from ..layers.pool import AvgPool2d, MaxPool2d
 from ..requant import Requant, fixed_point
 from .convs import argmax_of, output_extents, random_conv, random_window
 from .draft import Draft

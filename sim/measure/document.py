@@ -8,11 +8,11 @@ from importlib import metadata
 import numpy as np
 
 from ...gen.flow.nextpnr import DEVICES, SEEDS
-from ..peers.run import PEERS
 from .document_aims import aims_section
 from .document_peers import peers_section
 from .document_text import CORES, EMISSION, FAMILIES, INTRODUCTION, PATHS, SPEED
 from .markdown import number, paragraphs, reasons, table
+from .peers.run import PEERS
 from .plans import NETS, PLANS
 from .store import Facts
 from .tasks import Rows

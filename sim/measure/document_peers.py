@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from .document_text import PEERS_TEXT
 from .markdown import number, reasons, table
-from .peers import NET, PEER_TARGETS
+from .peer_rows import NET, PEER_TARGETS
 from .plans import PLANS
 from .store import Facts
 from .tasks import Rows

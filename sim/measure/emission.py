@@ -9,16 +9,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ...gen.build import write_core
 from ...gen.flow.yosys import FlowError, tail
+from ...gen.verilog.build import write_core
 from ...model import load, processes
-from ..stopwatch import Stopwatch
 from .plans import PLANS, BenchPlan
+from .stopwatch import Stopwatch
 from .store import Facts, Store, fingerprint, sources
 
 __all__ = ["core_facts"]
 
-SOURCES = ("model/*.py", "model/zoo/*.json", "hw/*.py", "gen/*.py")
+SOURCES = (
+    *("model/*.py", "model/layers/*.py", "model/requant/*.py", "model/ranges/*.py"),
+    *("model/formats/*.py", "model/zoo/*.json", "hw/*.py", "gen/**/*.py"),
+)
 OF_MANIFEST = ("cycles_per_image", "latency_cycles", "multipliers", "rom_bits")
 
 

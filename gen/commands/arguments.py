@@ -1,0 +1,154 @@
+"""Arguments that several commands take."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ...model.errors import UsageError
+from ..cost.devices import DEVICES
+from ..plan.device_goal import DeviceGoal
+from ..plan.goals import CycleGoal, Goal, MultiplierGoal, RateGoal
+from ..verilog.readable import module_name
+
+__all__ = [
+    "add_goal",
+    "add_net",
+    "add_output",
+    "goal_of",
+    "natural",
+    "positive",
+    "prefix",
+    "say_of_plan",
+]
+
+
+def add_net(parser: argparse.ArgumentParser) -> None:
+    """NET, as ``model.load`` takes it."""
+    parser.add_argument("net", metavar="NET", help="a shipped network's name, or a network file")
+
+
+def add_output(parser: argparse.ArgumentParser, holds: str) -> None:
+    """-o DIR; ``holds`` names what the folder receives."""
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help=f"the folder that receives {holds} (default: build/NET)",
+    )
+
+
+def add_goal(parser: argparse.ArgumentParser, *, clock_alone: bool = False) -> None:
+    """The plan's goal, which ``goal_of`` reads, and whether rows begin with a beat.
+
+    clock_alone : a clock is of use without --fps
+    """
+    parser.set_defaults(clock_alone=clock_alone)
+    group = parser.add_argument_group(
+        "the plan's goal", "one of these; by default one input value per cycle"
+    )
+    goals = group.add_mutually_exclusive_group()
+    goals.add_argument(
+        "--fps",
+        type=above_0,
+        metavar="F",
+        help="at least F images/s at the clock, with the fewest multipliers",
+    )
+    goals.add_argument(
+        "--cycles",
+        type=positive,
+        metavar="N",
+        help="at most N cycles between images, with the fewest multipliers",
+    )
+    goals.add_argument(
+        "--multipliers",
+        type=positive,
+        metavar="N",
+        help="as fast as N multipliers can be, those that requantize left out",
+    )
+    goals.add_argument(
+        "--device",
+        choices=DEVICES,
+        help="as fast as fits its DSP blocks, block RAMs and, by an estimate, LUTs",
+    )
+    use = "the clock, for --fps and to tell images/s" if clock_alone else "the clock, for --fps"
+    group.add_argument("--clock", type=above_0, metavar="MHZ", help=use)
+    parser.add_argument(
+        "--row-aligned",
+        action="store_true",
+        help="input beats of the width that the first layer takes, even where it does not divide a "
+        "row: each row then begins with a beat, and its last one is filled up (default: beats that "
+        "divide a row, so that images come without gaps)",
+    )
+
+
+def goal_of(args: argparse.Namespace) -> Goal | None:
+    """The goal that ``add_goal`` took; None for the default.
+
+    Raises UsageError for --fps without a clock, or a clock without use.
+    """
+    if args.fps is not None:
+        if args.clock is None:
+            raise UsageError("--fps takes a clock to count cycles by; add --clock MHZ")
+        return RateGoal.of(args.fps, args.clock)
+    if args.clock is not None and not args.clock_alone:
+        raise UsageError("--clock is for --fps alone; add --fps F or leave --clock out")
+    if args.cycles is not None:
+        return CycleGoal(args.cycles)
+    if args.device is not None:
+        return DeviceGoal(DEVICES[args.device])
+    return None if args.multipliers is None else MultiplierGoal(args.multipliers)
+
+
+def say_of_plan(out: Console, manifest: Mapping[str, Any]) -> None:
+    """Tell a user why the plan misses its goal, if it does, and which layers have no hardware."""
+    for name in manifest["left_out"]:
+        out.print(f"Layer {name!r} changes no value, and is left out.", markup=False)
+    if manifest["shortfall"]:
+        out.print(f"{manifest['shortfall']}.", soft_wrap=not out.is_terminal)
+
+
+def positive(text: str) -> int:
+    """An integer of at least 1, for ``add_argument(type=...)``."""
+    return _at_least(1, text)
+
+
+def natural(text: str) -> int:
+    """An integer of at least 0, as seeds are, for ``add_argument(type=...)``."""
+    return _at_least(0, text)
+
+
+def prefix(text: str) -> str:
+    """A name for modules, for ``add_argument(type=...)``."""
+    try:
+        return module_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def above_0(text: str) -> Fraction:
+    """A number above 0, exactly as written, for ``add_argument(type=...)``."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
+    if not (0 < value < math.inf):
+        raise argparse.ArgumentTypeError(f"must be above 0 and finite, not {text}")
+    return Fraction(text)
+
+
+def _at_least(least: int, text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be an integer, not {text!r}") from None
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
+    return value

@@ -1,0 +1,117 @@
+"""`tercet show NET`: what an integer network holds."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from rich.table import Table
+
+from ...model import QNetwork, load
+from ...model.layers import Layer, Relu, Requantizing
+from ...model.layers.conv import Conv2d
+from ...model.layers.pool import AvgPool2d, MaxPool2d
+from ...model.terminal import console
+from .arguments import add_net
+from .tables import table
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "show an integer network: its tensors, layers and number ranges"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """NET."""
+    add_net(parser)
+
+
+def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Print tensors and layers as tables."""
+    network = load(args.net)
+    out = console()
+    out.print(_tensor_table(network))
+    layers = [_layer_facts(network, layer) for layer in network.layers]
+    out.print(_layer_table(layers))
+    facts = {
+        "network": network.name,
+        "weights": sum(layer["weights"] for layer in layers),
+        "layers": layers,
+        "tensors": {
+            name: {"shape": list(tensor.shape), "type": str(tensor.dtype)}
+            for name, tensor in network.tensors.items()
+        },
+    }
+    out.print(f"{network.name}: {len(network.layers)} layers, {facts['weights']} weights")
+    return facts, True
+
+
+def _tensor_table(network: QNetwork) -> Table:
+    return table(
+        f"{network.name}: tensors",
+        ["tensor", "type", "height x width x channels>", "scale>", "zero point>"],
+        (
+            (name, t.dtype, " x ".join(map(str, t.shape)), f"{t.scale:.6g}", t.zero_point)
+            for name, t in network.tensors.items()
+        ),
+    )
+
+
+def _layer_facts(network: QNetwork, layer: Layer) -> dict[str, Any]:
+    facts: dict[str, Any] = {"name": layer.name, "kind": layer.kind, "weights": 0}
+    if isinstance(layer, Conv2d | MaxPool2d | AvgPool2d):
+        facts |= {name: list(getattr(layer, name)) for name in ("kernel", "stride", "padding")}
+    if isinstance(layer, Conv2d):
+        lo, hi = layer.sum_bounds(network)
+        facts |= {
+            "groups": layer.groups,
+            "weights": layer.weights.values.size,
+            "weight_type": str(layer.weights.dtype),
+            "accumulator": [int(lo.min()), int(hi.max())],
+        }
+    if isinstance(layer, Requantizing):
+        facts |= {
+            "multipliers": list(layer.requant.multipliers),
+            "shift": layer.requant.shift,
+            "rounding": layer.requant.rounding.value,
+            "clamp": [layer.requant.low, layer.requant.high],
+        }
+    if isinstance(layer, Relu):
+        facts["clamp"] = [layer.low, layer.high]
+    return facts
+
+
+def _layer_table(layers: list[dict[str, Any]]) -> Table:
+    columns = ["layer", "kind", "kernel>", "stride>", "padding>", "groups>", "weights>"]
+    columns += ["accumulator>", "multiplier>", "shift>", "rounding", "clamp>"]
+    return table("layers", columns, map(_layer_row, layers))
+
+
+def _layer_row(facts: dict[str, Any]) -> list[str]:
+    """A layer's cells; empty where it has no such thing."""
+
+    def cell(name: str, show: Callable[[Any], str] = str) -> str:
+        return show(facts[name]) if name in facts else ""
+
+    return [
+        facts["name"],
+        facts["kind"],
+        cell("kernel", _by),
+        cell("stride", _by),
+        cell("padding", lambda sides: ",".join(map(str, sides)) if any(sides) else ""),
+        cell("groups"),
+        cell("weight_type", lambda kind: f"{facts['weights']} {kind}"),
+        cell("accumulator", _span),
+        cell("multipliers", lambda values: _span(sorted({min(values), max(values)}))),
+        cell("shift"),
+        cell("rounding"),
+        cell("clamp", _span),
+    ]
+
+
+def _by(pair: list[int]) -> str:
+    return "x".join(map(str, pair))
+
+
+def _span(ends: list[int]) -> str:
+    return " .. ".join(map(str, ends))

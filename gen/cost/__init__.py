@@ -1,0 +1,1 @@
+"""What parts take of a device: DSP blocks, block RAMs, LUTs."""

@@ -1,0 +1,96 @@
+"""LUTs of a core, by estimate: a sum over what it consists of, each with a factor for the family.
+
+Counted are all LUTs that a core occupies in a device, as nextpnr packs it: those of carries and of
+LUT RAM too, and on iCE40 the logic cells of flip-flops that no LUT drives. The factors are fitted
+to cores of shipped and of random networks by ``tests/lutfit.py``, which also tells how far off the
+estimate is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ...hw.storage import Kind, Storage
+from ..parts.conv import ConvPart
+from ..parts.part import Part, WindowedPart
+from ..parts.products import products, requantizing
+from .devices import Family
+from .memories import folds, in_blocks
+
+__all__ = ["FEATURES", "estimate", "features_of_part", "features_of_rest"]
+
+# What the LUTs of a core are estimated from, summed over its parts and queues.
+FEATURES = (
+    "core",  # 1: the shell
+    "layers",
+    "queues",  # between layers, and of the verdicts
+    "windows",  # window readers
+    "window_bits",  # of the beats that they give
+    "sum_bits",  # of the sums, or maxima, that an engine makes at once
+    "tree_bits",  # of products that are added to another before
+    "requantized_bits",  # of the requantizers' products
+    "sequential_bits",  # of the accumulators of those without a multiplier
+    "cut_bits",  # of products that take several DSP blocks, once for each block but the first
+    "fold_bits",  # of rows of ROMs that lie beside a first one
+    "rom_bits",  # in LUTs
+    "ram_bits",
+    "row_bits",  # of a row of the input, where its beats become others
+)
+LUTS: dict[str, tuple[float, ...]] = {  # by the family's target, for each feature
+    "ecp5": (132, 99.1, 15.5, 149, 2.67, 3.13, 2.11, 0.178, 3.21, 0.0242, 2.5, 0.064, 0.19, 0.8),
+    "xilinx": (91.4, 0, 90.7, 102, 0.201, 1.06, 1.46, 0, 0, 0, 0.811, 0.0438, 0.0771, 0.7),
+    "ice40": (0, 83.6, 145, 137, 6.71, 3.35, 1.13, 0.764, 0.357, 0, 3.74, 0.117, 1.18, 0.9),
+}
+
+
+def estimate(features: Counter[str], family: Family) -> int:
+    """LUTs of what has these features."""
+    factors = zip(FEATURES, LUTS[family.target], strict=True)
+    return round(sum(factor * features[name] for name, factor in factors))
+
+
+def features_of_part(part: Part, memories: Sequence[Storage], family: Family) -> Counter[str]:
+    """A layer's, of those memories."""
+    requantized = sum(each.count * (each.a + each.b) for each in requantizing(part))
+    count = Counter(layers=1, requantized_bits=requantized, cut_bits=_cut(part, family))
+    count.update(_of_memories(memories, family))
+    if isinstance(part, WindowedPart):
+        count.update(_of_windowed(part))
+    return count
+
+
+def features_of_rest(queues: Sequence[Storage], row_bits: int, family: Family) -> Counter[str]:
+    """Those of a core that are no layer's."""
+    count = Counter(core=1, queues=len(queues), row_bits=row_bits)
+    return count + _of_memories(queues, family)
+
+
+def _of_windowed(part: WindowedPart) -> Counter[str]:
+    g, bits = part.geometry, part.x.dtype.bits
+    width, product, slow = bits, bits, False
+    if isinstance(part, ConvPart):
+        width, slow = part.sum_width, part.sequential
+        product = bits + part.conv.weights.dtype.bits
+    return Counter(
+        windows=int(part.windows is not None),
+        window_bits=g.taps * g.channels * bits if part.windows else 0,
+        sum_bits=g.sums * width,
+        tree_bits=g.sums * (g.terms - 1) * product,
+        sequential_bits=int(slow) * width,
+    )
+
+
+def _cut(part: Part, family: Family) -> int:
+    return sum(
+        each.count * max(family.tiles.count(each.a, each.b, each.signed) - 1, 0) * (each.a + each.b)
+        for each in products(part)
+    )
+
+
+def _of_memories(memories: Sequence[Storage], family: Family) -> Counter[str]:
+    in_luts = [each for each in memories if each.kind is Kind.LUT and not in_blocks(each, family)]
+    ram = sum(each.bits for each in in_luts if each.writable)
+    rom = sum(each.bits for each in in_luts) - ram
+    beside = sum((folds(each) - 1) * each.row_bits for each in memories)
+    return Counter(rom_bits=rom, ram_bits=ram, fold_bits=beside)

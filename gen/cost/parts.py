@@ -1,0 +1,46 @@
+"""What a part takes of a device: DSP blocks and block RAMs as Yosys maps them, LUTs by estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
+
+from ...hw.storage import Storage
+from ..parts.part import Part
+from ..parts.products import products
+from .devices import Family
+from .luts import estimate, features_of_part
+from .memories import block_rams
+
+__all__ = ["Cost", "cost_of_part", "memories_of"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """DSP blocks, block RAMs, and all LUTs that a core occupies, those of carries and of LUT RAM
+    too; iCE40's are logic cells."""
+
+    dsps: int = 0
+    block_rams: int = 0
+    luts: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(astuple(self))
+
+
+def cost_of_part(part: Part, family: Family) -> Cost:
+    """A layer's."""
+    memories = memories_of(part)
+    dsps = sum(
+        each.count * family.tiles.count(each.a, each.b, each.signed) for each in products(part)
+    )
+    features = features_of_part(part, memories, family)
+    return Cost(dsps, block_rams(memories, family), estimate(features, family))
+
+
+def memories_of(part: Part) -> Sequence[Storage]:
+    """The memories of a part."""
+    return tuple(part.component().memories)

@@ -1,0 +1,1 @@
+"""Layers as parts of a core: their forms, their cycles, their components."""

@@ -1,0 +1,60 @@
+"""Additions as parts of a core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...hw.add import Add as AddComponent
+from ...model.layers import Tensor
+from ...model.layers.add import Add
+from ...model.network import QNetwork
+from ..timing.channel import Channel, Process
+from ..timing.processes import Pipeline, join
+from .part import NewChannel, Part, shape_of
+
+__all__ = ["AddPart"]
+
+
+@dataclass(frozen=True)
+class AddPart(Part):
+    """An addition of two streams, the second one's tensor beside the first.
+
+    other : the second tensor that it reads
+    """
+
+    layer: Add
+    other: Tensor
+
+    @classmethod
+    def of(cls, network: QNetwork, add: Add) -> AddPart:
+        """The part."""
+        x, other, y = (network.tensors[name] for name in (add.input, add.other, add.output))
+        return cls(add, x, y, other)
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        return "i_a", "i_b"
+
+    @property
+    def busy_cycles(self) -> int:
+        return self.results
+
+    @property
+    def requantizer_multipliers(self) -> int:
+        return 2
+
+    def component(self) -> AddComponent:
+        tensors = (self.x, self.other, self.y)
+        a, b, y = (shape_of(tensor.dtype) for tensor in tensors)
+        za, zb, zy = (tensor.zero_point for tensor in tensors)
+        return AddComponent(
+            requant=self.layer.requant, zero_points=(za, zb, zy), activations=(a, b, y)
+        )
+
+    def processes(
+        self, inputs: Sequence[Channel], new: NewChannel, images: int
+    ) -> tuple[list[Process], Channel]:
+        both, o, beats = new(), new(), images * self.results
+        pipeline = Pipeline(both, o, AddComponent.LATENCY, [(beats, 1, 1)])
+        return [join(inputs, both, beats), *pipeline.processes()], o

@@ -1,0 +1,76 @@
+"""Concatenations of channels as parts of a core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...hw.concat import Concat as ConcatComponent
+from ...model.layers import Tensor
+from ...model.layers.concat import Concat
+from ...model.network import QNetwork
+from ..timing.channel import Channel, Process
+from ..timing.processes import Pipeline, take_turns
+from .part import NewChannel, Part, shape_of
+
+__all__ = ["ConcatPart"]
+
+
+@dataclass(frozen=True)
+class ConcatPart(Part):
+    """A concatenation: streams in turn, and a requantizer where they are not on one grid.
+
+    inputs : every tensor that it reads, x the first of them
+    copies : whether all values stay what they are
+    """
+
+    layer: Concat
+    inputs: tuple[Tensor, ...]
+    copies: bool
+
+    @classmethod
+    def of(cls, network: QNetwork, layer: Concat) -> ConcatPart:
+        """The part."""
+        inputs = tuple(network.tensors[name] for name in layer.reads)
+        y = network.tensors[layer.output]
+        return cls(layer, inputs[0], y, inputs, layer.copies(network))
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        return tuple(f"i_{index}" for index in range(len(self.inputs)))
+
+    @property
+    def busy_cycles(self) -> int:
+        return self.results
+
+    @property
+    def requantizer_multipliers(self) -> int:
+        return 0 if self.copies else 1
+
+    def needs(self, port: int) -> npt.NDArray[np.int64]:
+        counts = [x.shape[2] for x in self.inputs]
+        turns = np.repeat(np.arange(len(counts)), counts)
+        pixels = self.y.shape[0] * self.y.shape[1]
+        return np.cumsum(np.tile(turns == port, pixels))
+
+    def component(self) -> ConcatComponent:
+        tensors = (*self.inputs, self.y)
+        return ConcatComponent(
+            channels=[x.shape[2] for x in self.inputs],
+            requant=None if self.copies else self.layer.requant,
+            zero_points=[tensor.zero_point for tensor in tensors],
+            activations=[shape_of(tensor.dtype) for tensor in tensors],
+        )
+
+    def processes(
+        self, inputs: Sequence[Channel], new: NewChannel, images: int
+    ) -> tuple[list[Process], Channel]:
+        counts, both = [x.shape[2] for x in self.inputs], new()
+        processes = [take_turns(inputs, both, counts, images * self.y.shape[0] * self.y.shape[1])]
+        if self.copies:
+            return processes, both
+        o, beats = new(), [(images * self.results, 1, 1)]
+        return [*processes, *Pipeline(both, o, ConcatComponent.LATENCY, beats).processes()], o

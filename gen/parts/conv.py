@@ -1,0 +1,307 @@
+"""Convolutions, linear layers and average pools as parts of a core: all by the patch engine.
+
+A part's form: P output channels at once, and S activations at once, which are ``channels`` of each
+of so many ``pixels``, or taps of a window. P * S multipliers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain, repeat
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from amaranth import Shape
+
+from ...hw.geometry import PatchGeometry
+from ...hw.layer import ConvLayer
+from ...hw.operand import operand_shape
+from ...hw.sequential import requantizer_slots
+from ...model.builder import Window
+from ...model.dtypes import IntType, signed_width
+from ...model.layers.conv import Conv2d
+from ...model.layers.pool import AvgPool2d
+from ...model.layers.weights import Weights
+from ...model.network import QNetwork
+from ..timing.channel import Channel, Process
+from ..timing.converters import serializer
+from ..timing.credits import credited
+from ..timing.processes import Pipeline
+from .alone import own_cycles
+from .credits_needed import credits_for, keeps_up
+from .engine_steps import engine_steps
+from .part import NewChannel, WindowedPart, divisors, shape_of, windows_of
+
+__all__ = ["ConvPart"]
+
+FEW_RESULTS = 1000  # of an image; each stalls the engine, which the timing model counts one by one
+WIDE_ROM = 1 << 16  # bits; several blocks on every device, further apart than a cycle reaches
+
+
+@dataclass(frozen=True)
+class ConvPart(WindowedPart):
+    """A convolution: window reader where windows are no patches, engine, serializer, requantizer.
+
+    conv : the layer, or for an average pool what computes it
+    sum_width : bits of a sum, from the range analysis
+    output_lanes : R, results requantized at once
+    sequential : whether the requantizer adds up its products, without a multiplier
+    """
+
+    conv: Conv2d
+    sum_width: int
+    output_lanes: int = 1
+    sequential: bool = False
+
+    @classmethod
+    def of(cls, network: QNetwork, layer: Conv2d | AvgPool2d) -> ConvPart:
+        """The part with one output channel and one activation at a time."""
+        x, y = network.tensors[layer.input], network.tensors[layer.output]
+        conv = _summing(layer, x.shape[2]) if isinstance(layer, AvgPool2d) else layer
+        window = Window(conv.stride, conv.padding, conv.dilation)
+        windows = windows_of(x, y, conv.kernel, window)
+        line = 1, conv.kernel[0] * conv.kernel[1]  # a window comes as a row of pixels, ky by ky
+        height, width = line if windows else x.shape[:2]
+        geometry = PatchGeometry(
+            height=height,
+            width=width,
+            in_channels=x.shape[2],
+            kernel=line if windows else conv.kernel,
+            out_channels=conv.out_channels,
+            groups=conv.groups,
+        )
+        lo, hi = conv.sum_bounds(network)
+        width = signed_width(int(lo.min()), int(hi.max()))
+        return cls(layer, x, y, geometry, windows, conv, width)
+
+    def choices(self, read: int, written: Sequence[int]) -> Iterator[ConvPart]:
+        for pixels, channels in self._beats_at_once():
+            part = self._taking(pixels, channels)
+            for outputs in self._lanes(part.geometry):
+                geometry = replace(part.geometry, lanes=outputs)
+                whole = math.gcd(geometry.sums, geometry.cells * geometry.last_lanes)
+                for lanes in (each for each in written if whole % each == 0):
+                    choice = replace(part, geometry=geometry, output_lanes=lanes)
+                    if choice.may_be_sequential:
+                        yield replace(choice, sequential=True)
+                    yield choice
+
+    @property
+    def single(self) -> ConvPart:
+        lanes = self.conv.out_channels // self.conv.groups
+        return replace(self, geometry=replace(self.geometry, lanes=lanes), output_lanes=1)
+
+    def _beats_at_once(self) -> Iterator[tuple[int, int]]:
+        """Pixels, or taps, and channels that may come in at once."""
+        g = self.geometry
+        group = g.channels_per_group
+        parts = [*divisors(group), *(group * count for count in divisors(g.groups)[1:])]
+        if self.windows is None:
+            yield from ((1, channels) for channels in parts)
+            yield from ((count, g.in_channels) for count in self.pixels_at_once)
+        else:
+            height, width = self.conv.kernel
+            taps = {*divisors(width), *(width * rows for rows in divisors(height))}
+            yield from ((count, channels) for count in sorted(taps) for channels in parts)
+
+    @property
+    def pixels_at_once(self) -> list[int]:
+        """Without a window reader: the pixels, more than one, that may come in at once."""
+        g = self.geometry
+        kernels = (g.kernel[1] * count for count in divisors(g.columns))
+        return sorted({*divisors(g.kernel[1]), *kernels, g.width} - {1})
+
+    def _taking(self, pixels: int, channels: int) -> ConvPart:
+        """The part that takes so many pixels, or taps, and channels of each at once."""
+        g = self.geometry
+        lanes = g.out_channels // g.groups  # all where there are several cells, and else set later
+        geometry = replace(g, lanes=lanes, pixels=pixels, channels=channels)
+        if self.windows is None:
+            return replace(self, geometry=geometry)
+        windows = replace(self.windows, channels=g.in_channels // channels, taps=pixels)
+        return replace(self, geometry=geometry, windows=windows)
+
+    def _lanes(self, geometry: PatchGeometry) -> list[int]:
+        """The least lanes of each number of slots."""
+        channels = geometry.out_channels // geometry.groups
+        if geometry.cells > 1:
+            return [channels]
+        return sorted({-(-channels // lanes): lanes for lanes in range(channels, 0, -1)}.values())
+
+    @property
+    def may_be_sequential(self) -> bool:
+        """Whether the slow requantizer can do it: one lane, one constant for all channels, few
+        results, and no window reader, whose waits would hide some of the requantizer's."""
+        constants = len(self.conv.requant.multipliers), len(self.conv.requant.offsets)
+        one_by_one = self.geometry.sums == 1 and self.windows is None
+        return one_by_one and self.results <= FEW_RESULTS and constants == (1, 1)
+
+    @cached_property
+    def operand(self) -> Shape:
+        """What the requantizer multiplies of a sum."""
+        return operand_shape(self.conv.requant, self.y.zero_point, self.sum_width)
+
+    @cached_property
+    def requantizer_slots(self) -> int:
+        """Cycles that the requantizer takes for a result."""
+        if not self.sequential:
+            return 1
+        return requantizer_slots(self.conv.requant, self.y.zero_point, self.sum_width)
+
+    @cached_property
+    def least_cycles(self) -> int:
+        """As of any part; an engine without credits waits while each result is requantized."""
+        waits = 0 if self.credits else self.results * (self.requantizer_slots - 1)
+        return super().least_cycles + waits
+
+    @cached_property
+    def busy_cycles(self) -> int:
+        """As of any part. Where a group's sums come faster than they are sent on, the engine waits
+        behind its patch, (slots - 1) * (parts - 1) cycles, of parts in which a beat is sent, or
+        what of them it would have waited for the window reader anyway."""
+        g, sent = self.geometry, self.geometry.sums // self.output_lanes
+        if sent == 1 or (g.slots == 1 and sent <= g.channel_steps):
+            return self.least_cycles
+        if self.credits and keeps_up(g, self._busy_sending, self.credits):
+            return self.least_cycles
+        return own_cycles(self) if self.windows else self._patch_cycles(sent)
+
+    def _patch_cycles(self, sent: int) -> int:
+        """The cycles of patches without a window reader: for each beat of a group's last sums those
+        since the one before, with which the serializer is done by then."""
+        g = self.geometry
+        stalls, least = (g.slots - 1) * (sent - 1), sum(self._sent)
+        ends, cycles, since = [], 0, 0
+        for _ in range(2):  # what follows an image's last patch counts in the next one's first
+            for count, slots, made in engine_steps(g):
+                since += count * slots
+                if made:
+                    first = since - (count - 1) * slots
+                    cycles += max(first + stalls, least) + (count - 1) * max(slots + stalls, least)
+                    since = 0
+            ends.append(cycles)
+        return ends[1] - ends[0]
+
+    @cached_property
+    def credits(self) -> int:
+        """Of the engine; see :func:`credits_for`."""
+        windows = self.windows is not None
+        return credits_for(self.geometry, self._busy_sending, windows=windows, spread=self._spread)
+
+    @property
+    def _busy_sending(self) -> list[int]:
+        """Cycles in which a group's sums are taken from the engine, slot by slot."""
+        return [parts * self.requantizer_slots for parts in self._sent]
+
+    @property
+    def _spread(self) -> bool:
+        """Whether the weights are a ROM of many blocks, which lie apart."""
+        bits = self.multipliers * self.conv.weights.dtype.bits
+        return self.geometry.weight_depth * bits > WIDE_ROM
+
+    @property
+    def _sent(self) -> list[int]:
+        """The beats of R results in which a group's sums are sent, slot by slot."""
+        g = self.geometry
+        last = g.cells * g.last_lanes // self.output_lanes
+        return [g.sums // self.output_lanes] * (g.slots - 1) + [last]
+
+    @property
+    def multipliers(self) -> int:
+        return 0 if isinstance(self.layer, AvgPool2d) else self.geometry.multipliers
+
+    @property
+    def form(self) -> dict[str, int]:
+        g = self.geometry
+        return {"P": g.lanes, "S": g.cells * g.terms, "R": self.output_lanes}
+
+    @property
+    def requantizer_multipliers(self) -> int:
+        return 0 if self.sequential else self.output_lanes
+
+    @property
+    def multiplies(self) -> int:
+        if isinstance(self.layer, AvgPool2d):
+            return 0
+        return self.y.shape[0] * self.y.shape[1] * self.conv.weights.values.size
+
+    @property
+    def accumulator_width(self) -> int:
+        return self.sum_width
+
+    @property
+    def partial_sum_bits(self) -> int:
+        return self.geometry.partial_sums * self.geometry.sums * self.sum_width
+
+    def component(self) -> ConvLayer:
+        engine: dict[str, Any] = {
+            "geometry": self.geometry,
+            "activation": shape_of(self.x.dtype),
+            "zero_point": self.x.zero_point,
+            "weights": self._weights,
+            "bias": self.conv.bias,
+            "accumulator_width": self.sum_width,
+            "credits": self.credits,
+            "early": self.credits > 0 or self.multipliers == 0,
+        }
+        requantizer: dict[str, Any] = {
+            "requant": self.conv.requant,
+            "zero_point": self.y.zero_point,
+            "activation": shape_of(self.y.dtype),
+        }
+        return ConvLayer(
+            engine=engine,
+            requantizer=requantizer,
+            windows=self.windows,
+            lanes=self.output_lanes,
+            sequential=self.sequential,
+        )
+
+    @property
+    def _weights(self) -> npt.NDArray[np.int64]:
+        """The engine's weights (OC, KH, KW, IC / G); a window's kernel is one row."""
+        weights = self.conv.weights.centered
+        return weights.reshape(len(weights), *self.geometry.kernel, weights.shape[3])
+
+    def processes(
+        self, inputs: Sequence[Channel], new: NewChannel, images: int
+    ) -> tuple[list[Process], Channel]:
+        processes, i = self.read(inputs[0], new, images)
+        g, sums, maps = self.geometry, new(), images * self.positions
+        latency, steps = self._latencies[0], self.steps(images)
+        if self.credits:
+            processes.append(credited(i, sums, latency, self.credits, steps))
+        else:
+            processes += Pipeline(i, sums, latency, steps).processes()
+        if g.sums > self.output_lanes:
+            beats, sums = sums, new()
+            groups = maps * g.rows * g.column_steps * g.group_steps
+            parts = chain.from_iterable(repeat(self._sent, groups))
+            processes.append(serializer(beats, sums, parts))
+        o = new()
+        results = [(images * self.results, self.requantizer_slots, 1)]
+        processes += Pipeline(sums, o, self._latencies[1], results).processes()
+        return processes, o
+
+    @cached_property
+    def _latencies(self) -> tuple[int, int]:
+        return self.component().latencies
+
+
+def _summing(pool: AvgPool2d, channels: int) -> Conv2d:
+    """An average pool's sums as a depthwise convolution with weights 1, its factor in M."""
+    return Conv2d(
+        name=pool.name,
+        input=pool.input,
+        output=pool.output,
+        weights=Weights(np.ones((channels, *pool.kernel, 1), np.int64), IntType(2, True), (1.0,)),
+        bias=np.zeros(channels, np.int64),
+        requant=pool.requant,
+        stride=pool.stride,
+        padding=pool.padding,
+        groups=channels,
+    )

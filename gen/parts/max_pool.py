@@ -1,0 +1,66 @@
+"""Maximum pools as parts of a core."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ...hw.geometry import PatchGeometry
+from ...hw.layer import MaxPoolLayer
+from ...model.builder import Window
+from ...model.layers.pool import MaxPool2d
+from ...model.network import QNetwork
+from ..timing.channel import Channel, Process
+from ..timing.processes import Pipeline
+from .part import NewChannel, WindowedPart, shape_of, windows_of
+
+__all__ = ["MaxPoolPart"]
+
+
+@dataclass(frozen=True)
+class MaxPoolPart(WindowedPart):
+    """A maximum pool, behind a window reader where windows are no patches, of the channels that
+    come in at once."""
+
+    @classmethod
+    def of(cls, network: QNetwork, pool: MaxPool2d) -> MaxPoolPart:
+        """The part."""
+        x, y = network.tensors[pool.input], network.tensors[pool.output]
+        windows = windows_of(x, y, pool.kernel, Window(pool.stride, pool.padding))
+        height, width = pool.kernel if windows else x.shape[:2]
+        geometry = PatchGeometry.depthwise(
+            height=height, width=width, channels=x.shape[2], kernel=pool.kernel
+        )
+        return cls(pool, x, y, geometry, windows)
+
+    def choices(self, read: int, written: Sequence[int]) -> Iterator[MaxPoolPart]:
+        lanes = math.gcd(read, self.x.shape[2])
+        geometry = replace(self.geometry, channels=lanes)
+        windows = self.windows and replace(self.windows, channels=self.x.shape[2] // lanes)
+        yield replace(self, geometry=geometry, windows=windows)
+
+    @property
+    def output_lanes(self) -> int:
+        return self.geometry.channels
+
+    @property
+    def partial_sum_bits(self) -> int:
+        return self.geometry.partial_sums * self.geometry.sums * self.x.dtype.bits
+
+    def component(self) -> MaxPoolLayer:
+        return MaxPoolLayer(
+            geometry=self.geometry,
+            activation=shape_of(self.x.dtype),
+            least=self.x.dtype.qmin,
+            windows=self.windows,
+        )
+
+    def processes(
+        self, inputs: Sequence[Channel], new: NewChannel, images: int
+    ) -> tuple[list[Process], Channel]:
+        processes, i = self.read(inputs[0], new, images)
+        o = new()
+        return processes + Pipeline(
+            i, o, self.component().latency, self.steps(images)
+        ).processes(), o

@@ -1,0 +1,288 @@
+"""Layers as parts of a core: what each builds, costs and how long it takes.
+
+The streams between parts are as wide as the part says that writes them (``output_lanes``); what
+reads them may want other beats (``input_lanes``) and has a converter in front, see ``hw/lanes.py``.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import chain, repeat
+
+import numpy as np
+import numpy.typing as npt
+from amaranth import Shape, signed, unsigned
+from amaranth.hdl import UnusedElaboratable
+from amaranth.lib import wiring
+
+from ...hw.geometry import PatchGeometry
+from ...hw.window import WindowReader
+from ...hw.window_geometry import WindowGeometry
+from ...model.builder import Window
+from ...model.dtypes import IntType
+from ...model.layers import Layer, Tensor
+from ..timing.channel import Channel, Process
+from ..timing.processes import Step, Windows
+from .engine_steps import engine_steps
+
+__all__ = [
+    "NewChannel",
+    "Part",
+    "WindowedPart",
+    "divisors",
+    "shape_of",
+    "windows_of",
+]
+
+NewChannel = Callable[[], Channel]
+
+# Parts ask components for numbers, and only those of the plan are built. Amaranth warns of each of
+# the others, at whatever later time it is collected.
+warnings.filterwarnings("ignore", r"<tercet\.hw\.", UnusedElaboratable)
+
+
+def shape_of(dtype: IntType) -> Shape:
+    """The hardware's shape of a type."""
+    return signed(dtype.bits) if dtype.signed else unsigned(dtype.bits)
+
+
+@dataclass(frozen=True)
+class Part(ABC):
+    """A layer in hardware: streams in, one stream out, an activation a beat or several.
+
+    layer : of the network
+    x, y : the tensors it reads and writes
+    """
+
+    layer: Layer
+    x: Tensor
+    y: Tensor
+
+    @property
+    def name(self) -> str:
+        """The layer's."""
+        return self.layer.name
+
+    @property
+    def handshake(self) -> str:
+        """The stream whose valid and ready are the output's in the Verilog."""
+        return "o"
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """The component's streams of what the layer reads, in order."""
+        return ("i",)
+
+    @property
+    def input_lanes(self) -> int:
+        """Activations of a beat on the way in."""
+        return 1
+
+    @property
+    def output_lanes(self) -> int:
+        """Activations of a beat on the way out; they divide a row of the map."""
+        return 1
+
+    @property
+    def beats(self) -> int:
+        """Beats of one image on the way in; those of a row begin and end with it."""
+        height, width, channels = self.x.shape
+        return height * -(-width * channels // self.input_lanes)
+
+    @property
+    def form(self) -> dict[str, int]:
+        """What is done at once: P output channels and S activations, R results."""
+        return {"P": 1, "S": self.input_lanes, "R": self.output_lanes}
+
+    @property
+    def results(self) -> int:
+        """Beats of one image on the way out."""
+        return math.prod(self.y.shape) // self.output_lanes
+
+    @property
+    @abstractmethod
+    def busy_cycles(self) -> int:
+        """Cycles that one image takes when neither side ever waits."""
+
+    @property
+    def least_cycles(self) -> int:
+        """No more than ``busy_cycles``, and quick to tell."""
+        return self.busy_cycles
+
+    @property
+    def fewest_cycles(self) -> int:
+        """No more than ``busy_cycles``, and told at once."""
+        return self.least_cycles
+
+    def paced_cycles(self, pace: int) -> int:
+        """About ``least_cycles`` where a beat of the input comes only every ``pace`` cycles."""
+        return max(self.least_cycles, self.beats * pace)
+
+    def choices(self, read: int, written: Sequence[int]) -> Iterator[Part]:
+        """The forms that the part can take.
+
+        read : lanes of the beats in which its input comes, perhaps to be converted
+        written : lanes that its own beats may have
+        """
+        yield self
+
+    @property
+    def single(self) -> Part:
+        """The fastest form that takes an activation at a time."""
+        return self
+
+    @property
+    def multipliers(self) -> int:
+        """Multipliers beside those that requantize."""
+        return 0
+
+    @property
+    def requantizer_multipliers(self) -> int:
+        """Multipliers that requantize."""
+        return 0
+
+    @property
+    def multiplies(self) -> int:
+        """Multiplications of one image, requantization left out."""
+        return 0
+
+    @property
+    def accumulator_width(self) -> int | None:
+        """Bits of a sum; None where nothing is summed."""
+        return None
+
+    @property
+    def partial_sum_bits(self) -> int:
+        """Bits of the sums that wait for the rest of their patch."""
+        return 0
+
+    def needs(self, port: int) -> npt.NDArray[np.int64]:
+        """For each beat of an image's results how many of an input must be in before it comes."""
+        return np.arange(1, self.results + 1)
+
+    @abstractmethod
+    def component(self) -> wiring.Component:
+        """The hardware: the streams ``ports`` and ``o``, and its ``memories``."""
+
+    @abstractmethod
+    def processes(
+        self, inputs: Sequence[Channel], new: NewChannel, images: int
+    ) -> tuple[list[Process], Channel]:
+        """Its processes in the timing model, and the channel that they end in."""
+
+
+@dataclass(frozen=True)
+class WindowedPart(Part):
+    """A layer of windows: an engine whose patches they are, or a window reader before it.
+
+    geometry : the engine's; of one window where there is a window reader
+    windows : of the window reader, or None
+    """
+
+    geometry: PatchGeometry
+    windows: WindowGeometry | None
+
+    @property
+    def input_lanes(self) -> int:
+        return self.geometry.channels * (1 if self.windows else self.geometry.pixels)
+
+    @property
+    def positions(self) -> int:
+        """Maps that the engine sees in one image: its windows, or the image itself."""
+        return self.windows.rows * self.windows.columns if self.windows else 1
+
+    @property
+    def busy_cycles(self) -> int:
+        return self.least_cycles
+
+    @cached_property
+    def least_cycles(self) -> int:
+        if self.windows is None:
+            return self.geometry.busy_cycles
+        return self._window_cycles(1)
+
+    def paced_cycles(self, pace: int) -> int:
+        """About ``least_cycles`` where a beat of the input comes only every ``pace`` cycles."""
+        if self.windows is None or pace == 1:
+            return max(self.least_cycles, self.beats * pace)
+        return self._window_cycles(pace)
+
+    @property
+    def fewest_cycles(self) -> int:
+        """No more than ``busy_cycles``, and told at once."""
+        if self.windows is None:
+            return self.least_cycles
+        steps = self.windows.beats * self.geometry.slots
+        return max(steps, self.windows.elements, math.prod(self.y.shape) // self.output_lanes)
+
+    def needs(self, port: int) -> npt.NDArray[np.int64]:
+        if self.windows is not None:
+            needed = np.maximum.accumulate(self.windows.needed.reshape(-1))  # they come in order
+            each = math.prod(self.y.shape) // self.positions
+        else:
+            counts, _, made = np.array(engine_steps(self.geometry)).T
+            needed = np.flatnonzero(np.repeat(made > 0, counts)) + 1
+            g = self.geometry
+            each = g.cells * (g.out_channels // g.groups)
+        lanes = self.output_lanes
+        return np.repeat(needed, each)[lanes - 1 :: lanes]  # a beat is there with its last result
+
+    def read(self, i: Channel, new: NewChannel, images: int) -> tuple[list[Process], Channel]:
+        """The window reader's processes, and the channel that the engine reads."""
+        if self.windows is None:
+            return [], i
+        o = new()
+        return Windows(i, o, self.windows, images, self._reader_latency).processes(), o
+
+    def _window_cycles(self, pace: int) -> int:
+        """Behind a window reader whose input comes every ``pace`` cycles."""
+        assert self.windows is not None
+        return _window_cycles(self.windows, self.geometry.slots, pace, self._reader_latency - 1)
+
+    @property
+    def _reader_latency(self) -> int:
+        """Cycles of the window reader; 0 where there is none."""
+        if self.windows is None:
+            return 0
+        return WindowReader.latency_of(self.windows, self.geometry.channels * self.x.dtype.bits)
+
+    def steps(self, images: int) -> Iterator[Step]:
+        """The engine's steps; see :func:`engine_steps`."""
+        maps = repeat(engine_steps(self.geometry), images * self.positions)
+        return chain.from_iterable(maps)
+
+
+def windows_of(
+    x: Tensor, y: Tensor, kernel: tuple[int, int], window: Window
+) -> WindowGeometry | None:
+    """What a window reader needs; None where the windows are the patches that tile the map from its
+    corner, or the only one, so that an engine can take the map as it comes."""
+    alone = y.shape[:2] == (1, 1) == (x.shape[0] // kernel[0], x.shape[1] // kernel[1])
+    plain = not any(window.padding) and window.dilation == (1, 1)
+    if plain and (window.stride == kernel or alone):
+        return None
+    height, width, channels = x.shape
+    return WindowGeometry(
+        height=height,
+        width=width,
+        channels=channels,
+        kernel=kernel,
+        stride=window.stride,
+        padding=window.padding,
+        dilation=window.dilation,
+    )
+
+
+@cache
+def _window_cycles(windows: WindowGeometry, slots: int, pace: int, ahead: int) -> int:
+    return windows.cycles(slots, pace, ahead)
+
+
+def divisors(number: int) -> list[int]:
+    """Ascending, 1 and the number included."""
+    return [count for count in range(1, number + 1) if number % count == 0]

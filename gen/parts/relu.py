@@ -1,0 +1,46 @@
+"""ReLUs that are fused into no layer as parts of a core."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...hw.relu import Relu as ReluComponent
+from ...model.layers import Relu
+from ...model.network import QNetwork
+from ..timing.channel import Channel, Process
+from .part import NewChannel, Part, shape_of
+
+__all__ = ["ReluPart"]
+
+
+@dataclass(frozen=True)
+class ReluPart(Part):
+    """A clamp on its own, between two wires."""
+
+    layer: Relu
+
+    @property
+    def handshake(self) -> str:
+        return "i"  # valid and ready pass it by, so that it has no other ports for them
+
+    @classmethod
+    def of(cls, network: QNetwork, relu: Relu) -> ReluPart:
+        """The part."""
+        return cls(relu, network.tensors[relu.input], network.tensors[relu.output])
+
+    @property
+    def busy_cycles(self) -> int:
+        return math.prod(self.x.shape)
+
+    def component(self) -> ReluComponent:
+        return ReluComponent(
+            activation=shape_of(self.x.dtype), low=self.layer.low, high=self.layer.high
+        )
+
+    def processes(
+        self, inputs: Sequence[Channel], new: NewChannel, images: int
+    ) -> tuple[list[Process], Channel]:
+        (i,) = inputs
+        return [], i

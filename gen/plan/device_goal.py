@@ -1,0 +1,97 @@
+"""A device as what a plan is made for: as fast as its DSP blocks, block RAMs and LUTs allow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..cost.devices import Device
+from ..cost.parts import Cost, cost_of_part
+from .choose import FOREVER, smallest
+from .cost import cost_of_core
+from .forms import Choice, Forms
+from .goals import Goal
+from .plan import Plan
+
+__all__ = ["NAMES", "DeviceGoal"]
+
+NAMES = {"dsps": "DSP blocks", "block_rams": "block RAMs", "luts": "LUTs"}
+
+
+@dataclass(frozen=True)
+class DeviceGoal(Goal):
+    """As fast as fits a device, of the plans with the fewest multipliers for their cycles; each
+    multiplier is taken to need a DSP block at the least.
+
+    rest : what is not a layer's, of which queues are known only once there is a plan
+    """
+
+    device: Device
+    rest: Cost = field(default=Cost())
+
+    def __str__(self) -> str:
+        return f"fitting {self.device.name}"
+
+    def choose(self, forms: Forms) -> Choice:
+        family = self.device.family
+        known: dict[int, Cost] = {}  # by the part, which the forms keep
+
+        def fits(cycles: int) -> bool:
+            found = forms.cheapest(cycles)
+            if found is None:
+                return False
+            parts = [form.part for form in found.forms]
+            for part in parts:
+                if id(part) not in known:
+                    known[id(part)] = cost_of_part(part, family)
+            total = sum((known[id(part)] for part in parts), self.rest)
+            return all(a <= b for a, b in zip(total, self.device.budget.values(), strict=True))
+
+        fewest = forms.cycles_at_least(self.device.dsps)
+        cycles = smallest(fits, max(fewest, 1)) if fits(FOREVER) else FOREVER
+        chosen = forms.cheapest(cycles)
+        assert chosen is not None
+        return chosen
+
+    def tighter(self, plan: Plan) -> DeviceGoal | None:
+        """The goal with room for the queues of a plan that does not fit; None where it fits, or
+        where as much room was left."""
+        if not self._over(plan):
+            return None
+        layers = (cost_of_part(layer.part, self.device.family) for layer in plan.layers)
+        whole, alone = cost_of_core(plan, self.device.family), sum(layers, Cost())
+        rest = [total - of for total, of in zip(whole, alone, strict=True)]
+        if all(of <= held for of, held in zip(rest, self.rest, strict=True)):
+            return None
+        return DeviceGoal(self.device, Cost(*map(max, zip(rest, self.rest, strict=True))))
+
+    def used(self, plan: Plan) -> dict[str, tuple[int, int]]:
+        """Of each kind what a plan takes and what there is."""
+        cost = cost_of_core(plan, self.device.family)
+        budget = self.device.budget
+        return {kind: (used, budget[kind]) for kind, used in zip(budget, cost, strict=True)}
+
+    def _over(self, plan: Plan) -> str:
+        """The kind of which a plan takes too much, by the greatest share; empty where it fits."""
+        used = self.used(plan)
+        worst = max(used, key=lambda kind: used[kind][0] / used[kind][1])
+        return worst if used[worst][0] > used[worst][1] else ""
+
+    def limit(self, plan: Plan) -> str:
+        worst = self._over(plan)
+        if not worst:
+            return ""
+        used, there = self.used(plan)[worst]
+        costs = {
+            layer.name: getattr(cost_of_part(layer.part, self.device.family), worst)
+            for layer in plan.layers
+        }
+        most = max(costs, key=lambda name: costs[name])
+        about = "about " if worst == "luts" else ""
+        return (
+            f"it takes {about}{used} {NAMES[worst]} of {there}, layer {most!r} alone "
+            f"{about}{costs[most]}"
+        )
+
+    def facts(self) -> dict[str, Any]:
+        return {"device": self.device.name}

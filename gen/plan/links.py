@@ -1,0 +1,138 @@
+"""Which stream goes where: the tensors of a network as the streams of a core.
+
+A layer that changes nothing has no hardware: its output is its input's stream. So it is with a
+flatten, an order that the stream has already, and with a ReLU of values that it lets through. A
+stream with several readers is forked, each way with a queue of its own.
+
+Each part of a core has the name of its layer, or of the link it stands in. Names of the shell, of
+ports and of Verilog are left to those, and no two parts get the same: a number tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ...model.layers import Argmax, Layer
+from ...model.names import distinct
+from ...model.network import QNetwork
+from ..keywords import KEYWORDS
+
+__all__ = ["Link", "Links"]
+
+CONVERTERS = ("unpack", "pack")  # what ``hw.lanes.converters`` makes
+SHELL = ("frame_in", "rows", "frame_out", "verdicts")
+PORTS = (
+    "clk",
+    "rst",
+    "frame_good",
+    "frame_bad",
+    "frame_error",
+    "frame_error_clear",
+)  # beside those of the streams
+STREAMS = ("tdata", "tvalid", "tready", "tlast", "tuser")
+RESERVED = {
+    *(*KEYWORDS, *SHELL, *PORTS),
+    *(f"{side}_axis_{signal}" for side in "sm" for signal in STREAMS),
+}
+
+
+@dataclass(frozen=True)
+class Link:
+    """One reader of a stream.
+
+    source : the layer that writes it; "" for the network's input
+    target : the layer that reads it; "" for the way out
+    port : which of the reader's inputs
+    """
+
+    source: str
+    target: str
+    port: int = 0
+
+
+@dataclass(frozen=True)
+class Links:
+    """The links of a network, by the layer that writes; "" for the network's input.
+
+    layers : the names of all layers, the closing argmax included
+    """
+
+    readers: Mapping[str, tuple[Link, ...]]
+    layers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, network: QNetwork) -> Links:
+        """The links of a network; a closing argmax belongs to the way out."""
+        writer = {network.input: ""}
+        readers: dict[str, list[Link]] = {"": []}
+        for layer in network.layers:
+            if layer.changes_nothing(network):
+                writer[layer.output] = writer[layer.input]
+            elif not isinstance(layer, Argmax):
+                for port, tensor in enumerate(layer.reads):
+                    source = writer[tensor]
+                    readers[source].append(Link(source, layer.name, port))
+                writer[layer.output] = layer.name
+                readers[layer.name] = []
+        readers[writer[network.output]].append(Link(writer[network.output], ""))
+        return cls(
+            {source: tuple(links) for source, links in readers.items()},
+            tuple(layer.name for layer in network.layers),
+        )
+
+    @property
+    def out(self) -> Link:
+        """The link to the way out."""
+        return next(link for links in self.readers.values() for link in links if not link.target)
+
+    def into(self, layer: Layer) -> list[Link]:
+        """The links that a layer reads by, in the order of its inputs."""
+        found = [link for links in self.readers.values() for link in links]
+        return sorted(
+            (link for link in found if link.target == layer.name), key=lambda link: link.port
+        )
+
+    def queued(self, link: Link) -> bool:
+        """Whether a queue may stand in a link: anywhere but right behind the way in."""
+        return bool(link.source) or len(self.readers[link.source]) > 1
+
+    def instance(self, layer: str) -> str:
+        """The name of a layer's component."""
+        return self._names[layer]
+
+    def fifo_name(self, link: Link) -> str:
+        """The name of a link's queue."""
+        return self._names[link, "fifo"]
+
+    def converter_name(self, link: Link, kind: str) -> str:
+        """The name of a link's converter; ``kind`` is one of ``CONVERTERS``."""
+        return self._names[link, kind]
+
+    def fork_name(self, source: str, index: int) -> str:
+        """The name of a stream's fork, of which there are as many as readers but one."""
+        return self._names[source, index]
+
+    @cached_property
+    def _names(self) -> dict[object, str]:
+        """Every name that a core's parts may have, layers first, by what stands there."""
+        wanted: list[tuple[object, str]] = [(layer, layer) for layer in self.layers]
+        for source, readers in self.readers.items():
+            for link in readers:
+                name = self._name(link)
+                wanted += [((link, kind), f"{name}_{kind}") for kind in ("fifo", *CONVERTERS)]
+            for index in range(len(readers) - 1):
+                wanted.append(((source, index), f"{source or 'frame_in'}_fork{index or ''}"))
+        return distinct(wanted, RESERVED)
+
+    def _name(self, link: Link) -> str:
+        """A link's name: the writer's, with the reader where there are several."""
+        source = link.source or "frame_in"
+        if len(self.readers[link.source]) == 1:
+            return source
+        port = f"_{link.port}" if self._twice(link) else ""
+        return f"{source}_to_{link.target or 'frame_out'}{port}"
+
+    def _twice(self, link: Link) -> bool:
+        return sum(other.target == link.target for other in self.readers[link.source]) > 1

@@ -1,0 +1,88 @@
+"""The plan: how many multipliers each layer gets, and what that costs and yields, exactly.
+
+Each part has forms with more and with fewer multipliers; a goal (``goals.py``) takes one of each
+layer's. Cycles, latency and buffer depths then come from the timing model (``timing/processes.py``)
+and are what simulation measures, cycle for cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ...model.network import QNetwork
+from ..parts.kinds import part_of
+from ..parts.part import Part
+from .covered import layers_to_build
+from .forms import Forms
+from .goals import Goal, InputGoal, as_goal
+from .links import Link, Links
+from .plan import LayerPlan, Plan
+from .schedule import schedule
+
+__all__ = ["forms_of", "make_plan"]
+
+
+def make_plan(
+    network: QNetwork, goal: Goal | int | None = None, *, row_aligned: bool = False
+) -> Plan:
+    """Plan a network.
+
+    Parameters
+    ----------
+    goal : a number is one of cycles between images; by default one input value per cycle
+    row_aligned : the input's beats are those of the first layer, even where they do not divide a
+        row: each row then begins with a beat; else images come without gaps
+
+    Raises NetworkError where the hardware does not cover a layer.
+    """
+    forms = forms_of(network)
+    goal = as_goal(goal, forms.single_cycles)
+    plan = _planned(network, goal, forms, row_aligned)
+    while (tighter := goal.tighter(plan)) is not None:
+        goal = tighter
+        plan = _planned(network, goal, forms, row_aligned)
+    return replace(plan, shortfall=goal.shortfall(plan))
+
+
+def _planned(network: QNetwork, goal: Goal, forms: Forms, row_aligned: bool) -> Plan:
+    """The plan of the forms that a goal chooses."""
+    chosen = goal.choose(forms)
+    parts = [form.part for form in chosen.forms]
+    argmax = layers_to_build(network)[1]
+    links = forms.links
+    row_lanes = chosen.input_lanes
+    lanes = row_lanes if row_aligned else chosen.whole_lanes
+    times = schedule(parts, links, argmax is not None, row_lanes, taken=lanes)
+    return Plan(
+        network=network,
+        goal=goal.facts(),
+        shortfall="",
+        by_default=isinstance(goal, InputGoal),
+        input_lanes=lanes,
+        row_lanes=row_lanes,
+        row_aligned=row_aligned,
+        layers=tuple(
+            LayerPlan(form.part, form.own_cycles, _behind(form.part, times.fifo_depths))
+            for form in chosen.forms
+        ),
+        links=links,
+        fifo_depths=times.fifo_depths,
+        argmax=argmax,
+        verdict_depth=times.verdict_depth,
+        cycles_per_image=times.cycles_per_image,
+        first_cycles=times.first_cycles,
+        latency_cycles=times.latency_cycles,
+    )
+
+
+def forms_of(network: QNetwork) -> Forms:
+    """The forms of the layers. Raises NetworkError where the hardware does not cover one."""
+    layers, _ = layers_to_build(network)
+    parts = {layer.name: part_of(network, layer) for layer in layers}
+    return Forms(network, Links.of(network), parts)
+
+
+def _behind(part: Part, depths: Mapping[Link, int]) -> int:
+    """The beats of all queues behind a layer."""
+    return sum(depth for link, depth in depths.items() if link.source == part.name)

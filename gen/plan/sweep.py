@@ -1,0 +1,47 @@
+"""Plans of a network from the smallest to the fastest: multipliers against cycles."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ...model.network import QNetwork
+from .choose import front
+from .forms import Choice
+from .planner import forms_of
+
+__all__ = ["Point", "sweep"]
+
+STEP = 0.85  # each plan takes at most this share of the cycles of the one before
+
+
+@dataclass(frozen=True)
+class Point:
+    """A plan that none is both smaller and faster than.
+
+    cycles : of the slowest layer, which sets the pace unless layers wait for each other
+    slowest : its name
+    utilization : multiplications over multipliers times cycles
+    """
+
+    multipliers: int
+    cycles: int
+    utilization: float
+    slowest: str
+
+    @classmethod
+    def of(cls, choice: Choice) -> Point:
+        """The point of a plan."""
+        slowest = max(choice.forms, key=lambda form: form.busy_cycles)
+        multiplies = sum(form.part.multiplies for form in choice.forms)
+        share = multiplies / max(choice.multipliers * choice.cycles, 1)
+        return cls(choice.multipliers, choice.cycles, round(share, 4), slowest.part.name)
+
+    def facts(self) -> dict[str, Any]:
+        """The point, as a plain dict."""
+        return asdict(self)
+
+
+def sweep(network: QNetwork) -> list[Point]:
+    """The plans that none beats, thinned to steps of ``STEP`` in cycles, the smallest first."""
+    return [Point.of(choice) for choice in front(forms_of(network), STEP)]

@@ -1,0 +1,1 @@
+"""Measurements over many networks, and the documents they become."""

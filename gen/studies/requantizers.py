@@ -1,0 +1,85 @@
+"""A network's requantizers alone, side by side, for synthesis to count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import connect, flipped
+
+from ...hw.requant import Requantizer
+from ...model.files import temporary_folder
+from ...model.layers import Layer, Requantizing
+from ...model.network import QNetwork
+from ...model.requant import Requant
+from ..flow.synth import Resources, synthesize
+from ..parts.conv import ConvPart
+from ..parts.kinds import PARTS
+from ..parts.part import shape_of
+from ..plan.covered import layers_to_build
+from ..verilog.emit import to_verilog
+
+__all__ = ["Requantizers", "requantized", "synthesized"]
+
+
+class Requantizers(wiring.Component):
+    """What requantizes in each layer, with its streams as ports: a convolution's or average pool's
+    requantizer, an addition or concatenation as a whole.
+
+    network : whose layers
+
+    Members: the components' streams, ``LAYER_i`` and ``LAYER_o`` and so on.
+    """
+
+    def __init__(self, *, network: QNetwork):
+        built, _ = layers_to_build(network)
+        layers = [layer for layer in built if isinstance(layer, Requantizing)]
+        self._components = {layer.name: _component(network, layer) for layer in layers}
+        super().__init__(
+            {
+                f"{name}_{port}": member
+                for name, component in self._components.items()
+                for port, member in component.signature.members.items()
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for name, component in self._components.items():
+            m.submodules[name] = component
+            for port in component.signature.members:
+                connect(m, flipped(getattr(self, f"{name}_{port}")), getattr(component, port))
+        return m
+
+
+def _component(network: QNetwork, layer: Layer) -> wiring.Component:
+    part = PARTS[layer.kind](network, layer)
+    if not isinstance(part, ConvPart):
+        return part.component()
+    return Requantizer(
+        requant=part.conv.requant,
+        zero_point=part.y.zero_point,
+        channels=part.geometry.out_channels,
+        accumulator_width=part.accumulator_width,
+        activation=shape_of(part.y.dtype),
+    )
+
+
+def requantized(network: QNetwork, choose: Callable[[Requantizing], Requant]) -> QNetwork:
+    """The network with other requantizations, which ``choose`` gives for each layer."""
+    layers = [
+        replace(layer, requant=choose(layer)) if isinstance(layer, Requantizing) else layer
+        for layer in network.layers
+    ]
+    return QNetwork(network.name, network.input, network.tensors, layers)
+
+
+def synthesized(network: QNetwork, target: str) -> Resources:
+    """What Yosys makes of a network's requantizers for a family of ``flow.synth.TARGETS``."""
+    verilog = to_verilog(Requantizers(network=network), network.name, "")
+    with temporary_folder() as folder:
+        path = folder / "requantizers.v"
+        path.write_text(verilog, encoding="utf-8")
+        return synthesize(path, network.name, target)

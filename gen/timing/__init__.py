@@ -1,0 +1,1 @@
+"""The timing model: cycles of streams and components, without simulating them."""

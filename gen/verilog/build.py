@@ -1,0 +1,97 @@
+"""Write a core: its Verilog and its manifest, both or neither."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ...model.errors import UserError
+from ...model.files import locked, write_all
+from ...model.names import distinct
+from ...model.network import QNetwork
+from ..keywords import KEYWORDS
+from ..plan import Plan, make_plan
+from ..plan.goals import Goal
+from .core import Core
+from .emit import to_verilog
+from .manifest import header, manifest
+from .readable import module_name
+
+__all__ = ["OutputError", "output_folder", "write_core"]
+
+
+class OutputError(UserError, OSError):
+    """An output folder cannot be written."""
+
+    def __init__(self, directory: Path, error: OSError, option: str = "-o") -> None:
+        super().__init__(
+            f"The output folder {directory} cannot be written: {error.strerror}; "
+            f"name another with {option}"
+        )
+
+
+@contextmanager
+def output_folder(directory: Path, option: str = "-o") -> Iterator[Path]:
+    """Have the output folder of an option alone; another run that wants it waits.
+
+    Raises OutputError where it cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(directory))
+        except OSError as error:
+            raise OutputError(directory, error, option) from None
+        yield directory
+
+
+def write_core(
+    network: QNetwork,
+    directory: Path,
+    goal: Goal | int | None = None,
+    *,
+    row_aligned: bool = False,
+    prefix: str | None = None,
+) -> dict[str, Any]:
+    """Write directory/rtl/NET.v and directory/manifest.json; return the manifest.
+
+    Parameters
+    ----------
+    goal, row_aligned : the plan's, see ``make_plan``
+    prefix : names the file and the top module, and begins the names of all others. By default the
+        top has the network's name (with a number behind a word of Verilog), and the others begin
+        with it and, where the plan has a goal, its digest.
+
+    The same network, options and tools give the same bytes. Raises NetworkError for a layer
+    that the hardware does not cover, before anything is written, OutputError where the folder
+    cannot be written, and ValueError for a prefix that Verilog does not take.
+    """
+    plan = make_plan(network, goal, row_aligned=row_aligned)
+    core = Core(plan=plan)
+    top, inner = _names(plan, prefix)
+    verilog_file = Path("rtl") / f"{prefix or network.name}.v"
+    names = {"verilog": str(verilog_file), "top": top, "prefix": inner}
+    facts = {**manifest(plan, core), **names}
+    verilog = to_verilog(core, top, header(facts), inner)
+    try:
+        (directory / verilog_file).parent.mkdir(parents=True, exist_ok=True)
+        write_all(
+            {
+                directory / verilog_file: verilog,
+                directory / "manifest.json": json.dumps(facts, indent=2) + "\n",
+            }
+        )
+    except OSError as error:
+        raise OutputError(directory, error) from None
+    return facts
+
+
+def _names(plan: Plan, prefix: str | None) -> tuple[str, str]:
+    """The top module's name, and what the other modules' begin with."""
+    if prefix is not None:
+        return module_name(prefix), prefix
+    name = plan.network.name
+    top = distinct([(name, name)], KEYWORDS)[name]
+    return top, f"{top}_{plan.digest}" if plan.digest else top

@@ -1,0 +1,194 @@
+"""What a core is, in numbers: the manifest, and the first lines of the Verilog."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from importlib.metadata import version
+from textwrap import fill
+from typing import Any
+
+from ...hw.storage import Kind, Storage, folded_rows
+from ...model.layers import Flatten
+from ..plan import LayerPlan, Plan
+from .core import Core
+
+__all__ = ["header", "input_line", "manifest", "misplaced", "stored_rom_bits"]
+
+TOOLS = ("tercet", "amaranth", "pyosys")
+
+
+def _memory(storage: Storage) -> dict[str, Any]:
+    """A memory's numbers; ``kind`` is where its bits go, see ``hw/storage.py``."""
+    return {
+        "name": storage.name,
+        "rows": storage.rows,
+        "row_bits": storage.row_bits,
+        "bits": storage.bits,
+        "kind": storage.kind.value,
+    }
+
+
+def _layer(plan: Plan, layer: LayerPlan, memories: Sequence[Storage]) -> dict[str, Any]:
+    part = layer.part
+    roms = [
+        {**_memory(storage), "memory_rows": folded_rows(storage)}
+        for storage in memories
+        if not storage.writable
+    ]
+    return {
+        "name": part.name,
+        "instance": plan.links.instance(part.name),
+        "kind": part.layer.kind,
+        "multipliers": part.multipliers,
+        "requantizer_multipliers": part.requantizer_multipliers,
+        "multiplies": part.multiplies,
+        "cycles": layer.cycles,
+        "utilization": round(plan.utilization_of(layer), 4),
+        "rom_bits": sum(rom["bits"] for rom in roms),
+        "fifo_depth": layer.fifo_depth,
+        "partial_sum_bits": part.partial_sum_bits,
+        "roms": roms,
+        "memories": [_memory(storage) for storage in memories if storage.writable],
+    }
+
+
+def _streams(plan: Plan) -> list[dict[str, str | int]]:
+    """Where each layer's output can be watched in the hierarchy, and the values of a beat there."""
+    return [
+        {
+            "tensor": layer.part.layer.output,
+            "scope": plan.links.instance(layer.name),
+            "valid": f"{layer.part.handshake}__valid",
+            "ready": f"{layer.part.handshake}__ready",
+            "payload": "o__payload",
+            "lanes": layer.part.output_lanes,
+        }
+        for layer in plan.layers
+    ]
+
+
+def _input(plan: Plan) -> dict[str, Any]:
+    """How an image comes in."""
+    height, width, channels = plan.network.tensors[plan.network.input].shape
+    return {
+        "values_per_beat": plan.input_lanes,
+        "beats_per_row": plan.input_beats // height,
+        "beats_per_frame": plan.input_beats,
+        "last_beat_values": (width * channels - 1) % plan.input_lanes + 1,
+    }
+
+
+def input_line(facts: dict[str, Any]) -> str:
+    """How images enter, in words, for a plan's totals and for the Verilog."""
+    given = facts["input"]
+    values, row = given["values_per_beat"], given["beats_per_row"]
+    lanes = "1 value" if values == 1 else f"{values} values"
+    beats = f"{row} beat{'s' if row > 1 else ''} a row, {given['beats_per_frame']} a frame"
+    last = given["last_beat_values"]
+    if last == values:
+        return f"{lanes} a beat in, {beats}, every beat full"
+    return (
+        f"{lanes} a beat in, {beats}; a row's last beat holds {last}, its other lanes are ignored"
+    )
+
+
+def manifest(plan: Plan, core: Core) -> dict[str, Any]:
+    """Everything a user of the core asks; cycles are exact, bits those of the ROMs.
+
+    goal, shortfall : what the plan was made for, and why it misses that; empty where it does not
+    utilization : multiplications over multiplier-cycles between images
+    cycles_per_image : between images, when neither side pauses
+    first_cycles : the same between the first images, one by one, until it is cycles_per_image
+    latency_cycles : from the first value taken to the last result sent, in an idle core
+    left_out : layers other than a flatten that change no value, and have no hardware
+    layers : each with the name of its instance in the top module, its ROMs and its other memories,
+        whose names are paths in the hierarchy below that; memory_rows are those of the memory in
+        the Verilog, fewer than rows where several lie side by side
+    queues : the FIFOs between the layers
+    input : values of a beat, beats of a row and of a frame, and the values that a row's last beat
+        holds, all lanes unless the plan is row-aligned
+    """
+    layers = [_layer(plan, layer, core.layers[layer.name].memories) for layer in plan.layers]
+    return {
+        "network": plan.network.name,
+        "goal": dict(plan.goal),
+        "shortfall": plan.shortfall,
+        "cycles_per_image": plan.cycles_per_image,
+        "first_cycles": list(plan.first_cycles),
+        "latency_cycles": plan.latency_cycles,
+        "multipliers": plan.multipliers,
+        "utilization": round(plan.utilization, 4),
+        "rom_bits": sum(layer["rom_bits"] for layer in layers),
+        "accumulator_bits": {
+            layer.name: layer.part.accumulator_width
+            for layer in plan.layers
+            if layer.part.accumulator_width is not None
+        },
+        "layers": layers,
+        "left_out": [
+            layer.name
+            for layer in plan.network.layers
+            if layer.changes_nothing(plan.network) and not isinstance(layer, Flatten)
+        ],
+        "queues": [_memory(storage) for storage in core.queues],
+        "ports": core.ports,
+        "streams": _streams(plan),
+        "input_lanes": plan.input_lanes,
+        "input": _input(plan),
+        "plan": {layer.name: layer.part.form for layer in plan.layers},
+        "tools": {tool: version(tool) for tool in TOOLS},
+    }
+
+
+def stored_rom_bits(facts: dict[str, Any]) -> int:
+    """Bits of the ROMs as they are in the Verilog, where a memory may end in unused rows."""
+    return sum(
+        rom["memory_rows"] * -(-rom["rows"] // rom["memory_rows"]) * rom["row_bits"]
+        for layer in facts["layers"]
+        for rom in layer["roms"]
+        if rom["kind"] != Kind.CONSTANT
+    )
+
+
+def misplaced(facts: dict[str, Any], in_blocks: Collection[str], *, lut_ram: bool) -> list[str]:
+    """The memories that synthesis put elsewhere than the manifest says, by their paths.
+
+    in_blocks : what went into block RAM
+    lut_ram : the family has LUT RAM; else what is writable may go where synthesis likes
+    """
+    memories = [
+        (f"{layer['instance']}.{memory['name']}", memory["kind"], writable)
+        for layer in facts["layers"]
+        for key, writable in (("roms", False), ("memories", True))
+        for memory in layer[key]
+    ]
+    memories += [(queue["name"], queue["kind"], True) for queue in facts["queues"]]
+    return [
+        path
+        for path, kind, writable in memories
+        if (kind == Kind.BLOCK) != (path in in_blocks)
+        and (lut_ram or not writable or kind == Kind.BLOCK)
+    ]
+
+
+def header(facts: dict[str, Any]) -> str:
+    """What an engineer who opens the Verilog wants to know first."""
+    ports = ", ".join(f"{name}[{port['width']}]" for name, port in facts["ports"].items())
+    best = ""
+    if "m_axis_tuser" in facts["ports"]:
+        best = " With m_axis_tlast, m_axis_tuser is the class."
+    tools = ", ".join(f"{name} {number}" for name, number in facts["tools"].items())
+    return (
+        f"{facts['network']}: a quantized CNN as an AXI4-Stream core; generated, "
+        "so change the network and not this file.\n"
+        f"{facts['cycles_per_image']} cycles between images, {facts['latency_cycles']} cycles from "
+        f"first value in to last result out, {facts['multipliers']} multipliers in the layers.\n"
+        f"{fill(f'Ports: {ports}.', 96)}\n"
+        f"{input_line(facts)}.\n"
+        "One clock; rst is synchronous and active high, and nothing is taken or offered meanwhile."
+        f"{best}\n"
+        "In the cycle after a frame's last beat was taken frame_good is high, or frame_bad where "
+        "TLAST came early or not with\nthe last beat: then no results come, and frame_error rises "
+        "and stays until frame_error_clear, which may be tied to 0.\n"
+        f"Made by {tools}."
+    )

@@ -1,0 +1,1 @@
+"""What a network is written as for other tools: ROM contents, ONNX."""

@@ -1,0 +1,134 @@
+"""``tercet qat``: a checkpoint, fine-tuned with fake quantization, to an integer network."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ...layers import NetworkError, Requantizing
+from ...network import QNetwork
+from ...terminal import console
+from ..nets.nets import NETS, net_of
+from ..training.recipe import QatRecipe, Training
+from .quantize import (
+    add_image_arguments,
+    add_scheme_arguments,
+    calibration_of,
+    checkpoint_of,
+    chosen_schemes,
+    images_of,
+    require_seed,
+    written,
+)
+
+if TYPE_CHECKING:
+    from ..training.common import Progress as State
+
+HELP = "fine-tune a checkpoint for its quantization"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add, usual = parser.add_argument, QatRecipe()
+    add(
+        "checkpoint",
+        metavar="CKPT",
+        help="a shipped checkpoint's name, or the path of an .npz or .pt file",
+    )
+    add("--net", metavar="NET", help=f"the network it must be, one of {', '.join(NETS)}")
+    add("-o", "--output", type=Path, metavar="FILE", help="the network file (default: NET.json)")
+    for name, what in (
+        ("epochs", "passes over the 12,500 images to learn from"),
+        ("rate", "Adam's learning rate at the start"),
+        ("augmentation", "how much images are turned, scaled, sheared and shifted, 0 for none"),
+        ("distillation", "the part of the loss taught by the float network, 0 to 1"),
+    ):
+        value = getattr(usual, name)
+        add(f"--{name}", type=type(value), default=value, help=f"{what} (default: %(default)s)")
+    add("--delay", type=int, default=0, metavar="STEPS", help="without fake quantization first")
+    add(
+        "--freeze",
+        type=int,
+        metavar="STEP",
+        help="from which batch norm's statistics and observed ranges stay (default: never)",
+    )
+    add("--learned-steps", action="store_true", help="learn the steps between levels")
+    add_scheme_arguments(parser)
+    add_image_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Fine-tune, write the network, show what became of each layer."""
+    if args.net is not None:
+        net_of(args.net)
+    recipe = QatRecipe(
+        epochs=args.epochs,
+        rate=args.rate,
+        augmentation=args.augmentation,
+        distillation=args.distillation,
+    )
+    training = Training(args.delay, args.freeze, args.learned_steps)
+    options = chosen_schemes(args)
+    require_seed(args.seed)
+    if args.output is not None and not args.output.parent.is_dir():
+        raise NetworkError(
+            f"The network {args.output} cannot be written: its folder does not exist"
+        )
+    checkpoint = checkpoint_of(args)
+    output = args.output or Path(f"{checkpoint.network}.json")
+    digits, test = images_of(args)
+    images = calibration_of(args, checkpoint, digits)
+    from ..qat.train import fine_tune
+
+    with _reported(checkpoint.network) as report:
+        tuned = fine_tune(checkpoint, digits, images, options, training, recipe, args.seed, report)
+    network = tuned.net.lower()
+    facts = written(network, output, tuned.net.folded(), checkpoint, options, images, test)
+    console().print(
+        f"Epoch {tuned.epoch} of {recipe.epochs} was best on the validation images, "
+        f"{tuned.validation_accuracy:.4f}; {_proven(network)}",
+        soft_wrap=True,
+    )
+    facts |= {"seed": args.seed, "epoch": tuned.epoch, "recipe": asdict(recipe)}
+    facts |= {"training": asdict(training), "unproven": unproven(network)}
+    return {**facts, "validation_accuracy": tuned.validation_accuracy}, True
+
+
+@contextmanager
+def _reported(name: str) -> Iterator[Callable[[State], None]]:
+    """A progress bar over epochs, and what moves it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs  {task.fields[state]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console(stderr=True)) as bar:
+        task = bar.add_task(name, total=None, state="")
+
+        def report(state: State) -> None:
+            text = f"loss {state.loss:.4f}  validation {state.accuracy:.4f}"
+            bar.update(task, total=state.epochs, completed=state.epoch, state=text)
+
+        yield report
+
+
+def unproven(network: QNetwork) -> list[str]:
+    """The layers whose multipliers only come close to exact arithmetic; see ``qat_rescale``."""
+    layers = (layer for layer in network.layers if isinstance(layer, Requantizing))
+    return [layer.name for layer in layers if not isinstance(layer.requant.reference, str)]
+
+
+def _proven(network: QNetwork) -> str:
+    if names := unproven(network):
+        return (
+            f"multipliers as good as the nearest of 31 bits in {', '.join(names)}, exact elsewhere"
+        )
+    return "all multipliers equal exact arithmetic"

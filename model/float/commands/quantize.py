@@ -1,0 +1,267 @@
+"""``tercet quantize``: a checkpoint and MNIST to an integer network.
+
+The shipped networks are made by
+
+    tercet quantize NET --net NET -o NET.json
+
+from the shipped checkpoints, byte for byte on any machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from ...data import Digits, fit_to, mnist, training_digits
+from ...formats import json_file
+from ...layers import NetworkError
+from ...network import QNetwork
+from ...requant import Rounding
+from ...terminal import console
+from ..nets.nets import NETS, SUFFIXES, Checkpoint, input_shape_of, load, net_of
+from ..ptq.graph import Graph
+from ..ptq.quantize import Options, Schemes, accuracy, calibration_images, prepare, quantize
+from ..ptq.report import layer_facts, layer_table
+from ..ptq.schemes import OBSERVERS, Scheme
+
+TABLE_WIDTH = 160  # characters; a narrower terminal wraps the lines rather than cutting numbers
+MEASURED = 200  # calibration images that the signal-to-noise ratios are taken on
+HELP = "quantize a checkpoint to an integer network"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add(
+        "checkpoint",
+        metavar="CKPT",
+        help="a shipped checkpoint's name, or the path of an .npz or .pt file",
+    )
+    add("--net", metavar="NET", help=f"the network it must be, one of {', '.join(NETS)}")
+    add("-o", "--output", type=Path, metavar="FILE", help="the network file (default: NET.json)")
+    add_scheme_arguments(parser)
+    add_image_arguments(parser)
+    add(
+        "--multiplier-bits",
+        type=int,
+        default=16,
+        metavar="BITS",
+        help="width of the largest multiplier, 1 to 31; narrower ones that give the same outputs "
+        "take its place (default: %(default)s)",
+    )
+    add(
+        "--rounding",
+        choices=[rule.value for rule in Rounding],
+        default=Rounding.HALF_UP.value,
+        help="of accumulator * multiplier / 2**shift (default: %(default)s)",
+    )
+    numbers: dict[str, Any] = {"type": float, "nargs": "+", "metavar": "X"}
+    add("--mean", default=[0.0], help="the network expects pixels less this, of 0..1", **numbers)
+    add("--std", default=[1.0], help="and divided by this; one number or one a channel", **numbers)
+
+
+def add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare which images serve; :func:`images_of` and :func:`calibration_of` read it."""
+    add = parser.add_argument
+    add(
+        "--images",
+        type=int,
+        default=1000,
+        help="training images to calibrate on (default: %(default)s)",
+    )
+    add("--test-images", type=int, help="images to measure accuracy on (default: all there are)")
+    add("--seed", type=int, default=0, help="of all that is random (default: %(default)s)")
+
+
+def add_scheme_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how weights and activations are quantized; :func:`schemes_of` reads it."""
+    add = parser.add_argument
+    add("--bits-w", type=int, default=8, metavar="BITS", help="of weights, 2 to 8, default 8")
+    add(
+        "--bits-a", type=int, default=8, metavar="BITS", help="of activations, 2 to 16 (default: 8)"
+    )
+    add(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="NAME=W,A",
+        help="other bits for one layer; may be repeated",
+    )
+    add("--per-channel", action="store_true", help="a weight scale for each output channel")
+    add("--affine-w", action="store_true", help="unsigned weights with a zero point")
+    add("--symmetric-a", action="store_true", help="signed activations, zero point 0")
+    add("--reduced", action="store_true", help="activations in one bit less than their type has")
+    for what, letter in (("activations", ""), ("weights", "-w")):
+        add(
+            f"--observer{letter}",
+            choices=OBSERVERS,
+            default="minmax",
+            help=f"finds the ranges of {what} (default: %(default)s)",
+        )
+    add(
+        "--percentile",
+        type=float,
+        default=99.99,
+        metavar="P",
+        help="of the observer percentile (default: %(default)s)",
+    )
+
+
+def schemes_of(args: argparse.Namespace, bits_w: int, bits_a: int) -> Schemes:
+    """The schemes that the arguments ask for, with these bits. Raises NetworkError."""
+    return Schemes(
+        weights=Scheme(
+            bits=bits_w,
+            symmetric=not args.affine_w,
+            per_channel=args.per_channel,
+            observer=args.observer_w,
+            percentile=args.percentile,
+        ),
+        activations=Scheme(
+            bits=bits_a,
+            symmetric=args.symmetric_a,
+            observer=args.observer,
+            reduced=args.reduced,
+            percentile=args.percentile,
+        ),
+    )
+
+
+def options_of(args: argparse.Namespace) -> Options:
+    """What the arguments ask for. Raises NetworkError."""
+    return replace(
+        chosen_schemes(args),
+        multiplier_bits=args.multiplier_bits,
+        rounding=Rounding(args.rounding),
+        mean=args.mean,
+        std=args.std,
+    )
+
+
+def chosen_schemes(args: argparse.Namespace) -> Options:
+    """The schemes that the arguments ask for, all else as usual. Raises NetworkError."""
+    layers = {}
+    for text in args.layer:
+        name, _, bits = text.partition("=")
+        try:
+            bits_w, bits_a = (int(part) for part in bits.split(","))
+        except ValueError:
+            raise NetworkError(
+                f"--layer must be NAME=W,A such as conv1=8,8, not {text!r}"
+            ) from None
+        layers[name] = schemes_of(args, bits_w, bits_a)
+    return Options(schemes=schemes_of(args, args.bits_w, args.bits_a), layers=layers)
+
+
+def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Quantize, write the network, show what became of each layer."""
+    if args.net is not None:
+        net_of(args.net)
+    options = options_of(args)
+    require_seed(args.seed)
+    checkpoint = checkpoint_of(args)
+    digits, test = images_of(args)
+    images = calibration_of(args, checkpoint, digits)
+    graph = checkpoint.graph()
+    network = _quantized(graph, images, options)
+    output = args.output or Path(f"{network.name}.json")
+    folded, _ = prepare(graph, options)
+    return written(network, output, folded, checkpoint, options, images, test), True
+
+
+def require_seed(seed: int) -> None:
+    """Raise NetworkError for a seed that numpy would not take."""
+    if not 0 <= seed < 1 << 32:
+        raise NetworkError(f"seed must be 0 to {(1 << 32) - 1}, not {seed}")
+
+
+def images_of(args: argparse.Namespace) -> tuple[Digits, Digits]:
+    """The training images, and those to measure on. Raises DataError."""
+    digits, test = training_digits(), mnist("test")
+    return digits, test if args.test_images is None else test.first(args.test_images)
+
+
+def calibration_of(
+    args: argparse.Namespace, checkpoint: Checkpoint, digits: Digits
+) -> npt.NDArray[np.uint8]:
+    """The images to calibrate on, (N, H, W, C). Raises NetworkError."""
+    shape = input_shape_of(checkpoint.network)
+    return fit_to(calibration_images(digits.images, args.images, args.seed), shape)
+
+
+def written(
+    network: QNetwork,
+    output: Path,
+    graph: Graph,
+    checkpoint: Checkpoint,
+    options: Options,
+    images: npt.NDArray[np.uint8],
+    test: Digits,
+) -> dict[str, Any]:
+    """Write the network, show what became of each layer and of the accuracy; the facts.
+
+    graph : folded, what the network was made from
+    images : (N, H, W, C), of which the first are what the layers are measured on
+    """
+    json_file.save(network, output)
+    layers = layer_facts(network, graph, images[:MEASURED])
+    figures = accuracies(network, checkpoint, test, options)
+    out = console(width=TABLE_WIDTH)
+    out.print(layer_table(layers))
+    lost = 100 * (figures["float_accuracy"] - figures["int_accuracy"])
+    out.print(
+        f"{network.name}: integers {figures['int_accuracy']:.4f}, "
+        f"float {figures['float_accuracy']:.4f}, lost {lost:.2f} points on the "
+        f"{figures['images']} {figures['source']} -> {output}",
+        soft_wrap=True,
+    )
+    return {"network": network.name, "file": str(output), "layers": layers, **figures}
+
+
+def checkpoint_of(args: argparse.Namespace) -> Checkpoint:
+    """The checkpoint that the arguments name. Raises NetworkError."""
+    if args.checkpoint.endswith(SUFFIXES):
+        if args.net is None:
+            raise NetworkError(
+                f"The checkpoint {args.checkpoint} does not tell its network; add --net, one of "
+                f"{', '.join(NETS)}"
+            )
+        from ..nets.state_dicts import load_state_dict
+
+        return load_state_dict(Path(args.checkpoint), args.net)
+    checkpoint = load(args.checkpoint)
+    if args.net not in (None, checkpoint.network):
+        raise NetworkError(
+            f"The checkpoint {args.checkpoint} holds {checkpoint.network}, not {args.net}; "
+            f"give --net {checkpoint.network}"
+        )
+    return checkpoint
+
+
+def _quantized(graph: Graph, images: np.ndarray[Any, Any], options: Options) -> QNetwork:
+    """Quantize behind a progress bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task("calibrating, images", total=len(images))
+        return quantize(graph, images, options, lambda done: bar.update(task, completed=done))
+
+
+def accuracies(
+    network: QNetwork, checkpoint: Checkpoint, digits: Digits, options: Options
+) -> dict[str, Any]:
+    """The accuracy of the integer network, and of the float one that it was made from."""
+    from ..training.common import accuracy_of
+
+    images = fit_to(digits.images, network.tensors[network.input].shape)
+    return {
+        "int_accuracy": accuracy(network(images), digits.labels),
+        "float_accuracy": accuracy_of(checkpoint, digits, options.mean, options.std),
+        "images": len(digits),
+        "source": digits.source,
+    }

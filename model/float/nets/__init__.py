@@ -1,0 +1,1 @@
+"""The shipped networks in floats."""

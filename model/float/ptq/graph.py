@@ -1,0 +1,299 @@
+"""A float network as plain data: what front ends read and what quantization works on.
+
+Tensors are (C, H, W) in PyTorch's order, vectors (C, 1, 1); a node's output is named like the node.
+A graph comes from ``model/frontends/torch_export.py``; ``fuse`` attaches batch normalizations and
+ReLUs to the layer before them, ``fold`` then works the normalizations into the weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ...builder import Window
+from ...layers import NetworkError, Shape
+
+__all__ = [
+    "IMAGE",
+    "NO_CLIP",
+    "Activation",
+    "Add",
+    "AvgPool",
+    "Concat",
+    "Conv",
+    "Graph",
+    "Joining",
+    "Linear",
+    "MaxPool",
+    "Node",
+    "Norm",
+    "View",
+    "fold",
+    "fuse",
+]
+
+IMAGE = "image"  # the tensor that images enter by
+NO_CLIP = (-math.inf, math.inf)
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation: its name, which its output has too, and the tensors it reads."""
+
+    name: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Norm(Node):
+    """Batch normalization, gamma * (x - mean) / sqrt(var + eps) + beta; float64 (C,) each.
+
+    momentum : the weight of a new batch in the running statistics, as in torch.nn.BatchNorm2d
+    """
+
+    gamma: Floats
+    beta: Floats
+    mean: Floats
+    var: Floats
+    eps: float
+    momentum: float = 0.1
+
+    @property
+    def gain(self) -> Floats:
+        """What x is multiplied by, (C,)."""
+        return self.gamma / np.sqrt(self.var + self.eps)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Clipped(Node):
+    """A node whose output may be clipped at once: (0, inf) is a ReLU, (0, 6) a ReLU6."""
+
+    clip: tuple[float, float] = NO_CLIP
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Weighted(Clipped):
+    """A convolution or linear layer; weight (OC, ...), bias (OC,), float64.
+
+    norm : the batch normalization right behind, before the clip
+    """
+
+    weight: Floats
+    bias: Floats
+    norm: Norm | None = None
+
+    def folded(self) -> tuple[Floats, Floats]:
+        """Weight and bias with the normalization worked in: w * gain, (b - mean) * gain + beta."""
+        if self.norm is None:
+            return self.weight, self.bias
+        gain = self.norm.gain
+        axes = (slice(None), *(np.newaxis,) * (self.weight.ndim - 1))
+        return self.weight * gain[axes], (self.bias - self.norm.mean) * gain + self.norm.beta
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Conv(Weighted):
+    """A convolution; weight (OC, IC / groups, KH, KW)."""
+
+    window: Window
+    groups: int = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Linear(Weighted):
+    """A fully connected layer; weight (OC, IC), IC in PyTorch's channels-first order."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Joining(Clipped):
+    """A node of two tensors or more, each on a grid of its own."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Add(Joining):
+    """The sum of two tensors of one shape."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Concat(Joining):
+    """The channels of tensors of one height and width, one tensor after another."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MaxPool(Node):
+    """The greatest value of each window."""
+
+    kernel: tuple[int, int]
+    window: Window
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AvgPool(Node):
+    """The mean of each window, positions outside the map counted as 0."""
+
+    kernel: tuple[int, int]
+    window: Window
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Activation(Node):
+    """A clip on its own."""
+
+    clip: tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class View(Node):
+    """A reshape, a flattening or a permutation: another order and shape of the input's values.
+
+    places : int64 (C, H, W), the output's: where the input, (C, H, W) raveled, has each element
+    """
+
+    places: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A float network: nodes in the order in which they run, the last one its output.
+
+    Parameters
+    ----------
+    name : the network's
+    shape : (C, H, W) of the tensor ``image``
+
+    Raises NetworkError where a node reads what is not there yet or does not fit its input.
+    """
+
+    name: str
+    shape: Shape
+    nodes: tuple[Node, ...]
+    shapes: dict[str, Shape] = field(init=False, repr=False)  # by tensor
+
+    def __post_init__(self) -> None:
+        if not self.nodes:
+            raise NetworkError(f"Network {self.name!r}: there must be a layer")
+        object.__setattr__(self, "shapes", dict(self._shapes()))
+
+    @property
+    def output(self) -> str:
+        """The tensor of class scores."""
+        return self.nodes[-1].name
+
+    def _shapes(self) -> Iterator[tuple[str, Shape]]:
+        known = {IMAGE: self.shape}
+        yield IMAGE, self.shape
+        for node in self.nodes:
+            if node.name in known:
+                raise NetworkError(f"Layer {node.name!r}: the name is used twice; rename one")
+            for name in node.inputs:
+                if name not in known:
+                    raise NetworkError(f"Layer {node.name!r}: its input {name!r} is not there yet")
+            known[node.name] = _shape_after(node, [known[name] for name in node.inputs])
+            yield node.name, known[node.name]
+
+
+def _shape_after(node: Node, inputs: list[Shape]) -> Shape:
+    """The shape of a node's output. Raises NetworkError where its input does not fit."""
+    x = inputs[0]
+    channels = x[0]
+
+    def need(holds: bool, rule: str) -> None:
+        if not holds:
+            raise NetworkError(f"Layer {node.name!r}: {rule}, not {list(x)}")
+
+    if isinstance(node, Conv):
+        out, per_group, *kernel = node.weight.shape
+        wanted = per_group * node.groups
+        need(channels == wanted, f"input must have {wanted} channels")
+        return _slide(node, out, x, (kernel[0], kernel[1]), node.window)
+    if isinstance(node, MaxPool | AvgPool):
+        return _slide(node, channels, x, node.kernel, node.window)
+    if isinstance(node, Linear):
+        wanted = node.weight.shape[1]
+        need(x == (wanted, 1, 1), f"input must be {wanted} values, flattened")
+        return len(node.weight), 1, 1
+    if isinstance(node, Add):
+        need(x == inputs[1], f"both inputs must have the shape {list(inputs[1])}")
+    if isinstance(node, Concat):
+        for other in inputs[1:]:
+            need(x[1:] == other[1:], f"its inputs must have the height and width of {list(other)}")
+        return sum(shape[0] for shape in inputs), x[1], x[2]
+    if isinstance(node, View):
+        need(node.places.size == math.prod(x), f"it moves {node.places.size} values")
+        channels, height, width = node.places.shape
+        return channels, height, width
+    return x
+
+
+def _slide(node: Node, out: int, x: Shape, kernel: tuple[int, int], window: Window) -> Shape:
+    rows, columns = window.extents((x[1], x[2], x[0]), kernel)
+    if min(rows, columns) < 1:
+        raise NetworkError(
+            f"Layer {node.name!r}: the kernel {kernel[0]}x{kernel[1]} does not fit its input of "
+            f"{x[1]}x{x[2]}; make the image larger or pad it"
+        )
+    return out, rows, columns
+
+
+def fuse(graph: Graph) -> Graph:
+    """Attach each batch normalization to the layer before it, then each ReLU.
+
+    Raises NetworkError for a normalization that follows no convolution or linear layer, or one
+    whose output something else reads too.
+    """
+    nodes = _attached(graph.nodes)
+    for node in nodes:
+        if isinstance(node, Norm):
+            raise NetworkError(
+                f"Layer {node.name!r}: a batch normalization folds into the convolution or linear "
+                f"layer right before it, and {node.inputs[0]!r} is none that nothing else reads; "
+                "move it there"
+            )
+    return Graph(graph.name, graph.shape, tuple(nodes))
+
+
+def _attached(nodes: tuple[Node, ...]) -> list[Node]:
+    """The nodes with normalizations and clips attached to what they follow."""
+    readers = Counter(name for node in nodes for name in node.inputs)
+    kept: dict[str, Node] = {}
+    now: dict[str, str] = {}  # by what a tensor was called, what it is called
+    for node in nodes:
+        alone = readers[node.inputs[0]] == 1
+        renamed = replace(node, inputs=tuple(now.get(name, name) for name in node.inputs))
+        before = kept.get(renamed.inputs[0])
+        merged = _merged(before, renamed) if before is not None and alone else None
+        if before is None or merged is None:
+            kept[node.name] = renamed
+        else:
+            kept[before.name] = merged
+            now[node.name] = before.name
+    return list(kept.values())
+
+
+def _merged(before: Node, node: Node) -> Node | None:
+    """Two nodes in one, or None."""
+    if isinstance(node, Norm) and isinstance(before, Weighted):
+        if before.norm is None and before.clip == NO_CLIP:
+            return replace(before, norm=node)
+    elif isinstance(node, Activation) and isinstance(before, Clipped):
+        low, high = max(before.clip[0], node.clip[0]), min(before.clip[1], node.clip[1])
+        return replace(before, clip=(low, high)) if low < high else None
+    return None
+
+
+def fold(graph: Graph) -> Graph:
+    """Work the batch normalizations of a fused graph into the weights."""
+    nodes = []
+    for node in graph.nodes:
+        if isinstance(node, Weighted):
+            weight, bias = node.folded()
+            node = replace(node, weight=weight, bias=bias, norm=None)
+        nodes.append(node)
+    return Graph(graph.name, graph.shape, tuple(nodes))

@@ -1,0 +1,119 @@
+"""From a folded float graph, grids and integer weights to the integer network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from ...builder import Grid, Rescale
+from ...layers import in_layer
+from ...layers.weights import Weights
+from ...network import QNetwork
+from ...ordered import Ordered, OrderedBuilder
+from . import graph as g
+from .graph import Graph, Node
+from .weights import quantize_bias
+
+__all__ = ["clamp_of", "has_grid", "lower", "source_of"]
+
+
+def has_grid(node: Node) -> bool:
+    """Whether a node's output has a scale of its own; the others pass their input's on."""
+    return isinstance(node, g.Weighted | g.Joining | g.AvgPool)
+
+
+def source_of(graph: Graph, tensor: str) -> str:
+    """The tensor whose grid ``tensor`` is on: itself, or what pools, clips and views passed on."""
+    nodes = {node.name: node for node in graph.nodes}
+    while tensor in nodes and not has_grid(nodes[tensor]):
+        (tensor,) = nodes[tensor].inputs
+    return tensor
+
+
+def clamp_of(clip: tuple[float, float], grid: Grid) -> tuple[int, int]:
+    """The integers that a clip of real values leaves, its ends rounded to the nearest."""
+    low, high = grid.dtype.qmin, grid.dtype.qmax
+    if clip[0] > -math.inf:
+        low = max(low, grid.zero_point + round(clip[0] / grid.scale))
+    if clip[1] < math.inf:
+        high = min(high, grid.zero_point + round(clip[1] / grid.scale))
+    return low, high
+
+
+def lower(
+    graph: Graph, grids: Mapping[str, Grid], weights: Mapping[str, Weights], rescale: Rescale
+) -> QNetwork:
+    """Make the integer network.
+
+    Parameters
+    ----------
+    graph : folded
+    grids : of the image and of each node that has one, see :func:`has_grid`
+    weights : by node, (OC, KH, KW, IC / groups), or (OC, 1, 1, IC) in PyTorch's order
+    rescale : finds M, n and the rounding of each layer
+
+    Raises NetworkError that names the layer where something does not fit.
+    """
+    return _Lowering(graph, grids, weights, rescale).network()
+
+
+class _Lowering:
+    def __init__(
+        self,
+        graph: Graph,
+        grids: Mapping[str, Grid],
+        weights: Mapping[str, Weights],
+        rescale: Rescale,
+    ) -> None:
+        self.graph, self.grids, self.weights, self.rescale = graph, grids, weights, rescale
+        self.builder = OrderedBuilder(graph.name)
+        self.tensors = {g.IMAGE: self.builder.input(graph.shape, grids[g.IMAGE])}
+
+    def network(self) -> QNetwork:
+        for node in self.graph.nodes:
+            inputs = [self.tensors[name] for name in node.inputs]
+            with in_layer(node.name):
+                self.tensors[node.name] = self._add(node, inputs)
+        return self.builder.network(self.tensors[self.graph.output])
+
+    def _add(self, node: Node, inputs: list[Ordered]) -> Ordered:
+        x = inputs[0]
+        if isinstance(node, g.Weighted):
+            return self._weighted(node, x)
+        if isinstance(node, g.Joining):
+            grid = self.grids[node.name]
+            clamp = clamp_of(node.clip, grid)
+            if isinstance(node, g.Concat):
+                return self.builder.concat(node.name, inputs, grid, self.rescale, clamp=clamp)
+            return self.builder.add(node.name, x, inputs[1], grid, self.rescale, clamp=clamp)
+        if isinstance(node, g.AvgPool):
+            grid = self.grids[node.name]
+            return self.builder.avg_pool2d(
+                node.name, x, node.kernel, node.window, grid, self.rescale
+            )
+        if isinstance(node, g.MaxPool):
+            return self.builder.max_pool2d(node.name, x, node.kernel, node.window)
+        if isinstance(node, g.Activation):
+            return self.builder.relu(node.name, x, *clamp_of(node.clip, x.grid))
+        assert isinstance(node, g.View)
+        return x.seen(x.places.ravel()[node.places], node.name)
+
+    def _weighted(self, node: g.Weighted, x: Ordered) -> Ordered:
+        grid, weights = self.grids[node.name], self.weights[node.name]
+        bias = quantize_bias(node.bias, x.grid, weights)
+        clamp = clamp_of(node.clip, grid)
+        if isinstance(node, g.Conv):
+            return self.builder.conv2d(
+                node.name,
+                x,
+                weights,
+                bias,
+                grid,
+                self.rescale,
+                window=node.window,
+                groups=node.groups,
+                clamp=clamp,
+            )
+        flat = x.reshaped((-1,), x.flat)
+        y = self.builder.linear(node.name, flat, weights, bias, grid, self.rescale, clamp=clamp)
+        return y.reshaped((-1, 1, 1), node.name)

@@ -1,0 +1,103 @@
+"""Weights and biases of a float layer as integers, rounded to the nearest, ties to even."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ...builder import Grid
+from ...layers import NetworkError
+from ...layers.weights import Weights, with_axes
+from .observers import extremes_of
+from .schemes import Scheme
+
+__all__ = ["least_scales", "quantize_bias", "quantize_weights", "weights_on"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def quantize_weights(
+    values: npt.NDArray[np.floating], scheme: Scheme, least: Callable[[float], Floats] | None = None
+) -> Weights:
+    """Quantize weights (OC, IC / groups, KH, KW) or (OC, IC) to integers (OC, KH, KW, IC / groups).
+
+    Parameters
+    ----------
+    least : from the widest scale to the least that each channel may have, (OC,), where each has one
+        of its own; see :func:`least_scales`
+
+    A channel of nothing but zeros takes the largest scale of the others. Raises NetworkError where
+    all weights are 0, or the scheme has more than 8 bits.
+    """
+    if scheme.bits > 8:
+        raise NetworkError(f"weights must have 2 to 8 bits, not {scheme.bits}")
+    exact = with_axes(values.astype(np.float64))
+    exact = exact if values.ndim == 2 else exact.transpose(0, 2, 3, 1)
+    if not exact.any():
+        raise NetworkError("its weights are all 0; train the network again")
+    channels = exact.reshape(len(exact) if scheme.per_channel else 1, -1)
+    grids = [scheme.grid(*extremes_of(part, scheme)) if part.any() else None for part in channels]
+    widest = max((grid for grid in grids if grid is not None), key=lambda grid: grid.scale)
+    found = [replace(widest, zero_point=0) if grid is None else grid for grid in grids]
+    scales, zero_points = (
+        np.array([getattr(grid, name) for grid in found]) for name in ("scale", "zero_point")
+    )
+    if least is not None and scheme.per_channel:  # a wider range holds what a narrower one does
+        scales = np.maximum(scales, least(widest.scale))
+    return weights_on(values, scales, zero_points, scheme)
+
+
+def least_scales(bias: Floats, x: Grid, y: Grid, bits: int) -> Callable[[float], Floats]:
+    """The least weight scales with which a layer's biases can be had, as a function of the widest.
+
+    A channel of tiny weights would have a tiny scale: its bias would leave int32 in steps of Sx *
+    Sw, and its multiplier, over the one shift of the layer, would have no bits left for it. M of
+    ``bits`` bits is at least 2**(bits - 1) * Sw / widest there, and rounded by 1/2 at most; so
+
+        |bias| <= 2**30 * Sx * Sw        and        |bias| / Sy / 2 <= 2**(bits - 2) * Sw / widest
+
+    keep the bias in int32 and move the output by half a step at most. The weights lose less: at
+    1/128 of the widest scale, all that a channel's weights do is some two steps of the output.
+
+    Parameters
+    ----------
+    bias : real values, (OC,)
+    x, y : the grids of the layer's input and output
+    bits : of the greatest M
+    """
+    in_int32 = np.abs(bias) / (x.scale * (1 << 30))
+    shares = np.minimum(np.abs(bias) / y.scale / 2.0 ** (bits - 1), 1.0)
+    return lambda widest: np.maximum(in_int32, widest * shares)
+
+
+def weights_on(
+    values: npt.NDArray[np.floating],
+    scales: Floats,
+    zero_points: npt.NDArray[np.int64],
+    scheme: Scheme,
+) -> Weights:
+    """Round weights, in the axes of :func:`quantize_weights`, to grids: one, or one a channel."""
+    exact = with_axes(values.astype(np.float64))
+    exact = exact if values.ndim == 2 else exact.transpose(0, 2, 3, 1)
+    steps, offsets = (array.reshape(-1, 1, 1, 1) for array in (scales, zero_points))
+    return Weights(
+        values=np.clip(np.rint(exact / steps) + offsets, *scheme.ends).astype(np.int64),
+        dtype=scheme.dtype,
+        scales=tuple(scales.tolist()),
+        zero_points=tuple(zero_points.tolist()),
+    )
+
+
+def quantize_bias(bias: Floats, x: Grid, weights: Weights) -> npt.NDArray[np.int64]:
+    """A bias (OC,) as int32 at scale Sx * Sw. Raises NetworkError where it does not fit."""
+    steps = np.rint(bias / (x.scale * np.array(weights.scales)))
+    if np.abs(steps).max(initial=0) >= 1 << 31:
+        way_out = "quantize its weights per tensor" if len(weights.scales) > 1 else "scale them up"
+        raise NetworkError(
+            f"its bias of {np.abs(bias).max():g} does not fit int32 at the scale of inputs times "
+            f"weights; its weights are too small beside it, {way_out}"
+        )
+    return steps.astype(np.int64)

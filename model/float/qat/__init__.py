@@ -1,0 +1,1 @@
+"""Quantization-aware training: a module that trains on fake-quantized values."""

@@ -1,0 +1,112 @@
+"""Modules with fake quantization placed by hand, read as a ``QatNet``.
+
+A module of ``QatConv2d`` and ``QatLinear`` with a ``FakeQuantize`` behind whatever has a grid of
+its own (convolution, linear layer, addition, average pool; behind the ReLU where one follows) is
+trained as any module is. ``qat_net_of`` traces it, finds its layers again, shares their parameters
+and ranges, and so gives its evaluation on integers and its integer network.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...builder import Grid
+from ...layers import NetworkError, Shape
+from ...names import identifier
+from ..ptq import graph as g
+from ..ptq.lower import has_grid
+from ..ptq.schemes import PIXELS
+from ..torch_export.arguments import Operator
+from ..torch_export.module import graph_of
+from ..torch_export.operators import OPERATORS
+from ..torch_export.program import Reader
+from .fake_quant import FakeQuantize
+from .layers import FoldedLayer
+from .network import QatNet
+
+__all__ = ["qat_net_of"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Placed(g.Node):
+    """A ``FakeQuantize`` by its path in the module."""
+
+    path: str
+
+
+def _placed(reader: Reader, node: torch.fx.Node, x: Any) -> None:
+    path = list(node.meta["nn_module_stack"].values())[-1][0]
+    reader.pointwise(node, x, lambda name, inputs: _Placed(name, inputs, path=path))
+
+
+def qat_net_of(
+    module: nn.Module, shape: Shape, name: str, image: Grid = PIXELS, freeze: int | None = None
+) -> QatNet:
+    """Read a module with fake quantization.
+
+    Parameters
+    ----------
+    module : float (N, C, H, W), pixels / 255 -> (N, classes); put into evaluation mode
+    shape : (C, H, W) of one image
+    name : the network's
+    image, freeze : as in ``QatNet``
+
+    Returns a network that shares the module's layers. Raises NetworkError, naming the layer, for
+    what ``graph_of`` refuses, and where fake quantization is missing or has no place.
+    """
+    operators = {**OPERATORS, "tercet.fake_quantize.default": Operator(_placed)}
+    fused = g.fuse(graph_of(module, shape, name, operators))
+    graph, paths = _without_placed(fused)
+    by_name = {identifier(path): part for path, part in module.named_modules()}
+    layers, quantizers = {}, {}
+    for node in graph.nodes:
+        part = by_name.get(node.name)
+        if isinstance(node, g.Weighted):
+            if not isinstance(part, FoldedLayer):
+                raise NetworkError(
+                    f"Layer {node.name!r}: its weights are not fake-quantized; make it a QatConv2d "
+                    "or QatLinear of its own, used once"
+                )
+            layers[node.name] = part
+        if has_grid(node):
+            if node.name not in paths:
+                raise NetworkError(
+                    f"Layer {node.name!r}: its output has no grid; place a FakeQuantize behind it, "
+                    "or behind its ReLU"
+                )
+            quantizer = module.get_submodule(paths[node.name])
+            assert isinstance(quantizer, FakeQuantize)
+            quantizers[node.name] = quantizer
+    return QatNet(graph, layers, quantizers, image, freeze)
+
+
+def _without_placed(graph: g.Graph) -> tuple[g.Graph, dict[str, str]]:
+    """The graph without them, and their paths by the node whose output they quantize."""
+    readers = Counter(name for node in graph.nodes for name in node.inputs)
+    kept: dict[str, g.Node] = {}
+    paths: dict[str, str] = {}
+    now: dict[str, str] = {}  # by what a tensor was called, what it is called
+    for node in graph.nodes:
+        node = replace(node, inputs=tuple(now.get(name, name) for name in node.inputs))
+        if not isinstance(node, _Placed):
+            kept[node.name] = node
+            continue
+        (before,) = node.inputs
+        if before not in kept or not has_grid(kept[before]) or before in paths:
+            raise NetworkError(
+                f"Layer {node.name!r}: what {before!r} gives is on a grid already; remove this "
+                "FakeQuantize"
+            )
+        if readers[before] > 1:
+            raise NetworkError(
+                f"Layer {node.name!r}: something else reads {before!r} without it; let all of them "
+                "read its output"
+            )
+        paths[before] = node.path
+        now[node.name] = before
+    return g.Graph(graph.name, graph.shape, tuple(kept.values())), paths

@@ -1,0 +1,112 @@
+"""The arguments of ATen operators: each is used, ignored on purpose, or must have one value."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import torch
+
+from ...layers import NetworkError
+
+__all__ = ["Only", "Operator", "arguments", "functional", "pair"]
+
+NAMES = {"self": "x", "input": "x"}  # of a schema's arguments, in reading functions
+
+
+class Refusing(Protocol):
+    """What reads nodes, and can say why one is not read."""
+
+    def refuse(self, node: torch.fx.Node, reason: str, way_out: str) -> NetworkError:
+        """The error for a node; see ``exported.Reader``."""
+
+
+@dataclass(frozen=True)
+class Only:
+    """The one value that an argument may have; with any other the operator is refused.
+
+    reason : what is wrong with another one, such as "is not supported"
+    """
+
+    value: object
+    reason: str
+    way_out: str
+
+
+@dataclass(frozen=True)
+class Operator:
+    """How an ATen operator is read, and why arguments that are not looked at may be left out.
+
+    Parameters
+    ----------
+    read : called as read(reader, FX node, **arguments), with those that its parameters name; they
+        have the names of the operator's schema, ``x`` for ``self`` and ``input``
+    ignored : arguments that change no value
+    only : arguments that must have one value
+    """
+
+    read: Callable[..., None]
+    ignored: tuple[str, ...] = ()
+    only: Mapping[str, Only] = field(default_factory=dict)
+
+    @cached_property
+    def taken(self) -> frozenset[str]:
+        """The arguments that ``read`` takes."""
+        return frozenset(list(inspect.signature(self.read).parameters)[2:])
+
+    def covers(self, name: str) -> bool:
+        """Whether an argument of the schema is used, ignored on purpose, or checked."""
+        return NAMES.get(name, name) in self.taken or name in self.ignored or name in self.only
+
+    def __call__(self, reader: Refusing, node: torch.fx.Node) -> None:
+        """Read a node. Raises NetworkError for an argument that is not covered."""
+        given = arguments(node)
+        for name, value in given.items():
+            if not self.covers(name):
+                reason = f"the argument {name}={value!r} of {node.target} is not known"
+                raise reader.refuse(node, reason, "use the PyTorch that constraints.txt pins")
+            only = self.only.get(name)
+            if only is not None and value != only.value:
+                kind = str(node.target).split(".")[1]
+                raise reader.refuse(
+                    node, f"{kind} with {name}={value!r} {only.reason}", only.way_out
+                )
+        renamed = {NAMES.get(name, name): value for name, value in given.items()}
+        self.read(reader, node, **{n: value for n, value in renamed.items() if n in self.taken})
+
+
+def arguments(node: torch.fx.Node) -> dict[str, Any]:
+    """All of an operator's arguments by the names of its schema, defaults filled in."""
+    values = {}
+    for index, parameter in enumerate(node.target._schema.arguments):
+        if index < len(node.args):
+            values[parameter.name] = node.args[index]
+        else:
+            values[parameter.name] = node.kwargs.get(parameter.name, parameter.default_value)
+    return values
+
+
+def functional(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """The program without operators that write to their inputs.
+
+    What such an operator writes, every view of its input sees from then on; PyTorch's own
+    functionalization makes that a flow of values.
+    """
+    for node in program.graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        for argument in schema.arguments if schema is not None else ():
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                with warnings.catch_warnings():  # of what PyTorch itself calls there
+                    warnings.simplefilter("ignore", FutureWarning)
+                    return program.run_decompositions({})
+    return program
+
+
+def pair(values: Any) -> tuple[int, int]:
+    """One number or two as (y, x)."""
+    numbers = [values] if isinstance(values, int) else list(values)
+    return (numbers[0], numbers[-1])

@@ -1,0 +1,140 @@
+"""What all trainings share: the split, images as tensors, augmentation, one thread, accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...data import Digits, fit_to
+from ...layers import NetworkError
+from ..nets.nets import Checkpoint, input_shape_of
+
+__all__ = [
+    "Examples",
+    "Progress",
+    "accuracy_of",
+    "accuracy_on",
+    "augment",
+    "one_thread",
+    "scores",
+    "shuffled",
+    "split",
+]
+
+BLOCK = 500  # images
+BLOCKS = 6  # of which the last one is kept to choose by
+BATCH = 50  # images at once where nothing is learned; larger maps leave the cache
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands after an epoch."""
+
+    epoch: int  # done, a heat's counted
+    epochs: int  # in all
+    loss: float  # mean over the epoch's images, and over the copies where there are some
+    accuracy: float  # on the validation images, of the best copy where there are some
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images as a network takes them, with their labels."""
+
+    images: torch.Tensor  # float32 (N, C, H, W), 0..1
+    labels: torch.Tensor  # int64 (N,)
+
+    @classmethod
+    def of(cls, digits: Digits, shape: tuple[int, int, int]) -> Examples:
+        """The digits for a network that takes ``shape``, (H, W, C). Raises as fit_to does."""
+        pixels = fit_to(digits.images, shape).transpose(0, 3, 1, 2).astype(np.float32)
+        images = torch.from_numpy(np.ascontiguousarray(pixels) / np.float32(255))
+        return cls(images, torch.from_numpy(digits.labels.astype(np.int64)))
+
+
+def split(digits: Digits) -> tuple[Digits, Digits]:
+    """Split training digits: those to learn from, and every sixth block of 500 to choose by.
+
+    In MNIST the images of a writer stand together, so that in this split, as in the test images,
+    most writers are new. Raises NetworkError where there is no such block.
+    """
+    chosen = np.arange(len(digits)) // BLOCK % BLOCKS == BLOCKS - 1
+    if not chosen.any():
+        raise NetworkError(f"Training needs at least {BLOCK * BLOCKS} images, not {len(digits)}")
+    return digits.where(~chosen), digits.where(chosen)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread: the order of sums, and so every bit, does not depend on the machine's cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def scores(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """What a module computes, batch after batch: (N, C, H, W) -> (N, classes), no gradients."""
+    with torch.no_grad():
+        return torch.cat([module(part) for part in images.split(BATCH)])
+
+
+def accuracy_on(module: nn.Module, examples: Examples) -> float:
+    """The part of the images whose greatest score is the label's; the module as it stands."""
+    right = scores(module, examples.images).argmax(dim=1) == examples.labels
+    return float(right.double().mean())
+
+
+def accuracy_of(
+    checkpoint: Checkpoint,
+    digits: Digits,
+    mean: Sequence[float] = (0.0,),
+    std: Sequence[float] = (1.0,),
+) -> float:
+    """The accuracy of a checkpoint's module on digits, normalized first. Raises as fit_to does."""
+    with one_thread():
+        examples = Examples.of(digits, input_shape_of(checkpoint.network))
+        means, stds = (torch.tensor(values).reshape(1, -1, 1, 1) for values in (mean, std))
+        examples = replace(examples, images=(examples.images - means) / stds)
+        return accuracy_on(checkpoint.module(), examples)
+
+
+def augment(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
+    """Turn, scale, shear and shift each image (N, C, H, W) a little, bilinearly."""
+
+    def draw(limit: float) -> torch.Tensor:
+        return (torch.rand(len(images), generator=generator) * 2 - 1) * (limit * strength)
+
+    angle, shear, wide, high = draw(0.15), draw(0.2), 1 + draw(0.1), 1 + draw(0.1)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    pixel = 2 / images.shape[-1]  # the grid's coordinates run from -1 to 1
+    rows = (
+        torch.stack([cos * wide, (shear - sin) * high, draw(pixel / 2)], dim=1),
+        torch.stack([sin * wide, cos * high, draw(pixel / 2)], dim=1),
+    )
+    grid = nn.functional.affine_grid(
+        torch.stack(rows, dim=1), list(images.shape), align_corners=False
+    )
+    return nn.functional.grid_sample(images, grid, align_corners=False)
+
+
+def shuffled(
+    learn: Examples, batch: int, augmentation: float, generator: torch.Generator
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """An epoch in random order: images, augmented and channels last in memory, with their labels.
+
+    ``batch`` at a time, what is left over goes unused; fewer than ``batch`` are taken at once.
+    """
+    steps = max(len(learn.labels) // batch, 1)
+    order = torch.randperm(len(learn.labels), generator=generator)
+    for chosen in order[: steps * batch].chunk(steps):
+        images = learn.images[chosen]
+        if augmentation:
+            images = augment(images, augmentation, generator)
+        yield images.contiguous(memory_format=torch.channels_last), learn.labels[chosen]

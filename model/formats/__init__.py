@@ -1,0 +1,1 @@
+"""Files of integer networks: JSON, and text that a person writes."""

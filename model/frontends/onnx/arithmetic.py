@@ -1,0 +1,220 @@
+"""What ONNX Runtime's CPU operators compute, as requantizations of an integer network.
+
+All in float32, told from the sources of MLAS and of the CPU provider (ONNX Runtime 1.32, x86-64):
+
+* QLinearConv, QGemm, QLinearMatMul: nearbyint(float(acc) * ((Sx * Sw) / Sy)) + Zy, saturated
+  (``qlinearconv.cc``, ``quant_gemm.cc``, ``mlas/lib/quantize.cpp`` MlasRequantizeOutput).
+* QLinearGlobalAveragePool: the same on the integer sum, the factor Sx / (Sy * float(H * W))
+  (``mlas/lib/qlgavgpool.cpp``).
+* QLinearAveragePool: dequantizes each value, adds in floats, nearbyint(sum / n / Sy + Zy)
+  (``contrib_ops/cpu/quantization/qlinear_pool.cc``).
+* QuantizeLinear of a DequantizeLinear: nearbyint((Sx * (q - Zx)) / Sy) + Zy.
+* QLinearConcat: the same, of each input.
+* QLinearAdd: see ``add_table``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...builder import Grid, Rescale
+from ...dtypes import Bounds
+from ...layers import Layer, Tensor
+from ...layers.add import Add
+from ...layers.concat import Concat
+from ...layers.pool import AvgPool2d
+from ...layers.weights import Weights
+from ...requant import Requant, Rounding
+from ...search.add import search_add, search_one
+from ...search.concat import search_concat
+from ...search.policies import factors, fixed, float32
+
+__all__ = [
+    "add_table",
+    "added",
+    "averaged",
+    "concatenated",
+    "multiplied",
+    "pooled",
+    "requant_table",
+    "requantized",
+    "undecided",
+]
+
+FEW_PAIRS = 8  # of an addition's 65,536
+FEW = 0.01  # of a pool's sums: so many may come close to a tie without being one
+TIE = 2.0**-40  # float64 tells ties from their neighbours that well
+
+
+def multiplied(x: Tensor, weights: Weights, grid: Grid) -> Rescale:
+    """Of a convolution or a linear layer: the float32 factor (Sx * Sw) / Sy per channel."""
+    scales = np.array(weights.scales, np.float32)
+    with np.errstate(over="ignore", under="ignore"):
+        factors = np.float32(x.scale) * scales / np.float32(grid.scale)
+    return float32(list(factors))
+
+
+def averaged(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
+    """Of a global average pool: the float32 factor Sx / (Sy * float(n))."""
+    assert isinstance(layer, AvgPool2d)
+    (x,) = inputs
+    positions = np.float32(layer.kernel[0] * layer.kernel[1])
+    with np.errstate(all="ignore"):
+        factor = np.float32(x.scale) / (np.float32(y.scale) * positions)
+    return float32([factor])(layer, inputs, y, reach)
+
+
+def pooled(inexact: bool) -> Rescale:
+    """Of an average pool that ONNX Runtime sums in floats: the real factor.
+
+    It rounds half-even after it has added the zero point; half-up is nearer to that where the zero
+    point is odd.
+
+    Equal to it wherever the rounding errors of its sum cannot reach a tie. Where sums are ties, or
+    more than a few come that close, the layer is refused unless ``inexact``.
+    """
+
+    def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
+        assert isinstance(layer, AvgPool2d)
+        rounding = Rounding.HALF_UP if y.zero_point % 2 else Rounding.HALF_EVEN
+        requant = fixed(31, rounding)(layer, inputs, y, reach)
+        ties, close, count = undecided(replace(layer, requant=requant), inputs[0], y, reach)
+        if not inexact and (ties or close > count * FEW):
+            raise ValueError(
+                f"{ties + close} of {count} sums lie so close to a tie that ONNX Runtime's float "
+                "rounding errors decide; quantize in operator form (QuantFormat.QOperator), which "
+                "gives the pool a scale of its own, or read it with inexact=True"
+            )
+        return requant
+
+    return rescale
+
+
+def undecided(pool: AvgPool2d, x: Tensor, y: Tensor, reach: Bounds) -> tuple[int, int, int]:
+    """Count the sums of an average pool that float rounding errors can carry across a tie.
+
+    Each value, each addition, both divisions and the zero point's addition round once, each by a
+    relative 2**-24 at most.
+
+    Returns (sums that are ties, sums that come that close, all reachable sums).
+    """
+    positions = pool.kernel[0] * pool.kernel[1]
+    sums = np.arange(int(reach[0][0]), int(reach[1][0]) + 1, dtype=np.int64)
+    (factor,) = factors(pool, (x,), y)
+    if _exact_in_float32(x, y, positions):
+        return 0, 0, len(sums)
+    value = sums * float(factor)
+    lowest, highest = (end - y.zero_point for end in (pool.requant.low, pool.requant.high))
+    value = value[(value > lowest - 1) & (value < highest + 1)]
+    largest = np.abs(value)
+    if reach[0][0] < 0 < reach[1][0]:  # terms of both signs cancel, their errors do not
+        largest = np.full_like(value, max(-int(reach[0][0]), int(reach[1][0])) * float(factor))
+    error = ((positions + 2) * largest + np.abs(value + y.zero_point)) * 2.0**-24
+    distance = np.abs(value - np.floor(value) - 0.5)
+    ties = int((distance < TIE).sum())
+    return ties, int((distance <= error).sum()) - ties, len(sums)
+
+
+def _exact_in_float32(x: Tensor, y: Tensor, positions: int) -> bool:
+    """Whether no step of the float sum rounds, and ties go to the even output as half-even says."""
+    if x.scale != y.scale or positions & (positions - 1) or y.zero_point % 2:
+        return False
+    digits = Fraction(x.scale).numerator.bit_length()
+    return digits + (positions * 255).bit_length() <= 24
+
+
+def requantized(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
+    """Of a QuantizeLinear that follows a DequantizeLinear, equal on every input."""
+    assert isinstance(layer, AvgPool2d)
+    (x,) = inputs
+    clamp = (layer.requant.low, layer.requant.high)
+    requant, differing = search_one(requant_table(x, y), x, y, clamp)
+    _require_equal(x, differing)
+    return requant
+
+
+def concatenated(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
+    """Of a QLinearConcat, equal on every value of every input."""
+    assert isinstance(layer, Concat)
+    clamp = (layer.requant.low, layer.requant.high)
+    requant, wrong = search_concat([requant_table(x, y) for x in inputs], inputs, y, clamp)
+    for x, differing in zip(inputs, wrong, strict=True):
+        _require_equal(x, differing)
+    return requant
+
+
+def _require_equal(x: Tensor, differing: int) -> None:
+    if differing:
+        raise ValueError(
+            f"{differing} of {1 << x.dtype.bits} inputs are requantized by no multiplier as "
+            "ONNX Runtime does; give input and output one scale"
+        )
+
+
+def added(inexact: bool) -> Rescale:
+    """Of a QLinearAdd: equal on every pair of inputs.
+
+    Now and then the float rounding errors of a few pairs contradict each other, so that no sum of
+    two products equals them all; all but those pairs are equal then. More than ``FEW_PAIRS`` are
+    refused unless ``inexact``.
+    """
+
+    def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
+        assert isinstance(layer, Add)
+        a, b = inputs
+        clamp = (layer.requant.low, layer.requant.high)
+        table = add_table(a, b, y)
+        requant, differing = search_add(table, a, b, y, clamp)
+        if differing > FEW_PAIRS and not inexact:
+            raise ValueError(
+                f"{differing} of {table.size} pairs of inputs add up to a tie that ONNX Runtime's "
+                "float rounding errors decide; calibrate to other scales, or read it with "
+                "inexact=True"
+            )
+        return requant
+
+    return rescale
+
+
+def _values(x: Tensor) -> npt.NDArray[np.float32]:
+    """Every value of the type, as float32."""
+    return np.arange(x.dtype.qmin, x.dtype.qmax + 1).astype(np.float32)
+
+
+def _rounded(value: npt.NDArray[np.float32], y: Tensor, zero_point: int) -> npt.NDArray[np.int64]:
+    bounded = np.clip(np.rint(value), -(1 << 20), 1 << 20).astype(np.int64)
+    return np.clip(bounded + zero_point, y.dtype.qmin, y.dtype.qmax)
+
+
+def requant_table(x: Tensor, y: Tensor) -> npt.NDArray[np.int64]:
+    """What QuantizeLinear makes of each dequantized value of ``x``."""
+    with np.errstate(all="ignore"):
+        real = np.float32(x.scale) * (_values(x) - np.float32(x.zero_point))
+        return _rounded(real / np.float32(y.scale), y, y.zero_point)
+
+
+def add_table(a: Tensor, b: Tensor, y: Tensor) -> npt.NDArray[np.int64]:
+    """What QLinearAdd makes of each pair (A, B), on x86-64 with AVX2 and FMA.
+
+    With ra = Sa / Sy and rb = Sb / Sy, and fma rounding once: constant = Zy - fma(ra, Za, rb * Zb),
+    y = nearbyint(fma(a, ra, fma(b, rb, constant))) (``mlas/lib/intrinsics/avx2/qladd_avx2.cpp``;
+    that the compiler fuses the constant's products is measured).
+    """
+    with np.errstate(all="ignore"):
+        ra, rb = (np.float32(x.scale) / np.float32(y.scale) for x in (a, b))
+        constant = np.float32(y.zero_point) - _fma(
+            ra, np.float32(a.zero_point), rb * np.float32(b.zero_point)
+        )
+        inner = _fma(_values(b), rb, constant)
+        return _rounded(_fma(_values(a)[:, None], ra, inner[None, :]), y, 0)
+
+
+def _fma(x: Any, y: Any, z: Any) -> Any:
+    """x * y + z in float32, rounded once: the product is exact in float64, and so, for 8-bit values
+    and factors of ordinary size, is the sum."""
+    return (np.float64(x) * np.float64(y) + np.float64(z)).astype(np.float32)

@@ -1,0 +1,63 @@
+"""Concat and QLinearConcat: channels of quantized tensors one after another.
+
+ONNX Runtime requantizes each tensor by a table, ``onnx_arithmetic.requant_table``, or copies it
+where its scale and zero point are the output's (``contrib_ops/cpu/quantization/qlinear_concat.cc``,
+``qlinear_lookup_table.cc``); in floats, between DequantizeLinear and QuantizeLinear, the same comes
+of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from ...builder import Grid
+from ...ordered import Ordered
+from .arithmetic import concatenated
+from .graph import Node
+from .reader import Reader
+from .shapes import extents
+from .values import Pending, grid_of
+
+__all__ = ["concat", "qlinear_concat"]
+
+
+def concat(reader: Reader, node: Node) -> None:
+    """A Concat of extents, of integers on one grid, or of reals."""
+    if all(name in reader.extents or name in reader.graph.tensors for name in node.inputs):
+        extents(reader, node)
+    elif all(name in reader.integers for name in node.inputs):
+        inputs = [reader.integers[name] for name in node.inputs]
+        if any(x.grid != inputs[0].grid for x in inputs):
+            way_out = "use QLinearConcat, or dequantize them before it"
+            raise node.refuse("its inputs are integers of several grids", way_out)
+        reader.define(node, _joined(reader, node, inputs, reader.fresh(node), inputs[0].grid))
+    else:
+        inputs = [reader.dequantized(node, index) for index in range(len(node.inputs))]
+        emit = partial(_joined, reader, node, inputs)
+        reader.reals[node.outputs[0]] = Pending(node, emit, fused=False)
+
+
+def qlinear_concat(reader: Reader, node: Node) -> None:
+    """A QLinearConcat: scale and zero point of the output, then three inputs for each tensor."""
+    grid = grid_of(reader.graph, node, node.input(0), node.input(1))
+    inputs = [reader.operand(node, index) for index in range(2, len(node.inputs), 3)]
+    reader.define(node, _joined(reader, node, inputs, reader.fresh(node), grid))
+
+
+def _joined(
+    reader: Reader,
+    node: Node,
+    inputs: Sequence[Ordered],
+    name: str,
+    grid: Grid,
+    clamp: tuple[int, int] | None = None,
+) -> Ordered:
+    """The layer. A single tensor is a mere requantization."""
+    first = inputs[0]
+    axis, rank = node.integer("axis", 1), len(first.dims) + 1
+    if axis not in (1, 1 - rank) or any(len(x.dims) + 1 != rank for x in inputs):
+        raise node.refuse(f"axis is {axis}", "concatenate the channels of maps, axis=1")
+    if len(inputs) == 1:
+        return reader.layers.requantize(first, name, grid, clamp)
+    return reader.builder.concat(name, inputs, grid, concatenated, clamp=clamp)

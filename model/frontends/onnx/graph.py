@@ -1,0 +1,284 @@
+"""An ONNX file as a plain graph, nothing in it believed.
+
+Only the file's own bytes are read: tensors stored in other files are refused, and so are subgraphs,
+functions of the file's own and operators of unknown domains. Source: ONNX ``docs/IR.md``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoProto, numpy_helper
+
+from ...layers import NetworkError
+
+__all__ = ["Graph", "Node", "load"]
+
+MAX_BYTES = 1 << 30
+MAX_EXTENT = 1 << 16  # of the input's channels, rows and columns
+MAX_VALUES = 1 << 24  # of an image
+MAX_ATTRIBUTE = 1 << 10  # of kernels, strides, pads and dilations
+DOMAINS = ("", "ai.onnx", "com.microsoft")  # the last one has ONNX Runtime's QGemm, QLinearAdd, ...
+OLDEST_OPSET = 10  # the first with QuantizeLinear
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node; the name of an input that is left out is ''."""
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"Node {self.name!r} ({self.op if self.op.isprintable() else repr(self.op)})"
+
+    def refuse(self, reason: str, way_out: str) -> NetworkError:
+        """The error for what cannot be read here."""
+        return NetworkError(f"{self}: {reason}; {way_out}")
+
+    def input(self, index: int) -> str:
+        """The name of an input; '' where it is left out."""
+        return self.inputs[index] if index < len(self.inputs) else ""
+
+    def integer(self, name: str, default: int) -> int:
+        """An attribute that is one integer. Raises NetworkError where it is something else."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, int):
+            raise self.refuse(f"{name} must be an integer", "export the model again")
+        return value
+
+    def integers(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
+        """An attribute that is a list of integers as long as ``default``, none beyond 1024."""
+        values = self.attributes.get(name, list(default))
+        if not isinstance(values, list) or not all(isinstance(v, int) for v in values):
+            raise self.refuse(f"{name} must be a list of integers", "export the model again")
+        if len(values) != len(default) or any(abs(v) > MAX_ATTRIBUTE for v in values):
+            wanted = f"{len(default)} integers of at most {MAX_ATTRIBUTE}"
+            raise self.refuse(f"{name} must be {wanted}, not {values}", "use a 2-d operator")
+        return tuple(values)
+
+    def require(self, name: str, value: object, *, otherwise: object, way_out: str) -> None:
+        """Refuse an attribute that is neither ``value`` nor left out where that means it."""
+        found = self.attributes.get(name, otherwise)
+        if found != value:
+            raise self.refuse(f"{name} must be {value}, not {found}", way_out)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The part of a model that its one output depends on.
+
+    Parameters
+    ----------
+    name : of the model
+    input : the name of its one input
+    batch : the extent of the input's first axis, 0 where it may be any
+    shape : of the input without the batch: (C, H, W) or (K,)
+    output : the name of its one output
+    nodes : in an order in which every input is there before it is read
+    tensors : what is constant, by name
+    """
+
+    name: str
+    input: str
+    batch: int
+    shape: tuple[int, ...]
+    output: str
+    nodes: tuple[Node, ...]
+    tensors: Mapping[str, TensorProto]
+
+    @cached_property
+    def readers(self) -> Mapping[str, tuple[Node, ...]]:
+        """The nodes that read each name."""
+        readers: dict[str, tuple[Node, ...]] = {}
+        for node in self.nodes:
+            for name in node.inputs:
+                readers[name] = (*readers.get(name, ()), node)
+        return readers
+
+    @cached_property
+    def writers(self) -> Mapping[str, Node]:
+        """The node that writes each name."""
+        return {name: node for node in self.nodes for name in node.outputs}
+
+    def constant(self, node: Node, name: str) -> npt.NDArray[Any]:
+        """A constant that ``node`` reads. Raises NetworkError where it is none, or malformed."""
+        if name not in self.tensors:
+            way_out = "make it an initializer (fold constants when exporting)"
+            raise node.refuse(f"input {name!r} is not constant", way_out)
+        tensor = self.tensors[name]
+        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+            way_out = "save the model with all tensors inside"
+            raise node.refuse(f"tensor {name!r} is stored outside the file", way_out)
+        if any(extent < 0 for extent in tensor.dims) or math.prod(tensor.dims) > MAX_BYTES:
+            raise node.refuse(
+                f"tensor {name!r} has the extents {list(tensor.dims)}", "export the model again"
+            )
+        try:
+            return np.array(numpy_helper.to_array(tensor))
+        except (ValueError, TypeError, KeyError, OverflowError):
+            reason = f"tensor {name!r} does not hold the values its type and extents ask for"
+            raise node.refuse(reason, "export the model again") from None
+
+
+def load(source: str | Path | bytes) -> Graph:
+    """Read a model from a path or from bytes.
+
+    Raises NetworkError for a file that cannot be read, is no ONNX model, or has a graph that is not
+    a chain of known operators from one input to one output.
+    """
+    model = _model(source)
+    graph = model.graph
+    if not graph.node or not graph.output:
+        raise NetworkError("The file holds no ONNX graph; export the model again")
+    if model.functions or graph.sparse_initializer:
+        raise NetworkError(
+            "The model has functions or sparse tensors of its own; export it without them"
+        )
+    _check_opset(model)
+    _check_texts(graph)
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    nodes = []
+    for number, proto in enumerate(graph.node):
+        node = _node(proto, number)
+        if node.op == "Constant" and isinstance(node.attributes.get("value"), TensorProto):
+            tensors.update(dict.fromkeys(node.outputs, node.attributes["value"]))
+        elif node.op == "Identity" and node.input(0) in tensors:
+            tensors.update(dict.fromkeys(node.outputs, tensors[node.input(0)]))
+        else:
+            nodes.append(node)
+    inputs = [value for value in graph.input if value.name not in tensors]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise NetworkError(
+            f"The model must have one input and one output, not {len(inputs)} and "
+            f"{len(graph.output)}; cut the others off"
+        )
+    _check_order(nodes, {inputs[0].name, *tensors})
+    shape, output = _shape(inputs[0]), graph.output[0].name
+    return Graph(
+        name=graph.name,
+        input=inputs[0].name,
+        batch=inputs[0].type.tensor_type.shape.dim[0].dim_value,
+        shape=shape,
+        output=output,
+        nodes=_needed(nodes, output),
+        tensors=tensors,
+    )
+
+
+def _model(source: str | Path | bytes) -> ModelProto:
+    if isinstance(source, bytes):
+        data, what = source, "The data"
+    else:
+        what = f"{source}"
+        try:
+            path = Path(source)
+            if path.is_file() and path.stat().st_size > MAX_BYTES:
+                raise NetworkError(f"{what} is larger than {MAX_BYTES} bytes; use a smaller model")
+            data = path.read_bytes()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise NetworkError(f"Cannot read {what}: {reason}") from None
+    try:
+        return onnx.load_model_from_string(data)
+    except (DecodeError, ValueError):
+        raise NetworkError(f"{what} is no ONNX model; export it again") from None
+
+
+def _check_texts(graph: GraphProto) -> None:
+    """Every name is text; protobuf gives bytes where it is not UTF-8."""
+    texts = [graph.name, *(tensor.name for tensor in graph.initializer)]
+    for node in graph.node:
+        texts += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        texts += [attribute.name for attribute in node.attribute]
+    for value in (*graph.input, *graph.output):
+        texts += [value.name, *(d.dim_param for d in value.type.tensor_type.shape.dim)]
+    if not all(isinstance(text, str) for text in texts):
+        raise NetworkError("The model has names that are not UTF-8 text; export it again")
+
+
+def _check_opset(model: ModelProto) -> None:
+    newest = onnx.defs.onnx_opset_version()
+    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    if not versions or not OLDEST_OPSET <= max(versions) <= newest:
+        raise NetworkError(
+            f"The model's operator set must be {OLDEST_OPSET} to {newest}, "
+            f"not {max(versions, default='none')}; export it with one of these"
+        )
+
+
+def _node(proto: onnx.NodeProto, number: int) -> Node:
+    outputs = tuple(name for name in proto.output if name)
+    name = proto.name or (outputs[0] if outputs else f"number {number}")
+    node = Node(proto.op_type, name, tuple(proto.input), outputs, {})
+    if proto.domain not in DOMAINS:
+        raise node.refuse(f"operators of {proto.domain!r} are not supported", "export without them")
+    attributes: dict[str, Any] = {}
+    for attribute in proto.attribute:
+        if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
+            raise node.refuse("subgraphs are not supported", "export a plain chain of operators")
+        try:
+            value = onnx.helper.get_attribute_value(attribute)
+        except ValueError:
+            reason = f"attribute {attribute.name!r} is malformed"
+            raise node.refuse(reason, "export the model again") from None
+        value = (
+            list(value) if isinstance(value, Sequence) and not isinstance(value, bytes) else value
+        )
+        attributes[attribute.name] = value
+    return Node(node.op, node.name, node.inputs, node.outputs, attributes)
+
+
+def _check_order(nodes: Sequence[Node], known: set[str]) -> None:
+    """Each input is there before it is read, and each name is written once."""
+    known = {"", *known}
+    for node in nodes:
+        for name in node.inputs:
+            if name not in known:
+                reason = f"input {name!r} is written by no earlier node"
+                raise node.refuse(reason, "sort the graph, or add the missing tensor")
+        for name in node.outputs:
+            if name in known:
+                raise node.refuse(f"output {name!r} is written twice", "rename one of them")
+            known.add(name)
+
+
+def _shape(value: ValueInfoProto) -> tuple[int, ...]:
+    """The input's extents but for the batch."""
+    where = f"The input {value.name!r}"
+    if value.type.tensor_type.elem_type != TensorProto.FLOAT:
+        raise NetworkError(f"{where} must be float32; let a QuantizeLinear make integers of it")
+    extents = value.type.tensor_type.shape.dim[1:]
+    shape = tuple(dim.dim_value for dim in extents)
+    if len(shape) not in (1, 3) or not all(1 <= extent <= MAX_EXTENT for extent in shape):
+        text = ", ".join(dim.dim_param or str(dim.dim_value) for dim in extents)
+        raise NetworkError(
+            f"{where} must have the extents (N, C, H, W) or (N, K), each but N fixed and at most "
+            f"{MAX_EXTENT}, not (N, {text}); export it with a fixed shape"
+        )
+    if math.prod(shape) > MAX_VALUES:
+        way_out = f"use at most {MAX_VALUES}"
+        raise NetworkError(f"{where} has {math.prod(shape)} values an image; {way_out}")
+    return shape
+
+
+def _needed(nodes: Sequence[Node], output: str) -> tuple[Node, ...]:
+    """The nodes that ``output`` depends on."""
+    wanted, needed = {output}, []
+    for node in reversed(nodes):
+        if wanted.intersection(node.outputs):
+            wanted.update(node.inputs)
+            needed.append(node)
+    return tuple(reversed(needed))

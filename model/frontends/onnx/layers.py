@@ -1,0 +1,249 @@
+"""ONNX operators as layers of an integer network.
+
+What each operator computes is in ``arithmetic.py``; ``ordered.py`` keeps ONNX's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...builder import Grid, Window
+from ...layers.weights import Weights
+from ...ordered import Ordered, OrderedBuilder
+from .arithmetic import added, averaged, multiplied, pooled, requantized
+from .graph import Node
+from .values import Constant
+
+__all__ = ["Layers"]
+
+Clamp = tuple[int, int] | None
+MAX_WINDOW = 1 << 16  # positions of an average
+
+
+class Layers:
+    """Adds the layers that operators stand for to a builder.
+
+    inexact : whether ties that float rounding errors decide are accepted
+    """
+
+    def __init__(self, builder: OrderedBuilder, inexact: bool) -> None:
+        self.builder = builder
+        self.inexact = inexact
+
+    def conv(
+        self,
+        node: Node,
+        name: str,
+        x: Ordered,
+        w: Constant,
+        bias: npt.NDArray[Any] | Constant | None,
+        grid: Grid,
+        clamp: Clamp = None,
+    ) -> Ordered:
+        """A convolution."""
+        if w.values.ndim != 4:
+            raise node.refuse(
+                f"weights have {w.values.ndim} axes", "use a 2-d convolution (OC, IC, KH, KW)"
+            )
+        weights = w.per_channel(node, 0, w.values.transpose(0, 2, 3, 1))
+        _require_types(node, x, weights, grid)
+        kernel = (w.values.shape[2], w.values.shape[3])
+        node.require("kernel_shape", list(kernel), otherwise=list(kernel), way_out="export again")
+        return self.builder.conv2d(
+            name,
+            x,
+            weights,
+            _bias(node, x, weights, bias),
+            grid,
+            multiplied(x.tensor, weights, grid),
+            window=window(node, x, kernel),
+            groups=node.integer("group", 1),
+            clamp=clamp,
+        )
+
+    def linear(
+        self,
+        node: Node,
+        name: str,
+        x: Ordered,
+        w: Constant,
+        bias: npt.NDArray[Any] | Constant | None,
+        grid: Grid,
+        clamp: Clamp = None,
+    ) -> Ordered:
+        """A fully connected layer, Gemm or MatMul."""
+        node.require("alpha", 1.0, otherwise=1.0, way_out="fold it into the weights")
+        node.require("beta", 1.0, otherwise=1.0, way_out="fold it into the bias")
+        node.require("transA", 0, otherwise=0, way_out="transpose the weights instead")
+        if w.values.ndim != 2:
+            raise node.refuse(f"weights have {w.values.ndim} axes", "use a matrix of weights")
+        transposed = node.integer("transB", 0) != 0
+        values = w.values if transposed else w.values.T
+        if x.dims != values.shape[1:]:
+            reason = f"weights read {values.shape[1]} values, there are {list(x.dims)}"
+            raise node.refuse(reason, "put a Flatten before it, or export the model again")
+        weights = w.per_channel(node, 0 if transposed else 1, values[:, None, None])
+        _require_types(node, x, weights, grid)
+        return self.builder.linear(
+            name,
+            x,
+            weights,
+            _bias(node, x, weights, bias),
+            grid,
+            multiplied(x.tensor, weights, grid),
+            clamp=clamp,
+        )
+
+    def add(
+        self, node: Node, name: str, a: Ordered, b: Ordered, grid: Grid, clamp: Clamp = None
+    ) -> Ordered:
+        """The sum of two tensors of one shape."""
+        if a.dims != b.dims:
+            reason = f"its inputs have the shapes {list(a.dims)} and {list(b.dims)}"
+            raise node.refuse(reason, "broadcast before the model is exported")
+        if not a.tensor.dtype == b.tensor.dtype == grid.dtype:
+            types = f"{a.tensor.dtype}, {b.tensor.dtype} and {grid.dtype}"
+            raise node.refuse(f"inputs and output are {types}", "quantize them to one type")
+        return self.builder.add(name, a, b, grid, added(self.inexact), clamp=clamp)
+
+    def average_pool(
+        self, node: Node, name: str, x: Ordered, grid: Grid, clamp: Clamp = None
+    ) -> Ordered:
+        """An average pool whose padding, if any, counts."""
+        kernel = _pool_kernel(node)
+        frame = window(node, x, kernel)
+        if any(frame.padding) and node.integer("count_include_pad", 0) != 1:
+            reason = "padding that does not count divides by another number at the border"
+            raise node.refuse(reason, "set count_include_pad=1, or pad with a Conv before it")
+        return self.builder.avg_pool2d(
+            name, x, kernel, frame, grid, pooled(self.inexact), clamp=clamp
+        )
+
+    def global_average_pool(
+        self, node: Node, name: str, x: Ordered, grid: Grid, clamp: Clamp = None
+    ) -> Ordered:
+        """The average of each channel, summed in integers."""
+        node.require("channels_last", 0, otherwise=0, way_out="export it channels first")
+        kernel = _whole(node, x)
+        return self.builder.avg_pool2d(name, x, kernel, Window(), grid, averaged, clamp=clamp)
+
+    def reduce_mean(
+        self,
+        node: Node,
+        name: str,
+        x: Ordered,
+        axes: Sequence[int],
+        grid: Grid,
+        clamp: Clamp = None,
+    ) -> Ordered:
+        """The average of each channel, summed in floats."""
+        if len(x.dims) != 3 or sorted(axis % 4 for axis in axes) != [2, 3]:
+            raise node.refuse(f"axes are {list(axes)}", "average over height and width, [2, 3]")
+        kernel = _whole(node, x)
+        y = self.builder.avg_pool2d(
+            name, x, kernel, Window(), grid, pooled(self.inexact), clamp=clamp
+        )
+        return y if node.integer("keepdims", 1) else y.reshaped((-1,), name)
+
+    def max_pool(self, node: Node, name: str, x: Ordered) -> Ordered:
+        """A maximum pool."""
+        kernel = _pool_kernel(node)
+        return self.builder.max_pool2d(name, x, kernel, window(node, x, kernel))
+
+    def requantize(self, x: Ordered, name: str, grid: Grid, clamp: Clamp = None) -> Ordered:
+        """The same values on another grid, or clamped."""
+        if grid == x.grid:
+            low, high = clamp or (grid.dtype.qmin, grid.dtype.qmax)
+            return self.builder.relu(name, x, low, high)
+        return self.builder.requantize(name, x, grid, requantized, clamp=clamp)
+
+
+def _require_types(node: Node, x: Ordered, weights: Weights, grid: Grid) -> None:
+    """ONNX Runtime computes other mixtures in floats, or not at all."""
+    if x.tensor.dtype != grid.dtype or (x.tensor.dtype.signed and not weights.dtype.signed):
+        types = f"{x.tensor.dtype}, {weights.dtype} and {grid.dtype}"
+        raise node.refuse(
+            f"input, weights and output are {types}",
+            "give input and output one type, int8 activations int8 weights",
+        )
+
+
+def _bias(
+    node: Node, x: Ordered, weights: Weights, bias: npt.NDArray[Any] | Constant | None
+) -> npt.NDArray[np.int64]:
+    channels = len(weights.values)
+    if bias is None:
+        return np.zeros(channels, np.int64)
+    values = bias.as_bias(node, x, weights) if isinstance(bias, Constant) else bias
+    if values.dtype != np.int32 or values.shape != (channels,):
+        reason = f"the bias is {values.dtype} with the extents {list(values.shape)}"
+        raise node.refuse(reason, f"use int32 ({channels},)")
+    return values.astype(np.int64)
+
+
+def _extents(node: Node, x: Ordered) -> tuple[int, int]:
+    """Rows and columns of a map. Raises NetworkError for what is none."""
+    if len(x.dims) != 3:
+        raise node.refuse("its input is flat", "put it before the Flatten")
+    return x.dims[1], x.dims[2]
+
+
+def _whole(node: Node, x: Ordered) -> tuple[int, int]:
+    height, width = _extents(node, x)
+    if height * width > MAX_WINDOW:
+        reason = f"an average of {height * width} positions is too large"
+        raise node.refuse(reason, f"average at most {MAX_WINDOW}")
+    return height, width
+
+
+def _pool_kernel(node: Node) -> tuple[int, int]:
+    """Rows and columns of a pool without any oddity."""
+    node.require("dilations", [1, 1], otherwise=[1, 1], way_out="use a pool without dilation")
+    node.require("storage_order", 0, otherwise=0, way_out="leave it out")
+    if len(node.outputs) > 1:
+        raise node.refuse("indices of the maximum are not supported", "leave the output out")
+    height, width = node.integers("kernel_shape", (0, 0))
+    if min(height, width) < 1 or height * width > MAX_WINDOW:
+        reason = f"kernel_shape is {[height, width]}"
+        raise node.refuse(reason, f"pool 1 to {MAX_WINDOW} positions")
+    return height, width
+
+
+def window(node: Node, x: Ordered, kernel: tuple[int, ...]) -> Window:
+    """Strides, pads (ONNX and here: top, left, bottom, right) and dilations of a node.
+
+    Raises NetworkError for extents rounded up, where that makes a difference.
+    """
+    strides = node.integers("strides", (1, 1))
+    dilations = node.integers("dilations", (1, 1))
+    if min(*strides, *dilations) < 1:
+        reason = f"strides {list(strides)} and dilations {list(dilations)} must be at least 1"
+        raise node.refuse(reason, "export the model again")
+    top, left, bottom, right = node.integers("pads", (0, 0, 0, 0))
+    mode = node.attributes.get("auto_pad", b"NOTSET")
+    if mode in (b"SAME_UPPER", b"SAME_LOWER"):
+        sides = []
+        for size, k, s, d in zip(_extents(node, x), kernel, strides, dilations, strict=True):
+            total = max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
+            sides.append((total // 2, total - total // 2))
+        (top, bottom), (left, right) = (
+            sides if mode == b"SAME_UPPER" else [side[::-1] for side in sides]
+        )
+    elif mode not in (b"NOTSET", b"VALID"):
+        raise node.refuse(f"auto_pad is {mode!r}", "give explicit pads")
+    elif mode == b"VALID":
+        top = left = bottom = right = 0
+    if node.integer("ceil_mode", 0):
+        for size, pads, k, s in zip(
+            _extents(node, x), (top + bottom, left + right), kernel, strides, strict=True
+        ):
+            if (size + pads - k) % s:
+                reason = "ceil_mode adds a window that hangs over the map"
+                raise node.refuse(reason, "set ceil_mode=0, or pad the map")
+    return Window(
+        (strides[0], strides[1]), (top, left, bottom, right), (dilations[0], dilations[1])
+    )

@@ -1,0 +1,81 @@
+"""Networks quantized for ONNX Runtime, in QDQ form or in operator form.
+
+``onnxruntime.quantization.quantize_static`` writes both. In QDQ form float operators stand between
+DequantizeLinear and QuantizeLinear nodes, and ONNX Runtime fuses each such group into the integer
+operator that the other form names; that operator's arithmetic is what the integer network equals
+(``arithmetic.py``, and "ONNX Runtime" in ``ARITHMETIC.md``).
+
+The network's input is what the first QuantizeLinear makes of an image. Where its scale is 1/255 in
+float32 and its zero point 0, and pixels p enter as p / 255, that is p itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...layers import Flatten, NetworkError
+from ...names import identifier
+from ...network import QNetwork
+from ...ordered import Ordered
+from .attributes import require_known
+from .graph import load
+from .operators import OPERATORS
+from .reader import Reader
+
+__all__ = ["read", "read_with_names"]
+
+WAYS_OUT = {  # of operators that users are likely to meet
+    "BatchNormalization": "fold it into the convolution (onnxruntime.quantization.preprocess)",
+    "Softmax": "cut it off, the greatest score stays the greatest",
+    "Transpose": "export the model channels first, without it",
+}
+
+
+def read(source: str | Path | bytes, name: str | None = None, *, inexact: bool = False) -> QNetwork:
+    """Read a quantized ONNX model into an integer network.
+
+    Parameters
+    ----------
+    source : the path of a model, or its bytes; nothing but these is read
+    name : the network's; by default the file's, or the graph's
+    inexact : accept average pools and additions with many ties, which ONNX Runtime's rounding
+        errors decide; what else may differ, and how seldom, is in ``ARITHMETIC.md``
+
+    Raises NetworkError that names the node, the reason and a way out for what cannot be read.
+    """
+    return read_with_names(source, name, inexact=inexact)[0]
+
+
+def read_with_names(
+    source: str | Path | bytes, name: str | None = None, *, inexact: bool = False
+) -> tuple[QNetwork, dict[str, tuple[str, Ordered]]]:
+    """Read as :func:`read` does, and tell how to find the network's tensors in the model.
+
+    Returns the network, and by its tensors the names there and how the model orders them.
+    """
+    graph = load(source)
+    fallback = graph.name if isinstance(source, bytes) else Path(source).stem
+    reader = Reader(graph, identifier(name or fallback or "network"), inexact)
+    for node in graph.nodes:
+        if node.op not in OPERATORS:
+            there = f"there are {', '.join(sorted(OPERATORS))}"
+            raise node.refuse("the operator is not supported", WAYS_OUT.get(node.op, there))
+        if not node.outputs:
+            raise node.refuse("it has no output", "export the model again")
+        require_known(node)
+        OPERATORS[node.op](reader, node)
+    result = reader.integers.get(graph.output) or reader.reals.get(graph.output)
+    if not isinstance(result, Ordered):
+        raise NetworkError(
+            f"The output {graph.output!r} is not quantized; "
+            "put a QuantizeLinear behind its operator"
+        )
+    network, last = reader.builder.network(result), reader.builder.last
+    if last in reader.names:
+        reader.names[network.output] = reader.names.pop(last)
+    for layer in network.layers:
+        if isinstance(layer, Flatten) and layer.input in reader.names:
+            name, seen = reader.names[layer.input]
+            flat = Ordered(network.tensors[layer.output], seen.places)
+            reader.names.setdefault(layer.output, (name, flat))
+    return network, reader.names

@@ -1,0 +1,290 @@
+"""What each ONNX operator does to a reading: a real result in between, or a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from ...builder import Grid
+from ...ordered import Ordered
+from .concat import concat, qlinear_concat
+from .graph import Node
+from .moves import MOVES
+from .reader import Reader
+from .shapes import SHAPES, extents
+from .values import Constant, Pending, clamp_on, constant_of, grid_of, quantized_constant
+
+__all__ = ["OPERATORS"]
+
+Clamp = tuple[int, int] | None
+CODES = {0: None, 2: np.uint8, 3: np.int8}  # ONNX's, of a QuantizeLinear without zero point
+
+
+def _quantize(reader: Reader, node: Node) -> None:
+    graph, x = reader.graph, node.input(0)
+    node.require("block_size", 0, otherwise=0, way_out="quantize per tensor or per channel")
+    if x in graph.tensors:
+        constant = quantized_constant(graph, node)
+        reader.reals[f"integers of {node.outputs[0]}"] = constant
+        return
+    grid = grid_of(
+        graph, node, node.input(1), node.input(2), CODES[node.integer("output_dtype", 0)]
+    )
+    if x in reader.raw:
+        image = value = _image(reader, node, grid)
+        for moved, layer in reader.raw[x]:  # what moves values may as well move integers
+            value = layer(reader, moved, value)
+        reader.define(node, value)
+        reader.names.setdefault(image.tensor.name, (node.outputs[0], image))
+        return
+    real = reader.reals.get(x)
+    if isinstance(real, Pending):
+        clamp = clamp_on(grid, real.low, real.high)
+        if real.fused and clamp != (grid.dtype.qmin, grid.dtype.qmax):
+            reason = "the clamp behind it is not what the output's zero point and scale imply"
+            way_out = "quantize the activation with its zero point at the end of its type"
+            raise real.node.refuse(reason, way_out)
+        result = real.emit(reader.fresh(real.node), grid, clamp)
+        for move in real.moves:
+            result = move(result)
+    else:
+        result = reader.dequantized(node, 0)
+        if result.grid != grid:
+            _require_unmerged(reader, node, result.grid.dtype == grid.dtype)
+            result = reader.layers.requantize(result, reader.fresh(node), grid)
+    reader.define(node, result)
+
+
+def _require_unmerged(reader: Reader, node: Node, one_type: bool) -> None:
+    """Refuse two quantizations in a row that ONNX Runtime makes one of, with another scale.
+
+    It does where nothing else reads what lies between (``double_qdq_pairs_remover.cc``).
+    """
+    graph = reader.graph
+    names, ops = [node.outputs[0], node.input(0)], ["DequantizeLinear", "QuantizeLinear"]
+    writer = graph.writers.get(node.input(0))
+    if writer is not None:
+        names, ops = [*names, writer.input(0)], [*ops, "DequantizeLinear"]
+    first = graph.writers.get(names[-1])
+    alone = all(
+        [reader.op for reader in graph.readers.get(name, ())] == [op]
+        for name, op in zip(names, ops, strict=True)
+    )
+    if one_type and alone and first is not None and first.op == "QuantizeLinear":
+        way_out = "remove one of the two"
+        raise node.refuse(f"ONNX Runtime merges it with {first}", way_out)
+
+
+def _image(reader: Reader, node: Node, grid: Grid) -> Ordered:
+    """The network's input."""
+    if reader.image is None:
+        reader.image = reader.builder.input(reader.graph.shape, grid)
+    elif reader.image.grid != grid:
+        raise node.refuse("the input is quantized twice", "quantize it once")
+    return reader.image
+
+
+def _dequantize(reader: Reader, node: Node) -> None:
+    graph, x, out = reader.graph, node.input(0), node.outputs[0]
+    node.require("block_size", 0, otherwise=0, way_out="quantize per tensor or per channel")
+    constant = reader.reals.get(f"integers of {x}")
+    if isinstance(constant, Constant):
+        reader.reals[out] = constant
+    elif x in graph.tensors:
+        reader.reals[out] = constant_of(graph, node, x, node.input(1), node.input(2))
+    else:
+        value = reader.quantized(node, x)
+        dtype = value.tensor.dtype.numpy
+        if grid_of(graph, node, node.input(1), node.input(2), dtype) != value.grid:
+            reason = "scale, zero point or type differ from those of the tensor it reads"
+            raise node.refuse(reason, "give both the same")
+        reader.reals[out] = value
+
+
+def _conv(reader: Reader, node: Node, linear: bool = False) -> None:
+    x, w = reader.dequantized(node, 0), reader.constant(node, 1)
+    bias = reader.constant(node, 2) if node.input(2) else None
+    layer = reader.layers.linear if linear else reader.layers.conv
+    reader.reals[node.outputs[0]] = Pending(
+        node, lambda name, grid, clamp: layer(node, name, x, w, bias, grid, clamp)
+    )
+
+
+def _qlinear_conv(reader: Reader, node: Node) -> None:
+    graph, read = reader.graph, node.input
+    x = reader.operand(node, 0)
+    w = replace(constant_of(graph, node, read(3), read(4), read(5)), axis=0)
+    grid = grid_of(graph, node, read(6), read(7))
+    bias = graph.constant(node, read(8)) if read(8) else None
+    reader.define(node, reader.layers.conv(node, reader.fresh(node), x, w, bias, grid))
+
+
+def _qgemm(reader: Reader, node: Node) -> None:
+    graph, read = reader.graph, node.input
+    x = reader.operand(node, 0)
+    axis = 0 if node.integer("transB", 0) else 1
+    w = replace(constant_of(graph, node, read(3), read(4), read(5)), axis=axis)
+    bias = graph.constant(node, read(6)) if read(6) else None
+    if not read(7):
+        raise node.refuse("its output stays in floats", "quantize it")
+    grid = grid_of(graph, node, read(7), read(8))
+    reader.define(node, reader.layers.linear(node, reader.fresh(node), x, w, bias, grid))
+
+
+def _qlinear_matmul(reader: Reader, node: Node) -> None:
+    graph, read = reader.graph, node.input
+    x = reader.operand(node, 0)
+    w = replace(constant_of(graph, node, read(3), read(4), read(5)), axis=1)
+    grid = grid_of(graph, node, read(6), read(7))
+    reader.define(node, reader.layers.linear(node, reader.fresh(node), x, w, None, grid))
+
+
+def _add(reader: Reader, node: Node) -> None:
+    a, b = (reader.dequantized(node, index) for index in (0, 1))
+    reader.reals[node.outputs[0]] = Pending(node, partial(_emit_add, reader, node, a, b))
+
+
+def _emit_add(
+    reader: Reader,
+    node: Node,
+    a: Ordered,
+    b: Ordered,
+    name: str,
+    grid: Grid,
+    clamp: Clamp = None,
+) -> Ordered:
+    return reader.layers.add(node, name, a, b, grid, clamp)
+
+
+def _qlinear_add(reader: Reader, node: Node) -> None:
+    a, b = reader.operand(node, 0), reader.operand(node, 3)
+    grid = grid_of(reader.graph, node, node.input(6), node.input(7))
+    reader.define(node, _emit_add(reader, node, a, b, reader.fresh(node), grid))
+
+
+def _average(reader: Reader, node: Node, whole: bool = False) -> None:
+    x = reader.dequantized(node, 0)
+    layer = reader.layers.global_average_pool if whole else reader.layers.average_pool
+    reader.reals[node.outputs[0]] = Pending(
+        node, lambda name, grid, clamp: layer(node, name, x, grid, clamp)
+    )
+
+
+def _qlinear_average(reader: Reader, node: Node, whole: bool = False) -> None:
+    x = reader.operand(node, 0)
+    layer = reader.layers.global_average_pool if whole else reader.layers.average_pool
+    grid = grid_of(reader.graph, node, node.input(3), node.input(4))
+    reader.define(node, layer(node, reader.fresh(node), x, grid))
+
+
+def _reduce_mean(reader: Reader, node: Node) -> None:
+    x = reader.dequantized(node, 0)
+    axes = node.attributes.get("axes")
+    if axes is None and node.input(1):
+        axes = reader.graph.constant(node, node.input(1)).reshape(-1).tolist()
+    reader.reals[node.outputs[0]] = Pending(
+        node,
+        lambda name, grid, clamp: reader.layers.reduce_mean(node, name, x, axes or [], grid, clamp),
+    )
+
+
+def _clip_ends(reader: Reader, node: Node) -> tuple[float, float]:
+    """The least and greatest value that a Relu or a Clip lets through."""
+    if node.op == "Relu":
+        return 0.0, np.inf
+    ends = []
+    for index, key, default in ((1, "min", -np.inf), (2, "max", np.inf)):
+        end = node.attributes.get(key, default)
+        if node.input(index):
+            bound = reader.graph.constant(node, node.input(index))
+            end = float(bound.reshape(-1)[0]) if bound.size == 1 else np.nan
+        if not isinstance(end, float) or np.isnan(end):
+            raise node.refuse(f"{key} must be a number", "export the model again")
+        ends.append(end)
+    return ends[0], ends[1]
+
+
+def _clip(reader: Reader, node: Node) -> None:
+    value = reader.reals.get(node.input(0))
+    if not isinstance(value, Pending):
+        x = reader.dequantized(node, 0)
+        value = Pending(node, partial(reader.layers.requantize, x), fused=False)
+    reader.reals[node.outputs[0]] = value.clipped(*_clip_ends(reader, node))
+
+
+def _same(reader: Reader, node: Node, layer: Callable[[Reader, Node, Ordered], Ordered]) -> None:
+    """An operator that only moves or compares values, on integers or on what they stand for."""
+    if node.input(0) in reader.raw:
+        reader.raw[node.outputs[0]] = (*reader.raw[node.input(0)], (node, layer))
+    elif node.input(0) in reader.integers:
+        reader.define(node, layer(reader, node, reader.integers[node.input(0)]))
+    elif isinstance(value := reader.reals.get(node.input(0)), Pending):
+        move: Callable[[Ordered], Ordered] = partial(layer, reader, node)
+        reader.reals[node.outputs[0]] = replace(value, moves=(*value.moves, move))
+    else:
+        reader.reals[node.outputs[0]] = layer(reader, node, reader.dequantized(node, 0))
+
+
+def _move(reader: Reader, node: Node, layer: Callable[[Reader, Node, Ordered], Ordered]) -> None:
+    """An operator that moves activations, or extents where an operator of theirs has its name."""
+    if node.op in SHAPES and (
+        node.input(0) in reader.extents or node.input(0) in reader.graph.tensors
+    ):
+        extents(reader, node)
+    else:
+        _same(reader, node, layer)
+
+
+def _max_pool(reader: Reader, node: Node, x: Ordered) -> Ordered:
+    return reader.layers.max_pool(node, reader.fresh(node), x)
+
+
+def _dropout(reader: Reader, node: Node) -> None:
+    if node.input(2) and reader.graph.constant(node, node.input(2)).any():
+        raise node.refuse("training_mode is true", "export the model in evaluation mode")
+    if any(reader.graph.readers.get(name) for name in node.outputs[1:]):
+        raise node.refuse("its mask is read", "export the model in evaluation mode")
+    _identity(reader, node)
+
+
+def _identity(reader: Reader, node: Node) -> None:
+    source, out = node.input(0), node.outputs[0]
+    if source in reader.raw:
+        reader.raw[out] = reader.raw[source]
+    elif source in reader.integers:
+        reader.integers[out] = reader.integers[source]
+    elif source in reader.reals:
+        reader.reals[out] = reader.reals[source]
+    else:
+        raise node.refuse("it passes floats on", "remove it")
+
+
+OPERATORS: dict[str, Callable[[Reader, Node], None]] = {
+    "QuantizeLinear": _quantize,
+    "DequantizeLinear": _dequantize,
+    "Conv": _conv,
+    "Gemm": partial(_conv, linear=True),
+    "MatMul": partial(_conv, linear=True),
+    "QLinearConv": _qlinear_conv,
+    "QGemm": _qgemm,
+    "QLinearMatMul": _qlinear_matmul,
+    "Add": _add,
+    "QLinearAdd": _qlinear_add,
+    "AveragePool": _average,
+    "GlobalAveragePool": partial(_average, whole=True),
+    "QLinearAveragePool": _qlinear_average,
+    "QLinearGlobalAveragePool": partial(_qlinear_average, whole=True),
+    "ReduceMean": _reduce_mean,
+    "Relu": _clip,
+    "Clip": _clip,
+    "MaxPool": partial(_same, layer=_max_pool),
+    "Identity": _identity,
+    **dict.fromkeys(SHAPES, extents),
+    **{op: partial(_move, layer=layer) for op, layer in MOVES.items()},
+    "Dropout": _dropout,
+    "Concat": concat,
+    "QLinearConcat": qlinear_concat,
+}

@@ -1,0 +1,88 @@
+"""One reading of an ONNX graph: what each name stands for so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...names import free_name, identifier
+from ...ordered import Ordered, OrderedBuilder
+from .graph import Graph, Node
+from .layers import Layers
+from .values import Constant, Pending, grid_of
+
+__all__ = ["Reader"]
+
+CONSTANT = (
+    "fuse it with its neighbour (onnxruntime.quantization.preprocess makes a Gemm of a MatMul)"
+)
+RESERVED = {"image", "logits", "class", "argmax"}  # names that the builder gives itself
+
+Moved = tuple[Node, Callable[["Reader", Node, Ordered], Ordered]]  # a node, what it does
+
+
+class Reader:
+    """One reading: what each name stands for so far."""
+
+    def __init__(self, graph: Graph, name: str, inexact: bool) -> None:
+        self.graph = graph
+        self.builder = OrderedBuilder(name)
+        self.layers = Layers(self.builder, inexact)
+        self.image: Ordered | None = None  # the network's input, once it is known
+        self.integers: dict[str, Ordered] = {}
+        self.reals: dict[str, Ordered | Constant | Pending] = {}
+        self.raw: dict[str, tuple[Moved, ...]] = {
+            graph.input: ()
+        }  # the input, and how it was moved
+        self.extents: dict[str, list[int]] = {}  # see shapes.py
+        self.names: dict[str, tuple[str, Ordered]] = {}  # in the model, see network.py
+        self.taken = set(RESERVED)
+
+    def fresh(self, node: Node) -> str:
+        """A name for the layer of a node."""
+        name = free_name(identifier(node.name), self.taken)
+        self.taken.add(name)
+        return name
+
+    def quantized(self, node: Node, name: str) -> Ordered:
+        """The tensor of integers that an input names."""
+        if name in self.graph.tensors:
+            raise node.refuse(f"input {name!r} is constant", CONSTANT)
+        if name not in self.integers:
+            raise node.refuse(f"input {name!r} is no quantized tensor", "quantize it before")
+        return self.integers[name]
+
+    def dequantized(self, node: Node, index: int) -> Ordered:
+        """The tensor that a real input stands for, straight from a DequantizeLinear."""
+        value = self.reals.get(node.input(index))
+        if isinstance(value, Ordered):
+            return value
+        if isinstance(value, Pending):
+            reason = f"it takes floats from {value.node}"
+            way_out = "put a QuantizeLinear and a DequantizeLinear between the two"
+            raise node.refuse(reason, way_out)
+        name = node.input(index)
+        if isinstance(value, Constant) or name in self.graph.tensors:
+            raise node.refuse(f"input {name!r} is constant", CONSTANT)
+        reason = f"input {name!r} is no activation that is quantized"
+        raise node.refuse(reason, "quantize it, then dequantize it")
+
+    def constant(self, node: Node, index: int) -> Constant:
+        """The quantized constant that a real input stands for."""
+        value = self.reals.get(node.input(index))
+        if not isinstance(value, Constant):
+            reason = f"input {node.input(index)!r} is no quantized constant"
+            raise node.refuse(reason, "quantize weights as int8 or uint8, a bias as int32")
+        return value
+
+    def define(self, node: Node, value: Ordered) -> None:
+        """Say which tensor of the network an output of integers is."""
+        self.integers[node.outputs[0]] = value
+        self.names.setdefault(value.tensor.name, (node.outputs[0], value))
+
+    def operand(self, node: Node, index: int) -> Ordered:
+        """An activation given as integers, scale and zero point, three inputs in a row."""
+        x = self.quantized(node, node.input(index))
+        if grid_of(self.graph, node, node.input(index + 1), node.input(index + 2)) != x.grid:
+            reason = f"scale, zero point or type of {node.input(index)!r} differ from its own"
+            raise node.refuse(reason, "give both the same")
+        return x

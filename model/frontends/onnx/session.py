@@ -1,0 +1,105 @@
+"""ONNX Runtime's own integers, to compare an integer network with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as exceptions
+
+from ...ordered import raster
+from .network import read_with_names
+
+__all__ = ["output", "session_of", "session_trace"]
+
+# On x86 without VNNI, kernels of uint8 * int8 add pairs of products in saturating 16 bits, unless
+# a session asks for exact ones. It changes nothing elsewhere.
+EXACT = {"session.x64quantprecision": "1"}
+
+
+def session_of(
+    model: bytes,
+    config: dict[str, str] | None = None,
+    options: Callable[[], onnxruntime.SessionOptions] = onnxruntime.SessionOptions,
+) -> onnxruntime.InferenceSession:
+    """A session on the CPU that adds integers exactly.
+
+    Parameters
+    ----------
+    config : further entries of the session's configuration
+    options : makes others; a default session's
+    """
+
+    def session(entries: dict[str, str]) -> onnxruntime.InferenceSession:
+        made = options()
+        made.log_severity_level = 3  # errors: it warns of quantized weights that it leaves alone
+        for key, value in entries.items():
+            made.add_session_config_entry(key, value)
+        return onnxruntime.InferenceSession(model, made, providers=["CPUExecutionProvider"])
+
+    config = config or {}
+    try:
+        return session({**EXACT, **config})
+    except (exceptions.Fail, exceptions.NotImplemented):
+        # It makes weights unsigned, and trips over those that several nodes or int8 activations
+        # share; the latter are added exactly in any case.
+        return session(config)
+
+
+def session_trace(
+    source: str | Path | bytes,
+    images: npt.NDArray[np.float32],
+    config: dict[str, str] | None = None,
+) -> dict[str, npt.NDArray[Any]]:
+    """Run a quantized model in ONNX Runtime (CPU) and give every quantized tensor's integers.
+
+    Parameters
+    ----------
+    images : float32 (N, C, H, W) or (N, K), as the model takes them
+    config : further entries of the session's configuration; a default session has none, but adds
+        exactly on every CPU here, see :func:`session_of`
+
+    Returns integers (N, H, W, C) by the name that ``read`` gives the tensor: ``image`` is what the
+    first QuantizeLinear makes of the images, and what the integer network takes.
+    """
+    _, names = read_with_names(source, inexact=True)
+    model = onnx.load_model_from_string(_bytes(source))
+    had = {output.name for output in model.graph.output}
+    for name, _ in names.values():
+        if name not in had:
+            model.graph.output.append(onnx.ValueInfoProto(name=name))
+    session = session_of(model.SerializeToString(), config)
+    found = _run(session, [name for name, _ in names.values()], images)
+    return {
+        tensor: raster(values, seen)
+        for (tensor, (_, seen)), values in zip(names.items(), found, strict=True)
+    }
+
+
+def output(source: str | Path | bytes, images: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    """What a session of the model as it is, no output added, gives for images as above."""
+    session = session_of(_bytes(source))
+    (found,) = _run(session, [session.get_outputs()[0].name], images)
+    return found
+
+
+def _bytes(source: str | Path | bytes) -> bytes:
+    return source if isinstance(source, bytes) else Path(source).read_bytes()
+
+
+def _run(
+    session: onnxruntime.InferenceSession, names: list[str], images: npt.NDArray[np.float32]
+) -> list[npt.NDArray[Any]]:
+    """Run a session on batches of the size that its model asks for, which need not be any."""
+    (taken,) = session.get_inputs()
+    size = taken.shape[0] if isinstance(taken.shape[0], int) else len(images)
+    parts = [
+        session.run(names, {taken.name: images[start : start + size]})
+        for start in range(0, len(images) - size + 1, size)
+    ]
+    return [np.concatenate(found) for found in zip(*parts, strict=True)]

@@ -1,0 +1,72 @@
+"""Extents computed in the graph, as ``x.view(x.size(0), -1)`` leaves them when it is exported.
+
+They are lists of integers with 0 for the batch, which a Reshape copies from its input. Source: ONNX
+Shape-15, Gather-13, Unsqueeze-13, Concat-13, Reshape-14.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...ordered import Ordered
+from .graph import Node
+from .reader import Reader
+
+__all__ = ["SHAPES", "extents", "extents_of"]
+
+MAX_AXES = 8  # of a tensor
+
+
+def extents_of(reader: Reader, node: Node, name: str) -> list[int]:
+    """The list of integers that ``node`` reads. Raises NetworkError where it is not known."""
+    if name in reader.extents:
+        return reader.extents[name]
+    values = reader.graph.constant(node, name)
+    if values.dtype.kind not in "iu" or values.size > MAX_AXES:
+        raise node.refuse(f"input {name!r} holds no extents", "export it with a fixed shape")
+    return [int(value) for value in values.reshape(-1)]
+
+
+def _shape(reader: Reader, node: Node) -> list[int]:
+    name = node.input(0)
+    value = reader.integers.get(name) or reader.reals.get(name)
+    if name == reader.graph.input:  # not yet moved
+        return [0, *reader.graph.shape]
+    if not isinstance(value, Ordered):
+        reason = "the shape is that of no quantized tensor"
+        raise node.refuse(reason, "export the model with a fixed shape")
+    return [0, *value.dims]
+
+
+def _gather(reader: Reader, node: Node) -> list[int]:
+    extents = extents_of(reader, node, node.input(0))
+    indices = extents_of(reader, node, node.input(1))
+    if not all(-len(extents) <= index < len(extents) for index in indices):
+        raise node.refuse(f"indices {indices} of {len(extents)} extents", "export the model again")
+    return [extents[index] for index in indices]
+
+
+def _same(reader: Reader, node: Node) -> list[int]:
+    return extents_of(reader, node, node.input(0))
+
+
+def _concat(reader: Reader, node: Node) -> list[int]:
+    return [extent for name in node.inputs for extent in extents_of(reader, node, name)]
+
+
+SHAPES: dict[str, Callable[[Reader, Node], list[int]]] = {
+    "Shape": _shape,
+    "Gather": _gather,
+    "Unsqueeze": _same,
+    "Squeeze": _same,
+    "Cast": _same,
+    "Concat": _concat,
+}
+
+
+def extents(reader: Reader, node: Node) -> None:
+    """Read one of these operators. Raises NetworkError."""
+    found = SHAPES[node.op](reader, node)
+    if len(found) > MAX_AXES:  # a chain of Concat could double them without end
+        raise node.refuse(f"it gives {len(found)} extents", "export it with a fixed shape")
+    reader.extents[node.outputs[0]] = found

@@ -1,0 +1,201 @@
+"""What names stand for while an ONNX graph is read: integers, constants, results in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...builder import Grid
+from ...dtypes import IntType
+from ...layers.weights import Weights
+from ...ordered import Ordered
+from .graph import Graph, Node
+
+__all__ = [
+    "INT8",
+    "UINT8",
+    "Constant",
+    "Pending",
+    "clamp_on",
+    "constant_of",
+    "grid_of",
+    "quantized_constant",
+]
+
+UINT8 = IntType(8, signed=False)
+INT8 = IntType(8, signed=True)
+TYPES = {np.dtype(np.uint8): UINT8, np.dtype(np.int8): INT8}
+BIAS_TOLERANCE = 1e-5  # of a bias' scale, which ONNX Runtime takes for Sx * Sw without a look
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Ordered constants: scales float32 and zero points, one or one per index along ``axis``."""
+
+    values: npt.NDArray[Any]
+    scales: npt.NDArray[np.float32]
+    zero_points: npt.NDArray[Any]
+    axis: int
+
+    def per_channel(self, node: Node, axis: int, values: npt.NDArray[Any]) -> Weights:
+        """As weights (OC, KH, KW, IC / groups) made of ``values``, whose channels were ``axis``.
+
+        Raises NetworkError where there are scales along another axis, or too few or too many.
+        """
+        if self.values.dtype not in TYPES:
+            raise node.refuse(f"weights are {self.values.dtype}", "quantize them as int8 or uint8")
+        count = max(len(self.scales), len(self.zero_points))
+        if count > 1 and self.axis != axis:
+            raise node.refuse(
+                f"weight scales run along axis {self.axis}", f"quantize per output channel ({axis})"
+            )
+        if {len(self.scales), len(self.zero_points)} - {1, len(values)}:
+            raise node.refuse(
+                f"{len(self.scales)} weight scales and {len(self.zero_points)} zero points "
+                f"do not go with {len(values)} output channels",
+                "give one, or one per channel",
+            )
+        return Weights(
+            values=values,
+            dtype=TYPES[self.values.dtype],
+            scales=tuple(float(scale) for scale in self.scales),
+            zero_points=tuple(int(zero_point) for zero_point in self.zero_points),
+        )
+
+    def as_bias(self, node: Node, x: Ordered, weights: Weights) -> npt.NDArray[Any]:
+        """As a bias at the scale Sx * Sw. Raises NetworkError for another scale or zero point."""
+        if self.zero_points.any():
+            raise node.refuse("the bias has a zero point", "quantize it with zero point 0")
+        expected = np.float64(x.tensor.scale) * np.array(weights.scales)
+        same = len(self.scales) in (1, len(expected)) and np.allclose(
+            self.scales, expected, rtol=BIAS_TOLERANCE, atol=0
+        )
+        if self.values.any() and not same:
+            way_out = "quantize it at the product of input scale and weight scale"
+            raise node.refuse("the bias has another scale than the accumulator", way_out)
+        return self.values
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A real-valued result that waits for the QuantizeLinear behind it.
+
+    emit : (the layer's name, the grid, the clamp) -> the layer's output
+    fused : whether ONNX Runtime computes it in integers, and then only with a clamp that the
+        output's type implies
+    low, high : the clamp of a Relu or Clip behind it, real values
+    moves : what then moves values or takes maxima, none of which changes their order: a session
+        moves the QuantizeLinear before it (``qdq_propagation.cc``), and so does the reader
+    """
+
+    node: Node
+    emit: Callable[[str, Grid, tuple[int, int]], Ordered]
+    fused: bool = True
+    low: float = -np.inf
+    high: float = np.inf
+    moves: tuple[Callable[[Ordered], Ordered], ...] = ()
+
+    def clipped(self, low: float, high: float) -> Pending:
+        """With one clamp more."""
+        clip = (min(max(value, low), high) for value in (self.low, self.high))
+        return replace(self, low=next(clip), high=next(clip))
+
+
+def clamp_on(grid: Grid, low: float, high: float) -> tuple[int, int]:
+    """What QuantizeLinear makes of a real clamp, float32 at a time."""
+    scale = np.float32(grid.scale)
+    ends = []
+    for value in (low, high):
+        with np.errstate(over="ignore"):
+            quotient = np.float32(value) / scale
+        rounded = np.clip(np.rint(quotient), -(1 << 9), 1 << 9)
+        ends.append(min(max(int(rounded) + grid.zero_point, grid.dtype.qmin), grid.dtype.qmax))
+    return ends[0], ends[1]
+
+
+def _scales(graph: Graph, node: Node, name: str) -> npt.NDArray[np.float32]:
+    scales = graph.constant(node, name)
+    if scales.dtype != np.float32 or scales.ndim > 1 or scales.size < 1:
+        reason = f"scale {name!r} is {scales.dtype} with the extents {list(scales.shape)}"
+        raise node.refuse(reason, "use float32, per tensor or per channel")
+    if not (np.isfinite(scales) & (scales > 0)).all():
+        bad = scales[~(np.isfinite(scales) & (scales > 0))][0]
+        reason = f"scale {name!r} must be positive and finite, not {bad}"
+        raise node.refuse(reason, "calibrate the model again")
+    flat: npt.NDArray[np.float32] = scales.reshape(-1)
+    return flat
+
+
+def _zero_points(
+    graph: Graph, node: Node, name: str, dtype: npt.DTypeLike | None
+) -> npt.NDArray[Any]:
+    """The zero points; 0 in ``dtype``, uint8 by default, where there are none."""
+    if not name:
+        return np.zeros(1, dtype or np.uint8)
+    zero_points = graph.constant(node, name)
+    if zero_points.dtype not in (np.uint8, np.int8, np.int32) or zero_points.ndim > 1:
+        reason = f"zero point {name!r} is {zero_points.dtype}"
+        raise node.refuse(reason, "quantize to uint8 or int8, per tensor or per channel")
+    if (dtype is not None and zero_points.dtype != dtype) or zero_points.size < 1:
+        reason = f"zero point {name!r} is {zero_points.dtype}, its tensor another type"
+        raise node.refuse(reason, "give both one type")
+    return zero_points.reshape(-1)
+
+
+def grid_of(
+    graph: Graph, node: Node, scale: str, zero_point: str, dtype: npt.DTypeLike | None = None
+) -> Grid:
+    """Scale and zero point of an activation, by the names of two inputs; without the second the
+    zero point is 0 in ``dtype``, uint8 by default. Raises NetworkError."""
+    scales = _scales(graph, node, scale)
+    zero_points = _zero_points(graph, node, zero_point, None)
+    if not zero_point and dtype is not None:
+        zero_points = zero_points.astype(dtype)
+    if len(scales) != 1 or len(zero_points) != 1:
+        raise node.refuse("activations are quantized per channel", "quantize them per tensor")
+    if zero_points.dtype not in TYPES:
+        raise node.refuse(f"activations are {zero_points.dtype}", "quantize to uint8 or int8")
+    return Grid(TYPES[zero_points.dtype], float(scales[0]), int(zero_points[0]))
+
+
+def constant_of(graph: Graph, node: Node, name: str, scale: str, zero_point: str) -> Constant:
+    """A quantized constant, by the names of three inputs. Raises NetworkError."""
+    values = graph.constant(node, name)
+    axis = node.integer("axis", 1)
+    return Constant(
+        values=values,
+        scales=_scales(graph, node, scale),
+        zero_points=_zero_points(graph, node, zero_point, values.dtype),
+        axis=axis + values.ndim if axis < 0 else axis,
+    )
+
+
+def quantized_constant(graph: Graph, node: Node) -> Constant:
+    """What a QuantizeLinear makes of a float constant. Raises NetworkError."""
+    values = graph.constant(node, node.input(0))
+    scales = _scales(graph, node, node.input(1))
+    zero_points = _zero_points(graph, node, node.input(2), None)
+    axis = node.integer("axis", 1)
+    axis = axis + values.ndim if axis < 0 else axis
+    if values.dtype != np.float32 or zero_points.dtype not in TYPES:
+        way_out = "quantize float32 weights to int8 or uint8"
+        raise node.refuse(f"{values.dtype} becomes {zero_points.dtype}", way_out)
+    shape = [1] * values.ndim
+    if max(len(scales), len(zero_points)) > 1:
+        if not 0 <= axis < values.ndim or values.shape[axis] != len(scales):
+            reason = f"{len(scales)} scales do not go with axis {axis} of {list(values.shape)}"
+            raise node.refuse(reason, "give one, or one per channel")
+        shape[axis] = -1
+    limits = np.iinfo(zero_points.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = np.rint(values / scales.reshape(shape)) + zero_points.astype(np.float32).reshape(
+            shape if len(zero_points) > 1 else [1] * values.ndim
+        )
+    if not np.isfinite(values).all():
+        raise node.refuse("weights must be finite", "train the model again")
+    quantized = np.clip(steps, limits.min, limits.max).astype(zero_points.dtype)
+    return Constant(quantized, scales, zero_points, axis)

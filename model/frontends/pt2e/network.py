@@ -1,0 +1,122 @@
+"""Networks quantized by PT2E (torchao), read into integers.
+
+A converted program is a float program between quantize and dequantize nodes. In real numbers, with
+scales and biases exactly as the program stores them, a layer computes
+
+    y = clamp(round((sum (qx - Zx) * (qw - Zw) * Sx * Sw + bias) / Sy) + Zy), ties to even
+
+and that is what ``read`` gives, bit for bit: the bias is an integer at Sx * Sw plus what is left of
+it in ``requant.offsets``, and M, B and n equal the exact value on every sum in reach, where
+``requant.reference`` is ``half_even`` (``rescale.py``). An average pool divides before its one
+rounding, an addition rounds its sum once. The one exception is a layer without weights whose
+factor is not dyadic and which meets exact ties (an average of 36 positions, input and output of one
+scale; an addition or a requantization of scales 11 to 10): no M, B and n give ties to even there,
+all go up, and ``reference`` is None; it is None too where 31 bits of M do not suffice, as for
+scores of far more than 8 bits, and M, B and n are then the closest.
+
+Run by PyTorch the program computes in float32, whose rounding errors (of sums, of the dequantized
+weights, of the reciprocal of Sy) move values that lie within some 2**-20 of a tie, and break the
+exact ties of average pools and additions by chance; ``pt2e_run.trace`` runs a program both ways.
+
+Supported are the operators of ``frontends/torch_export.py``, between quantizations per tensor of 2
+to 8 bits; weights per tensor or per output channel. torchao is needed to make such programs, not to
+read them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from typing import TypeAlias
+
+import torch
+
+from ...builder import Grid
+from ...layers import NetworkError
+from ...network import QNetwork
+from ...ordered import Ordered
+from .layers import Layers
+from .operators import PT2E_OPERATORS
+from .program import ProgramReader
+
+__all__ = ["Program", "Reading", "read", "reading"]
+
+Program: TypeAlias = torch.export.ExportedProgram | torch.fx.GraphModule
+
+
+def read(program: Program, name: str | None = None, output: Grid | None = None) -> QNetwork:
+    """Read a converted PT2E program into an integer network.
+
+    The network's input is the integers of the program's first quantize node, not pixels.
+
+    Parameters
+    ----------
+    program : what ``convert_pt2e`` gives, or ``torch.export.export`` of that; float32 (N, C, H, W)
+        -> float32 (N, classes)
+    name : the network's; ``pt2e`` by default
+    output : where the scores lie, if the program leaves its last layer's output in floats, as
+        programs of X86InductorQuantizer do
+
+    Raises NetworkError that names the layer or node, the reason and a way out for anything else; a
+    path too, since ``torch.export.load`` unpickles and evaluates what a file says.
+    """
+    return reading(program, name, output).network
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A network with what it was read from.
+
+    tensors : by the name of each quantize node, the tensor of the network that holds its integers
+    orders : by tensor, the order in which the program has its elements
+    """
+
+    network: QNetwork
+    program: torch.export.ExportedProgram
+    tensors: dict[str, str]
+    orders: dict[str, Ordered]
+
+
+def reading(program: Program, name: str | None = None, output: Grid | None = None) -> Reading:
+    """Read as :func:`read` does, and say which tensor stands for which node."""
+    name = name or "pt2e"
+    exported = _exported(program, name)
+    reader = ProgramReader(exported, name, PT2E_OPERATORS)
+    layers = Layers(reader.graph(), reader.parameters, output)
+    network = layers.builder.network(layers.scores)
+    last = layers.builder.last
+    found = {node: layers.values[made] for node, made in reader.sources.items()}
+    tensors: dict[str, str] = {}
+    orders = {network.input: Ordered(network.tensors[network.input])}
+    for node, x in found.items():
+        if isinstance(x, Ordered):
+            tensor = network.output if x.tensor.name == last else x.tensor.name
+            places = reader.tensors[node].places  # of the graph's tensor, which x holds
+            tensors[node], orders[tensor] = tensor, x.seen(x.places.ravel()[places], "")
+    return Reading(network, reader.program, tensors, orders)
+
+
+def _exported(program: object, name: str) -> torch.export.ExportedProgram:
+    """The program as torch.export has it. Raises NetworkError for anything else."""
+    if isinstance(program, str | PathLike):
+        raise NetworkError(
+            f"Network {name!r}: a saved program is not read, since torch.export.load unpickles and "
+            "evaluates what the file says; load it where you trust it, and give read the program"
+        )
+    if isinstance(program, torch.export.ExportedProgram):
+        return program
+    if not isinstance(program, torch.fx.GraphModule):
+        raise NetworkError(
+            f"Network {name!r}: a PT2E program is what convert_pt2e gives, not a "
+            f"{type(program).__name__}"
+        )
+    inputs = []
+    for node in program.graph.nodes:
+        if node.op == "placeholder":
+            inputs.append(torch.zeros(tuple(int(n) for n in node.meta["val"].shape)))
+        elif node.op == "call_module" and "activation_post_process" in str(node.target):
+            raise NetworkError(
+                f"Network {name!r}: its node {node.name!r} still observes or quantizes in floats; "
+                "calibrate or train it, then convert it with torchao's convert_pt2e"
+            )
+    return torch.export.export(program, tuple(inputs))

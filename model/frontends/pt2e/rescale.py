@@ -1,0 +1,153 @@
+"""M, B and n that equal exact real arithmetic, a float bias included, on every sum in reach.
+
+What is to be equalled is y = clamp(round_half_even((sum + rest) * factor) + Zy) in rationals. Tried
+first is half-up, the cheapest in hardware; half-even is for factors of few bits, with which sums
+meet exact ties in both directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from math import lcm
+
+import numpy as np
+import numpy.typing as npt
+
+from ...builder import Rescale
+from ...dtypes import Bounds
+from ...layers import Layer, Requantizing, Tensor
+from ...layers.add import Add
+from ...layers.conv import Conv2d
+from ...requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, Rounding, fixed_point
+from ...requant import rescale as rounded
+from ...requant.multipliers import NoMultiplierError, Target, check, closest, narrow
+from ...requant.offsets import narrow_with_offset
+from ...requant.references import exact
+from ...requant.rounding import clamp
+from ...search.add import search_add
+from ...search.policies import factors
+
+__all__ = ["exact_sums", "exactly"]
+
+Ints = npt.NDArray[np.int64]
+
+
+def exactly(rests: Sequence[Fraction] = ()) -> Rescale:
+    """The narrowest requantization that equals half-even rounding of the exact value.
+
+    ``reference`` is then ``half_even``. Where there is none (exact ties in both directions, and a
+    factor that is not dyadic) all ties go up, and ``reference`` is None; it is None as well where
+    the factors do not fit M and n, which then come as close as they can.
+
+    Parameters
+    ----------
+    rests : per output channel, what belongs to the sum beside its integer; 0 if empty
+    """
+
+    def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
+        assert isinstance(layer, Requantizing)
+        ends = layer.requant.low, layer.requant.high
+        if isinstance(layer, Add):
+            return _of_pairs(inputs, y, ends)
+        scales = factors(layer, inputs, y)
+        spread = scales if len(scales) > 1 else scales * len(reach[0])
+        target = Target("half_even", spread, *reach, y.zero_point, *ends, biases=rests)
+        # Without rests a convolution is spared offsets; a pool has but one of them.
+        plain = isinstance(layer, Conv2d) and not any(rests)
+        for search in (narrow if plain else narrow_with_offset, _half_even):
+            try:
+                return search(target)
+            except NoMultiplierError:
+                continue
+        try:
+            return _ties_up(target)
+        except NoMultiplierError:
+            return closest(target)
+
+    return rescale
+
+
+def _half_even(target: Target) -> Requant:
+    """With rests there is no search for this rule: M / 2**n and B / 2**n are exact or nothing."""
+    if not any(target.biases):
+        return narrow(target, Rounding.HALF_EVEN)
+    slopes = [Fraction(scale) for scale in target.scales if isinstance(scale, Fraction)]
+    heights = [f * Fraction(rest) for f, rest in zip(slopes, target.biases, strict=True)]
+    below = lcm(*(value.denominator for value in slopes + heights))
+    shift = below.bit_length() - 1
+    multipliers = tuple(int(value * below) for value in slopes)
+    if below != 1 << shift or shift > MAX_SHIFT or max(multipliers) > MAX_MULTIPLIER:
+        raise NoMultiplierError("the factors are not dyadic")
+    requant = Requant(
+        multipliers=multipliers,
+        shift=shift,
+        rounding=Rounding.HALF_EVEN,
+        low=target.low,
+        high=target.high,
+        reference=target.reference,
+        offsets=tuple(int(value * below) for value in heights),
+    )
+    check(target, requant)
+    return requant
+
+
+def _ties_up(target: Target) -> Requant:
+    """Half-up rounding of the exact value: half-even, of sums a little above the real ones.
+
+    With a factor p / q, steps lie at multiples of 1 / 2p. A quarter of 1 / p more makes each tie
+    round up, and keeps every other sum on its side.
+    """
+    biases = [
+        Fraction(target.bias(channel)) + Fraction(1, 4 * exact(scale).numerator)
+        for channel, scale in enumerate(target.scales)
+    ]
+    return replace(narrow_with_offset(replace(target, biases=biases)), reference=None)
+
+
+def _of_pairs(inputs: tuple[Tensor, ...], y: Tensor, ends: tuple[int, int]) -> Requant:
+    """The requantization of an addition, compared on every pair of integers."""
+    a, b = inputs
+    table = clamp(exact_sums(a, b, y) + y.zero_point, *ends)
+    found, different = search_add(table, a, b, y, ends)
+    if not different:
+        return replace(found, reference="half_even")
+    centered = [np.arange(x.dtype.qmin, x.dtype.qmax + 1) - x.zero_point for x in inputs]
+    for requant in _half_even_pairs(inputs, y, found):
+        ma, mb = requant.multipliers
+        product = centered[0][:, np.newaxis] * ma + centered[1] * mb
+        if np.array_equal(rounded(product, requant, y.zero_point), table):
+            return replace(requant, reference="half_even")
+    return found
+
+
+def _half_even_pairs(inputs: tuple[Tensor, ...], y: Tensor, found: Requant) -> Iterator[Requant]:
+    """Half-even requantizations of an addition, narrow ones first."""
+    scales = [Fraction(x.scale) / Fraction(y.scale) for x in inputs]
+    for bits in range(1, MAX_MULTIPLIER.bit_length() + 1):
+        try:
+            multipliers, shift = fixed_point(scales, bits)
+        except ValueError:  # too narrow for the smaller of two factors that lie far apart
+            continue
+        rule = Rounding.HALF_EVEN
+        yield replace(found, multipliers=multipliers, shift=shift, rounding=rule, offsets=(0,))
+
+
+def exact_sums(a: Tensor, b: Tensor, y: Tensor) -> Ints:
+    """round_half_even((a * Sa + b * Sb) / Sy), zero points subtracted, for every pair of integers.
+
+    Returns int64 (integers of a, integers of b), from each type's least to its greatest.
+    """
+    scales = [Fraction(x.scale) / Fraction(y.scale) for x in (a, b)]
+    below = lcm(*(scale.denominator for scale in scales))
+    first, second = (
+        (np.arange(x.dtype.qmin, x.dtype.qmax + 1).astype(object) - x.zero_point)
+        * int(scale * below)
+        for x, scale in zip((a, b), scales, strict=True)
+    )
+    doubled = 2 * (first[:, np.newaxis] + second) + below
+    up = doubled // (2 * below)
+    ties = doubled % (2 * below) == 0
+    nearest: Ints = (up - (ties & (up % 2 == 1))).astype(np.int64)
+    return nearest

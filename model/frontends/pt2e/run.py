@@ -1,0 +1,127 @@
+"""Running PT2E programs, as PyTorch does in float32 or in float64 for what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ...builder import Grid
+from ...ordered import raster
+from .network import Program, Reading, reading
+
+__all__ = ["trace"]
+
+
+def trace(
+    program: Program, images: torch.Tensor, *, exact: bool = False, output: Grid | None = None
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Run a program and give the integers of every quantize node.
+
+    Parameters
+    ----------
+    images : float32 (N, C, H, W); run in batches of the size that the program was exported for
+    exact : compute in float64, with scales and biases as they are, which is as good as exact where
+        scales are float32 numbers, as observers choose them; in float32, as PyTorch, otherwise
+    output : as ``pt2e.read`` takes it; nothing is traced for it
+
+    Returns int64 (N, H, W, C) by the name of the tensor in ``pt2e.read(program)``: ``image`` is
+    what its network takes. Raises NetworkError as ``read`` does.
+    """
+    found = reading(program, output=output)
+    (image,) = found.program.graph_signature.user_inputs
+    (node,) = (node for node in found.program.graph.nodes if node.name == image)
+    size = node.meta["val"].shape[0]
+    step = size if isinstance(size, int) else max(len(images), 1)
+    parts: list[dict[str, torch.Tensor]] = []
+    for start in range(0, len(images), step):
+        part = images[start : start + step]
+        whole = torch.cat([part, part[-1:].expand(step - len(part), *part.shape[1:])])
+        values = _run(found, whole, exact)
+        parts.append({name: value[: len(part)] for name, value in values.items()})
+    return {
+        name: raster(
+            torch.cat([part[name] for part in parts]).to(torch.int64).numpy(), found.orders[name]
+        )
+        for name in parts[0]
+    }
+
+
+def _run(found: Reading, images: torch.Tensor, exact: bool) -> dict[str, torch.Tensor]:
+    """The integers of one batch by tensor."""
+    env = dict(_stored(found.program))
+    (image,) = found.program.graph_signature.user_inputs
+    env[str(image)] = images
+    if exact:
+        env = {key: v.double() if v.dtype == torch.float32 else v for key, v in env.items()}
+    integers = {}
+    with torch.no_grad():
+        for node in found.program.graph.nodes:
+            if node.op != "call_function":
+                continue
+            args = torch.fx.map_arg(node.args, lambda read: env[read.name])
+            kwargs = torch.fx.map_arg(node.kwargs, lambda read: env[read.name])
+            operators = EXACT if exact else {}
+            env[node.name] = operators.get(str(node.target), node.target)(*args, **kwargs)
+            if node.name in found.tensors:
+                integers[found.tensors[node.name]] = env[node.name]
+    if found.network.input not in integers:  # it is quantized behind a pool, or clipped
+        integers[found.network.input] = _image(found, env[str(image)])
+    return integers
+
+
+def _image(found: Reading, images: torch.Tensor) -> torch.Tensor:
+    """The integers that the network takes, from real images."""
+    tensor = found.network.tensors[found.network.input]
+    dtype = torch.int8 if tensor.dtype.signed else torch.uint8
+    low, high = tensor.dtype.qmin, tensor.dtype.qmax
+    return _quantize(images.double(), tensor.scale, tensor.zero_point, low, high, dtype)
+
+
+def _stored(program: torch.export.ExportedProgram) -> dict[str, Any]:
+    """Parameters, buffers and constants by the names of their nodes."""
+    signature = program.graph_signature
+    names = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+    found = {**program.constants, **program.state_dict}
+    return {node: found[key] for node, key in names.items()}
+
+
+def _quantize(
+    x: torch.Tensor, scale: float, zero_point: int, low: int, high: int, dtype: torch.dtype
+) -> torch.Tensor:
+    """By one division, which gives exact ties exactly; PyTorch multiplies by the reciprocal."""
+    return torch.clamp(torch.round(x / scale) + zero_point, low, high).to(dtype)
+
+
+def _dequantize(
+    q: torch.Tensor, scale: float, zero_point: int, low: int, high: int, dtype: torch.dtype
+) -> torch.Tensor:
+    return (q.double() - zero_point) * scale
+
+
+def _dequantize_per_channel(
+    q: torch.Tensor,
+    scales: torch.Tensor,
+    zero_points: torch.Tensor | None,
+    axis: int,
+    low: int,
+    high: int,
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    shape = [-1 if index == axis else 1 for index in range(q.ndim)]
+    centered = q.double() if zero_points is None else q.double() - zero_points.reshape(shape)
+    return centered * scales.reshape(shape).double()
+
+
+EXACT: dict[str, Callable[..., torch.Tensor]] = {
+    "quantized_decomposed.quantize_per_tensor.default": _quantize,
+    "quantized_decomposed.dequantize_per_tensor.default": _dequantize,
+    "quantized_decomposed.dequantize_per_channel.default": _dequantize_per_channel,
+}

@@ -1,0 +1,83 @@
+"""Types as wide as values can get, for networks that bring no activations back to few bits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ...dtypes import INT32, Bounds, IntType, signed_width
+from ...layers import require
+from ...layers.conv import Conv2d
+from ...layers.pool import AvgPool2d
+from ...ranges.affine import Affine
+from ...ranges.channels import output_range
+from ...requant import Requant
+
+__all__ = ["WIDE", "Widths"]
+
+WIDE = 1 << 62  # a clamp beyond all sums
+
+
+class Widths:
+    """The least and greatest value of each channel, along a chain of layers with zero points 0.
+
+    Parameters
+    ----------
+    low, high : int64 (C,), those of the tensor that the first layer reads
+    most : the widest type there may be; values beyond it saturate
+    """
+
+    def __init__(
+        self, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64], most: IntType = INT32
+    ) -> None:
+        self._range: Bounds = low, high
+        self._most = most
+        self._form: Affine | None = None  # of a position, since the last ReLU or pool
+
+    def flatten(self, positions: int) -> None:
+        """Lay all positions of the map side by side as channels."""
+        if positions > 1:
+            low, high = (np.tile(end, positions) for end in self._range)
+            self._range, self._form = (low, high), None
+
+    def widen(self, layer: Conv2d | AvgPool2d) -> tuple[IntType, Requant]:
+        """The narrowest signed type for what ``layer`` writes, and its clamp there.
+
+        layer : of one group; its clamp stands at ``WIDE``, the lower end at 0 for a ReLU
+
+        Raises NetworkError where accumulator or output leave int32.
+        """
+        where = f"Layer {layer.name!r}"
+        if isinstance(layer, Conv2d):
+            least, greatest = layer.sums_within(*self._range, 0)
+            require(
+                INT32.contains(least) and INT32.contains(greatest),
+                f"{where}: the accumulator can reach [{least.min()}, {greatest.max()}], outside "
+                "int32; take a smaller gain, or a smaller m with its n",
+            )
+        self._range = self._after(layer)
+        if self._most != INT32 and not all(map(self._most.contains, self._range)):
+            least, most = (np.clip(end, self._most.qmin, self._most.qmax) for end in self._range)
+            self._range, self._form = (least, most), None  # a clamp that may act is not linear
+        low, high = int(self._range[0].min()), int(self._range[1].max())
+        require(
+            INT32.contains((low, high)),
+            f"{where}: outputs can reach [{low}, {high}], outside int32; check its m and n",
+        )
+        dtype = IntType(max(signed_width(low, high), 2), signed=True)
+        return dtype, replace(layer.requant, low=low, high=high)
+
+    def _after(self, layer: Conv2d | AvgPool2d) -> Bounds:
+        """The range of each channel that ``layer`` writes; the affine form goes along."""
+        low, high = output_range(layer, [self._range], (0, 0))
+        if isinstance(layer, AvgPool2d) or layer.requant.low == 0:
+            self._form = None
+            return low, high
+        if self._form is None or layer.kernel != (1, 1) or any(layer.padding):
+            self._form = Affine.after(layer, *self._range)
+        else:
+            self._form = self._form.through(layer)
+        least, greatest = self._form.bounds()
+        return np.maximum(low, least), np.minimum(high, greatest)

@@ -1,0 +1,343 @@
+"""PyTorch's eager-mode int8 networks (torch.ao.quantization), read into integers.
+
+``read`` gives an integer network that takes the integers of the module's QuantStub and equals
+PyTorch's own engine at every layer; what the engines compute is in ``engines.py``, which
+modules there are in ``operators.py``. ``convert`` makes such modules of float ones.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.ao.nn import quantized as nnq
+
+from ...dtypes import Bounds
+from ...golden.fastconv import accumulate
+from ...layers import Flatten, Layer, NetworkError, Requantizing, Tensor
+from ...layers.add import Add
+from ...layers.concat import Concat
+from ...layers.conv import Conv2d
+from ...layers.pool import AvgPool2d
+from ...network import QNetwork
+from ...ordered import Ordered, OrderedBuilder, raster
+from ...requant import Requant, Rounding, rescale
+from ...requant.multipliers import NoMultiplierError, closest, narrow
+from ...requant.staircase import Target, differences
+from ...search.add import search_add
+from .concat import cat_requant, values_that_differ
+from .convert import convert, pixels, quantized_state, with_state
+from .engines import add_table, pool_targets, require_engine, target_of
+from .operators import Answer, add_input, add_step, bias_of
+from .run import Step, record
+
+__all__ = ["convert", "differing", "module_trace", "pixels", "read", "read_state_dict"]
+
+SAMPLE = 200  # images that run at once: a gigabyte of values is soon reached
+
+
+def _between_stubs(steps: list[Step]) -> list[Step]:
+    """The steps from Quantize up to DeQuantize. Raises NetworkError for all else."""
+    if not steps or not isinstance(steps[0].module, nnq.Quantize):
+        raise NetworkError(
+            "The module must start with a converted QuantStub; "
+            "prepare, calibrate and convert it with torch.ao.quantization"
+        )
+    kinds = [type(step.module) for step in steps]
+    if nnq.DeQuantize not in kinds:
+        raise NetworkError("The module must end with a DeQuantStub; add one after its last layer")
+    end = kinds.index(nnq.DeQuantize)
+    for step in steps[end + 1 :]:
+        if not isinstance(step.module, nn.Flatten):
+            reason = f"{type(step.module).__name__} after the DeQuantStub stays in floats"
+            raise step.refuse(reason, "move it out of the module")
+    used = {value for step in steps[: end + 1] for value in step.inputs}
+    for step in steps[:end]:
+        if step.output not in used:
+            raise step.refuse("nothing comes of its output", "take it out of the module")
+    return steps[:end]
+
+
+def _assemble(steps: list[Step], name: str, answer: Answer) -> tuple[QNetwork, dict[str, Any]]:
+    """The network, its requantizations given by ``answer``, and its tensors as the run had them."""
+    first, *others = _between_stubs(steps)
+    builder = OrderedBuilder(name)
+    y = add_input(builder, first)
+    held, values = {first.output: y}, {y.tensor.name: _integers(first, y)}
+    for step in others:
+        inputs = [held[value] for value in step.inputs if value in held]
+        if len(inputs) != len(step.inputs):
+            raise step.refuse("it takes what no layer made", "quantize once, at the start")
+        y = held[step.output] = add_step(builder, step, inputs, answer)
+        values[y.tensor.name] = _integers(step, y)
+    network = builder.network(y)
+    values = {network.output if key == builder.last else key: v for key, v in values.items()}
+    for layer in network.layers:
+        if isinstance(layer, Flatten):  # in raster order what it was
+            values[layer.output] = values[layer.input].reshape(
+                -1, 1, 1, math.prod(values[layer.input].shape[1:])
+            )
+    return network, values
+
+
+def _integers(step: Step, y: Ordered) -> npt.NDArray[Any]:
+    """What a step gave, in the network's order: uint8 (N, H, W, C)."""
+    assert step.output.integers is not None
+    return raster(step.output.integers, y)
+
+
+def _unanswered(
+    step: Step, layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds
+) -> Requant:
+    """A requantization of which only the clamp is right."""
+    assert isinstance(layer, Requantizing)
+    return replace(layer.requant, multipliers=(1,) * len(inputs))
+
+
+def module_trace(module: nn.Module, images: torch.Tensor) -> dict[str, npt.NDArray[np.uint8]]:
+    """Run a converted module and give every quantized tensor's integers (int_repr).
+
+    Parameters
+    ----------
+    images : float32 (N, C, H, W), as the module takes them
+
+    Returns uint8 (N, H, W, C) by the name that ``read`` gives the tensor: ``image`` is what the
+    QuantStub makes of the images, and what the integer network takes. What was flattened is in the
+    integer network's order, channels last.
+    """
+    return _assemble(record(module, images), "trace", _unanswered)[1]
+
+
+def _targets(
+    engine: str, step: Step, layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds
+) -> list[Target]:
+    """What the engine makes of a layer; of pools by rule, that of most channels first."""
+    if isinstance(layer, AvgPool2d):
+        whole = isinstance(step.module, nn.AdaptiveAvgPool2d)
+        last = step.inputs[0].channels_last
+        return pool_targets(layer, inputs[0], reach, whole=whole, channels_last=last)
+    assert isinstance(layer, Conv2d)
+    bias = bias_of(step)
+    target = target_of(engine, inputs[0], layer, y, reach, bias)
+    if not all(isfinite(value) for value in target.biases):
+        raise step.refuse("its scales are too small for its bias", "let an observer choose them")
+    return [target]
+
+
+def _pooled(targets: list[Target]) -> Requant:
+    """The requantization of an average pool: half-up, or else by a rule with ties."""
+    first, *others = targets
+    for rule in (Rounding.HALF_UP, Rounding.HALF_EVEN, Rounding.FLOAT32):
+        try:
+            requant = narrow(first, rule)
+        except NoMultiplierError:
+            continue
+        equal = not any(differences(other, requant)[0] for other in others)
+        return requant if equal else replace(requant, reference=None)
+    return closest(first)
+
+
+class _Search:
+    """Answers by searching; layers that no M, B and n equal are left open, with their targets."""
+
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
+        self.open: dict[str, Target] = {}
+
+    def __call__(
+        self, step: Step, layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds
+    ) -> Requant:
+        if isinstance(layer, Add):
+            a, b = inputs
+            clamp = layer.requant.low, layer.requant.high
+            return search_add(add_table(a, b, y), a, b, y, clamp)[0]
+        if isinstance(layer, Concat):
+            return cat_requant(step, layer, inputs, y)
+        targets = _targets(self.engine, step, layer, inputs, y, reach)
+        if isinstance(layer, AvgPool2d):
+            return _pooled(targets)
+        try:
+            return narrow(targets[0])
+        except NoMultiplierError:
+            self.open[layer.name] = targets[0]
+            return _unanswered(step, layer, inputs, y, reach)
+
+
+def _contradictory(target: Target) -> list[int]:
+    """The channels that have no M, B and n."""
+    bad = []
+    for channel in range(len(target.scales)):
+        try:
+            narrow(target.only(channel))
+        except NoMultiplierError:
+            bad.append(channel)
+    return bad
+
+
+def _seen(
+    module: nn.Module, network: QNetwork, images: torch.Tensor, targets: Mapping[str, Target]
+) -> dict[str, list[Counter[int]]]:
+    """How often images lead to each accumulator of layers, in the channels that are in conflict."""
+    counts = {name: [Counter[int]() for _ in target.scales] for name, target in targets.items()}
+    channels = {name: _contradictory(target) for name, target in targets.items()}
+    for part in images.split(SAMPLE):
+        values = module_trace(module, part)
+        for layer in network.layers:
+            if layer.name in targets:
+                assert isinstance(layer, Conv2d)
+                x = network.tensors[layer.input]
+                acc = accumulate(values[x.name], layer, x.zero_point)
+                for channel in channels[layer.name]:
+                    found, times = np.unique(acc[..., channel], return_counts=True)
+                    pairs = zip(found.tolist(), times.tolist(), strict=True)
+                    counts[layer.name][channel].update(dict(pairs))
+    return counts
+
+
+def _require_exact_sums(network: QNetwork, values: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Refuse a module of which a layer is further from its own integers than a rounding step."""
+    for layer in network.layers:
+        if not isinstance(layer, Conv2d):
+            continue
+        tensors = {name: network.tensors[name] for name in (layer.input, layer.output)}
+        alone = QNetwork(network.name, layer.input, tensors, [layer])
+        exact = alone.trace(values[layer.input])[layer.output]
+        distance = np.abs(exact.astype(np.int64) - values[layer.output])
+        if distance.max(initial=0) > 1:
+            raise NetworkError(
+                f"Layer {layer.name!r}: {np.count_nonzero(distance > 1)} of {distance.size} values "
+                "of the module differ from what its own integers say, by up to "
+                f"{distance.max()}, since PyTorch's kernels add pairs of products in saturating 16 "
+                "bits; calibrate to 7 bits (an observer with reduce_range=True), or take the exact "
+                "sums by inexact=True"
+            )
+
+
+def read(
+    module: nn.Module,
+    name: str,
+    images: torch.Tensor,
+    engine: str | None = None,
+    *,
+    inexact: bool = False,
+) -> QNetwork:
+    """Read a converted eager-mode module into an integer network.
+
+    The network's input is the integers of the module's QuantStub (``module_trace(...)["image"]``),
+    not pixels. Each layer's M, B and n equal the engine on every accumulator the layer can reach,
+    and the layer's ``requant.reference`` names the engine's rule (additions, equal on every pair,
+    have no name); where none do, they differ on as few as they can, on those that ``images`` lead
+    to last of all, ``reference`` is None and ``differing`` counts them.
+
+    Parameters
+    ----------
+    module : QuantStub, modules of ``operators.py`` in any nesting, DeQuantStub; converted
+    name : the network's
+    images : float32 (N, C, H, W), as the module takes them; a sample of what it will meet
+    engine : fbgemm, onednn or x86, for which the module was converted; by default the one in force
+    inexact : accept a module that saturates on ``images``, and read what its integers say
+
+    Raises NetworkError that names the layer, the reason and a way out for anything else; also where
+    the module, run on ``images``, is not what its own integers say.
+    """
+    engine = engine or torch.backends.quantized.engine
+    require_engine(engine)
+    network = _searched(module, name, images, engine)
+    for part in () if inexact else images.split(SAMPLE):
+        _require_exact_sums(network, module_trace(module, part))
+    return network
+
+
+def _searched(module: nn.Module, name: str, images: torch.Tensor, engine: str) -> QNetwork:
+    """The network, with the requantizations that equal the engine's on most accumulators."""
+    search = _Search(engine)
+    network, _ = _assemble(record(module, images[:1]), name, search)
+    if not search.open:
+        return network
+    seen = _seen(module, network, images, search.open)
+    found = {layer: closest(target, seen=seen[layer]) for layer, target in search.open.items()}
+    layers = [
+        replace(layer, requant=found.get(layer.name, layer.requant))
+        if isinstance(layer, Conv2d)
+        else layer
+        for layer in network.layers
+    ]
+    return QNetwork(network.name, network.input, network.tensors, layers)
+
+
+def read_state_dict(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    net: nn.Module,
+    name: str,
+    images: torch.Tensor,
+    engine: str | None = None,
+    *,
+    inexact: bool = False,
+) -> QNetwork:
+    """Read the state dict of a converted module, given the float module that it was made of.
+
+    Parameters
+    ----------
+    source : a file as torch.save writes it, read with ``weights_only=True``, or the state dict
+    net : as it was before torch.ao's prepare: with its stubs, fused; left as it is. Its qconfig is
+        the engine's default one where it has none
+    name, images, engine, inexact : as in :func:`read`
+
+    Raises NetworkError for files that are no state dict, and for those that do not fit ``net``.
+    """
+    engine = engine or torch.backends.quantized.engine
+    require_engine(engine)
+    module = with_state(quantized_state(source), net, images[:1], engine)
+    return read(module, name, images, engine, inexact=inexact)
+
+
+def differing(
+    network: QNetwork, module: nn.Module, images: torch.Tensor, engine: str
+) -> dict[str, tuple[int, int]]:
+    """Count what a network read from a module requantizes otherwise than PyTorch's engine.
+
+    Returns {layer: (how many differ, how many there are)}: reachable accumulators over all channels
+    of convolutions and linear layers, reachable sums of average pools (once for each rule that some
+    channels have), pairs of inputs of additions, values of each input of concatenations.
+    """
+    layers = {layer.name: layer for layer in network.layers}
+    counts: dict[str, tuple[int, int]] = {}
+
+    def count(
+        step: Step, layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds
+    ) -> Requant:
+        made = layers[layer.name]
+        assert isinstance(made, Requantizing)
+        if isinstance(made, Add):
+            counts[layer.name] = _pairs_that_differ(made, inputs, y)
+        elif isinstance(made, Concat):
+            counts[layer.name] = values_that_differ(step, made, inputs, y)
+        else:
+            targets = _targets(engine, step, layer, inputs, y, reach)
+            results = [differences(target, made.requant) for target in targets]
+            counts[layer.name] = sum(d for d, _ in results), sum(n for _, n in results)
+        return made.requant
+
+    _assemble(record(module, images[:1]), network.name, count)
+    return counts
+
+
+def _pairs_that_differ(layer: Add, inputs: tuple[Tensor, ...], y: Tensor) -> tuple[int, int]:
+    a, b = inputs
+    ma, mb = layer.requant.multipliers
+    first, second = (
+        np.arange(x.dtype.qmin, x.dtype.qmax + 1, dtype=np.int64) - x.zero_point for x in (a, b)
+    )
+    product = first[:, None] * ma + second[None, :] * mb + layer.requant.offsets[0]
+    got = rescale(product, layer.requant, y.zero_point)
+    expected = np.clip(add_table(a, b, y), layer.requant.low, layer.requant.high)
+    return int((got != expected).sum()), expected.size

@@ -1,0 +1,22 @@
+"""Layers and the tensors between them: frozen, each able to say whether it fits its neighbours."""
+
+from .layer import Layer, Requantizing, Runnable, SameValues, require_requant
+from .simple import Argmax, Flatten, Relu
+from .tensor import NetworkError, Shape, Tensor, Values, in_layer, require
+
+__all__ = [
+    "Argmax",
+    "Flatten",
+    "Layer",
+    "NetworkError",
+    "Relu",
+    "Requantizing",
+    "Runnable",
+    "SameValues",
+    "Shape",
+    "Tensor",
+    "Values",
+    "in_layer",
+    "require",
+    "require_requant",
+]

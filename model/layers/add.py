@@ -1,0 +1,61 @@
+"""The quantized add of two tensors of equal shape, as residual blocks have it.
+
+    y = clamp(round(((a - Za) * Ma + (b - Zb) * Mb + B) / 2**n) + Zy, low, high)
+
+Ma / 2**n stands for Sa / Sy, Mb / 2**n for Sb / Sy; one sum, one rounding. The scheme is that of
+PyTorch's and ONNX Runtime's engines (``qadd``, QLinearAdd), which do it in float; TFLite rounds
+each side before the sum, which is another rule and not this one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..dtypes import Bounds
+from ..requant import rescale
+from .layer import Requantizing, require_requant
+from .tensor import Values, require
+
+__all__ = ["Add", "add"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Add(Requantizing):
+    """The sum of ``input`` and ``other``; ``requant`` has their two multipliers, in this order."""
+
+    kind: ClassVar[str] = "add"
+
+    other: str
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return self.input, self.other
+
+    def sum_bounds(self, network: Values) -> Bounds:
+        """None: two multipliers meet in one sum."""
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+
+    def validate(self, network: Values) -> None:
+        a, b, y = (network.tensors[name] for name in (self.input, self.other, self.output))
+        where = f"Layer {self.name!r}"
+        require(
+            a.shape == b.shape == y.shape,
+            f"{where}: {a.name!r}, {b.name!r} and {y.name!r} must have one shape, "
+            f"not {list(a.shape)}, {list(b.shape)} and {list(y.shape)}",
+        )
+        require_requant(where, self.requant, y, counts=(2,))
+
+
+def add(
+    a: npt.NDArray[Any], b: npt.NDArray[Any], layer: Add, zero_points: tuple[int, ...]
+) -> npt.NDArray[np.int64]:
+    """Add two tensors of one shape; ``zero_points`` are Za, Zb and Zy. Returns int64."""
+    za, zb, zy = zero_points
+    (offset,) = layer.requant.offsets
+    ma, mb = layer.requant.multipliers
+    total = (a.astype(np.int64) - za) * ma + (b.astype(np.int64) - zb) * mb + offset
+    return rescale(total, layer.requant, zy)

@@ -1,0 +1,194 @@
+"""Convolution over integers: a plain loop to read, and a fast form equal to it.
+
+    acc[oy, ox, oc] = bias[oc] + sum (x[iy, ix, ic] - Zx) * (w[oc, ky, kx, ic] - Zw[oc])
+    iy = oy * stride_y + ky * dilation_y - pad_top, ix likewise; outside the map x - Zx is 0
+
+The output's extent follows ONNX Conv (operator set 11) with floor rounding: rows that the last
+window does not reach are dropped.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..dtypes import INT32, Bounds, Integers
+from .accumulators import accumulator_bounds
+from .layer import Requantizing, require_requant
+from .tensor import Tensor, Values, require
+from .weights import Weights, frozen_integers
+from .windows import output_extent
+
+__all__ = ["Conv2d", "accumulate_loop", "output_extent"]
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2d(Requantizing):
+    """A convolution with fused requantization; see ``conv.py`` for the formula.
+
+    Parameters
+    ----------
+    weights : (OC, KH, KW, IC / groups)
+    bias : int32 (OC,) at scale Sx * Sw
+    stride, dilation : (y, x), at least 1
+    padding : (top, left, bottom, right), at least 0; the padded value is the input's zero point
+    groups : divides IC and OC
+
+    Raises TypeError where the bias holds no integers.
+    """
+
+    kind: ClassVar[str] = "conv2d"
+
+    weights: Weights
+    bias: npt.NDArray[np.int64]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bias", frozen_integers("Bias", self.bias))
+
+    @property
+    def out_channels(self) -> int:
+        """OC."""
+        return len(self.weights.values)
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """(KH, KW)."""
+        return self.weights.values.shape[1], self.weights.values.shape[2]
+
+    def factors(self, ratios: list[Fraction]) -> list[Fraction]:
+        return [ratios[0] * Fraction(scale) for scale in self.weights.scales]
+
+    def sum_bounds(self, network: Values) -> Bounds:
+        x = network.tensors[self.input]
+        return self.sums_within(*network.value_range(self.input), x.zero_point)
+
+    def sums_within(self, low: int | Integers, high: int | Integers, zero_point: int) -> Bounds:
+        """The least and greatest sum of each output channel; see ``accumulator_bounds``."""
+        weights = self.weights.centered
+        return accumulator_bounds(weights, self.bias, self.groups, low, high, zero_point)
+
+    def validate(self, network: Values) -> None:
+        x, y = network.tensors[self.input], network.tensors[self.output]
+        where = f"Layer {self.name!r}"
+        self._validate_weights(where)
+        require(
+            min(self.stride) >= 1 and min(self.dilation) >= 1,
+            f"{where}: stride and dilation must be at least 1, "
+            f"not {list(self.stride)} and {list(self.dilation)}",
+        )
+        require(
+            min(self.padding) >= 0,
+            f"{where}: padding must be at least 0, not {list(self.padding)}",
+        )
+        self._validate_shapes(where, x, y)
+        require_requant(where, self.requant, y, counts=(1, self.out_channels))
+        lo, hi = self.sum_bounds(network)
+        require(
+            INT32.contains(lo) and INT32.contains(hi),
+            f"{where}: the accumulator can reach [{lo.min()}, {hi.max()}], outside int32; "
+            "use fewer input channels or narrower weights",
+        )
+
+    def _validate_weights(self, where: str) -> None:
+        weights = self.weights
+        require(
+            weights.values.ndim == 4 and weights.values.size > 0,
+            f"{where}: weights must have the shape (OC, KH, KW, IC / groups), "
+            f"not {list(weights.values.shape)}",
+        )
+        channels = self.out_channels
+        require(
+            2 <= weights.dtype.bits <= 8,
+            f"{where}: weights must have 2 to 8 bits, not {weights.dtype.bits}",
+        )
+        require(
+            weights.dtype.contains(weights.values),
+            f"{where}: weights must lie in [{weights.dtype.qmin}, {weights.dtype.qmax}] as "
+            f"{weights.dtype} does, but reach [{weights.values.min()}, {weights.values.max()}]",
+        )
+        for what, values in (("scales", weights.scales), ("zero_points", weights.zero_points)):
+            require(
+                len(values) in (1, channels),
+                f"{where}: weight {what} must number 1 or {channels}, not {len(values)}",
+            )
+        for scale in weights.scales:
+            require(
+                math.isfinite(scale) and scale > 0,
+                f"{where}: weight scale must be positive and finite, not {scale}",
+            )
+        require(
+            weights.dtype.contains(weights.zero_points),
+            f"{where}: weight zero_points must lie in [{weights.dtype.qmin}, "
+            f"{weights.dtype.qmax}], not {list(weights.zero_points)}",
+        )
+        require(
+            self.bias.shape == (channels,) and INT32.contains(self.bias),
+            f"{where}: bias must be {channels} int32 values, not {self.bias.size} "
+            "or some out of range",
+        )
+
+    def _validate_shapes(self, where: str, x: Tensor, y: Tensor) -> None:
+        height, width, channels = x.shape
+        oc_count, kh, kw, icg = self.weights.values.shape
+        require(
+            self.groups >= 1 and channels == icg * self.groups and oc_count % self.groups == 0,
+            f"{where}: groups={self.groups} must divide {oc_count} output channels and split the "
+            f"{channels} channels of {x.name!r} into the {icg} of the weights",
+        )
+        top, left, bottom, right = self.padding
+        expected = (
+            output_extent(height, kh, self.stride[0], (top, bottom), self.dilation[0]),
+            output_extent(width, kw, self.stride[1], (left, right), self.dilation[1]),
+            oc_count,
+        )
+        require(
+            min(expected) >= 1,
+            f"{where}: the kernel {kh}x{kw} does not fit the {height}x{width} map of {x.name!r}",
+        )
+        require(
+            y.shape == expected,
+            f"{where}: output {y.name!r} must have the shape {list(expected)}, not {list(y.shape)}",
+        )
+
+
+def accumulate_loop(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.NDArray[np.int64]:
+    """The definition, one multiply at a time, in Python's unbounded integers.
+
+    Parameters
+    ----------
+    x : (H, W, IC) integers, one image
+    zero_point : Zx
+
+    Returns int64 (OH, OW, OC). Raises OverflowError where a sum leaves int32.
+    """
+    height, width, _ = x.shape
+    oc_count, kh, kw, icg = conv.weights.values.shape
+    top, left, bottom, right = conv.padding
+    oh = output_extent(height, kh, conv.stride[0], (top, bottom), conv.dilation[0])
+    ow = output_extent(width, kw, conv.stride[1], (left, right), conv.dilation[1])
+    out = np.zeros((oh, ow, oc_count), dtype=np.int64)
+    weight_zero_points = conv.weights.zero_points_per_channel
+    for oy, ox, oc in np.ndindex(oh, ow, oc_count):
+        first_ic = oc // (oc_count // conv.groups) * icg
+        acc = int(conv.bias[oc])
+        for ky, kx, ic in np.ndindex(kh, kw, icg):
+            iy = oy * conv.stride[0] + ky * conv.dilation[0] - top
+            ix = ox * conv.stride[1] + kx * conv.dilation[1] - left
+            if 0 <= iy < height and 0 <= ix < width:
+                activation = int(x[iy, ix, first_ic + ic]) - zero_point
+                acc += activation * (
+                    int(conv.weights.values[oc, ky, kx, ic]) - weight_zero_points[oc]
+                )
+        if not -(1 << 31) <= acc < 1 << 31:
+            raise OverflowError(f"Layer {conv.name!r}: accumulator {acc} leaves int32")
+        out[oy, ox, oc] = acc
+    return out

@@ -1,0 +1,174 @@
+"""Pools over integers: maximum and average, plain loops to read and fast forms equal to them.
+
+Max pool picks the greatest value of each window; positions outside the map never win. Input and
+output share scale and zero point, so nothing is rounded. Average pool sums x - Zx over the window,
+positions outside the map adding 0 (count_include_pad of PyTorch and ONNX), and requantizes the sum
+with M / 2**n standing for Sx / (Sy * KH * KW): division and rescaling are one rounding. Sources:
+PyTorch's ``aten/src/ATen/native/quantized/cpu/kernels/QuantizedOpKernels.cpp`` (qmaxpool,
+qavg_pool2d), ONNX MaxPool-12 and AveragePool-11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..dtypes import Bounds
+from .layer import Layer, Requantizing, SameValues, require_requant
+from .tensor import Shape, Values, require
+from .windows import output_extent, tap
+
+__all__ = ["AvgPool2d", "MaxPool2d", "pool_max", "pool_max_loop", "pool_sum", "pool_sum_loop"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pool(Layer):
+    """A window that slides over each channel.
+
+    kernel, stride : (y, x), at least 1
+    padding : (top, left, bottom, right), each less than the kernel along its axis
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def _validate_window(self, network: Values) -> None:
+        x, y = network.tensors[self.input], network.tensors[self.output]
+        where = f"Layer {self.name!r}"
+        require(
+            min(*self.kernel, *self.stride) >= 1,
+            f"{where}: kernel and stride must be at least 1, "
+            f"not {list(self.kernel)} and {list(self.stride)}",
+        )
+        top, left, bottom, right = self.padding
+        require(
+            min(self.padding) >= 0
+            and max(top, bottom) < self.kernel[0]
+            and max(left, right) < self.kernel[1],
+            f"{where}: padding must be at least 0 and less than the kernel {list(self.kernel)}, "
+            f"not {list(self.padding)}",
+        )
+        height, width, channels = x.shape
+        expected = (
+            output_extent(height, self.kernel[0], self.stride[0], (top, bottom), 1),
+            output_extent(width, self.kernel[1], self.stride[1], (left, right), 1),
+            channels,
+        )
+        require(
+            min(expected) >= 1,
+            f"{where}: the kernel {self.kernel[0]}x{self.kernel[1]} does not fit the "
+            f"{height}x{width} map of {x.name!r}",
+        )
+        require(
+            y.shape == expected,
+            f"{where}: output {y.name!r} must have the shape {list(expected)}, not {list(y.shape)}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxPool2d(_Pool, SameValues):
+    """The greatest value of each window; see the module."""
+
+    kind: ClassVar[str] = "max_pool2d"
+
+    def validate(self, network: Values) -> None:
+        self._validate_window(network)
+        SameValues.validate(self, network)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AvgPool2d(_Pool, Requantizing):
+    """The requantized sum of each window; see the module. ``requant`` has one multiplier."""
+
+    kind: ClassVar[str] = "avg_pool2d"
+
+    def factors(self, ratios: list[Fraction]) -> list[Fraction]:
+        return [ratios[0] / (self.kernel[0] * self.kernel[1])]
+
+    def sum_bounds(self, network: Values) -> Bounds:
+        zero_point = network.tensors[self.input].zero_point
+        low, high = self.bounds(*network.value_range(self.input), zero_point)
+        return np.array([low]), np.array([high])
+
+    def validate(self, network: Values) -> None:
+        self._validate_window(network)
+        y = network.tensors[self.output]
+        require_requant(f"Layer {self.name!r}", self.requant, y, counts=(1,))
+
+    def bounds(self, low: int, high: int, zero_point: int) -> tuple[int, int]:
+        """The least and greatest sum of a window over activations in [low, high]."""
+        positions = self.kernel[0] * self.kernel[1]
+        return (
+            positions * min(low - zero_point, 0),
+            positions * max(high - zero_point, 0),
+        )
+
+
+def _taps(x: npt.NDArray[Any], pool: _Pool, fill: int) -> Iterator[npt.NDArray[Any]]:
+    """What each tap of all windows of a batch (H, C, W, N) reads, (OH, C, OW, N) each."""
+    top, left, bottom, right = pool.padding
+    if any(pool.padding):
+        pads = ((top, bottom), (0, 0), (left, right), (0, 0))
+        x = np.pad(x, pads, constant_values=fill)
+    oh = output_extent(x.shape[0], pool.kernel[0], pool.stride[0], (0, 0), 1)
+    ow = output_extent(x.shape[2], pool.kernel[1], pool.stride[1], (0, 0), 1)
+    for ky, kx in np.ndindex(pool.kernel):
+        yield x[tap(ky, oh, pool.stride[0]), :, tap(kx, ow, pool.stride[1])]
+
+
+def pool_max(x: npt.NDArray[Any], pool: MaxPool2d) -> npt.NDArray[Any]:
+    """The greatest value of each window: (H, C, W, N) -> (OH, C, OW, N), dtype of x."""
+    taps = _taps(x, pool, np.iinfo(x.dtype).min)
+    greatest = next(taps).copy()
+    for values in taps:
+        np.maximum(greatest, values, out=greatest)
+    return greatest
+
+
+def pool_sum(x: npt.NDArray[Any], pool: AvgPool2d, zero_point: int) -> npt.NDArray[np.float64]:
+    """The sum of x over each window, padding at Zx: (H, C, W, N) -> float64 (OH, C, OW, N).
+
+    Zx is left in: the sum of x - Zx is less by Zx for every position of the window.
+    """
+    taps = _taps(x, pool, zero_point)
+    total = next(taps).astype(np.float64)
+    for values in taps:
+        total += values
+    return total
+
+
+def _values_of(x: npt.NDArray[Any], pool: _Pool, oy: int, ox: int, channel: int) -> list[int]:
+    """The values of one window that lie in the map, one after another."""
+    height, width, _ = x.shape
+    rows = (oy * pool.stride[0] + ky - pool.padding[0] for ky in range(pool.kernel[0]))
+    columns = [ox * pool.stride[1] + kx - pool.padding[1] for kx in range(pool.kernel[1])]
+    return [
+        int(x[iy, ix, channel])
+        for iy in rows
+        for ix in columns
+        if 0 <= iy < height and 0 <= ix < width
+    ]
+
+
+def pool_max_loop(x: npt.NDArray[Any], pool: MaxPool2d, shape: Shape) -> npt.NDArray[np.int64]:
+    """The definition of :func:`pool_max` for one image (H, W, C); ``shape`` is the output's."""
+    out = np.zeros(shape, dtype=np.int64)
+    for at in np.ndindex(shape):
+        out[at] = max(_values_of(x, pool, *at))
+    return out
+
+
+def pool_sum_loop(
+    x: npt.NDArray[Any], pool: AvgPool2d, zero_point: int, shape: Shape
+) -> npt.NDArray[np.int64]:
+    """The definition of :func:`pool_sum` for one image (H, W, C); ``shape`` is the output's."""
+    out = np.zeros(shape, dtype=np.int64)
+    for at in np.ndindex(shape):
+        out[at] = sum(value - zero_point for value in _values_of(x, pool, *at))
+    return out

@@ -1,0 +1,86 @@
+"""Layers without numbers of their own: flatten, ReLU, argmax."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .layer import Layer, SameValues
+from .tensor import Values, require
+
+__all__ = ["Argmax", "Flatten", "Relu"]
+
+
+@dataclass(frozen=True)
+class Flatten(SameValues):
+    """(H, W, C) becomes (1, 1, H * W * C), in raster order, channels last."""
+
+    kind: ClassVar[str] = "flatten"
+
+    def changes_nothing(self, network: Values) -> bool:
+        return True
+
+    def validate(self, network: Values) -> None:
+        super().validate(network)
+        x, y = network.tensors[self.input], network.tensors[self.output]
+        expected = (1, 1, x.shape[0] * x.shape[1] * x.shape[2])
+        require(
+            y.shape == expected,
+            f"Layer {self.name!r}: output {y.name!r} must have the shape {list(expected)}, "
+            f"not {list(y.shape)}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relu(SameValues):
+    """clamp(x, low, high): a ReLU that is fused into no layer; low is the zero point, high is the
+    type's greatest value, or 6 / scale above the zero point in a ReLU6."""
+
+    kind: ClassVar[str] = "relu"
+
+    low: int
+    high: int
+
+    def value_range(self, network: Values) -> tuple[int, int]:
+        low, high = network.value_range(self.input)
+        return min(max(low, self.low), self.high), min(max(high, self.low), self.high)
+
+    def changes_nothing(self, network: Values) -> bool:
+        low, high = network.value_range(self.input)
+        return self.low <= low and high <= self.high
+
+    def validate(self, network: Values) -> None:
+        super().validate(network)
+        x, y = network.tensors[self.input], network.tensors[self.output]
+        where = f"Layer {self.name!r}"
+        require(
+            x.shape == y.shape,
+            f"{where}: output {y.name!r} must have the shape {list(x.shape)}, not {list(y.shape)}",
+        )
+        require(
+            self.low <= self.high and y.dtype.contains((self.low, self.high)),
+            f"{where}: the clamp [{self.low}, {self.high}] must rise and lie in "
+            f"[{y.dtype.qmin}, {y.dtype.qmax}] as {y.dtype} of {y.name!r} does",
+        )
+
+
+@dataclass(frozen=True)
+class Argmax(Layer):
+    """The index of the greatest channel; of equal ones the first, as in numpy and PyTorch."""
+
+    kind: ClassVar[str] = "argmax"
+
+    def value_range(self, network: Values) -> tuple[int, int]:
+        return 0, network.tensors[self.input].shape[2] - 1
+
+    def validate(self, network: Values) -> None:
+        x, y = network.tensors[self.input], network.tensors[self.output]
+        where = f"Layer {self.name!r}"
+        require(
+            x.shape[:2] == (1, 1),
+            f"{where}: input {x.name!r} must be one position (1, 1, C), not {list(x.shape)}",
+        )
+        require(
+            y.shape == (1, 1, 1) and y.dtype.qmin <= 0 and y.dtype.qmax >= x.shape[2] - 1,
+            f"{where}: output {y.name!r} must be one integer that holds 0 to {x.shape[2] - 1}",
+        )

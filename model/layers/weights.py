@@ -1,0 +1,64 @@
+"""Quantized weights, and integers that nobody can write to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..dtypes import IntType
+
+__all__ = ["Weights", "frozen_integers", "with_axes"]
+
+
+def frozen_integers(what: str, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """A copy as int64 that nobody can write to. Raises TypeError for what are no integers."""
+    if not np.issubdtype(np.asarray(values).dtype, np.integer):
+        raise TypeError(f"{what} must be integers, not {np.asarray(values).dtype}")
+    frozen = np.array(values, dtype=np.int64)
+    frozen.setflags(write=False)
+    return frozen
+
+
+def with_axes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Weights of a fully connected layer, (OC, IC), as a 1x1 convolution's; others as they are."""
+    return values[:, np.newaxis, np.newaxis] if values.ndim == 2 else values
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Quantized weights: real value = scale * (q - zero_point), per tensor or per output channel.
+
+    Parameters
+    ----------
+    values : integers (OC, KH, KW, IC / groups), kept as int64 and read-only
+    dtype : the integer type of the values, 2 to 8 bits
+    scales : one, or OC of them; positive and finite
+    zero_points : one, or OC of them; 0 where symmetric
+
+    Raises TypeError where the values are no integers.
+    """
+
+    values: npt.NDArray[np.int64]
+    dtype: IntType
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...] = (0,)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", frozen_integers("Weights", self.values))
+
+    @cached_property
+    def zero_points_per_channel(self) -> tuple[int, ...]:
+        """The zero points spread out, one for each output channel."""
+        channels = len(self.values)
+        return self.zero_points if len(self.zero_points) > 1 else self.zero_points * channels
+
+    @cached_property
+    def centered(self) -> npt.NDArray[np.int64]:
+        """Values minus their zero points, int64 (OC, KH, KW, IC / groups): what gets multiplied."""
+        zero_points = np.array(self.zero_points_per_channel, dtype=np.int64)
+        centered: npt.NDArray[np.int64] = self.values - zero_points[:, None, None, None]
+        return centered

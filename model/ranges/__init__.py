@@ -1,0 +1,1 @@
+"""What values can occur, channel by channel, whatever comes in."""

@@ -1,0 +1,237 @@
+"""The narrow search: the smallest M and n that equal a reference on every reachable accumulator.
+
+A float engine multiplies the accumulator by a float scale and rounds; a fixed-point one needs 31
+bits of M to come close for every int32. But a layer's accumulators reach only what its weights
+allow (``layers/accumulators.py``) and its outputs are clamped, so the reference is a staircase of
+at most a few hundred steps. Each step at accumulator t from k - 1 to k demands round(t * M / 2**n)
+>= k and round((t - 1) * M / 2**n) < k, and the ends of the range demand that no step lies beyond
+the first and the last: linear inequalities in M, solved here in exact rationals. The smallest n for
+which every channel has an M gives the narrowest multipliers, about as many bits as accumulator and
+output have together. The equality is then checked by evaluating both sides at every threshold, not
+by trusting the algebra.
+
+Where the reference has biases, an offset is searched for too, see ``offsets.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, pairwise
+from math import ceil, floor
+
+import numpy as np
+
+from .offsets import closest_with_offset, fewest_bits, narrow_with_offset
+from .references import Scale, exact
+from .requant import MAX_MULTIPLIER, MAX_SHIFT, Requant
+from .rounding import Rounding, reaches
+from .staircase import (
+    NoMultiplierError,
+    Target,
+    check,
+    differences,
+    reference_outputs,
+    reference_thresholds,
+)
+
+__all__ = [
+    "NoMultiplierError",
+    "Target",
+    "check",
+    "closest",
+    "differences",
+    "narrow",
+    "reference_outputs",
+]
+
+# (acc, y, at_least): accumulator acc gives at least, or else at most, y, with Zy not yet added
+Demand = tuple[int, int, bool]
+
+
+def _steps(target: Target, channel: int) -> list[list[Demand]]:
+    """What makes the reference's staircase, one list per step.
+
+    A step at accumulator t demands the new output of t and the old one of t - 1. The ends of the
+    range are half steps, since nothing else holds the first and the last tread in place; an end
+    that the clamp holds demands nothing.
+    """
+    low, high = target.low - target.zero_point, target.high - target.zero_point
+    lo, hi = int(target.lo[channel]), int(target.hi[channel])
+    first, last = reference_outputs(target, channel, np.array([lo, hi])) - target.zero_point
+    steps = [[(lo, int(first), True)]] if first > low else []
+    at = np.unique(reference_thresholds(target, channel))
+    at = at[(at > lo) & (at <= hi)]
+    after = reference_outputs(target, channel, at) - target.zero_point
+    before = reference_outputs(target, channel, at - 1) - target.zero_point
+    for t, up, down in zip(at.tolist(), after.tolist(), before.tolist(), strict=True):
+        steps.append([(t, up, True), (t - 1, down, False)])
+    if last < high:
+        steps.append([(hi, int(last), False)])
+    return steps
+
+
+def _constraints(
+    demands: Iterable[Demand], rule: Rounding
+) -> Iterator[tuple[int, Fraction, bool, bool]]:
+    """Inequalities (acc, bound, inclusive, at_least) on acc * M / 2**n that meet the demands."""
+    for acc, y, at_least in demands:
+        bound, inclusive = reaches(y if at_least else y + 1, rule)
+        yield acc, bound, inclusive == at_least, at_least
+
+
+@dataclass
+class _Interval:
+    """The real factors M / 2**n that meet a channel's constraints; None where unbounded above."""
+
+    low: Fraction = Fraction(0)
+    low_inclusive: bool = False
+    high: Fraction | None = None
+    high_inclusive: bool = False
+
+    def at_least(self, bound: Fraction, inclusive: bool) -> None:
+        if bound > self.low or (bound == self.low and not inclusive):
+            self.low, self.low_inclusive = bound, inclusive
+
+    def at_most(self, bound: Fraction, inclusive: bool) -> None:
+        if self.high is None or bound < self.high or (bound == self.high and not inclusive):
+            self.high, self.high_inclusive = bound, inclusive
+
+    def multipliers(self, shift: int) -> tuple[int, int] | None:
+        """The least and greatest M for ``shift``, or None where there is none."""
+        low = self.low * (1 << shift)
+        least = ceil(low) if self.low_inclusive else floor(low) + 1
+        greatest = MAX_MULTIPLIER
+        if self.high is not None:
+            high = self.high * (1 << shift)
+            greatest = min(greatest, floor(high) if self.high_inclusive else ceil(high) - 1)
+        return None if least > greatest else (least, greatest)
+
+
+def _interval(demands: Iterable[Demand], rule: Rounding) -> _Interval:
+    """Solve acc * f {>=, >, <=, <} bound for the factor f > 0, over all the demands."""
+    interval = _Interval()
+    for acc, bound, inclusive, at_least in _constraints(demands, rule):
+        if acc == 0:
+            continue  # round(0) is 0 by every rule and reference: whatever f, the demand is met
+        if (acc > 0) == at_least:
+            interval.at_least(bound / acc, inclusive)
+        else:
+            interval.at_most(bound / acc, inclusive)
+    return interval
+
+
+def _nearest(span: tuple[int, int], scale: Scale, shift: int) -> int:
+    """Of the M of ``span`` with the fewest bits, the nearest to the real factor."""
+    least, greatest = fewest_bits(span)
+    return min(max(round(exact(scale) * (1 << shift)), least), greatest)
+
+
+def narrow(target: Target, rule: Rounding = Rounding.HALF_UP) -> Requant:
+    """Find the narrowest requantization by ``rule`` that equals ``target`` everywhere it can reach.
+
+    Half-up is the default since it is the cheapest in hardware: one constant added before the
+    shift. Ties of the reference need no tie logic, because the search moves M off them.
+
+    Returns a Requant with one multiplier per channel (one in all where they agree) and the smallest
+    shift; with offsets where the target has biases, half-up then. Raises NoMultiplierError, naming
+    the channel if it is one, where none exists.
+    """
+    if any(target.biases):
+        return narrow_with_offset(target)
+    channels = range(len(target.scales))
+    intervals = [_interval(chain.from_iterable(_steps(target, c)), rule) for c in channels]
+    requant = _fit(target, rule, intervals, target.reference)
+    if requant is not None:
+        check(target, requant)
+        return requant
+    shifts = range(MAX_SHIFT + 1)
+    alone = [any(interval.multipliers(shift) for shift in shifts) for interval in intervals]
+    if all(alone):
+        raise NoMultiplierError(
+            f"no shift of 0 to {MAX_SHIFT} gives every channel a multiplier of at most "
+            f"{MAX_MULTIPLIER} that equals {target.name}"
+        )
+    bad = alone.index(False)
+    raise NoMultiplierError(
+        f"channel {bad}: no multiplier and shift with {rule.value} rounding equal "
+        f"{target.name} on every accumulator in [{target.lo[bad]}, {target.hi[bad]}]"
+    )
+
+
+def closest(
+    target: Target, rule: Rounding = Rounding.HALF_UP, seen: Sequence[Mapping[int, int]] = ()
+) -> Requant:
+    """Find a requantization by ``rule`` that differs from ``target`` as little as possible.
+
+    For each channel, the factors that meet most of the reference's demands; for the layer, the
+    smallest shift that has such a factor in every channel. What differs is for :func:`differences`
+    to count.
+
+    Parameters
+    ----------
+    seen : per channel, how often accumulators occur in practice; those come first, the others are
+        then met as far as they can be. Nothing is known to occur where it is left out.
+
+    Raises NoMultiplierError where even that does not fit M and n.
+    """
+    if any(target.biases):
+        return closest_with_offset(target, seen)
+    channels = range(len(target.scales))
+    intervals = [_most_agreed(target, c, rule, seen[c] if seen else {}) for c in channels]
+    requant = _fit(target, rule, intervals, None)
+    if requant is None:
+        raise NoMultiplierError(f"no multiplier and shift come close to {target.name}")
+    return requant
+
+
+def _fit(
+    target: Target, rule: Rounding, intervals: list[_Interval], reference: str | Requant | None
+) -> Requant | None:
+    """The smallest shift with an M in every channel's interval; None where there is none."""
+    for shift in range(MAX_SHIFT + 1):
+        spans = [interval.multipliers(shift) for interval in intervals]
+        if all(spans):
+            multipliers = tuple(
+                _nearest(span, scale, shift)
+                for span, scale in zip(spans, target.scales, strict=True)
+                if span is not None
+            )
+            return Requant(
+                multipliers=multipliers[:1] if len(set(multipliers)) == 1 else multipliers,
+                shift=shift,
+                rounding=rule,
+                low=target.low,
+                high=target.high,
+                reference=reference,
+            )
+    return None
+
+
+def _most_agreed(
+    target: Target, channel: int, rule: Rounding, seen: Mapping[int, int]
+) -> _Interval:
+    """The open interval of factors that meet the most demands, those on accumulators seen first.
+
+    Of equals the one whose other demands lie furthest from 0, where accumulators are rarest; then
+    the one nearest to the real factor.
+    """
+    top = Fraction(MAX_MULTIPLIER)
+    changes: list[tuple[Fraction, int, int, int]] = []  # at a factor, what more is met
+    for demand in chain.from_iterable(_steps(target, channel)):
+        interval, acc = _interval([demand], rule), demand[0]
+        end = top if interval.high is None else interval.high
+        if interval.low < end:
+            count, out = seen.get(acc, 0), abs(acc)
+            changes += [(interval.low, count, 1, out), (end, -count, -1, -out)]
+    changes.sort()
+    scale = exact(target.scales[channel])
+    often = met = distance = 0
+    best, found = (0, 0, 0, Fraction(0)), _Interval(high=top)
+    for (low, count, more, out), (high, *_) in pairwise(changes):
+        often, met, distance = often + count, met + more, distance + out
+        score = (often, met, -distance, -max(low - scale, scale - high, Fraction(0)))
+        if high > low and score > best:
+            best, found = score, _Interval(low=low, high=high)
+    return found

@@ -1,0 +1,1 @@
+"""The search for multipliers: M, n and B of the fewest bits that equal a reference."""

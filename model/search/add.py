@@ -1,0 +1,189 @@
+"""The multipliers, offset and shift that equal an engine on every pair of inputs of an addition.
+
+Engines add in floats: y = round(a * Sa / Sy + b * Sb / Sy + constant), each step rounded, so that
+near ties the outcome depends on the order of the steps. Here the outcome is a table over all pairs,
+and what is sought is Ma, Mb, B and n with
+
+    low < y  demands  (a - Za) * Ma + (b - Zb) * Mb + B >= (y - Zy - 1/2) * 2**n
+    y < high demands  (a - Za) * Ma + (b - Zb) * Mb + B <  (y - Zy + 1/2) * 2**n
+
+that is, half-up rounding. For given factors the demands leave an interval of offsets; its width is
+concave in the factors, so two nested ternary searches find the widest. The narrowest integers with
+an interval that is not empty win, checked on the whole table in exact integers. Tables over one
+input are the case without b.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..layers import Tensor
+from ..requant import MAX_MULTIPLIER, Requant, Rounding, rescale
+
+__all__ = ["search_add", "search_one"]
+
+Ints = npt.NDArray[np.int64]
+
+NEAR = 2.0**-6  # of an output step: demands further from their bound hold for all factors in reach
+REACH = 2.0**-14  # how far from the real factors to look; 2**-14 * 255 < NEAR
+STEPS = 32  # of each ternary search, (2/3)**32 < 2**-18
+MAX_SHIFT = 50  # (y - Zy) * 2**n and the products stay in int64
+
+
+@dataclass(frozen=True)
+class _Demands:
+    """Points (a, b) and the bounds there, in half output steps: x >= lower / 2, x < upper / 2."""
+
+    above: tuple[Ints, Ints, Ints]  # a - Za, b - Zb, 2 * (y - Zy) - 1
+    below: tuple[Ints, Ints, Ints]  # a - Za, b - Zb, 2 * (y - Zy) + 1
+
+    def offsets(self, factors: tuple[float, float]) -> tuple[float, float]:
+        """The real offsets that meet all demands: [least, greatest), perhaps crossed."""
+        fa, fb = factors
+        a, b, bound = self.above
+        least = (bound / 2 - a * fa - b * fb).max(initial=-1.0)
+        a, b, bound = self.below
+        greatest = (bound / 2 - a * fa - b * fb).min(initial=1.0)
+        return float(least), float(greatest)
+
+    def width(self, factors: tuple[float, float]) -> float:
+        """How far apart the offsets' ends are, concave in the factors; negative where crossed."""
+        least, greatest = self.offsets(factors)
+        return greatest - least
+
+    def exact_ends(self, multipliers: tuple[int, int], shift: int) -> tuple[Ints, Ints]:
+        """Per demand, the least, and the greatest, integer offset that meets it."""
+        half = 1 << (shift - 1)
+        a, b, bound = self.above
+        least = bound * half - a * multipliers[0] - b * multipliers[1]
+        a, b, bound = self.below
+        return least, bound * half - 1 - a * multipliers[0] - b * multipliers[1]
+
+    def near(self, factors: tuple[float, float]) -> _Demands:
+        """Those that factors within reach could break."""
+        kept = []
+        for sign, (a, b, bound) in ((1, self.above), (-1, self.below)):
+            close = sign * (a * factors[0] + b * factors[1] - bound / 2) < NEAR
+            kept.append((a[close], b[close], bound[close]))
+        return _Demands(*kept)
+
+
+def _demands(reference: Ints, a: Ints, b: Ints, y: Tensor, low: int, high: int) -> _Demands:
+    first, second = np.broadcast_arrays(a[:, None], b[None, :])
+    above, below = reference > low, reference < high
+    doubled = 2 * (reference - y.zero_point)
+    return _Demands(
+        (first[above], second[above], doubled[above] - 1),
+        (first[below], second[below], doubled[below] + 1),
+    )
+
+
+def _widest(demands: _Demands, factors: tuple[float, float]) -> tuple[float, float]:
+    """The factors with the widest interval of offsets, close to the real ones."""
+    fa, fb = factors
+
+    def best_second(first: float) -> float:
+        low, high = fb - REACH, fb + REACH
+        for _ in range(STEPS if fb else 0):
+            left, right = low + (high - low) / 3, high - (high - low) / 3
+            if demands.width((first, left)) < demands.width((first, right)):
+                low = left
+            else:
+                high = right
+        return (low + high) / 2
+
+    low, high = fa - REACH, fa + REACH
+    for _ in range(STEPS):
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        widths = [demands.width((value, best_second(value))) for value in (left, right)]
+        if widths[0] < widths[1]:
+            low = left
+        else:
+            high = right
+    return (low + high) / 2, best_second((low + high) / 2)
+
+
+def _fewest(least: Ints, greatest: Ints) -> tuple[int, int]:
+    """The offset that meets most demands, nearest to 0 of equals, and how many it leaves."""
+    ends = np.unique(np.concatenate([least, greatest, [0]]))
+    met = np.searchsorted(np.sort(least), ends, side="right")
+    met += len(greatest) - np.searchsorted(np.sort(greatest), ends, side="left")
+    best = ends[met == met.max()]
+    return int(best[np.abs(best).argmin()]), len(least) + len(greatest) - int(met.max())
+
+
+def _integers(factors: tuple[float, float], shift: int) -> tuple[int, int]:
+    ma, mb = (max(round(factor * 2.0**shift), 1 if factor else 0) for factor in factors)
+    return ma, mb
+
+
+def _search(
+    demands: _Demands, factors: tuple[float, float]
+) -> tuple[tuple[int, int], int, int, int]:
+    """Multipliers, offset, shift, and how many demands they leave."""
+    near = demands.near(factors)
+    found = (factors, _widest(near, factors))
+    shifts = [n for n in range(1, MAX_SHIFT) if max(_integers(factors, n)) <= MAX_MULTIPLIER]
+    if not shifts:
+        raise ValueError(f"factors up to {max(factors)} do not fit {MAX_MULTIPLIER}")
+    for shift in shifts:
+        for candidate in found:
+            multipliers = _integers(candidate, shift)
+            least, greatest = demands.exact_ends(multipliers, shift)
+            low, high = int(least.max(initial=-(1 << 60))), int(greatest.min(initial=1 << 60))
+            if low <= high and max(multipliers) <= MAX_MULTIPLIER:
+                return multipliers, min(max(0, low), high), shift, 0
+    results = []
+    for candidate in found:
+        multipliers = _integers(candidate, shifts[-1])
+        offset, left = _fewest(*demands.exact_ends(multipliers, shifts[-1]))
+        results.append((left, multipliers, offset))
+    left, multipliers, offset = min(results)
+    return multipliers, offset, shifts[-1], left
+
+
+def _inputs(x: Tensor) -> Ints:
+    return np.arange(x.dtype.qmin, x.dtype.qmax + 1, dtype=np.int64) - x.zero_point
+
+
+def search_add(
+    reference: npt.NDArray[Any], a: Tensor, b: Tensor, y: Tensor, clamp: tuple[int, int]
+) -> tuple[Requant, int]:
+    """Find the requantization of an addition that equals a table.
+
+    Parameters
+    ----------
+    reference : integers (A, B): what a = a.dtype.qmin + i and b = b.dtype.qmin + j make
+    clamp : the least and greatest output; the table is clamped to it
+
+    Returns the Requant with two multipliers and one offset, half-up, or half-even where that equals
+    more, and how many of the table's pairs it gets wrong: 0 where there is one that equals it.
+    Raises ValueError where the factors do not fit the multipliers.
+    """
+    table = np.clip(np.asarray(reference, np.int64), *clamp)
+    first, second = _inputs(a), _inputs(b)
+    multipliers, offset, shift, left = _search(
+        _demands(table, first, second, y, *clamp), (a.scale / y.scale, b.scale / y.scale)
+    )
+    found = Requant(multipliers, shift, Rounding.HALF_UP, *clamp, offsets=(offset,))
+    if left:  # scales whose ratio is simple make ties, and engines round those to even
+        even = replace(found, rounding=Rounding.HALF_EVEN, offsets=(0,))
+        total = first[:, None] * multipliers[0] + second[None, :] * multipliers[1]
+        differing = int((rescale(total, even, y.zero_point) != table).sum())
+        if differing < left:
+            return even, differing
+    return found, left
+
+
+def search_one(
+    reference: npt.NDArray[Any], x: Tensor, y: Tensor, clamp: tuple[int, int]
+) -> tuple[Requant, int]:
+    """The same for a table over one input, integers (A,); the Requant has one multiplier."""
+    table = np.clip(np.asarray(reference, np.int64), *clamp)
+    demands = _demands(table[:, None], _inputs(x), np.zeros(1, np.int64), y, *clamp)
+    (multiplier, _), offset, shift, left = _search(demands, (x.scale / y.scale, 0.0))
+    return Requant((multiplier,), shift, Rounding.HALF_UP, *clamp, offsets=(offset,)), left

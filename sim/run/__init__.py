@@ -1,0 +1,1 @@
+"""What compiles and starts simulators, on the host."""
