@@ -7,7 +7,6 @@ import pytest
 from occupied import occupied
 from tercet.gen.cost.devices import DEVICES, ECP5, ICE40, SERIES_7, Device
 from tercet.gen.cost.parts import Cost, cost_of_part
-from tercet.gen.parts.products import products
 from tercet.gen.plan import device_goal, make_plan
 from tercet.gen.plan.cost import cost_of_core
 from tercet.gen.plan.device_goal import DeviceGoal
@@ -80,11 +79,11 @@ def test_products_are_those_of_all_kinds_of_layers(seed):
     network = residual(np.random.default_rng(seed))
     plan = make_plan(network)
     for part in parts_of(plan):
-        count = sum(product.count for product in products(part))
+        count = sum(product.count for product in part.products())
         assert count <= part.multipliers + part.requantizer_multipliers
         if part.layer.kind == "max_pool2d":
             assert count == 0
-    assert sum(len(products(part)) for part in parts_of(plan))
+    assert sum(len(part.products()) for part in parts_of(plan))
 
 
 CASES = [("plain", 784), ("plain", 112), ("separable", 784)]

@@ -9,15 +9,17 @@ from typing import Any
 from rich.table import Table
 
 from ...model import QNetwork, load
-from ...model.layers import Layer, Relu, Requantizing
-from ...model.layers.conv import Conv2d
-from ...model.layers.pool import AvgPool2d, MaxPool2d
+from ...model.layers import Layer
 from ...model.terminal import console
 from .arguments import add_net
 from .tables import table
 
 __all__ = ["HELP", "add_arguments", "run"]
 
+SHOWN = (
+    *("kernel", "stride", "padding", "groups", "weights", "sum_bounds"),
+    *("requant", "low", "high"),
+)
 HELP = "show an integer network: its tensors, layers and number ranges"
 
 
@@ -58,26 +60,28 @@ def _tensor_table(network: QNetwork) -> Table:
 
 
 def _layer_facts(network: QNetwork, layer: Layer) -> dict[str, Any]:
+    """Whatever a layer has of what is shown, by the names of its fields."""
     facts: dict[str, Any] = {"name": layer.name, "kind": layer.kind, "weights": 0}
-    if isinstance(layer, Conv2d | MaxPool2d | AvgPool2d):
-        facts |= {name: list(getattr(layer, name)) for name in ("kernel", "stride", "padding")}
-    if isinstance(layer, Conv2d):
-        lo, hi = layer.sum_bounds(network)
+    has = {name: getattr(layer, name) for name in SHOWN if hasattr(layer, name)}
+    facts |= {name: list(has[name]) for name in ("kernel", "stride", "padding") if name in has}
+    if "weights" in has:
+        lo, hi = has["sum_bounds"](network)
         facts |= {
-            "groups": layer.groups,
-            "weights": layer.weights.values.size,
-            "weight_type": str(layer.weights.dtype),
+            "groups": has["groups"],
+            "weights": has["weights"].values.size,
+            "weight_type": str(has["weights"].dtype),
             "accumulator": [int(lo.min()), int(hi.max())],
         }
-    if isinstance(layer, Requantizing):
+    if "requant" in has:
+        requant = has["requant"]
         facts |= {
-            "multipliers": list(layer.requant.multipliers),
-            "shift": layer.requant.shift,
-            "rounding": layer.requant.rounding.value,
-            "clamp": [layer.requant.low, layer.requant.high],
+            "multipliers": list(requant.multipliers),
+            "shift": requant.shift,
+            "rounding": requant.rounding.value,
+            "clamp": [requant.low, requant.high],
         }
-    if isinstance(layer, Relu):
-        facts["clamp"] = [layer.low, layer.high]
+    if "low" in has:
+        facts["clamp"] = [has["low"], has["high"]]
     return facts
 
 

@@ -12,9 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ...hw.storage import Kind, Storage
-from ..parts.conv import ConvPart
-from ..parts.part import Part, WindowedPart
-from ..parts.products import products, requantizing
+from ..parts.part import Part
 from .devices import Family
 from .memories import folds, in_blocks
 
@@ -46,17 +44,17 @@ LUTS: dict[str, tuple[float, ...]] = {  # by the family's target, for each featu
 
 def estimate(features: Counter[str], family: Family) -> int:
     """LUTs of what has these features."""
+    assert features.keys() <= set(FEATURES), features
     factors = zip(FEATURES, LUTS[family.target], strict=True)
     return round(sum(factor * features[name] for name, factor in factors))
 
 
 def features_of_part(part: Part, memories: Sequence[Storage], family: Family) -> Counter[str]:
-    """A layer's, of those memories."""
-    requantized = sum(each.count * (each.a + each.b) for each in requantizing(part))
-    count = Counter(layers=1, requantized_bits=requantized, cut_bits=_cut(part, family))
+    """The features of a layer with these memories."""
+    bits = (each.count * (each.a + each.b) for each in part.products() if each.requantizes)
+    count = Counter(layers=1, requantized_bits=sum(bits), cut_bits=_cut(part, family))
     count.update(_of_memories(memories, family))
-    if isinstance(part, WindowedPart):
-        count.update(_of_windowed(part))
+    count.update(part.features())
     return count
 
 
@@ -66,25 +64,10 @@ def features_of_rest(queues: Sequence[Storage], row_bits: int, family: Family) -
     return count + _of_memories(queues, family)
 
 
-def _of_windowed(part: WindowedPart) -> Counter[str]:
-    g, bits = part.geometry, part.x.dtype.bits
-    width, product, slow = bits, bits, False
-    if isinstance(part, ConvPart):
-        width, slow = part.sum_width, part.sequential
-        product = bits + part.conv.weights.dtype.bits
-    return Counter(
-        windows=int(part.windows is not None),
-        window_bits=g.taps * g.channels * bits if part.windows else 0,
-        sum_bits=g.sums * width,
-        tree_bits=g.sums * (g.terms - 1) * product,
-        sequential_bits=int(slow) * width,
-    )
-
-
 def _cut(part: Part, family: Family) -> int:
     return sum(
         each.count * max(family.tiles.count(each.a, each.b, each.signed) - 1, 0) * (each.a + each.b)
-        for each in products(part)
+        for each in part.products()
     )
 
 

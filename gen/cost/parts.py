@@ -7,7 +7,6 @@ from dataclasses import astuple, dataclass
 
 from ...hw.storage import Storage
 from ..parts.part import Part
-from ..parts.products import products
 from .devices import Family
 from .luts import estimate, features_of_part
 from .memories import block_rams
@@ -35,7 +34,7 @@ def cost_of_part(part: Part, family: Family) -> Cost:
     """A layer's."""
     memories = memories_of(part)
     dsps = sum(
-        each.count * family.tiles.count(each.a, each.b, each.signed) for each in products(part)
+        each.count * family.tiles.count(each.a, each.b, each.signed) for each in part.products()
     )
     features = features_of_part(part, memories, family)
     return Cost(dsps, block_rams(memories, family), estimate(features, family))

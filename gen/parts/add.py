@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ from ...model.layers.add import Add
 from ...model.network import QNetwork
 from ..timing.channel import Channel, Process
 from ..timing.processes import Pipeline, join
-from .part import NewChannel, Part, shape_of
+from .part import NewChannel, Part, centered_bits, shape_of
+from .products import Product, products_by
 
 __all__ = ["AddPart"]
 
@@ -41,8 +43,23 @@ class AddPart(Part):
         return self.results
 
     @property
+    def multipliers(self) -> int:
+        return 0
+
+    @property
     def requantizer_multipliers(self) -> int:
         return 2
+
+    def products(self) -> list[Product]:
+        factors = zip((self.x, self.other), self.layer.requant.multipliers, strict=True)
+        return [
+            product
+            for x, multiplier in factors
+            for product in products_by(1, centered_bits(x), (multiplier,), requantizes=True)
+        ]
+
+    def features(self) -> Counter[str]:
+        return Counter()
 
     def component(self) -> AddComponent:
         tensors = (self.x, self.other, self.y)

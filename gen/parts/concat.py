@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,8 @@ from ...model.layers.concat import Concat
 from ...model.network import QNetwork
 from ..timing.channel import Channel, Process
 from ..timing.processes import Pipeline, take_turns
-from .part import NewChannel, Part, shape_of
+from .part import NewChannel, Part, centered_bits, shape_of
+from .products import Product, products_by
 
 __all__ = ["ConcatPart"]
 
@@ -47,8 +49,20 @@ class ConcatPart(Part):
         return self.results
 
     @property
+    def multipliers(self) -> int:
+        return 0
+
+    @property
     def requantizer_multipliers(self) -> int:
         return 0 if self.copies else 1
+
+    def products(self) -> list[Product]:
+        width = max(map(centered_bits, self.inputs))
+        factors = self.layer.requant.multipliers
+        return products_by(self.requantizer_multipliers, width, factors, requantizes=True)
+
+    def features(self) -> Counter[str]:
+        return Counter()
 
     def needs(self, port: int) -> npt.NDArray[np.int64]:
         counts = [x.shape[2] for x in self.inputs]

@@ -7,6 +7,7 @@ of so many ``pixels``, or taps of a window. P * S multipliers.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,7 +35,8 @@ from ..timing.processes import Pipeline
 from .alone import own_cycles
 from .credits_needed import credits_for, keeps_up
 from .engine_steps import engine_steps
-from .part import NewChannel, WindowedPart, divisors, shape_of, windows_of
+from .part import NewChannel, WindowedPart, centered_bits, divisors, shape_of, windows_of
+from .products import Product, products_by, scaled_by
 
 __all__ = ["ConvPart"]
 
@@ -107,6 +109,10 @@ class ConvPart(WindowedPart):
             height, width = self.conv.kernel
             taps = {*divisors(width), *(width * rows for rows in divisors(height))}
             yield from ((count, channels) for count in sorted(taps) for channels in parts)
+
+    @property
+    def whole_pixels(self) -> list[int]:
+        return self.pixels_at_once if self.windows is None else []
 
     @property
     def pixels_at_once(self) -> list[int]:
@@ -222,6 +228,21 @@ class ConvPart(WindowedPart):
     @property
     def requantizer_multipliers(self) -> int:
         return 0 if self.sequential else self.output_lanes
+
+    def products(self) -> list[Product]:
+        weights = self.conv.weights.centered
+        ends = int(weights.min()), int(weights.max())
+        factors = self.conv.requant.multipliers
+        return [
+            *products_by(self.multipliers, centered_bits(self.x), ends),
+            *scaled_by(self.requantizer_multipliers, self.operand, factors),
+        ]
+
+    def features(self) -> Counter[str]:
+        product = self.x.dtype.bits + self.conv.weights.dtype.bits
+        count = self.engine_features(self.sum_width, product)
+        count["sequential_bits"] = self.sum_width if self.sequential else 0
+        return count
 
     @property
     def multiplies(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from ...model.network import QNetwork
 from ..timing.channel import Channel, Process
 from ..timing.processes import Pipeline
 from .part import NewChannel, WindowedPart, shape_of, windows_of
+from .products import Product
 
 __all__ = ["MaxPoolPart"]
 
@@ -39,6 +41,20 @@ class MaxPoolPart(WindowedPart):
         geometry = replace(self.geometry, channels=lanes)
         windows = self.windows and replace(self.windows, channels=self.x.shape[2] // lanes)
         yield replace(self, geometry=geometry, windows=windows)
+
+    @property
+    def multipliers(self) -> int:
+        return 0
+
+    @property
+    def requantizer_multipliers(self) -> int:
+        return 0
+
+    def products(self) -> list[Product]:
+        return []
+
+    def features(self) -> Counter[str]:
+        return self.engine_features(self.x.dtype.bits, self.x.dtype.bits)
 
     @property
     def output_lanes(self) -> int:

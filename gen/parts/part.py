@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -20,6 +21,7 @@ from amaranth import Shape, signed, unsigned
 from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 
+from ...hw.centered import centered_width
 from ...hw.geometry import PatchGeometry
 from ...hw.window import WindowReader
 from ...hw.window_geometry import WindowGeometry
@@ -28,12 +30,15 @@ from ...model.dtypes import IntType
 from ...model.layers import Layer, Tensor
 from ..timing.channel import Channel, Process
 from ..timing.processes import Step, Windows
+from .alone import own_cycles
 from .engine_steps import engine_steps
+from .products import Product
 
 __all__ = [
     "NewChannel",
     "Part",
     "WindowedPart",
+    "centered_bits",
     "divisors",
     "shape_of",
     "windows_of",
@@ -49,6 +54,11 @@ warnings.filterwarnings("ignore", r"<tercet\.hw\.", UnusedElaboratable)
 def shape_of(dtype: IntType) -> Shape:
     """The hardware's shape of a type."""
     return signed(dtype.bits) if dtype.signed else unsigned(dtype.bits)
+
+
+def centered_bits(x: Tensor) -> int:
+    """Bits of a tensor's values, zero point subtracted, signed."""
+    return centered_width(shape_of(x.dtype), x.zero_point)
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,17 @@ class Part(ABC):
         """About ``least_cycles`` where a beat of the input comes only every ``pace`` cycles."""
         return max(self.least_cycles, self.beats * pace)
 
+    def cycles_fed(self, read: int) -> int:
+        """Exactly the cycles of an image whose beats of ``read`` lanes a converter collects."""
+        pace = self.input_lanes // math.gcd(read, self.input_lanes)
+        return max(self.busy_cycles, self.paced_cycles(pace))
+
+    @property
+    def whole_pixels(self) -> list[int]:
+        """Pixels of a beat that the part can take as the first of a network, more than one; they
+        need not divide a row."""
+        return []
+
     def choices(self, read: int, written: Sequence[int]) -> Iterator[Part]:
         """The forms that the part can take.
 
@@ -137,14 +158,22 @@ class Part(ABC):
         return self
 
     @property
+    @abstractmethod
     def multipliers(self) -> int:
         """Multipliers beside those that requantize."""
-        return 0
 
     @property
+    @abstractmethod
     def requantizer_multipliers(self) -> int:
         """Multipliers that requantize."""
-        return 0
+
+    @abstractmethod
+    def products(self) -> list[Product]:
+        """Every multiplier by the widths of its factors, those that are only wires left out."""
+
+    @abstractmethod
+    def features(self) -> Counter[str]:
+        """What its LUTs are estimated from beside products and memories; see ``cost/luts.py``."""
 
     @property
     def multiplies(self) -> int:
@@ -231,6 +260,24 @@ class WindowedPart(Part):
             each = g.cells * (g.out_channels // g.groups)
         lanes = self.output_lanes
         return np.repeat(needed, each)[lanes - 1 :: lanes]  # a beat is there with its last result
+
+    def cycles_fed(self, read: int) -> int:
+        if self.input_lanes // math.gcd(read, self.input_lanes) == 1:
+            return super().cycles_fed(read)
+        return own_cycles(self, read)
+
+    def engine_features(self, sum_width: int, product_width: int) -> Counter[str]:
+        """The features of window reader and engine.
+
+        sum_width, product_width : bits of a sum, or maximum, and of what is added to it
+        """
+        g = self.geometry
+        return Counter(
+            windows=int(self.windows is not None),
+            window_bits=g.taps * g.channels * self.x.dtype.bits if self.windows else 0,
+            sum_bits=g.sums * sum_width,
+            tree_bits=g.sums * (g.terms - 1) * product_width,
+        )
 
     def read(self, i: Channel, new: NewChannel, images: int) -> tuple[list[Process], Channel]:
         """The window reader's processes, and the channel that the engine reads."""

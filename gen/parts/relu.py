@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from ...model.layers import Relu
 from ...model.network import QNetwork
 from ..timing.channel import Channel, Process
 from .part import NewChannel, Part, shape_of
+from .products import Product
 
 __all__ = ["ReluPart"]
 
@@ -33,6 +35,20 @@ class ReluPart(Part):
     @property
     def busy_cycles(self) -> int:
         return math.prod(self.x.shape)
+
+    @property
+    def multipliers(self) -> int:
+        return 0
+
+    @property
+    def requantizer_multipliers(self) -> int:
+        return 0
+
+    def products(self) -> list[Product]:
+        return []
+
+    def features(self) -> Counter[str]:
+        return Counter()
 
     def component(self) -> ReluComponent:
         return ReluComponent(

@@ -15,9 +15,7 @@ from functools import cached_property
 
 from ...model.layers import Tensor
 from ...model.network import QNetwork
-from ..parts.alone import own_cycles
-from ..parts.conv import ConvPart
-from ..parts.part import Part, WindowedPart, divisors
+from ..parts.part import Part, divisors
 from .choose import Options
 from .links import Links
 
@@ -56,9 +54,7 @@ class Form:
     @property
     def own_cycles(self) -> int:
         """Exactly the cycles of an image where only the converter before the part holds it up."""
-        if self.pace == 1 or not isinstance(self.part, WindowedPart):
-            return self.busy_cycles
-        return own_cycles(self.part, self.read)
+        return self.part.cycles_fed(self.read)
 
     @cached_property
     def busy_cycles(self) -> int:
@@ -120,10 +116,10 @@ class Forms:
         pixels at once, as many as it can take; they need not divide a row."""
         readers = [self._parts[link.target] for link in self.links.readers[""] if link.target]
         first = readers[0]
-        if len(readers) > 1 or not isinstance(first, ConvPart) or first.windows is not None:
+        if len(readers) > 1 or not first.whole_pixels:
             return _least(self._input, _widths(self._input), cycles)
         channels = self._input.shape[2]
-        pixels = [channels * count for count in first.pixels_at_once]
+        pixels = [channels * count for count in first.whole_pixels]
         return _least(self._input, sorted({*divisors(channels), *pixels}), cycles)
 
     def cheapest(self, cycles: int) -> Choice | None:
