@@ -50,9 +50,14 @@ class CreditQueue(wiring.Component):
             }
         )
 
+    @property
+    def latency(self) -> int:
+        """Cycles from a result that comes in to the same result offered."""
+        return self.latency_of(self._depth)
+
     @classmethod
     def latency_of(cls, depth: int) -> int:
-        """Cycles from a result that comes in to the same result offered."""
+        """The same, of a queue of so many credits."""
         return StreamFifo.LATENCY if depth > 1 else cls.LATENCY
 
     @property
