@@ -11,7 +11,6 @@ from ..model.requant import Requant
 from .centered import centered
 from .pipeline import stage
 from .rescale import Rescale, require_numbers
-from .storage import Storage
 
 __all__ = ["Add"]
 
@@ -52,11 +51,6 @@ class Add(wiring.Component):
         self._rescale = Rescale(requant=requant, zero_point=zero_points[2])
         a, b, y = (stream.Signature(data.ArrayLayout(shape, 1)) for shape in activations)
         super().__init__({"i_a": In(a), "i_b": In(b), "o": Out(y)})
-
-    @property
-    def memories(self) -> tuple[Storage, ...]:
-        """None."""
-        return ()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -14,7 +14,6 @@ from ..model.requant import Requant
 from .centered import centered, centered_width
 from .pipeline import stage
 from .rescale import Rescale, require_numbers
-from .storage import Storage
 
 __all__ = ["Concat", "Turns"]
 
@@ -141,11 +140,6 @@ class Concat(wiring.Component):
     def latency(self) -> int:
         """Cycles from an activation to its result."""
         return 0 if self._rescale is None else self.LATENCY
-
-    @property
-    def memories(self) -> tuple[Storage, ...]:
-        """None."""
-        return ()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -8,9 +8,23 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .storage import Kind, Storage
-from .stream import StreamFifo
+from .stream import QueueSpec, StreamFifo
 
-__all__ = ["CreditQueue"]
+__all__ = ["CreditQueue", "CreditSpec"]
+
+
+class CreditSpec(QueueSpec):
+    """A queue behind a pipeline that cannot wait as numbers; ``depth`` are its credits."""
+
+    @property
+    def storage(self) -> Storage:
+        if self.depth > 1:
+            return super().storage
+        return Storage("", True, 1, self.bits, Kind.REGISTER)
+
+    @property
+    def latency(self) -> int:
+        return super().latency if self.depth > 1 else CreditQueue.LATENCY
 
 
 class CreditQueue(wiring.Component):
@@ -29,7 +43,7 @@ class CreditQueue(wiring.Component):
     i : stream of results, always ready, in the order in which they set out
     o : the same stream
 
-    Latency (``latency_of``): 1 cycle with one credit, a register then; else the StreamFifo's. A
+    Latency (``spec.latency``): 1 cycle with one credit, a register then; else the StreamFifo's. A
     credit can be used again in the cycle after its result was taken. Reset returns all credits.
     """
 
@@ -39,7 +53,7 @@ class CreditQueue(wiring.Component):
         self._shape = shape
         self._depth = depth
         self._fifo = StreamFifo(shape=shape, depth=depth) if depth > 1 else None
-        if self._fifo and self._fifo.latency > StreamFifo.LATENCY:
+        if self.spec.in_blocks:
             raise ValueError(f"Depth must be at most 33, a queue without block RAM, not {depth}")
         super().__init__(
             {
@@ -51,21 +65,9 @@ class CreditQueue(wiring.Component):
         )
 
     @property
-    def latency(self) -> int:
-        """Cycles from a result that comes in to the same result offered."""
-        return self.latency_of(self._depth)
-
-    @classmethod
-    def latency_of(cls, depth: int) -> int:
-        """The same, of a queue of so many credits."""
-        return StreamFifo.LATENCY if depth > 1 else cls.LATENCY
-
-    @property
-    def storage(self) -> Storage:
-        """Rows, bits and kind of what holds the results."""
-        if self._fifo:
-            return self._fifo.storage
-        return Storage("", True, 1, Shape.cast(self._shape).width, Kind.REGISTER)
+    def spec(self) -> CreditSpec:
+        """Its numbers."""
+        return CreditSpec(self._depth, Shape.cast(self._shape).width)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

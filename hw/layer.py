@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from amaranth import Module, Shape
 from amaranth.lib import data, stream, wiring
@@ -10,16 +11,59 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .geometry import PatchGeometry
 from .lanes import Serializer
-from .maxpool import MaxPool
-from .patch import PatchEngine
+from .maxpool import MaxPool, max_pool_latency
+from .patch import PatchEngine, PatchSpec
 from .requant import Requantizer
+from .requantizer_spec import RequantizerSpec
 from .requantizers import Requantizers
 from .sequential import SequentialRequantizer
 from .storage import Storage
-from .window import WindowReader
-from .window_geometry import WindowGeometry
+from .sums import SumsSpec
+from .window import WindowReader, WindowSpec
 
-__all__ = ["ConvLayer", "MaxPoolLayer"]
+__all__ = ["ConvLayer", "ConvSpec", "MaxPoolLayer", "MaxPoolSpec"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ConvSpec:
+    """A convolution as numbers.
+
+    Parameters
+    ----------
+    engine : makes the sums, P of each cell a beat
+    requantizer : makes them activations again, R at once, which divide the engine's sums, and those
+        of its last slot; its ROM makes way for the engine's (``beside``)
+    windows : a window reader before the engine, whose map is then one window in a row, ky by ky;
+        None if the engine's patches are the windows
+    """
+
+    engine: PatchSpec
+    requantizer: RequantizerSpec
+    windows: WindowSpec | None = None
+
+    def __post_init__(self) -> None:
+        roms = tuple(memory for memory in self.engine.memories if not memory.writable)
+        object.__setattr__(self, "requantizer", replace(self.requantizer, beside=roms))
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the last step of a patch in the engine to its first result."""
+        serializer = Serializer.LATENCY if self.serializes else 0
+        return self.engine.latency + self.requantizer.latency + serializer
+
+    @property
+    def serializes(self) -> bool:
+        """Whether the engine makes more sums at once than are requantized at once."""
+        return self.engine.geometry.sums != self.requantizer.lanes
+
+    @cached_property
+    def memories(self) -> tuple[Storage, ...]:
+        """Those of the window reader, the engine and the requantizer."""
+        return (
+            *_of_windows(self.windows),
+            *(memory.within("engine") for memory in self.engine.memories),
+            *(memory.within("requantizer") for memory in self.requantizer.memories),
+        )
 
 
 class ConvLayer(wiring.Component):
@@ -27,13 +71,7 @@ class ConvLayer(wiring.Component):
 
     Parameters
     ----------
-    engine : parameters of the PatchEngine, which makes the sums, P of each cell a beat
-    requantizer : parameters of the Requantizer, which makes them activations again; its channels
-        and accumulator width are the engine's
-    windows : of a WindowReader before the engine, whose map is then one window in a row, ky by ky;
-        None where the engine's patches are the windows
-    lanes : R, results requantized at once; divides the engine's sums, and those of its last slot
-    sequential : whether the requantizer is the slow one without a DSP block; with one lane
+    spec : its numbers
 
     Members
     -------
@@ -45,62 +83,20 @@ class ConvLayer(wiring.Component):
     where that is slower.
     """
 
-    def __init__(
-        self,
-        *,
-        engine: dict[str, Any],
-        requantizer: dict[str, Any],
-        windows: WindowGeometry | None = None,
-        lanes: int = 1,
-        sequential: bool = False,
-    ):
-        self._engine = PatchEngine(**engine)
-        self._windows: WindowReader | None = None
-        if windows:
-            self._windows = WindowReader(
-                geometry=windows,
-                activation=engine["activation"],
-                lanes=engine["geometry"].channels,
-                fill=engine["zero_point"],
-            )
+    def __init__(self, spec: ConvSpec):
+        self._spec = spec
+        self._engine = PatchEngine(spec.engine)
+        self._windows = WindowReader(spec.windows) if spec.windows else None
         first = self._windows or self._engine
-        y = stream.Signature(data.ArrayLayout(requantizer["activation"], lanes))
+        lanes = spec.requantizer.lanes
+        y = stream.Signature(data.ArrayLayout(spec.requantizer.activation, lanes))
         super().__init__({"i": In(first.i.signature.flip()), "o": Out(y)})
-        self._lanes = lanes
-        requantizer |= {
-            "channels": engine["geometry"].out_channels,
-            "accumulator_width": engine["accumulator_width"],
-            "beside": [memory for memory in self._engine.memories if not memory.writable],
-        }
-        self._requantizer: Requantizer | Requantizers | SequentialRequantizer
-        if sequential:
-            del requantizer["channels"], requantizer["beside"]
-            self._requantizer = SequentialRequantizer(**requantizer)
-        elif lanes == 1:
-            self._requantizer = Requantizer(**requantizer)
-        else:
-            self._requantizer = Requantizers(lanes=lanes, **requantizer)
+        self._requantizer = _requantizer(spec.requantizer)
 
     @property
-    def latencies(self) -> tuple[int, int]:
-        """Cycles of the engine, from the last step of a beat to its sums, and of the
-        requantizer."""
-        return self._engine.latency, self._requantizer.latency
-
-    @property
-    def latency(self) -> int:
-        """Cycles from the last step of a patch in the engine to its first result."""
-        serializer = 0 if self._engine.geometry.sums == self._lanes else Serializer.LATENCY
-        return sum(self.latencies) + serializer
-
-    @property
-    def memories(self) -> tuple[Storage, ...]:
-        """Those of the window reader, the engine and the requantizer."""
-        return (
-            *_of_windows(self._windows),
-            *(memory.within("engine") for memory in self._engine.memories),
-            *(memory.within("requantizer") for memory in self._requantizer.memories),
-        )
+    def spec(self) -> ConvSpec:
+        """The numbers given."""
+        return self._spec
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -112,15 +108,15 @@ class ConvLayer(wiring.Component):
             connect(m, self._windows.o, engine.i)
         else:
             connect(m, flipped(self.i), engine.i)
-        geometry = engine.geometry
-        if geometry.sums == self._lanes:
+        geometry = engine.spec.geometry
+        if not self._spec.serializes:
             connect(m, engine.o, requantizer.i)
         else:
             m.submodules.serializer = serializer = Serializer(
                 layout=engine.o.payload.shape(),
                 slots=geometry.slots,
                 last_lanes=geometry.cells * geometry.last_lanes,
-                at_once=self._lanes,
+                at_once=self._spec.requantizer.lanes,
             )
             connect(m, engine.o, serializer.i)
             connect(m, serializer.o, requantizer.i)
@@ -128,15 +124,51 @@ class ConvLayer(wiring.Component):
         return m
 
 
+def _requantizer(
+    spec: RequantizerSpec,
+) -> Requantizer | Requantizers | SequentialRequantizer:
+    if spec.sequential:
+        return SequentialRequantizer(spec)
+    return Requantizer(spec) if spec.lanes == 1 else Requantizers(spec)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxPoolSpec:
+    """A maximum pool as numbers.
+
+    Parameters
+    ----------
+    geometry : the pool's; of one window if there is a window reader
+    activation : shape of the activations
+    windows : a window reader before the pool, which fills up with the type's least value; None if
+        the pool's patches are the windows
+    """
+
+    geometry: PatchGeometry
+    activation: Shape
+    windows: WindowSpec | None = None
+
+    @property
+    def latency(self) -> int:
+        """Cycles of the pool, from a window's last activation to its maximum."""
+        return max_pool_latency(self._maxima)
+
+    @property
+    def memories(self) -> tuple[Storage, ...]:
+        """Those of the window reader and the pool."""
+        return (*_of_windows(self.windows), self._maxima.storage.within("pool.maxima"))
+
+    @property
+    def _maxima(self) -> SumsSpec:
+        return SumsSpec(self.geometry, self.geometry.channels * self.activation.width)
+
+
 class MaxPoolLayer(wiring.Component):
     """y = max of x over each window, for each channel.
 
     Parameters
     ----------
-    geometry : the pool's; of one window where there is a window reader
-    activation : shape of the activations
-    least : the type's least value, which the padding holds
-    windows : of a WindowReader before the pool; None where its patches are the windows
+    spec : its numbers
 
     Members
     -------
@@ -145,33 +177,17 @@ class MaxPoolLayer(wiring.Component):
     Latency and throughput: the window reader's and the pool's.
     """
 
-    def __init__(
-        self,
-        *,
-        geometry: PatchGeometry,
-        activation: Shape,
-        least: int,
-        windows: WindowGeometry | None = None,
-    ):
-        self._pool = MaxPool(geometry=geometry, activation=activation)
-        self._windows: WindowReader | None = None
-        if windows:
-            self._windows = WindowReader(
-                geometry=windows, activation=activation, lanes=geometry.channels, fill=least
-            )
-        activations = stream.Signature(data.ArrayLayout(activation, geometry.channels))
+    def __init__(self, spec: MaxPoolSpec):
+        self._spec = spec
+        self._pool = MaxPool(geometry=spec.geometry, activation=spec.activation)
+        self._windows = WindowReader(spec.windows) if spec.windows else None
+        activations = stream.Signature(data.ArrayLayout(spec.activation, spec.geometry.channels))
         super().__init__({"i": In(activations), "o": Out(activations)})
 
     @property
-    def latency(self) -> int:
-        """Cycles of the pool, from a window's last activation to its maximum."""
-        return self._pool.latency
-
-    @property
-    def memories(self) -> tuple[Storage, ...]:
-        """Those of the window reader and the pool."""
-        pool = (memory.within("pool") for memory in self._pool.memories)
-        return (*_of_windows(self._windows), *pool)
+    def spec(self) -> MaxPoolSpec:
+        """The numbers given."""
+        return self._spec
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -186,6 +202,6 @@ class MaxPoolLayer(wiring.Component):
         return m
 
 
-def _of_windows(windows: WindowReader | None) -> tuple[Storage, ...]:
+def _of_windows(windows: WindowSpec | None) -> tuple[Storage, ...]:
     """The buffers of a window reader, if there is one."""
     return tuple(memory.within("windows") for memory in windows.memories) if windows else ()

@@ -14,11 +14,15 @@ from amaranth.lib.wiring import In, Out
 from .centered import value_range
 from .geometry import PatchGeometry
 from .pipeline import stage
-from .storage import Storage
-from .sums import PartialSums
+from .sums import PartialSums, SumsSpec
 from .walk import PatchWalk
 
-__all__ = ["MaxPool"]
+__all__ = ["MaxPool", "max_pool_latency"]
+
+
+def max_pool_latency(maxima: SumsSpec) -> int:
+    """Cycles from a window's last activation to its maximum, which waits among these."""
+    return MaxPool.LATENCY + maxima.lead - 1
 
 
 class MaxPool(wiring.Component):
@@ -69,12 +73,7 @@ class MaxPool(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a window's last activation to its maximum."""
-        return self.LATENCY + self._maxima.lead - 1
-
-    @property
-    def memories(self) -> tuple[Storage, ...]:
-        """The maxima that wait for the rest of their window."""
-        return (self._maxima.storage.within("maxima"),)
+        return max_pool_latency(self._maxima.spec)
 
     @property
     def _names(self) -> list[str]:
@@ -108,7 +107,7 @@ class MaxPool(wiring.Component):
             **{name: self.i.payload[at] for at, name in enumerate(self._names)},
         )
 
-        for number in range(2, maxima.lead + 1):
+        for number in range(2, maxima.spec.lead + 1):
             s = stage(m, enable, f"s{number}", **vars(s))
 
         # Compare; the last activation of a window makes a beat.

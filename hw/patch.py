@@ -10,6 +10,8 @@ a 1x1 patch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from types import SimpleNamespace
 
@@ -19,26 +21,26 @@ from amaranth.hdl import Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..model.dtypes import signed_width
+from ..model.dtypes import Integers, signed_width
 from ..model.layout import per_slot, weight_rows
 from .centered import centered
-from .credits import CreditQueue
+from .credits import CreditQueue, CreditSpec
 from .geometry import PatchGeometry
 from .pipeline import stage
 from .rom import Rom
-from .storage import Storage
-from .sums import PartialSums
+from .storage import Storage, rows_storage
+from .sums import PartialSums, SumsSpec
 from .tree import add_in_stages, tree_stages
 from .walk import PatchWalk
 
-__all__ = ["PatchEngine"]
+__all__ = ["MOST_LATE", "PatchEngine", "PatchSpec", "patch_latency"]
 
 MOST_LATE = 2  # cycles: block RAM, and the choice from its folds
-CONTROL = ("valid", "first", "last", "fresh", "partial", "index")
 
 
-class PatchEngine(wiring.Component):
-    """acc[oc] = bias[oc] + sum over the patch of (x - zero_point) * weight[oc], for each patch.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PatchSpec:
+    """A patch engine as numbers.
 
     Parameters
     ----------
@@ -51,6 +53,98 @@ class PatchEngine(wiring.Component):
     credits : 0, or results that may be on their way or wait to be taken, see :class:`CreditQueue`
     early : of the PatchWalk
 
+    Raises ValueError if the weights have another shape than the geometry.
+    """
+
+    geometry: PatchGeometry
+    activation: Shape
+    zero_point: int
+    weights: Integers
+    bias: Integers
+    accumulator_width: int
+    credits: int = 0
+    early: bool = False
+
+    def __post_init__(self) -> None:
+        g = self.geometry
+        object.__setattr__(self, "weights", np.asarray(self.weights))
+        object.__setattr__(self, "bias", np.asarray(self.bias, dtype=np.int64))
+        expected = (g.out_channels, *g.kernel, g.channels_per_group)
+        if self.weights.shape != expected:
+            raise ValueError(f"Weights must have the shape {expected}, not {self.weights.shape}")
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the last step of a beat to its sums."""
+        late = self.bias_storage.read_cycles - 1
+        read = max(self.weight_storage.read_cycles, late)
+        return patch_latency(self.geometry, read - 1, self.credits)
+
+    @property
+    def memories(self) -> tuple[Storage, ...]:
+        """Weights, bias, partial sums, and the queue of an engine with credits."""
+        sums_bits = self.geometry.sums * self.accumulator_width
+        queue = CreditSpec(self.credits, sums_bits)
+        return (
+            self.weight_storage.within("weights"),
+            self.bias_storage.within("bias"),
+            SumsSpec(self.geometry, sums_bits).storage.within("partial_sums"),
+            *((queue.storage.within("queue"),) if self.credits else ()),
+        )
+
+    @cached_property
+    def weight_rows(self) -> Integers:
+        """The rows of the weight ROM, see :func:`model.layout.weight_rows`."""
+        g = self.geometry
+        return weight_rows(self.weights, g.groups, g.lanes, g.taps, g.channels)
+
+    @cached_property
+    def weight_bits(self) -> int:
+        """Bits of a weight in its ROM, signed."""
+        return signed_width(int(self.weights.min()), int(self.weights.max()))
+
+    @cached_property
+    def weight_storage(self) -> Storage:
+        """Rows, bits and kind of the weight ROM."""
+        return rows_storage(self.weight_rows, self.weight_rows.shape[1] * self.weight_bits)
+
+    @cached_property
+    def bias_rows(self) -> Integers:
+        """The rows of the bias ROM: one for each slot of all groups, or one if there is no bias."""
+        g = self.geometry
+        rows = per_slot(self.bias, g.groups, g.lanes).reshape(g.outputs, g.group_cells * g.lanes)
+        return rows if self.bias.any() else rows[:1]
+
+    @property
+    def bias_bits(self) -> int:
+        """Bits of a bias in its ROM, signed."""
+        return signed_width(int(self.bias.min()), int(self.bias.max()))
+
+    @cached_property
+    def bias_storage(self) -> Storage:
+        """Rows, bits and kind of the bias ROM."""
+        row_bits = self.bias_rows.shape[1] * self.bias_bits
+        return rows_storage(self.bias_rows, row_bits, beside=[self.weight_storage])
+
+
+def patch_latency(geometry: PatchGeometry, late: int, credits: int) -> int:
+    """Cycles from the last step of a beat to its sums, if weights come ``late`` cycles later than
+    from LUTs; ``MOST_LATE`` is the most."""
+    tree = tree_stages(geometry.terms)
+    queue = 1 + (tree > 0) + CreditSpec(credits, 1).latency if credits else 0
+    return PatchEngine.LATENCY + late + tree + queue
+
+
+CONTROL = ("valid", "first", "last", "fresh", "partial", "index")
+
+
+class PatchEngine(wiring.Component):
+    """acc[oc] = bias[oc] + sum over the patch of (x - zero_point) * weight[oc], for each patch.
+
+    Parameters
+    ----------
+    spec : its numbers
+
     Members
     -------
     i : stream of ``pixels * channels`` activations a beat, raster order, channels last
@@ -58,7 +152,7 @@ class PatchEngine(wiring.Component):
         order; lanes past a group's last channel carry 0
 
     Throughput: ``slots`` cycles per beat of a patch, one per beat that is dropped. Latency
-    (``latency``): 4 cycles from the last step of a beat to its sums, one or two more where weights
+    (``spec``): 4 cycles from the last step of a beat to its sums, one or two more where weights
     come from block RAM, and one for each stage of the tree that adds terms.
 
     Without credits the pipeline stalls as one while a beat waits. With them it never does, so that
@@ -69,86 +163,37 @@ class PatchEngine(wiring.Component):
     It neither rounds nor clamps; that is the Requantizer's work.
     """
 
-    def __init__(
-        self,
-        *,
-        geometry: PatchGeometry,
-        activation: Shape,
-        zero_point: int,
-        weights: np.ndarray,
-        bias: Sequence[int],
-        accumulator_width: int,
-        credits: int = 0,
-        early: bool = False,
-    ):
-        self._geometry = geometry
-        self._zero_point = zero_point
-        self._weights = np.asarray(weights)
-        self._bias = np.asarray(bias, dtype=np.int64)
-        expected = (
-            geometry.out_channels,
-            *geometry.kernel,
-            geometry.channels_per_group,
-        )
-        if self._weights.shape != expected:
-            raise ValueError(f"Weights must have the shape {expected}, not {self._weights.shape}")
-        self._sums = data.ArrayLayout(signed(accumulator_width), geometry.sums)
-        beat = data.ArrayLayout(activation, geometry.pixels * geometry.channels)
+    LATENCY = 4  # of one term, whose weight is at hand a cycle after its address
+
+    def __init__(self, spec: PatchSpec):
+        self._spec = spec
+        self._geometry, self._zero_point = spec.geometry, spec.zero_point
+        self._sums = data.ArrayLayout(signed(spec.accumulator_width), spec.geometry.sums)
+        beat = data.ArrayLayout(spec.activation, spec.geometry.pixels * spec.geometry.channels)
         super().__init__(
             {
                 "i": In(stream.Signature(beat)),
                 "o": Out(stream.Signature(self._sums)),
             }
         )
-        self._credits = credits
-        self._early = early
-        self._queue = CreditQueue(shape=self._sums, depth=credits) if credits else None
-        self._weight_rom = self._make_weight_rom()
-        self._bias_rom = self._make_bias_rom()
-        late = self._bias_rom.read_cycles - 1  # of the bias, whose address is a register
-        if late > self._weight_rom.read_cycles:
-            self._weight_rom = self._make_weight_rom(late)
-        begins = data.ArrayLayout(self._bias_rom.layout.elem_shape, geometry.sums)
-        self._partial_sums = PartialSums(layout=self._sums, begins=begins, geometry=geometry)
+        self._queue = CreditQueue(shape=self._sums, depth=spec.credits) if spec.credits else None
+        weights = data.ArrayLayout(signed(spec.weight_bits), spec.weight_rows.shape[1])
+        late = spec.bias_storage.read_cycles - 1  # of the bias, whose address is a register
+        self._weight_rom = Rom(rows=spec.weight_rows, layout=weights, read_cycles=max(late, 1))
+        biases = data.ArrayLayout(signed(spec.bias_bits), spec.bias_rows.shape[1])
+        beside = [spec.weight_storage]
+        self._bias_rom = Rom(rows=spec.bias_rows, layout=biases, beside=beside)
+        begins = data.ArrayLayout(signed(spec.bias_bits), spec.geometry.sums)
+        self._partial_sums = PartialSums(layout=self._sums, begins=begins, geometry=spec.geometry)
 
     @property
-    def geometry(self) -> PatchGeometry:
-        """The geometry given."""
-        return self._geometry
-
-    LATENCY = 4  # of one term, whose weight is at hand a cycle after its address
-
-    @property
-    def latency(self) -> int:
-        """Cycles from the last step of a beat to its sums."""
-        return self._latency_of(self._geometry, self._weight_rom.read_cycles - 1, self._credits)
-
-    @classmethod
-    def most_latency(cls, geometry: PatchGeometry, credits: int) -> int:
-        """The most cycles of ``latency`` with credits, whatever the weights."""
-        return cls._latency_of(geometry, MOST_LATE, credits)
-
-    @classmethod
-    def _latency_of(cls, geometry: PatchGeometry, late: int, credits: int) -> int:
-        """``latency`` where weights come ``late`` cycles later than from LUTs."""
-        tree = tree_stages(geometry.terms)
-        queue = 1 + (tree > 0) + CreditQueue.latency_of(credits) if credits else 0
-        return cls.LATENCY + late + tree + queue
-
-    @property
-    def memories(self) -> tuple[Storage, ...]:
-        """Weights, bias and partial sums."""
-        queue = (self._queue.storage.within("queue"),) if self._queue else ()
-        return (
-            self._weight_rom.storage.within("weights"),
-            self._bias_rom.storage.within("bias"),
-            self._partial_sums.storage.within("partial_sums"),
-            *queue,
-        )
+    def spec(self) -> PatchSpec:
+        """The numbers given."""
+        return self._spec
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.walk = walk = PatchWalk(geometry=self._geometry, early=self._early)
+        m.submodules.walk = walk = PatchWalk(geometry=self._geometry, early=self._spec.early)
         may, enable = self._build_flow(m, walk)
         comes = walk.step if self._queue else self.i.valid  # else the stage's enable says the rest
 
@@ -251,7 +296,7 @@ class PatchEngine(wiring.Component):
             bias.en.eq(enable),
             bias.address.eq(stages[-1 - bias.read_cycles].index),
             sums.en.eq(enable),
-            sums.fetch.eq(stages[-1 - sums.lead].partial),
+            sums.fetch.eq(stages[-1 - sums.spec.lead].partial),
             sums.first.eq(s.first),
             sums.fresh.eq(s.fresh),
             sums.store.eq(s.valid),
@@ -267,23 +312,6 @@ class PatchEngine(wiring.Component):
             ]
         with m.If(enable):
             m.d.sync += o.valid.eq(s.valid & s.last)
-
-    def _make_weight_rom(self, read_cycles: int = 1) -> Rom:
-        g = self._geometry
-        rows = weight_rows(self._weights, g.groups, g.lanes, g.taps, g.channels)
-        width = signed_width(int(self._weights.min()), int(self._weights.max()))
-        layout = data.ArrayLayout(signed(width), rows.shape[1])
-        return Rom(rows=rows, layout=layout, read_cycles=read_cycles)
-
-    def _make_bias_rom(self) -> Rom:
-        g = self._geometry
-        lanes = g.group_cells * g.lanes
-        rows = per_slot(self._bias, g.groups, g.lanes).reshape(g.outputs, lanes)
-        width = signed_width(int(self._bias.min()), int(self._bias.max()))
-        if not self._bias.any():
-            rows = rows[:1]  # no bias: one constant row, no memory
-        layout = data.ArrayLayout(signed(width), lanes)
-        return Rom(rows=rows, layout=layout, beside=[self._weight_rom.storage])
 
 
 def _control(stage: SimpleNamespace) -> dict[str, Value]:

@@ -7,7 +7,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .centered import value_range
-from .storage import Storage
 
 __all__ = ["Relu"]
 
@@ -36,11 +35,6 @@ class Relu(wiring.Component):
         self._low, self._high = low, high
         activations = stream.Signature(data.ArrayLayout(activation, 1))
         super().__init__({"i": In(activations), "o": Out(activations)})
-
-    @property
-    def memories(self) -> tuple[Storage, ...]:
-        """None."""
-        return ()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -12,7 +12,7 @@ from amaranth.hdl import Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .storage import Kind, Storage, folded_rows, rom_storage
+from .storage import Kind, Storage, folded_rows, rows_storage
 
 __all__ = ["Rom"]
 
@@ -77,12 +77,7 @@ class Rom(wiring.Component):
     @property
     def storage(self) -> Storage:
         """Its rows, bits and kind."""
-        return rom_storage(
-            len(self._rows),
-            self._layout.size,
-            varies=bool((self._rows != self._rows[0]).any()),
-            beside=self._beside,
-        )
+        return rows_storage(self._rows, self._layout.size, self._beside)
 
     @property
     def read_cycles(self) -> int:

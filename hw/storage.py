@@ -43,11 +43,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
+import numpy.typing as npt
 from amaranth.hdl import ShapeLike
 from amaranth.lib import memory
 
-__all__ = ["Kind", "Storage", "folded_rows", "ram", "ram_storage", "rom_storage"]
+__all__ = ["Kind", "Storage", "folded_rows", "ram", "ram_storage", "rom_storage", "rows_storage"]
 
 ROM_ROWS, ROM_BITS = 64, 1024  # the most in LUTs
 RAM_ROWS, RAM_BITS = 32, 1024
@@ -126,6 +128,12 @@ def rom_storage(
     )
     kind = (Kind.BLOCK if block else Kind.LUT) if varies else Kind.CONSTANT
     return Storage("", False, rows, row_bits, kind)
+
+
+def rows_storage(rows: npt.NDArray[Any], row_bits: int, beside: Sequence[Storage] = ()) -> Storage:
+    """Where a ROM of these rows, (depth, fields), goes; see :func:`rom_storage`."""
+    varies = bool((rows != rows[0]).any())
+    return rom_storage(len(rows), row_bits, varies=varies, beside=beside)
 
 
 def folded_rows(storage: Storage) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from amaranth import Module, Shape, Signal
 from amaranth.hdl import ShapeLike, Value
@@ -12,7 +12,35 @@ from amaranth.lib.wiring import In, Out
 from .counter import counter
 from .storage import Kind, Storage, ram, ram_storage
 
-__all__ = ["StreamFifo"]
+__all__ = ["QueueSpec", "StreamFifo"]
+
+
+@dataclass(frozen=True)
+class QueueSpec:
+    """A queue as numbers.
+
+    depth : beats it holds
+    bits : of a beat
+    """
+
+    depth: int
+    bits: int
+
+    @property
+    def storage(self) -> Storage:
+        """Rows, bits and kind of the memory; what stands behind it is in registers."""
+        memory = ram_storage(self.depth - 1, self.bits)
+        return replace(memory, rows=self.depth - 2) if self.in_blocks else memory
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether the memory is block RAM, which takes a cycle more."""
+        return ram_storage(self.depth - 1, self.bits).kind is Kind.BLOCK
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a beat written to the same beat offered."""
+        return StreamFifo.LATENCY + self.in_blocks
 
 
 class StreamFifo(wiring.Component):
@@ -28,8 +56,7 @@ class StreamFifo(wiring.Component):
     -------
     i, o : streams
 
-    Latency (``latency``): 2 cycles, 3 with block RAM. Throughput: one beat a cycle. Reset empties
-    it.
+    Latency (``spec``): 2 cycles, 3 with block RAM. Throughput: one beat a cycle. Reset empties it.
     """
 
     LATENCY = 2
@@ -47,43 +74,22 @@ class StreamFifo(wiring.Component):
             }
         )
 
-    @classmethod
-    def storage_of(cls, depth: int, bits: int) -> Storage:
-        """Rows, bits and kind of the memory of a queue of so many beats; what is behind it is in
-        registers."""
-        memory = ram_storage(depth - 1, bits)
-        return replace(memory, rows=depth - 2) if memory.kind is Kind.BLOCK else memory
-
-    @classmethod
-    def is_slow(cls, depth: int, bits: int) -> bool:
-        """Whether such a queue is in block RAM, which takes a cycle more."""
-        return cls.storage_of(depth, bits).kind is Kind.BLOCK
-
     @property
-    def storage(self) -> Storage:
-        """Of this one."""
-        return self.storage_of(self._depth, Shape.cast(self._shape).width)
-
-    @property
-    def _slow(self) -> bool:
-        return self.storage.kind is Kind.BLOCK
-
-    @property
-    def latency(self) -> int:
-        """Cycles from a beat written to the same beat offered."""
-        return self.LATENCY + self._slow
+    def spec(self) -> QueueSpec:
+        """Its numbers."""
+        return QueueSpec(self._depth, Shape.cast(self._shape).width)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = memory = ram(shape=self._shape, storage=self.storage)
+        m.submodules.memory = memory = ram(shape=self._shape, storage=self.spec.storage)
         write, read = memory.write_port(), memory.read_port()
-        rows = self.storage.rows
+        rows = self.spec.storage.rows
         waiting = Signal(range(rows + 1))  # beats in the memory
         full = Signal()  # a register, since a whole layer may stand still by it
         takes = Signal()
         moves = Signal()
         free = ~self.o.valid | self.o.ready
-        there = Signal() if self._slow else None  # the memory's output holds a beat
+        there = Signal() if self.spec.in_blocks else None  # the memory's output holds a beat
         place, _ = counter(m, "place", rows, takes)
         first, _ = counter(m, "first", rows, moves)
         m.d.comb += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from amaranth import Module, Mux, Signal
 from amaranth.hdl import Value
@@ -12,7 +13,34 @@ from amaranth.lib.wiring import In, Out
 from .geometry import PatchGeometry
 from .storage import Kind, Storage, ram, ram_storage
 
-__all__ = ["PartialSums"]
+__all__ = ["PartialSums", "SumsSpec"]
+
+
+@dataclass(frozen=True)
+class SumsSpec:
+    """Partial sums as numbers.
+
+    geometry : how many entries there are and when each is used again
+    row_bits : of an entry
+    """
+
+    geometry: PatchGeometry
+    row_bits: int
+
+    @property
+    def storage(self) -> Storage:
+        """Rows, bits and kind of the memory; or the registers that stand for it."""
+        rows = self.geometry.partial_sums
+        if self.geometry.recent == rows:
+            return Storage("", True, rows, self.row_bits, Kind.REGISTER)
+        return ram_storage(rows, self.row_bits)
+
+    @property
+    def lead(self) -> int:
+        """Cycles from an entry's address to its sums, 1 or 2: block RAM is slow, so that its output
+        gets a register if the next use of an entry is far enough."""
+        slow = self.storage.kind is Kind.BLOCK and self.geometry.apart > 3
+        return 2 if slow else 1
 
 
 class PartialSums(wiring.Component):
@@ -27,7 +55,7 @@ class PartialSums(wiring.Component):
     Members
     -------
     en : In(1), the pipeline moves; else nothing changes
-    fetch : In(range(depth)), the entry to read, ``lead`` cycles before ``held`` is used
+    fetch : In(range(depth)), the entry to read, ``spec.lead`` cycles before ``held`` is used
     first : In(1), with ``held``: the entry begins, with ``start``
     fresh : In(1), with ``held``: it begins or comes from the memory, not from the sums stored last
     start : In(begins)
@@ -51,6 +79,7 @@ class PartialSums(wiring.Component):
     ):
         self._layout = layout
         self._geometry = geometry
+        self._spec = SumsSpec(geometry, layout.size)
         depth = geometry.partial_sums
         super().__init__(
             {
@@ -68,19 +97,9 @@ class PartialSums(wiring.Component):
         )
 
     @property
-    def storage(self) -> Storage:
-        """Rows, bits and kind of the memory; or the registers that stand for it."""
-        rows, row_bits = self._geometry.partial_sums, self._layout.size
-        if self._geometry.recent == rows:
-            return Storage("", True, rows, row_bits, Kind.REGISTER)
-        return ram_storage(rows, row_bits)
-
-    @property
-    def lead(self) -> int:
-        """Cycles from ``fetch`` to ``held``, 1 or 2: block RAM is slow, so that its output gets a
-        register where the next use of an entry is far enough."""
-        slow = self.storage.kind is Kind.BLOCK and self._geometry.apart > 3
-        return 2 if slow else 1
+    def spec(self) -> SumsSpec:
+        """Its numbers; ``lead`` counts from ``fetch`` to ``held``."""
+        return self._spec
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -95,13 +114,13 @@ class PartialSums(wiring.Component):
 
     def _fetched(self, m: Module) -> Sequence[Value]:
         """What an entry holds that is not among the sums stored last."""
-        if self.storage.kind is Kind.REGISTER:
+        if self._spec.storage.kind is Kind.REGISTER:
             return list(self.start)
         stored = Signal()
         address = Signal.like(self.address, reset_less=True)
         with m.If(self.en):
             m.d.sync += [stored.eq(self.store), address.eq(self.address)]
-        m.submodules.memory = waiting = ram(shape=self._layout, storage=self.storage)
+        m.submodules.memory = waiting = ram(shape=self._layout, storage=self._spec.storage)
         write, read = waiting.write_port(), waiting.read_port()
         m.d.comb += [
             write.en.eq(self.en & stored),
@@ -111,7 +130,7 @@ class PartialSums(wiring.Component):
             read.addr.eq(self.fetch),
         ]
         found = read.data
-        if self.lead == 2:
+        if self._spec.lead == 2:
             found = Signal(self._layout, reset_less=True)
             with m.If(self.en):
                 m.d.sync += found.eq(read.data)

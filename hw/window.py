@@ -27,7 +27,7 @@ from .pipeline import stage
 from .storage import Kind, Storage, ram, ram_storage
 from .window_geometry import WindowGeometry
 
-__all__ = ["WindowReader"]
+__all__ = ["WindowReader", "WindowSpec"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,56 @@ class _Position:
     image: Value
 
 
+@dataclass(frozen=True, kw_only=True)
+class WindowSpec:
+    """A window reader as numbers.
+
+    Parameters
+    ----------
+    geometry : of the windows
+    activation : shape of x
+    lanes : values of an element of the geometry: so many channels at once
+    fill : what the padding holds: the zero point before a convolution or an average pool, the
+        type's least value before a maximum pool
+
+    Raises ValueError if ``fill`` is no value of the type.
+    """
+
+    geometry: WindowGeometry
+    activation: Shape
+    fill: int
+    lanes: int = 1
+
+    def __post_init__(self) -> None:
+        lowest, highest = value_range(self.activation)
+        if not lowest <= self.fill <= highest:
+            raise ValueError(f"fill must be a value of {self.activation!r}, not {self.fill}")
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the last element that a window needs to its first beat."""
+        return WindowReader.LATENCY + self.in_blocks
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether the buffer is block RAM, which takes a cycle more."""
+        return self._buffer.kind is Kind.BLOCK
+
+    @property
+    def memories(self) -> tuple[Storage, ...]:
+        """Rows, bits and kind of the buffer, an element a row, once for each tap."""
+        return tuple(self._buffer.within(name) for name in self.names("buffer"))
+
+    @property
+    def _buffer(self) -> Storage:
+        return ram_storage(self.geometry.capacity, self.lanes * self.activation.width)
+
+    def names(self, name: str) -> list[str]:
+        """A name for each tap, or if there is one the name alone."""
+        taps = self.geometry.taps
+        return [name] if taps == 1 else [f"{name}{tap}" for tap in range(taps)]
+
+
 class WindowReader(wiring.Component):
     """For each output position in raster order the elements of its window: ky, kx, channel.
 
@@ -53,11 +103,7 @@ class WindowReader(wiring.Component):
 
     Parameters
     ----------
-    geometry : of the windows
-    activation : shape of x
-    lanes : values of an element of the geometry: so many channels at once
-    fill : what the padding holds: the zero point before a convolution or an average pool, the
-        type's least value before a maximum pool
+    spec : its numbers
 
     Members
     -------
@@ -71,45 +117,23 @@ class WindowReader(wiring.Component):
     (``latency``): 3 cycles from the last element that a window needs to its first beat, 4 where the
     buffer is block RAM. The read pipeline stalls as one while a beat waits. Reset returns to the
     first window of an image, with an empty buffer.
-
-    Raises ValueError where ``fill`` is no value of the type.
     """
 
     LATENCY = 3
 
-    def __init__(self, *, geometry: WindowGeometry, activation: Shape, fill: int, lanes: int = 1):
-        lowest, highest = value_range(activation)
-        if not lowest <= fill <= highest:
-            raise ValueError(f"fill must be a value of {activation!r}, not {fill}")
-        self._geometry = geometry
-        self._fill = fill
-        self._element = data.ArrayLayout(activation, lanes)
-        beat = data.ArrayLayout(activation, lanes * geometry.taps)
+    def __init__(self, spec: WindowSpec):
+        self._spec = spec
+        self._geometry = spec.geometry
+        self._element = data.ArrayLayout(spec.activation, spec.lanes)
+        beat = data.ArrayLayout(spec.activation, spec.lanes * spec.geometry.taps)
         super().__init__(
             {"i": In(stream.Signature(self._element)), "o": Out(stream.Signature(beat))}
         )
 
-    @classmethod
-    def latency_of(cls, geometry: WindowGeometry, element_bits: int) -> int:
-        """Cycles from the last element that a window needs to its first beat."""
-        slow = ram_storage(geometry.capacity, element_bits).kind is Kind.BLOCK
-        return cls.LATENCY + slow
-
     @property
-    def latency(self) -> int:
-        """The same, of this one."""
-        return self.latency_of(self._geometry, self._element.size)
-
-    @property
-    def memories(self) -> tuple[Storage, ...]:
-        """Rows, bits and kind of the buffer, an element a row, once for each tap."""
-        one = ram_storage(self._geometry.capacity, self._element.size)
-        return tuple(one.within(name) for name in self._names("buffer"))
-
-    def _names(self, name: str) -> list[str]:
-        """A name for each tap, or where there is one the name alone."""
-        taps = self._geometry.taps
-        return [name] if taps == 1 else [f"{name}{tap}" for tap in range(taps)]
+    def spec(self) -> WindowSpec:
+        """The numbers given."""
+        return self._spec
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -127,7 +151,8 @@ class WindowReader(wiring.Component):
         with m.If(wrote):
             m.d.sync += place.eq(Mux(place == g.capacity - 1, 0, place + 1))
         read = []
-        for storage, address in zip(self.memories, self._build_addresses(m, step, at), strict=True):
+        addresses = self._build_addresses(m, step, at)
+        for storage, address in zip(self._spec.memories, addresses, strict=True):
             m.submodules[storage.name] = buffer = ram(shape=self._element, storage=storage)
             write, port = buffer.write_port(), buffer.read_port()
             m.d.comb += [
@@ -139,10 +164,10 @@ class WindowReader(wiring.Component):
             ]
             read.append(port.data)
         inside = self._build_inside(m, step, at)
-        names = self._names("inside")
+        names = self._spec.names("inside")
         s = stage(m, enable, "s1", valid=complete, **dict(zip(names, inside, strict=True)))
-        if self.latency > self.LATENCY:  # what is read goes into a register before anything else
-            elements = dict(zip(self._names("element"), read, strict=True))
+        if self._spec.in_blocks:  # what is read goes into a register before anything else
+            elements = dict(zip(self._spec.names("element"), read, strict=True))
             s = stage(m, enable, "s2", **vars(s), **elements)
             read = [data.View(self._element, getattr(s, name)) for name in elements]
 
@@ -151,7 +176,7 @@ class WindowReader(wiring.Component):
             m.d.sync += self.o.valid.eq(s.valid)
             for tap, (name, element) in enumerate(zip(names, read, strict=True)):
                 for lane in range(self._element.length):
-                    value = Mux(getattr(s, name), element[lane], self._fill)
+                    value = Mux(getattr(s, name), element[lane], self._spec.fill)
                     m.d.sync += self.o.payload[tap * self._element.length + lane].eq(value)
         return m
 
@@ -244,7 +269,7 @@ class WindowReader(wiring.Component):
                 m.d.comb += back.eq(elements % g.capacity - g.capacity)
         addresses: list[Value] = []
         offsets = [(y * dy * g.width + x * dx) * g.channels for y, x in np.ndindex(rows, columns)]
-        for name, offset in zip(self._names("address"), offsets, strict=True):
+        for name, offset in zip(self._spec.names("address"), offsets, strict=True):
             first = (g.origin + offset) % g.capacity
             address = Signal(range(g.capacity), name=name, init=first)
             with m.If(step):

@@ -9,11 +9,10 @@ from tercet.gen.parts.alone import own_cycles
 from tercet.gen.parts.concat import ConcatPart
 from tercet.gen.parts.conv import ConvPart
 from tercet.gen.parts.max_pool import MaxPoolPart
-from tercet.gen.verilog.core import Core
 from tercet.gen.verilog.emit import to_rtlil
 from tercet.hw.operand import operand_shape
+from tercet.hw.requantizer_spec import requantizer_slots
 from tercet.hw.rescale import Rescale
-from tercet.hw.sequential import requantizer_slots
 from tercet.model.dtypes import signed_width
 from tercet.model.layers.add import Add
 from tercet.model.layers.concat import Concat
@@ -55,14 +54,14 @@ def engine_facts(part):
     }
 
 
-def memories(component):
-    """{name: storage} of a component's memories."""
-    return {storage.name: storage for storage in component.memories}
+def memories(part):
+    """{name: storage} of a part's memories."""
+    return {storage.name: storage for storage in part.memories}
 
 
 def late_facts(part):
     """How many cycles later a layer's memories in block RAM give what they hold."""
-    held = memories(part.component())
+    held = memories(part)
 
     def late(name):
         return held[name].read_cycles - 1 if name in held else 0
@@ -78,7 +77,7 @@ def late_facts(part):
 
 
 def patch_facts(part):
-    held = memories(part.component())
+    held = memories(part)
     weights, bias, sums = (held[f"engine.{name}"] for name in ("weights", "bias", "partial_sums"))
     assert sums.bits == part.partial_sum_bits
     return engine_facts(part) | {
@@ -117,7 +116,7 @@ def geometry_facts(g, slots, late=0):
 
 def window_facts(part):
     g = part.geometry
-    held = memories(part.component()).items()
+    held = memories(part).items()
     buffer_bits = sum(memory.bits for name, memory in held if name.startswith("windows.buffer"))
     return geometry_facts(part.windows, g.slots) | {
         **{"OC": g.out_channels, "G": g.groups, "P": g.lanes},
@@ -140,13 +139,13 @@ def requantizer_facts(part):
     requant = part.conv.requant
     widths = part.y.zero_point, part.accumulator_width
     addends = Rescale(requant=requant, zero_point=part.y.zero_point).addends
-    scales = memories(component).get("requantizer.scales")
+    scales = memories(part).get("requantizer.scales")
     return map_facts(part) | {
         **{"acc_bits": part.accumulator_width, "cycles": part.results, "R": part.output_lanes},
         **{"multipliers": len(set(requant.multipliers)), "addends": len(set(addends))},
         "multiplier_bits": _width((0, *requant.multipliers)),
         "operand_bits": operand_shape(requant, *widths).width,
-        "slow_cycles_per_result": requantizer_slots(requant, *widths),
+        "slow_cycles_per_result": requantizer_slots(operand_shape(requant, *widths)),
         "addend_bits": _width((0, *addends)),
         "product_bits": int(product[1]),
         "scale_row_bits": scales.row_bits if scales else 0,
@@ -156,7 +155,7 @@ def requantizer_facts(part):
 
 def queue_facts(plan, name):
     link = next(link for link in plan.fifo_depths if plan.links.fifo_name(link) == name)
-    storage = {queue.name: queue for queue in Core(plan=plan).queues}[name]
+    storage = plan.queues[name].storage
     depth, bits = plan.fifo_depths[link], storage.row_bits
     return {"depth": depth, "bits": bits, "queue_bits": storage.bits + bits}
 

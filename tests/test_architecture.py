@@ -269,7 +269,7 @@ def test_the_memories_are_of_the_kind_said(seed):
     (table,) = tables(SECTIONS["Memories"])
     for name, *numbers, kind in table[1:]:
         _, layer, memory = code(name)[0].split(".", 2)
-        storage = memories(layers[layer].component())[memory]
+        storage = memories(layers[layer])[memory]
         assert [storage.rows, storage.row_bits] == list(map(int, numbers)), name
         assert storage.kind.value == kind, name
 

@@ -7,7 +7,6 @@ import pytest
 from tercet.gen.flow.synth import LUT_RAM, synthesize
 from tercet.gen.plan import make_plan
 from tercet.gen.verilog.build import write_core
-from tercet.gen.verilog.core import Core
 from tercet.gen.verilog.manifest import manifest, misplaced, stored_rom_bits
 from tercet.model import load
 from tercet.model.builder import Builder, Grid, Window
@@ -84,7 +83,7 @@ def check(network, folder, targets):
 def test_the_manifest_states_every_memory(seed):
     network = lenet_like(seed)
     plan = make_plan(network)
-    facts = manifest(plan, Core(plan=plan))
+    facts = manifest(plan)
     kinds = kinds_of(facts)
     assert blocks_of(facts) - {queue["name"] for queue in facts["queues"]} == IN_BLOCKS
     assert kinds["window.engine.weights"] == "lut"
@@ -129,7 +128,7 @@ def test_the_verilog_tells_synthesis_at_each_array(tmp_path, seed):
 
 def test_says_what_is_elsewhere(seed):
     plan = make_plan(lenet_like(seed))
-    facts = manifest(plan, Core(plan=plan))
+    facts = manifest(plan)
     said = blocks_of(facts)
     assert misplaced(facts, said, lut_ram=True) == []
     swapped = said - {"max.pool.maxima"} | {"window.engine.weights", "half.pool.maxima"}

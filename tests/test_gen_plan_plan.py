@@ -7,7 +7,7 @@ import pytest
 from hwsim import run_core
 from plancheck import check_plan
 from tercet.gen.plan import make_plan
-from tercet.gen.verilog.core import Core
+from tercet.gen.verilog.core import Core, ports_of
 from tercet.model.dtypes import IntType
 from tercet.model.fuzz.convs import network_of, random_conv, random_network
 from tercet.model.fuzz.draws import random_images, random_tensor
@@ -95,9 +95,8 @@ def test_the_class_has_a_port_even_where_there_is_one_class(seed):
     conv, y = random_conv(rng, x, kernel=(2, 2), out_channels=1)
     index = Tensor("class", (1, 1, 1), IntType(1, signed=False), 1.0, 0)
     network = network_of(x, [conv, Argmax("argmax", y.name, "class")], [y, index])
-    core = Core(plan=make_plan(network))
-    assert core.ports["m_axis_tuser"] == {"direction": "out", "width": 1}
-    run = run_core(core, random_images(rng, x, 3), 3)
+    assert ports_of(make_plan(network))["m_axis_tuser"] == {"direction": "out", "width": 1}
+    run = run_core(Core(plan=make_plan(network)), random_images(rng, x, 3), 3)
     assert [best for _, _, best in run.outputs] == [0, 0, 0]
 
 

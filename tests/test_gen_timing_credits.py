@@ -14,7 +14,7 @@ from tercet.gen.parts.engine_steps import engine_steps
 from tercet.gen.timing.channel import Channel, run
 from tercet.gen.timing.credits import credited
 from tercet.hw.geometry import PatchGeometry
-from tercet.hw.patch import PatchEngine
+from tercet.hw.patch import PatchEngine, PatchSpec
 from tercet.model.fuzz.convs import network_of, random_conv, random_network
 from tercet.model.fuzz.draws import random_tensor
 from test_gen_timing_processes import sink, source
@@ -110,13 +110,15 @@ def engine_of(case, credits):
     geometry = PatchGeometry(**CREDITED[case])
     g = geometry
     return PatchEngine(
-        geometry=g,
-        activation=unsigned(8),
-        zero_point=0,
-        weights=np.ones((g.out_channels, *g.kernel, g.channels_per_group), np.int64),
-        bias=[0] * g.out_channels,
-        accumulator_width=20,
-        credits=credits,
+        PatchSpec(
+            geometry=g,
+            activation=unsigned(8),
+            zero_point=0,
+            weights=np.ones((g.out_channels, *g.kernel, g.channels_per_group), np.int64),
+            bias=[0] * g.out_channels,
+            accumulator_width=20,
+            credits=credits,
+        )
     )
 
 
@@ -143,14 +145,14 @@ for each in CREDITED.values():
 @pytest.mark.parametrize("case", CREDITED)
 def test_an_engine_with_credits_takes_the_same_cycles(case, pauses, credits, seed):
     unit = engine_of(case, credits)
-    steps = 3 * engine_steps(unit.geometry)
+    steps = 3 * engine_steps(unit.spec.geometry)
     elements = sum(count for count, _, _ in steps)
     results = sum(count * made for count, _, made in steps)
     values = [[0] * unit.i.payload.shape().length] * elements
     runs = run_ports(unit, {"i": values}, {"o": results}, pauses=pauses, seed=seed)
     i, o = Channel(), Channel()
     ends = [source(i, elements, pauses, seed), sink(o, results, pauses, seed)]
-    run([*ends, credited(i, o, unit.latency, credits, steps)])
+    run([*ends, credited(i, o, unit.spec.latency, credits, steps)])
     assert runs["o"].given == list(o.takes)
     assert runs["i"].taken == list(i.takes)[: len(runs["i"].taken)]
 

@@ -16,9 +16,10 @@ from tercet.hw.fork import Fork
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.lanes import Packer, Serializer
 from tercet.hw.maxpool import MaxPool
+from tercet.hw.requantizer_spec import RequantizerSpec
 from tercet.hw.sequential import SequentialRequantizer
 from tercet.hw.stream import StreamFifo
-from tercet.hw.window import WindowReader
+from tercet.hw.window import WindowReader, WindowSpec
 from tercet.model.requant import Requant, Rounding
 from test_hw_lanes import Chain
 from windowgen import RANDOM, WINDOWS, random_geometry, window_geometry
@@ -49,11 +50,11 @@ def sink(i, beats, pauses, seed, index=1):
 
 def check_windows(g, pauses, seed, images=3):
     values = [[0]] * (images * g.elements)
-    unit = WindowReader(geometry=g, activation=unsigned(8), fill=0)
+    unit = WindowReader(WindowSpec(geometry=g, activation=unsigned(8), fill=0))
     beats = images * g.beats
     runs = run_ports(unit, {"i": values}, {"o": beats}, pauses=pauses, seed=seed)
     i, o = Channel(), Channel()
-    processes = Windows(i, o, g, images, unit.latency).processes()
+    processes = Windows(i, o, g, images, unit.spec.latency).processes()
     ends = [source(i, len(values), pauses, seed), sink(o, beats, pauses, seed)]
     run([*processes, *ends])
     assert runs["o"].given == list(o.takes)
@@ -202,7 +203,7 @@ def test_beats_are_packed_in_the_same_cycles(beats, pauses, seed):
 def test_a_queue_takes_the_same_cycles(pauses, depth, seed):
     unit = StreamFifo(shape=unsigned(40), depth=depth)
     runs = run_ports(unit, {"i": [0] * 150}, {"o": 150}, pauses=pauses, seed=seed)
-    fifo = Fifo(Channel(), Channel(), 150, depth, unit.latency)
+    fifo = Fifo(Channel(), Channel(), 150, depth, unit.spec.latency)
     ends = [source(fifo.i, 150, pauses, seed), sink(fifo.o, 150, pauses, seed)]
     run([*ends, *fifo.processes()])
     assert (runs["i"].taken, runs["o"].given) == (list(fifo.i.takes), list(fifo.o.takes))
@@ -211,13 +212,16 @@ def test_a_queue_takes_the_same_cycles(pauses, depth, seed):
 @pytest.mark.parametrize("pauses", PAUSES)
 def test_a_slow_requantizer_takes_the_same_cycles(pauses, seed):
     unit = SequentialRequantizer(
-        requant=Requant((200,), 12, Rounding.HALF_UP, 0, 255),
-        zero_point=0,
-        accumulator_width=18,
-        activation=unsigned(8),
+        RequantizerSpec(
+            sequential=True,
+            requant=Requant((200,), 12, Rounding.HALF_UP, 0, 255),
+            zero_point=0,
+            accumulator_width=18,
+            activation=unsigned(8),
+        )
     )
     runs = run_ports(unit, {"i": [[0]] * 60}, {"o": 60}, pauses=pauses, seed=seed)
     i, o = Channel(), Channel()
-    pipeline = Pipeline(i, o, SequentialRequantizer.LATENCY, [(60, unit.slots, 1)])
+    pipeline = Pipeline(i, o, SequentialRequantizer.LATENCY, [(60, unit.spec.slots, 1)])
     run([source(i, 60, pauses, seed), sink(o, 60, pauses, seed), *pipeline.processes()])
     assert (runs["i"].taken, runs["o"].given) == (list(i.takes), list(o.takes))

@@ -8,7 +8,7 @@ from amaranth import Module, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from hwsim import PAUSES, run_streams
-from tercet.hw.credits import CreditQueue
+from tercet.hw.credits import CreditQueue, CreditSpec
 
 LATENCY = 5  # of the pipeline in front
 
@@ -50,7 +50,7 @@ def test_nothing_is_lost_whoever_waits(depth, pauses, reset_after, seed):
 @pytest.mark.parametrize("depth", [1, 3, 4, 8, 17])
 def test_a_credit_comes_back_the_cycle_after_its_result(depth, seed):
     run = run_streams(Delayed(depth), list(range(100)), 100)
-    way = LATENCY + CreditQueue.latency_of(depth)
+    way = LATENCY + CreditSpec(depth, 16).latency
     assert run.given[0] - run.taken[0] == way
     for index in range(depth, 100):
         expected = max(run.taken[index - 1] + 1, run.given[index - depth] + 1)
@@ -68,5 +68,5 @@ def test_refuses_a_queue_that_would_be_slow():
 
 
 def test_one_credit_is_a_register_of_one_result():
-    storage = CreditQueue(shape=unsigned(16), depth=1).storage
+    storage = CreditSpec(1, 16).storage
     assert (storage.rows, storage.row_bits, storage.kind) == (1, 16, "register")

@@ -7,7 +7,7 @@ import pytest
 from amaranth import signed, unsigned
 from hwsim import PAUSES, run_streams
 from tercet.hw.geometry import PatchGeometry
-from tercet.hw.patch import PatchEngine
+from tercet.hw.patch import MOST_LATE, PatchEngine, PatchSpec, patch_latency
 from tercet.hw.stream import StreamFifo
 from tercet.hw.tree import tree_stages
 from tercet.model.dtypes import IntType, signed_width
@@ -106,23 +106,25 @@ def build(
     )
     lo, hi = conv.sums_within(x.dtype.qmin, x.dtype.qmax, x.zero_point)
     engine = PatchEngine(
-        geometry=PatchGeometry(
-            height=shape[0],
-            width=shape[1],
-            in_channels=shape[2],
-            kernel=kernel,
-            out_channels=out_channels,
-            groups=groups,
-            lanes=lanes,
-            pixels=pixels,
-            channels=channels,
-        ),
-        activation=signed(x.dtype.bits) if x.dtype.signed else unsigned(x.dtype.bits),
-        zero_point=x.zero_point,
-        weights=conv.weights.centered,
-        bias=conv.bias,
-        accumulator_width=signed_width(int(lo.min()), int(hi.max())),
-        credits=credits,
+        PatchSpec(
+            geometry=PatchGeometry(
+                height=shape[0],
+                width=shape[1],
+                in_channels=shape[2],
+                kernel=kernel,
+                out_channels=out_channels,
+                groups=groups,
+                lanes=lanes,
+                pixels=pixels,
+                channels=channels,
+            ),
+            activation=signed(x.dtype.bits) if x.dtype.signed else unsigned(x.dtype.bits),
+            zero_point=x.zero_point,
+            weights=conv.weights.centered,
+            bias=conv.bias,
+            accumulator_width=signed_width(int(lo.min()), int(hi.max())),
+            credits=credits,
+        )
     )
     return engine, conv, x
 
@@ -137,7 +139,7 @@ def expected_beats(acc, geometry):
 
 
 def check(engine, conv, x, images, pauses, seed):
-    g = engine.geometry
+    g = engine.spec.geometry
     beats = expected_beats(accumulate(images, conv, x.zero_point), g)
     sent = as_beats(images, g.pixels * g.channels, fill=x.dtype.qmax)
     sent = sent.reshape(-1, sent.shape[2]).tolist()
@@ -175,14 +177,14 @@ def test_takes_the_cycles_that_the_geometry_says(name, credits, seed):
     rng = np.random.default_rng([seed, *name.encode()])
     engine, conv, x = build(rng, *(SHAPES | AT_ONCE)[name], bias=False, credits=credits)
     run = check(engine, conv, x, random_images(rng, x, 3), "none", seed)
-    g = engine.geometry
+    g = engine.spec.geometry
     assert run.taken[2 * g.beats - 1] - run.taken[g.beats - 1] == g.busy_cycles
     first_patch = ((g.kernel[0] - 1) * g.row_beats + g.kx_steps - 1) * g.pixel_steps
     completing = run.taken[first_patch + g.channel_steps - 1]
-    assert run.given[0] == completing - (g.slots - 1) + engine.latency
+    assert run.given[0] == completing - (g.slots - 1) + engine.spec.latency
     queue = 1 + StreamFifo.LATENCY + (g.terms > 1) if credits else 0
     late = (name in IN_BLOCKS) + (name == "weights_folded")
-    assert engine.latency == 4 + late + tree_stages(g.terms) + queue
+    assert engine.spec.latency == 4 + late + tree_stages(g.terms) + queue
 
 
 @pytest.mark.parametrize("terms", [1, 2, 25])
@@ -190,9 +192,10 @@ def test_one_credit_is_soon_there_again(terms, seed):
     rng = np.random.default_rng(seed)
     shape = (1, 1, 20 * terms), (1, 1), 3, 1, 3, 1, terms
     engine, conv, x = build(rng, *shape, credits=1)
-    assert engine.latency <= PatchEngine.most_latency(engine.geometry, 1) < engine.geometry.beats
+    g = engine.spec.geometry
+    assert engine.spec.latency <= patch_latency(g, MOST_LATE, 1) < g.beats
     run = check(engine, conv, x, random_images(rng, x, 3), "none", seed)
-    assert run.taken == list(range(3 * engine.geometry.beats))
+    assert run.taken == list(range(3 * g.beats))
 
 
 @pytest.mark.parametrize("credits", [0, 3])
@@ -201,15 +204,17 @@ def test_a_folded_bias_is_there_in_time(credits, seed):
     outputs = 2100
     bias = rng.integers(-(1 << 17), 1 << 17, outputs)
     engine = PatchEngine(
-        geometry=PatchGeometry(
-            height=1, width=2, in_channels=1, kernel=(1, 1), out_channels=outputs
-        ),
-        activation=unsigned(8),
-        zero_point=0,
-        weights=np.ones((outputs, 1, 1, 1), np.int64),  # a constant, at hand at once
-        bias=bias,
-        accumulator_width=19,
-        credits=credits,
+        PatchSpec(
+            geometry=PatchGeometry(
+                height=1, width=2, in_channels=1, kernel=(1, 1), out_channels=outputs
+            ),
+            activation=unsigned(8),
+            zero_point=0,
+            weights=np.ones((outputs, 1, 1, 1), np.int64),  # a constant, at hand at once
+            bias=bias,
+            accumulator_width=19,
+            credits=credits,
+        )
     )
     run = run_streams(engine, [[3], [200]], 2 * outputs)
     assert [sums[0] for sums in run.outputs] == [*(bias + 3), *(bias + 200)]
@@ -221,10 +226,12 @@ def test_refuses_weights_of_another_shape():
         ValueError, match=r"^Weights must have the shape \(3, 2, 2, 1\), not \(3, 2, 2, 2\)$"
     ):
         PatchEngine(
-            geometry=geometry,
-            activation=unsigned(8),
-            zero_point=0,
-            weights=np.zeros((3, 2, 2, 2), dtype=np.int64),
-            bias=[0, 0, 0],
-            accumulator_width=20,
+            PatchSpec(
+                geometry=geometry,
+                activation=unsigned(8),
+                zero_point=0,
+                weights=np.zeros((3, 2, 2, 2), dtype=np.int64),
+                bias=[0, 0, 0],
+                accumulator_width=20,
+            )
         )

@@ -7,9 +7,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from hwsim import PAUSES, run_streams
 from tercet.hw.geometry import PatchGeometry
-from tercet.hw.layer import ConvLayer
+from tercet.hw.layer import ConvLayer, ConvSpec
 from tercet.hw.maxpool import MaxPool
-from tercet.hw.window import WindowReader
+from tercet.hw.patch import PatchSpec
+from tercet.hw.requantizer_spec import RequantizerSpec
+from tercet.hw.window import WindowReader, WindowSpec
 from tercet.hw.window_geometry import WindowGeometry
 from tercet.model.dtypes import IntType, signed_width
 from tercet.model.fuzz.draws import random_images, random_requant, random_tensor
@@ -73,7 +75,7 @@ def pooled(shape, kernel, stride, padding, activation, fill, build):
     window = PatchGeometry.depthwise(
         height=kernel[0], width=kernel[1], channels=channels, kernel=kernel
     )
-    reader = WindowReader(geometry=geometry, activation=activation, fill=fill)
+    reader = WindowReader(WindowSpec(geometry=geometry, activation=activation, fill=fill))
     return Windowed(reader, build(window))
 
 
@@ -162,22 +164,27 @@ def test_average_pool_is_a_convolution_with_ones(name, dtype, pauses, seed):
 
     def engine(geometry):
         ones = np.ones((geometry.out_channels, *kernel, 1), dtype=np.int64)
+        width = signed_width(lo, hi)
         unit = ConvLayer(
-            engine={
-                "geometry": geometry,
-                "activation": activation,
-                "zero_point": x.zero_point,
-                "weights": ones,
-                "bias": [0] * geometry.out_channels,
-                "accumulator_width": signed_width(lo, hi),
-            },
-            requantizer={
-                "requant": requant,
-                "zero_point": y.zero_point,
-                "activation": activation,
-            },
+            ConvSpec(
+                engine=PatchSpec(
+                    geometry=geometry,
+                    activation=activation,
+                    zero_point=x.zero_point,
+                    weights=ones,
+                    bias=[0] * geometry.out_channels,
+                    accumulator_width=width,
+                ),
+                requantizer=RequantizerSpec(
+                    requant=requant,
+                    zero_point=y.zero_point,
+                    channels=geometry.out_channels,
+                    accumulator_width=width,
+                    activation=activation,
+                ),
+            )
         )
-        assert not any(memory.bits for memory in unit.memories if not memory.writable)
+        assert not any(memory.bits for memory in unit.spec.memories if not memory.writable)
         return unit
 
     unit = pooled(shape, kernel, stride, padding, activation, x.zero_point, engine)

@@ -8,6 +8,7 @@ from amaranth import signed, unsigned
 from hwsim import PAUSES, run_streams
 from tercet.hw.operand import operand_shape
 from tercet.hw.requant import Requantizer
+from tercet.hw.requantizer_spec import RequantizerSpec
 from tercet.hw.sequential import SequentialRequantizer
 from tercet.model.requant import Requant, Rounding, requantize
 
@@ -29,12 +30,12 @@ def check(requant, zero_point, channels, activation, seed, pauses="none", reset_
     options = {"requant": requant, "zero_point": zero_point, "activation": activation}
     options["accumulator_width"] = WIDTH
     if len(requant.multipliers) == len(requant.offsets) == 1:
-        unit = SequentialRequantizer(**options)
+        unit = SequentialRequantizer(RequantizerSpec(sequential=True, **options))
         slow = check_unit(unit, requant, zero_point, channels, seed, pauses, reset_after)
         if pauses == "none" and not reset_after:
-            assert set(np.diff(slow.given)) == {unit.slots}
+            assert set(np.diff(slow.given)) == {unit.spec.slots}
             assert slow.given[0] - slow.taken[0] == SequentialRequantizer.LATENCY
-    unit = Requantizer(channels=channels, **options)
+    unit = Requantizer(RequantizerSpec(channels=channels, **options))
     return check_unit(unit, requant, zero_point, channels, seed, pauses, reset_after)
 
 
@@ -129,7 +130,10 @@ def test_rounds_as_float32_at_ties_near_ties_and_extremes(shift, zero_point, sha
     assert (expected != half_even.reshape(-1)).any() == (shift > 16)  # else float32 holds all
     options = {"requant": requant, "zero_point": zero_point, "activation": shape}
     options["accumulator_width"] = width
-    for unit in (Requantizer(channels=1, **options), SequentialRequantizer(**options)):
+    for unit in (
+        Requantizer(RequantizerSpec(channels=1, **options)),
+        SequentialRequantizer(RequantizerSpec(sequential=True, **options)),
+    ):
         run = run_streams(unit, [[int(value)] for value in acc], len(acc))
         assert [payload[0] for payload in run.outputs] == expected.tolist()
 
@@ -155,11 +159,13 @@ def test_multiplies_no_more_bits_than_the_outputs_tell(low, zero_point, shift, s
 def test_refuses_to_round_as_float32_what_it_has_no_ties_for():
     with pytest.raises(ValueError) as error:
         Requantizer(
-            requant=Requant((1,), 3, Rounding.FLOAT32, -(1 << 22), 0),
-            zero_point=0,
-            channels=1,
-            accumulator_width=30,
-            activation=signed(32),
+            RequantizerSpec(
+                requant=Requant((1,), 3, Rounding.FLOAT32, -(1 << 22), 0),
+                zero_point=0,
+                channels=1,
+                accumulator_width=30,
+                activation=signed(32),
+            )
         )
     assert str(error.value) == (
         "The clamp must lie within 4194303 of the zero point where float32 rounds, "
@@ -170,11 +176,13 @@ def test_refuses_to_round_as_float32_what_it_has_no_ties_for():
 def test_refuses_a_wrong_number_of_offsets():
     with pytest.raises(ValueError, match=r"^Offsets must number 1 or 3, not 2$"):
         Requantizer(
-            requant=Requant((1,), 0, Rounding.FLOOR, 0, 1, offsets=(1, 2)),
-            zero_point=0,
-            channels=3,
-            accumulator_width=8,
-            activation=unsigned(8),
+            RequantizerSpec(
+                requant=Requant((1,), 0, Rounding.FLOOR, 0, 1, offsets=(1, 2)),
+                zero_point=0,
+                channels=3,
+                accumulator_width=8,
+                activation=unsigned(8),
+            )
         )
 
 
@@ -187,19 +195,24 @@ def test_reset_returns_to_the_first_channel(reset_after, seed):
 def test_the_slow_one_refuses_several_multipliers():
     with pytest.raises(ValueError, match=r"^Multipliers must number 1, not 2$"):
         SequentialRequantizer(
-            requant=Requant((1, 2), 0, Rounding.FLOOR, 0, 1),
-            zero_point=0,
-            accumulator_width=8,
-            activation=unsigned(8),
+            RequantizerSpec(
+                sequential=True,
+                requant=Requant((1, 2), 0, Rounding.FLOOR, 0, 1),
+                zero_point=0,
+                accumulator_width=8,
+                activation=unsigned(8),
+            )
         )
 
 
 def test_refuses_a_wrong_number_of_multipliers():
     with pytest.raises(ValueError, match=r"^Multipliers must number 1 or 3, not 2$"):
         Requantizer(
-            requant=Requant((1, 2), 0, Rounding.FLOOR, 0, 1),
-            zero_point=0,
-            channels=3,
-            accumulator_width=8,
-            activation=unsigned(8),
+            RequantizerSpec(
+                requant=Requant((1, 2), 0, Rounding.FLOOR, 0, 1),
+                zero_point=0,
+                channels=3,
+                accumulator_width=8,
+                activation=unsigned(8),
+            )
         )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from amaranth import unsigned
 from hwsim import PAUSES, run_streams
+from tercet.hw.requantizer_spec import RequantizerSpec
 from tercet.hw.requantizers import Requantizers
 from tercet.hw.storage import Kind
 from tercet.model.requant import Requant, Rounding, requantize
@@ -13,12 +14,14 @@ WIDTH = 18
 
 def build(channels, lanes, requant):
     return Requantizers(
-        lanes=lanes,
-        requant=requant,
-        zero_point=3,
-        channels=channels,
-        accumulator_width=WIDTH,
-        activation=unsigned(8),
+        RequantizerSpec(
+            lanes=lanes,
+            requant=requant,
+            zero_point=3,
+            channels=channels,
+            accumulator_width=WIDTH,
+            activation=unsigned(8),
+        )
     )
 
 
@@ -44,7 +47,7 @@ def test_equals_golden_for_each_channels_own_numbers(channels, lanes, pauses, se
     )
     assert [list(payload) for payload in run.outputs] == expected
     if pauses == "none":
-        assert run.given[0] - run.taken[0] == unit.latency == 4
+        assert run.given[0] - run.taken[0] == unit.spec.latency == 4
         assert np.diff(run.given).tolist() == [1] * (len(expected) - 1)
 
 
@@ -57,13 +60,13 @@ def test_lanes_wait_for_the_one_whose_numbers_are_in_block_ram(pauses, seed):
     requant = Requant(tuple(multipliers.tolist()), 24, Rounding.HALF_UP, 0, 255)
     acc = rng.integers(-(1 << (WIDTH - 1)), 1 << (WIDTH - 1), (2, 210))
     unit = build(210, 3, requant)
-    kinds = {storage.name: storage.kind for storage in unit.memories}
+    kinds = {storage.name: storage.kind for storage in unit.spec.memories}
     assert kinds == {"lane0.scales": Kind.BLOCK, "lane2.scales": Kind.LUT}
     expected = requantize(acc, requant, 3).reshape(-1, 3).tolist()
     run = run_streams(unit, acc.reshape(-1, 3).tolist(), len(expected), pauses=pauses, seed=seed)
     assert [list(payload) for payload in run.outputs] == expected
     if pauses == "none":
-        assert run.given[0] - run.taken[0] == unit.latency == 5
+        assert run.given[0] - run.taken[0] == unit.spec.latency == 5
 
 
 def test_refuses_lanes_that_do_not_go_with_the_channels():

@@ -9,8 +9,10 @@ from amaranth.lib import data, memory
 from hwsim import run_streams
 from tercet.hw import stream, sums, window
 from tercet.hw.geometry import PatchGeometry
-from tercet.hw.layer import ConvLayer
+from tercet.hw.layer import ConvSpec
+from tercet.hw.patch import PatchSpec
 from tercet.hw.requant import Requantizer
+from tercet.hw.requantizer_spec import RequantizerSpec
 from tercet.hw.rom import Rom
 from tercet.hw.storage import Kind, ram_storage, rom_storage
 from tercet.model.fuzz.draws import random_images
@@ -59,18 +61,24 @@ def test_two_roms_take_no_two_blocks_where_one_would_do(rows, row_bits, beside, 
 def test_bias_and_scales_make_way_for_the_weights(seed):
     rng = np.random.default_rng(seed)
     geometry = PatchGeometry(height=1, width=1, in_channels=2, kernel=(1, 1), out_channels=200)
-    engine = {
-        "geometry": geometry,
-        "activation": unsigned(8),
-        "zero_point": 0,
-        "weights": rng.integers(-128, 128, (200, 1, 1, 2)),
-        "bias": rng.integers(-2048, 2048, 200),
-        "accumulator_width": 18,
-    }
-    requant = Requant(tuple(range(40000, 40200)), 24, Rounding.HALF_UP, 0, 255)
-    requantizer = {"requant": requant, "zero_point": 0, "activation": unsigned(8)}
-    layer = ConvLayer(engine=engine, requantizer=requantizer)
-    kinds = {storage.name: storage.kind for storage in layer.memories if not storage.writable}
+    width = 18
+    engine = PatchSpec(
+        geometry=geometry,
+        activation=unsigned(8),
+        zero_point=0,
+        weights=rng.integers(-128, 128, (200, 1, 1, 2)),
+        bias=rng.integers(-2048, 2048, 200),
+        accumulator_width=width,
+    )
+    requantizer = RequantizerSpec(
+        requant=Requant(tuple(range(40000, 40200)), 24, Rounding.HALF_UP, 0, 255),
+        zero_point=0,
+        channels=200,
+        accumulator_width=width,
+        activation=unsigned(8),
+    )
+    spec = ConvSpec(engine=engine, requantizer=requantizer)
+    kinds = {storage.name: storage.kind for storage in spec.memories if not storage.writable}
     assert kinds == {"engine.weights": BLOCK, "engine.bias": LUT, "requantizer.scales": LUT}
 
 
@@ -81,23 +89,25 @@ def test_a_constant_holds_nothing():
 
 def requantizer(multipliers, offsets):
     return Requantizer(
-        requant=Requant(multipliers, 20, Rounding.HALF_UP, 0, 255, offsets=offsets),
-        zero_point=0,
-        channels=100,
-        accumulator_width=18,
-        activation=unsigned(8),
+        RequantizerSpec(
+            requant=Requant(multipliers, 20, Rounding.HALF_UP, 0, 255, offsets=offsets),
+            zero_point=0,
+            channels=100,
+            accumulator_width=18,
+            activation=unsigned(8),
+        )
     )
 
 
 def test_multipliers_and_offsets_share_one_rom():
     many, offsets = tuple(range(400, 500)), tuple(range(0, 100 << 14, 1 << 14))
-    (both,) = requantizer(many, offsets).memories
+    (both,) = requantizer(many, offsets).spec.memories
     assert (both.name, both.rows, both.row_bits, both.kind) == ("scales", 100, 10 + 23, BLOCK)
-    (alone,) = requantizer(many, (5,)).memories
+    (alone,) = requantizer(many, (5,)).spec.memories
     assert (alone.row_bits, alone.kind) == (10, LUT)
-    (alone,) = requantizer((7,) * 100, offsets).memories
+    (alone,) = requantizer((7,) * 100, offsets).spec.memories
     assert alone.row_bits == 23
-    assert requantizer((7,) * 100, (5,) * 100).memories == ()
+    assert requantizer((7,) * 100, (5,) * 100).spec.memories == ()
 
 
 class WriteFirst(memory.Memory):

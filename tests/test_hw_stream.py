@@ -29,11 +29,11 @@ def test_fifo_in_block_ram_keeps_order(pauses, seed):
     depth, shape = DEEP
     values = np.random.default_rng(seed).integers(0, 1 << 32, 300).tolist()
     unit = StreamFifo(shape=shape, depth=depth)
-    assert (unit.storage.kind, unit.storage.rows) == (Kind.BLOCK, depth - 2)
+    assert (unit.spec.storage.kind, unit.spec.storage.rows) == (Kind.BLOCK, depth - 2)
     run = run_streams(unit, values, 300, pauses=pauses, seed=seed, reset_after=50)
     assert run.outputs == values
     if pauses == "none":
-        assert run.given[0] - run.taken[0] == unit.latency == StreamFifo.LATENCY + 1
+        assert run.given[0] - run.taken[0] == unit.spec.latency == StreamFifo.LATENCY + 1
         assert run.given[-1] - run.given[0] == 299
 
 

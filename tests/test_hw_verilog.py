@@ -13,10 +13,11 @@ from tercet.hw.concat import Concat
 from tercet.hw.fork import Fork
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.maxpool import MaxPool
-from tercet.hw.patch import PatchEngine
+from tercet.hw.patch import PatchEngine, PatchSpec
 from tercet.hw.relu import Relu
 from tercet.hw.requant import Requantizer
-from tercet.hw.window import WindowReader
+from tercet.hw.requantizer_spec import RequantizerSpec
+from tercet.hw.window import WindowReader, WindowSpec
 from tercet.model.requant import Requant, Rounding
 from test_gen_synth import WAIVED
 from windowgen import WINDOWS, window_geometry
@@ -27,16 +28,20 @@ DEPTHWISE = PatchGeometry.depthwise(height=4, width=6, channels=2, kernel=(2, 3)
 
 
 def reader(name, shape):
-    return WindowReader(geometry=window_geometry(*WINDOWS[name]), activation=shape, fill=0)
+    return WindowReader(
+        WindowSpec(geometry=window_geometry(*WINDOWS[name]), activation=shape, fill=0)
+    )
 
 
 def requantizer(requant):
     return Requantizer(
-        requant=requant,
-        zero_point=3,
-        channels=2,
-        accumulator_width=20,
-        activation=unsigned(8),
+        RequantizerSpec(
+            requant=requant,
+            zero_point=3,
+            channels=2,
+            accumulator_width=20,
+            activation=unsigned(8),
+        )
     )
 
 
@@ -45,19 +50,23 @@ COMPONENTS = {
     "windows_padded": lambda: reader("padding_per_side", signed(8)),
     "windows_padded_above": lambda: reader("one_row", unsigned(8)),
     "windows_with_taps_never_inside": lambda: WindowReader(
-        geometry=window_geometry((3, 2, 1), (1, 3), (1, 1), (0, 0, 0, 2), (1, 1), taps=3),
-        activation=unsigned(8),
-        fill=0,
+        WindowSpec(
+            geometry=window_geometry((3, 2, 1), (1, 3), (1, 1), (0, 0, 0, 2), (1, 1), taps=3),
+            activation=unsigned(8),
+            fill=0,
+        )
     ),
     "windows_apart": lambda: reader("stride_above_kernel", unsigned(8)),
     "max_pool": lambda: MaxPool(geometry=DEPTHWISE, activation=signed(8)),
     "average": lambda: PatchEngine(
-        geometry=DEPTHWISE,
-        activation=unsigned(8),
-        zero_point=255,
-        weights=np.ones((2, 2, 3, 1), dtype=np.int64),
-        bias=[0, 0],
-        accumulator_width=12,
+        PatchSpec(
+            geometry=DEPTHWISE,
+            activation=unsigned(8),
+            zero_point=255,
+            weights=np.ones((2, 2, 3, 1), dtype=np.int64),
+            bias=[0, 0],
+            accumulator_width=12,
+        )
     ),
     "add": lambda: Add(
         requant=FLOAT32, zero_points=(0, -128, 3), activations=(unsigned(8), signed(8), unsigned(8))

@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.sim import Simulator
 from hwsim import PAUSES, run_streams
 from tercet.hw.geometry import PatchGeometry
-from tercet.hw.patch import PatchEngine
-from tercet.hw.window import WindowReader
+from tercet.hw.patch import PatchEngine, PatchSpec
+from tercet.hw.window import WindowReader, WindowSpec
 from tercet.model.dtypes import signed_width
 from tercet.model.fuzz.convs import random_conv
 from tercet.model.fuzz.draws import random_images, random_tensor
@@ -28,7 +28,7 @@ def check(geometry, seed, *, images=3, shape=UINT8, fill=7, pauses="none", reset
         low, low + (1 << shape.width), (images, g.height, g.width, g.channels * lanes)
     )
     expected = windows_of(values, g, fill, lanes)
-    reader = WindowReader(geometry=g, activation=shape, fill=fill, lanes=lanes)
+    reader = WindowReader(WindowSpec(geometry=g, activation=shape, fill=fill, lanes=lanes))
     run = run_streams(
         reader,
         values.reshape(-1, lanes).tolist(),
@@ -76,14 +76,14 @@ def test_takes_the_cycles_that_the_geometry_says(name, taps, seed):
     run, reader = check(g, seed, images=4)
     last = run.given[g.beats - 1 :: g.beats]
     assert last[3] - last[2] == g.busy_cycles
-    assert run.given[0] == run.taken[int(g.needed[0, 0]) - 1] + reader.latency
-    assert reader.latency == 3 + (name == "buffer_in_blocks")
+    assert run.given[0] == run.taken[int(g.needed[0, 0]) - 1] + reader.spec.latency
+    assert reader.spec.latency == 3 + (name == "buffer_in_blocks")
 
 
 def test_takes_what_the_buffer_holds_while_nothing_is_read():
     g = window_geometry(*WINDOWS["first_row_never_read"])
-    unit = WindowReader(geometry=g, activation=unsigned(8), fill=0)
-    assert [memory.bits for memory in unit.memories] == [8 * g.capacity]
+    unit = WindowReader(WindowSpec(geometry=g, activation=unsigned(8), fill=0))
+    assert [memory.bits for memory in unit.spec.memories] == [8 * g.capacity]
     taken = []
 
     async def drive(ctx):
@@ -104,7 +104,9 @@ def test_takes_what_the_buffer_holds_while_nothing_is_read():
 def test_refuses_a_fill_outside_the_type():
     with pytest.raises(ValueError, match=r"^fill must be a value of signed\(8\), not 128$"):
         WindowReader(
-            geometry=window_geometry(*WINDOWS["one_pixel"]), activation=signed(8), fill=128
+            WindowSpec(
+                geometry=window_geometry(*WINDOWS["one_pixel"]), activation=signed(8), fill=128
+            )
         )
 
 
@@ -168,23 +170,27 @@ def test_equals_golden_accumulators_of_any_convolution(name, pauses, seed):
     beats = beats.transpose(3, 0, 1, 2).reshape(-1, lanes).tolist()
     lo, hi = conv.sums_within(0, 255, x.zero_point)
     engine = PatchEngine(
-        geometry=PatchGeometry(
-            height=kernel[0],
-            width=kernel[1],
-            in_channels=shape[2],
-            kernel=kernel,
-            out_channels=out_channels,
-            groups=groups,
-            lanes=lanes,
-        ),
-        activation=unsigned(8),
-        zero_point=x.zero_point,
-        weights=conv.weights.centered,
-        bias=conv.bias,
-        accumulator_width=signed_width(int(lo.min()), int(hi.max())),
+        PatchSpec(
+            geometry=PatchGeometry(
+                height=kernel[0],
+                width=kernel[1],
+                in_channels=shape[2],
+                kernel=kernel,
+                out_channels=out_channels,
+                groups=groups,
+                lanes=lanes,
+            ),
+            activation=unsigned(8),
+            zero_point=x.zero_point,
+            weights=conv.weights.centered,
+            bias=conv.bias,
+            accumulator_width=signed_width(int(lo.min()), int(hi.max())),
+        )
     )
     reader = WindowReader(
-        geometry=window_geometry(*WINDOWS[name]), activation=unsigned(8), fill=x.zero_point
+        WindowSpec(
+            geometry=window_geometry(*WINDOWS[name]), activation=unsigned(8), fill=x.zero_point
+        )
     )
     sent = [[int(value)] for value in images.reshape(-1)]
     run = run_streams(WindowEngine(reader, engine), sent, len(beats), pauses=pauses, seed=seed)

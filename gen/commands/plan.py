@@ -14,7 +14,6 @@ from ...model.terminal import console
 from ..plan import LayerPlan, Plan, make_plan
 from ..plan.device_goal import NAMES, DeviceGoal
 from ..plan.sweep import sweep
-from ..verilog.core import Core
 from ..verilog.manifest import input_line, manifest
 from .arguments import add_goal, add_net, goal_of, say_of_plan
 from .sweep_view import sweep_picture, sweep_table
@@ -44,7 +43,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     if args.sweep:
         return _sweep(out, network), True
     plan = make_plan(network, goal, row_aligned=args.row_aligned)
-    facts = manifest(plan, Core(plan=plan))
+    facts = manifest(plan)
     if args.clock is not None:
         clock = float(args.clock)
         facts["clock_mhz"], facts["images_per_second"] = clock, 1e6 * clock / plan.cycles_per_image

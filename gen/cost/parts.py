@@ -42,4 +42,4 @@ def cost_of_part(part: Part, family: Family) -> Cost:
 
 def memories_of(part: Part) -> Sequence[Storage]:
     """The memories of a part."""
-    return tuple(part.component().memories)
+    return part.memories

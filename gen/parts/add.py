@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...hw.add import Add as AddComponent
+from ...hw.storage import Storage
 from ...model.layers import Tensor
 from ...model.layers.add import Add
 from ...model.network import QNetwork
@@ -60,6 +61,10 @@ class AddPart(Part):
 
     def features(self) -> Counter[str]:
         return Counter()
+
+    @property
+    def memories(self) -> tuple[Storage, ...]:
+        return ()
 
     def component(self) -> AddComponent:
         tensors = (self.x, self.other, self.y)

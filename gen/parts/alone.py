@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from ..timing.channel import Channel, Process, even, run
 from ..timing.converters import convert
-
-if TYPE_CHECKING:
-    from .part import Part
 
 __all__ = ["own_cycles"]
 
@@ -17,7 +15,32 @@ FILLING = 400  # cycles in which buffers and queues fill, by as little as one in
 MOST_IMAGES = 200
 
 
-def own_cycles(part: Part, read: int | None = None) -> int:
+class Timed(Protocol):
+    """What is asked of a part; see ``part.py``."""
+
+    @property
+    def input_lanes(self) -> int:
+        """Activations of a beat on the way in."""
+
+    @property
+    def beats(self) -> int:
+        """Beats of one image on the way in."""
+
+    @property
+    def results(self) -> int:
+        """Beats of one image on the way out."""
+
+    @property
+    def least_cycles(self) -> int:
+        """A lower bound on the cycles of an image."""
+
+    def processes(
+        self, inputs: Sequence[Channel], new: Callable[[], Channel], images: int
+    ) -> tuple[list[Process], Channel]:
+        """Its processes in the timing model, and the channel that they end in."""
+
+
+def own_cycles(part: Timed, read: int | None = None) -> int:
     """Cycles from image to image of a part of one input, once settled, when neither side waits;
     with a converter in front where its input comes in beats of ``read`` lanes."""
     lanes = part.input_lanes if read is None else read
@@ -30,7 +53,7 @@ def own_cycles(part: Part, read: int | None = None) -> int:
         images *= 2
 
 
-def _ends(part: Part, lanes: int, images: int) -> tuple[list[int], list[int]]:
+def _ends(part: Timed, lanes: int, images: int) -> tuple[list[int], list[int]]:
     """The cycles in which each image's last beat is taken, and its last result given."""
     i, values = Channel(), images * part.beats * part.input_lanes
     processes, stream = convert(i, Channel, lanes, part.input_lanes, values)

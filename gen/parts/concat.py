@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hw.concat import Concat as ConcatComponent
+from ...hw.storage import Storage
 from ...model.layers import Tensor
 from ...model.layers.concat import Concat
 from ...model.network import QNetwork
@@ -69,6 +70,10 @@ class ConcatPart(Part):
         turns = np.repeat(np.arange(len(counts)), counts)
         pixels = self.y.shape[0] * self.y.shape[1]
         return np.cumsum(np.tile(turns == port, pixels))
+
+    @property
+    def memories(self) -> tuple[Storage, ...]:
+        return ()
 
     def component(self) -> ConcatComponent:
         tensors = (*self.inputs, self.y)

@@ -12,16 +12,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, repeat
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from amaranth import Shape
 
 from ...hw.geometry import PatchGeometry
-from ...hw.layer import ConvLayer
+from ...hw.layer import ConvLayer, ConvSpec
 from ...hw.operand import operand_shape
-from ...hw.sequential import requantizer_slots
+from ...hw.patch import PatchSpec
+from ...hw.requantizer_spec import RequantizerSpec, requantizer_slots
+from ...hw.storage import Storage
 from ...model.builder import Window
 from ...model.dtypes import IntType, signed_width
 from ...model.layers.conv import Conv2d
@@ -156,7 +157,7 @@ class ConvPart(WindowedPart):
         """Cycles that the requantizer takes for a result."""
         if not self.sequential:
             return 1
-        return requantizer_slots(self.conv.requant, self.y.zero_point, self.sum_width)
+        return requantizer_slots(self.operand)
 
     @cached_property
     def least_cycles(self) -> int:
@@ -258,29 +259,38 @@ class ConvPart(WindowedPart):
     def partial_sum_bits(self) -> int:
         return self.geometry.partial_sums * self.geometry.sums * self.sum_width
 
-    def component(self) -> ConvLayer:
-        engine: dict[str, Any] = {
-            "geometry": self.geometry,
-            "activation": shape_of(self.x.dtype),
-            "zero_point": self.x.zero_point,
-            "weights": self._weights,
-            "bias": self.conv.bias,
-            "accumulator_width": self.sum_width,
-            "credits": self.credits,
-            "early": self.credits > 0 or self.multipliers == 0,
-        }
-        requantizer: dict[str, Any] = {
-            "requant": self.conv.requant,
-            "zero_point": self.y.zero_point,
-            "activation": shape_of(self.y.dtype),
-        }
-        return ConvLayer(
-            engine=engine,
-            requantizer=requantizer,
-            windows=self.windows,
-            lanes=self.output_lanes,
-            sequential=self.sequential,
+    @cached_property
+    def spec(self) -> ConvSpec:
+        """The hardware as numbers."""
+        return ConvSpec(
+            engine=PatchSpec(
+                geometry=self.geometry,
+                activation=shape_of(self.x.dtype),
+                zero_point=self.x.zero_point,
+                weights=self._weights,
+                bias=self.conv.bias,
+                accumulator_width=self.sum_width,
+                credits=self.credits,
+                early=self.credits > 0 or self.multipliers == 0,
+            ),
+            requantizer=RequantizerSpec(
+                requant=self.conv.requant,
+                zero_point=self.y.zero_point,
+                channels=self.geometry.out_channels,
+                accumulator_width=self.sum_width,
+                activation=shape_of(self.y.dtype),
+                lanes=self.output_lanes,
+                sequential=self.sequential,
+            ),
+            windows=self.reader if self.windows else None,
         )
+
+    @property
+    def memories(self) -> tuple[Storage, ...]:
+        return self.spec.memories
+
+    def component(self) -> ConvLayer:
+        return ConvLayer(self.spec)
 
     @property
     def _weights(self) -> npt.NDArray[np.int64]:
@@ -293,7 +303,7 @@ class ConvPart(WindowedPart):
     ) -> tuple[list[Process], Channel]:
         processes, i = self.read(inputs[0], new, images)
         g, sums, maps = self.geometry, new(), images * self.positions
-        latency, steps = self._latencies[0], self.steps(images)
+        latency, steps = self.spec.engine.latency, self.steps(images)
         if self.credits:
             processes.append(credited(i, sums, latency, self.credits, steps))
         else:
@@ -305,12 +315,8 @@ class ConvPart(WindowedPart):
             processes.append(serializer(beats, sums, parts))
         o = new()
         results = [(images * self.results, self.requantizer_slots, 1)]
-        processes += Pipeline(sums, o, self._latencies[1], results).processes()
+        processes += Pipeline(sums, o, self.spec.requantizer.latency, results).processes()
         return processes, o
-
-    @cached_property
-    def _latencies(self) -> tuple[int, int]:
-        return self.component().latencies
 
 
 def _summing(pool: AvgPool2d, channels: int) -> Conv2d:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...hw.geometry import PatchGeometry
-from ...hw.patch import PatchEngine
+from ...hw.patch import MOST_LATE, patch_latency
 
 __all__ = ["CREDITS", "MANY_MULTIPLIERS", "credits_for", "keeps_up"]
 
@@ -37,7 +37,7 @@ def keeps_up(geometry: PatchGeometry, sent: Sequence[int], credits: int) -> bool
     apart = (g.kx_steps if g.group_steps == 1 else 1) * g.channel_steps * g.slots
     if sum(sent) > apart:
         return False
-    way = PatchEngine.most_latency(g, credits)
+    way = patch_latency(g, MOST_LATE, credits)
     taken: list[int] = []
     for group in range(2 + 3 * credits // g.slots):
         for slot, parts in enumerate(sent):

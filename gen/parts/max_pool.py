@@ -6,9 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ...hw.geometry import PatchGeometry
-from ...hw.layer import MaxPoolLayer
+from ...hw.layer import MaxPoolLayer, MaxPoolSpec
+from ...hw.storage import Storage
 from ...model.builder import Window
 from ...model.layers.pool import MaxPool2d
 from ...model.network import QNetwork
@@ -64,19 +66,27 @@ class MaxPoolPart(WindowedPart):
     def partial_sum_bits(self) -> int:
         return self.geometry.partial_sums * self.geometry.sums * self.x.dtype.bits
 
+    @property
+    def fill(self) -> int:
+        return self.x.dtype.qmin
+
+    @cached_property
+    def spec(self) -> MaxPoolSpec:
+        """The hardware as numbers."""
+        windows = self.reader if self.windows else None
+        activation = shape_of(self.x.dtype)
+        return MaxPoolSpec(geometry=self.geometry, activation=activation, windows=windows)
+
+    @property
+    def memories(self) -> tuple[Storage, ...]:
+        return self.spec.memories
+
     def component(self) -> MaxPoolLayer:
-        return MaxPoolLayer(
-            geometry=self.geometry,
-            activation=shape_of(self.x.dtype),
-            least=self.x.dtype.qmin,
-            windows=self.windows,
-        )
+        return MaxPoolLayer(self.spec)
 
     def processes(
         self, inputs: Sequence[Channel], new: NewChannel, images: int
     ) -> tuple[list[Process], Channel]:
         processes, i = self.read(inputs[0], new, images)
         o = new()
-        return processes + Pipeline(
-            i, o, self.component().latency, self.steps(images)
-        ).processes(), o
+        return processes + Pipeline(i, o, self.spec.latency, self.steps(images)).processes(), o

@@ -7,7 +7,6 @@ reads them may want other beats (``input_lanes``) and has a converter in front, 
 from __future__ import annotations
 
 import math
-import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +17,12 @@ from itertools import chain, repeat
 import numpy as np
 import numpy.typing as npt
 from amaranth import Shape, signed, unsigned
-from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 
 from ...hw.centered import centered_width
 from ...hw.geometry import PatchGeometry
-from ...hw.window import WindowReader
+from ...hw.storage import Storage
+from ...hw.window import WindowSpec
 from ...hw.window_geometry import WindowGeometry
 from ...model.builder import Window
 from ...model.dtypes import IntType
@@ -45,10 +44,6 @@ __all__ = [
 ]
 
 NewChannel = Callable[[], Channel]
-
-# Parts ask components for numbers, and only those of the plan are built. Amaranth warns of each of
-# the others, at whatever later time it is collected.
-warnings.filterwarnings("ignore", r"<tercet\.hw\.", UnusedElaboratable)
 
 
 def shape_of(dtype: IntType) -> Shape:
@@ -194,9 +189,14 @@ class Part(ABC):
         """For each beat of an image's results how many of an input must be in before it comes."""
         return np.arange(1, self.results + 1)
 
+    @property
+    @abstractmethod
+    def memories(self) -> tuple[Storage, ...]:
+        """Its memories, named by their paths in the component."""
+
     @abstractmethod
     def component(self) -> wiring.Component:
-        """The hardware: the streams ``ports`` and ``o``, and its ``memories``."""
+        """The hardware: the streams ``ports`` and ``o``."""
 
     @abstractmethod
     def processes(
@@ -284,19 +284,29 @@ class WindowedPart(Part):
         if self.windows is None:
             return [], i
         o = new()
-        return Windows(i, o, self.windows, images, self._reader_latency).processes(), o
+        return Windows(i, o, self.windows, images, self.reader.latency).processes(), o
 
     def _window_cycles(self, pace: int) -> int:
         """Behind a window reader whose input comes every ``pace`` cycles."""
         assert self.windows is not None
-        return _window_cycles(self.windows, self.geometry.slots, pace, self._reader_latency - 1)
+        ahead = self.reader.latency - 1
+        return _window_cycles(self.windows, self.geometry.slots, pace, ahead)
 
     @property
-    def _reader_latency(self) -> int:
-        """Cycles of the window reader; 0 where there is none."""
-        if self.windows is None:
-            return 0
-        return WindowReader.latency_of(self.windows, self.geometry.channels * self.x.dtype.bits)
+    def fill(self) -> int:
+        """What the padding holds."""
+        return self.x.zero_point
+
+    @cached_property
+    def reader(self) -> WindowSpec:
+        """The window reader; only if there are ``windows``."""
+        assert self.windows is not None
+        return WindowSpec(
+            geometry=self.windows,
+            activation=shape_of(self.x.dtype),
+            lanes=self.geometry.channels,
+            fill=self.fill,
+        )
 
     def steps(self, images: int) -> Iterator[Step]:
         """The engine's steps; see :func:`engine_steps`."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...hw.relu import Relu as ReluComponent
+from ...hw.storage import Storage
 from ...model.layers import Relu
 from ...model.network import QNetwork
 from ..timing.channel import Channel, Process
@@ -49,6 +50,10 @@ class ReluPart(Part):
 
     def features(self) -> Counter[str]:
         return Counter()
+
+    @property
+    def memories(self) -> tuple[Storage, ...]:
+        return ()
 
     def component(self) -> ReluComponent:
         return ReluComponent(

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
-from amaranth import unsigned
-
-from ...hw.storage import Storage
-from ...hw.stream import StreamFifo
 from ..cost.devices import Family
 from ..cost.luts import estimate, features_of_part, features_of_rest
 from ..cost.memories import block_rams
@@ -21,14 +16,15 @@ __all__ = ["cost_of_core", "features_of_core"]
 def cost_of_core(plan: Plan, family: Family) -> Cost:
     """A whole core's, its queues included."""
     cost = sum((cost_of_part(layer.part, family) for layer in plan.layers), Cost())
-    queues = _queues(plan)
+    queues = [queue.storage for queue in plan.queues.values()]
     features = features_of_rest(queues, _row_bits(plan), family)
     return cost + Cost(0, block_rams(queues, family), estimate(features, family))
 
 
 def features_of_core(plan: Plan, family: Family) -> Counter[str]:
     """What the LUTs of a core are estimated from."""
-    count = features_of_rest(_queues(plan), _row_bits(plan), family)
+    queues = [queue.storage for queue in plan.queues.values()]
+    count = features_of_rest(queues, _row_bits(plan), family)
     for part in (layer.part for layer in plan.layers):
         count.update(features_of_part(part, memories_of(part), family))
     return count
@@ -38,16 +34,3 @@ def _row_bits(plan: Plan) -> int:
     """Bits of the row that ``verilog.core.Core`` has where the input's beats become others."""
     rows = plan.row_geometry
     return rows.values * plan.network.tensors[plan.network.input].dtype.bits if rows else 0
-
-
-def _queues(plan: Plan) -> Sequence[Storage]:
-    """The memories that ``verilog.core.Core`` has between the layers, and of the verdicts."""
-    network = plan.network
-    bits = {"": network.tensors[network.input].dtype.bits * plan.row_lanes}
-    for part in (layer.part for layer in plan.layers):
-        bits[part.name] = part.y.dtype.bits * part.output_lanes
-    queues = [(bits[link.source], depth) for link, depth in plan.fifo_depths.items() if depth]
-    return [
-        StreamFifo(shape=unsigned(width), depth=depth).storage
-        for width, depth in [*queues, (1, plan.verdict_depth)]
-    ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...hw.rows import RowGeometry
+from ...hw.stream import QueueSpec
 from ...model.layers import Argmax
 from ...model.network import QNetwork
 from ..parts.part import Part
@@ -100,6 +101,20 @@ class Plan:
             return None
         _, width, channels = self.network.tensors[self.network.input].shape
         return RowGeometry(width * channels, self.input_lanes, self.row_lanes)
+
+    @property
+    def queues(self) -> dict[str, QueueSpec]:
+        """The queues between the layers, and that of the verdicts, by the names of instances."""
+        x = self.network.tensors[self.network.input]
+        bits = {"": x.dtype.bits * self.row_lanes} | {
+            layer.name: layer.part.y.dtype.bits * layer.part.output_lanes for layer in self.layers
+        }
+        between = {
+            self.links.fifo_name(link): QueueSpec(depth, bits[link.source])
+            for link, depth in self.fifo_depths.items()
+            if depth
+        }
+        return {**between, "verdicts": QueueSpec(self.verdict_depth, 1)}
 
     @property
     def digest(self) -> str:

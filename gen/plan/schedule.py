@@ -12,7 +12,7 @@ import numpy as np
 
 from ...hw.argmax import Argmax
 from ...hw.rows import RowGeometry
-from ...hw.stream import StreamFifo
+from ...hw.stream import QueueSpec, StreamFifo
 from ..parts.part import Part
 from ..timing.channel import Channel, Process, StuckError, run
 from ..timing.converters import convert, row_buffer
@@ -159,7 +159,7 @@ class _Core:
 
     def is_slow(self, link: Link, depth: int) -> bool:
         """Whether a link's queue of so many beats is in block RAM."""
-        return StreamFifo.is_slow(depth, self._beat_bits[link.source])
+        return QueueSpec(depth, self._beat_bits[link.source]).in_blocks
 
     def repeats(self, images: int = MEMORY) -> bool:
         """Whether every beat of the last ``images`` came as long after that of the image before.

@@ -17,7 +17,6 @@ from ...model.requant import Requant
 from ..flow.synth import Resources, synthesize
 from ..parts.conv import ConvPart
 from ..parts.kinds import PARTS
-from ..parts.part import shape_of
 from ..plan.covered import layers_to_build
 from ..verilog.emit import to_verilog
 
@@ -58,13 +57,7 @@ def _component(network: QNetwork, layer: Layer) -> wiring.Component:
     part = PARTS[layer.kind](network, layer)
     if not isinstance(part, ConvPart):
         return part.component()
-    return Requantizer(
-        requant=part.conv.requant,
-        zero_point=part.y.zero_point,
-        channels=part.geometry.out_channels,
-        accumulator_width=part.accumulator_width,
-        activation=shape_of(part.y.dtype),
-    )
+    return Requantizer(replace(part.spec.requantizer, beside=()))
 
 
 def requantized(network: QNetwork, choose: Callable[[Requantizing], Requant]) -> QNetwork:

@@ -69,12 +69,11 @@ def write_core(
     cannot be written, and ValueError for a prefix that Verilog does not take.
     """
     plan = make_plan(network, goal, row_aligned=row_aligned)
-    core = Core(plan=plan)
     top, inner = _names(plan, prefix)
     verilog_file = Path("rtl") / f"{prefix or network.name}.v"
     names = {"verilog": str(verilog_file), "top": top, "prefix": inner}
-    facts = {**manifest(plan, core), **names}
-    verilog = to_verilog(core, top, header(facts), inner)
+    facts = {**manifest(plan), **names}
+    verilog = to_verilog(Core(plan=plan), top, header(facts), inner)
     try:
         (directory / verilog_file).parent.mkdir(parents=True, exist_ok=True)
         write_all(

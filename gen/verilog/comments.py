@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 
 __all__ = ["comments_of"]
 
-LATENCIES = ("latency", "read_cycles", "lead", "LATENCY")  # of components, what they have of it
+LATENCIES = ("latency", "read_cycles", "lead", "LATENCY")  # of a component or its spec
 REFERENCE = re.compile(r",? (?:see|as) (?::class:`[^`]*`|``[^`]*``)")
 ROLE = re.compile(r":class:`([^`]*)`|``([^`]*)``")
 
@@ -33,7 +33,8 @@ def _comment(component: wiring.Component) -> str:
     formula = f": {second.strip()}" if second.startswith("    ") else ""
     said = ROLE.sub(lambda match: match[1] or match[2], REFERENCE.sub("", _line(first)))
     said = f"{type(component).__name__}: {said.rstrip('.:')}{_line(formula)}"
-    latency = next((getattr(component, name) for name in LATENCIES if hasattr(component, name)), 0)
+    numbers = getattr(component, "spec", component)
+    latency = next((getattr(numbers, name) for name in LATENCIES if hasattr(numbers, name)), 0)
     cycles = f"latency {latency} cycle{'' if latency == 1 else 's'}"
     return f"{said}; {cycles}."
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from amaranth import Module, unsigned
+from amaranth import Module, Shape, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -13,13 +14,12 @@ from ...hw.axis import FrameIn, FrameOut, byte_width
 from ...hw.fork import Fork
 from ...hw.lanes import converters
 from ...hw.rows import RowBuffer
-from ...hw.storage import Storage
 from ...hw.stream import StreamFifo
 from ..parts.part import shape_of
 from ..plan import Plan
 from ..plan.links import Link
 
-__all__ = ["Core"]
+__all__ = ["Core", "ports_of"]
 
 
 class Core(wiring.Component):
@@ -49,35 +49,12 @@ class Core(wiring.Component):
         network = plan.network
         x, y = network.tensors[network.input], network.tensors[network.output]
         self._x, self._y = shape_of(x.dtype), shape_of(y.dtype)
-        self._results = y.shape[0] * y.shape[1] * y.shape[2]
-        ports = {
-            "s_axis_tdata": In(plan.input_lanes * byte_width(self._x)),
-            "s_axis_tvalid": In(1),
-            "s_axis_tready": Out(1),
-            "s_axis_tlast": In(1),
-            "m_axis_tdata": Out(byte_width(self._y)),
-            "m_axis_tvalid": Out(1),
-            "m_axis_tready": In(1),
-            "m_axis_tlast": Out(1),
-            "frame_good": Out(1),
-            "frame_bad": Out(1),
-            "frame_error": Out(1),
-            "frame_error_clear": In(1),
-        }
-        if plan.argmax is not None:
-            ports["m_axis_tuser"] = Out(range(max(self._results, 2)))  # at least one bit
-        super().__init__(ports)
-        self._layers = {layer.name: layer.part.component() for layer in plan.layers}
+        self._results = math.prod(y.shape)
+        super().__init__(_members(plan))
         self._beat_shapes = {"": data.ArrayLayout(self._x, plan.row_lanes)} | {
             layer.name: data.ArrayLayout(shape_of(layer.part.y.dtype), layer.part.output_lanes)
             for layer in plan.layers
         }
-        self._fifos = {
-            link: StreamFifo(shape=self._beat_shapes[link.source], depth=depth)
-            for link, depth in plan.fifo_depths.items()
-            if depth
-        }
-        self._verdicts = StreamFifo(shape=unsigned(1), depth=plan.verdict_depth)
 
     @property
     def plan(self) -> Plan:
@@ -89,37 +66,17 @@ class Core(wiring.Component):
         """Cycles from an image's first value taken to its last result sent."""
         return self._plan.latency_cycles
 
-    @property
-    def layers(self) -> dict[str, wiring.Component]:
-        """The layers' components by name."""
-        return self._layers
-
-    @property
-    def queues(self) -> tuple[Storage, ...]:
-        """The memories of the queues between the layers, and of that of the verdicts."""
-        name = self._plan.links.fifo_name
-        between = (fifo.storage.within(name(link)) for link, fifo in self._fifos.items())
-        return (*between, self._verdicts.storage.within("verdicts"))
-
-    @property
-    def ports(self) -> dict[str, dict[str, Any]]:
-        """Direction and width in bits of every port, clock and reset included."""
-        ports = {"clk": {"direction": "in", "width": 1}, "rst": {"direction": "in", "width": 1}}
-        for (name,), member, value in self.signature.flatten(self):
-            direction = "in" if member.flow is In else "out"
-            ports[str(name)] = {"direction": direction, "width": len(value)}
-        return ports
-
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.frame_in = frame_in = FrameIn(
             activation=self._x, beats=self._plan.input_beats, lanes=self._plan.input_lanes
         )
-        m.submodules.verdicts = verdicts = self._verdicts
+        depth = self._plan.verdict_depth
+        m.submodules.verdicts = verdicts = StreamFifo(shape=unsigned(1), depth=depth)
         connect(m, frame_in.verdict, verdicts.i)
         streams = self._spread(m, "", self._in_rows(m, frame_in.o))
         for layer in self._plan.layers:
-            component = self._layers[layer.name]
+            component = layer.part.component()
             m.submodules[self._plan.links.instance(layer.name)] = component
             inputs = self._plan.links.into(layer.part.layer)
             for link, port in zip(inputs, layer.part.ports, strict=True):
@@ -154,8 +111,9 @@ class Core(wiring.Component):
                 m.submodules[links.fork_name(source, index)] = fork
                 connect(m, stream, fork.i)
                 way, stream = fork.o_a, fork.o_b
-            if link in self._fifos:
-                m.submodules[links.fifo_name(link)] = queue = self._fifos[link]
+            if depth := self._plan.fifo_depths.get(link, 0):
+                queue = StreamFifo(shape=self._beat_shapes[source], depth=depth)
+                m.submodules[links.fifo_name(link)] = queue
                 connect(m, way, queue.i)
                 way = queue.o
             ways[link] = self._converted(m, link, way)
@@ -206,3 +164,35 @@ class Core(wiring.Component):
         ]
         if self._plan.argmax is not None:
             m.d.comb += self.m_axis_tuser.eq(frame_out.m_axis.tuser)
+
+
+def _members(plan: Plan) -> dict[str, wiring.Member]:
+    """The ports of a core beside clock and reset."""
+    network = plan.network
+    x, y = network.tensors[network.input], network.tensors[network.output]
+    members = {
+        "s_axis_tdata": In(plan.input_lanes * byte_width(shape_of(x.dtype))),
+        "s_axis_tvalid": In(1),
+        "s_axis_tready": Out(1),
+        "s_axis_tlast": In(1),
+        "m_axis_tdata": Out(byte_width(shape_of(y.dtype))),
+        "m_axis_tvalid": Out(1),
+        "m_axis_tready": In(1),
+        "m_axis_tlast": Out(1),
+        "frame_good": Out(1),
+        "frame_bad": Out(1),
+        "frame_error": Out(1),
+        "frame_error_clear": In(1),
+    }
+    if plan.argmax is not None:
+        members["m_axis_tuser"] = Out(range(max(math.prod(y.shape), 2)))  # at least one bit
+    return members
+
+
+def ports_of(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Direction and width in bits of every port of a plan's core, clock and reset included."""
+    ports = {"clk": {"direction": "in", "width": 1}, "rst": {"direction": "in", "width": 1}}
+    for name, member in wiring.Signature(_members(plan)).members.items():
+        direction = "in" if member.flow is In else "out"
+        ports[name] = {"direction": direction, "width": Shape.cast(member.shape).width}
+    return ports

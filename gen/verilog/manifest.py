@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from importlib.metadata import version
 from textwrap import fill
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from ...hw.storage import Kind, Storage, folded_rows
 from ...model.layers import Flatten
 from ..plan import LayerPlan, Plan
-from .core import Core
+from .core import ports_of
 
 __all__ = ["header", "input_line", "manifest", "misplaced", "stored_rom_bits"]
 
@@ -28,8 +28,8 @@ def _memory(storage: Storage) -> dict[str, Any]:
     }
 
 
-def _layer(plan: Plan, layer: LayerPlan, memories: Sequence[Storage]) -> dict[str, Any]:
-    part = layer.part
+def _layer(plan: Plan, layer: LayerPlan) -> dict[str, Any]:
+    part, memories = layer.part, layer.part.memories
     roms = [
         {**_memory(storage), "memory_rows": folded_rows(storage)}
         for storage in memories
@@ -92,7 +92,7 @@ def input_line(facts: dict[str, Any]) -> str:
     )
 
 
-def manifest(plan: Plan, core: Core) -> dict[str, Any]:
+def manifest(plan: Plan) -> dict[str, Any]:
     """Everything a user of the core asks; cycles are exact, bits those of the ROMs.
 
     goal, shortfall : what the plan was made for, and why it misses that; empty where it does not
@@ -108,7 +108,7 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
     input : values of a beat, beats of a row and of a frame, and the values that a row's last beat
         holds, all lanes unless the plan is row-aligned
     """
-    layers = [_layer(plan, layer, core.layers[layer.name].memories) for layer in plan.layers]
+    layers = [_layer(plan, layer) for layer in plan.layers]
     return {
         "network": plan.network.name,
         "goal": dict(plan.goal),
@@ -130,8 +130,8 @@ def manifest(plan: Plan, core: Core) -> dict[str, Any]:
             for layer in plan.network.layers
             if layer.changes_nothing(plan.network) and not isinstance(layer, Flatten)
         ],
-        "queues": [_memory(storage) for storage in core.queues],
-        "ports": core.ports,
+        "queues": [_memory(spec.storage.within(name)) for name, spec in plan.queues.items()],
+        "ports": ports_of(plan),
         "streams": _streams(plan),
         "input_lanes": plan.input_lanes,
         "input": _input(plan),
