@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from .counter import counter
 
-__all__ = ["Packer", "Serializer", "converters", "steps_between"]
+__all__ = ["Packer", "Serializer", "converter", "steps_between"]
 
 
 def steps_between(lanes: int, wanted: int) -> list[int]:
@@ -21,18 +21,13 @@ def steps_between(lanes: int, wanted: int) -> list[int]:
     return [*steps, wanted] if common < wanted else steps
 
 
-def converters(shape: Shape, lanes: int, wanted: int) -> dict[str, wiring.Component]:
-    """What makes beats of ``wanted`` values of ``shape`` out of those of ``lanes``, in the order of
-    the stream, by name."""
-    chain: dict[str, wiring.Component] = {}
-    for width in steps_between(lanes, wanted):
-        layout = data.ArrayLayout(shape, lanes)
-        if width < lanes:
-            chain["unpack"] = Serializer(layout=layout, at_once=width)
-        else:
-            chain["pack"] = Packer(layout=layout, beats=width // lanes)
-        lanes = width
-    return chain
+def converter(shape: Shape, lanes: int, width: int) -> wiring.Component:
+    """What makes beats of ``width`` values of ``shape`` out of those of ``lanes``; one number
+    divides the other."""
+    layout = data.ArrayLayout(shape, lanes)
+    if width < lanes:
+        return Serializer(layout=layout, at_once=width)
+    return Packer(layout=layout, beats=width // lanes)
 
 
 class Serializer(wiring.Component):

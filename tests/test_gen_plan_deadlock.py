@@ -62,7 +62,7 @@ def model(plan, images=2, spacing=0):
     return _Core(
         parts,
         plan.links,
-        plan.argmax is not None,
+        plan.argmax,
         plan.fifo_depths,
         plan.verdict_depth,
         images=images,

@@ -43,7 +43,7 @@ def test_the_stride_3_nets_keep_their_plans(name, plan, seed):
 def test_row_aligned_plans_take_the_beats_of_the_first_layer(name, cycles, lanes, seed):
     rng = np.random.default_rng(seed)
     made = check_plan(load(name), cycles, rng, row_aligned=True)
-    assert (made.cycles_per_image, made.input_lanes, made.row_geometry) == (cycles, lanes, None)
+    assert (made.cycles_per_image, made.input_lanes, made.row_lanes) == (cycles, lanes, lanes)
 
 
 def test_images_without_gaps_have_beats_that_divide_a_row():

@@ -1,12 +1,14 @@
 """Beats of several lanes to beats of fewer, and to beats of more."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from amaranth import Module, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from hwsim import PAUSES, run_streams
-from tercet.hw.lanes import Packer, Serializer, converters, steps_between
+from tercet.hw.lanes import Packer, Serializer, converter, steps_between
 
 
 @pytest.mark.parametrize("pauses", PAUSES)
@@ -83,7 +85,9 @@ def test_packer_refuses_a_single_beat():
 def test_converters_keep_the_order(lanes, wanted, steps, pauses, seed):
     assert steps_between(lanes, wanted) == steps
     sent = np.random.default_rng(seed).integers(0, 256, 36 * lanes)
-    unit = Chain(converters(unsigned(8), lanes, wanted), lanes, wanted)
+    widths = [lanes, *steps_between(lanes, wanted)]
+    between = {f"to{b}": converter(unsigned(8), a, b) for a, b in pairwise(widths)}
+    unit = Chain(between, lanes, wanted)
     expected = sent.reshape(-1, wanted).tolist()
     run = run_streams(
         unit, sent.reshape(-1, lanes).tolist(), len(expected), pauses=pauses, seed=seed

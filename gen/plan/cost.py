@@ -9,6 +9,7 @@ from ..cost.luts import estimate, features_of_part, features_of_rest
 from ..cost.memories import block_rams
 from ..cost.parts import Cost, cost_of_part, memories_of
 from .plan import Plan
+from .topology import RowsNode
 
 __all__ = ["cost_of_core", "features_of_core"]
 
@@ -31,6 +32,6 @@ def features_of_core(plan: Plan, family: Family) -> Counter[str]:
 
 
 def _row_bits(plan: Plan) -> int:
-    """Bits of the row that ``verilog.core.Core`` has where the input's beats become others."""
-    rows = plan.row_geometry
-    return rows.values * plan.network.tensors[plan.network.input].dtype.bits if rows else 0
+    """Bits of the row that the core keeps if the input's beats become others."""
+    rows = [node for node in plan.topology if isinstance(node, RowsNode)]
+    return sum(node.geometry.values * node.i.dtype.bits for node in rows)

@@ -21,7 +21,7 @@ from ..keywords import KEYWORDS
 
 __all__ = ["Link", "Links"]
 
-CONVERTERS = ("unpack", "pack")  # what ``hw.lanes.converters`` makes
+CONVERTERS = ("unpack", "pack")  # what ``hw.lanes.converter`` makes
 SHELL = ("frame_in", "rows", "frame_out", "verdicts")
 PORTS = (
     "clk",

@@ -6,14 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from ...hw.rows import RowGeometry
 from ...hw.stream import QueueSpec
 from ...model.layers import Argmax
 from ...model.network import QNetwork
 from ..parts.part import Part
 from .links import Link, Links
+from .topology import Node, QueueNode, topology
 
 __all__ = ["LayerPlan", "Plan"]
 
@@ -94,26 +95,18 @@ class Plan:
         height, width, channels = self.network.tensors[self.network.input].shape
         return height * -(-width * channels // self.input_lanes)
 
-    @property
-    def row_geometry(self) -> RowGeometry | None:
-        """What the input's rows go through before the first layers; None where that is nothing."""
-        if self.input_lanes == self.row_lanes:
-            return None
-        _, width, channels = self.network.tensors[self.network.input].shape
-        return RowGeometry(width * channels, self.input_lanes, self.row_lanes)
+    @cached_property
+    def topology(self) -> tuple[Node, ...]:
+        """Every component between the ports, each behind those that it reads from."""
+        parts, x = [layer.part for layer in self.layers], self.network.tensors[self.network.input]
+        lanes = self.input_lanes, self.row_lanes
+        return topology(parts, self.links, self.argmax, x, lanes, self.fifo_depths).nodes
 
     @property
     def queues(self) -> dict[str, QueueSpec]:
         """The queues between the layers, and that of the verdicts, by the names of instances."""
-        x = self.network.tensors[self.network.input]
-        bits = {"": x.dtype.bits * self.row_lanes} | {
-            layer.name: layer.part.y.dtype.bits * layer.part.output_lanes for layer in self.layers
-        }
-        between = {
-            self.links.fifo_name(link): QueueSpec(depth, bits[link.source])
-            for link, depth in self.fifo_depths.items()
-            if depth
-        }
+        queues = [node for node in self.topology if isinstance(node, QueueNode)]
+        between = {node.name: node.spec for node in queues}
         return {**between, "verdicts": QueueSpec(self.verdict_depth, 1)}
 
     @property

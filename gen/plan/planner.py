@@ -53,7 +53,7 @@ def _planned(network: QNetwork, goal: Goal, forms: Forms, row_aligned: bool) -> 
     links = forms.links
     row_lanes = chosen.input_lanes
     lanes = row_lanes if row_aligned else chosen.whole_lanes
-    times = schedule(parts, links, argmax is not None, row_lanes, taken=lanes)
+    times = schedule(parts, links, argmax, row_lanes, taken=lanes)
     return Plan(
         network=network,
         goal=goal.facts(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,15 +9,28 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...hw.argmax import Argmax
-from ...hw.rows import RowGeometry
+from ...hw.argmax import Argmax as ArgmaxComponent
 from ...hw.stream import QueueSpec, StreamFifo
+from ...model.layers import Argmax
 from ..parts.part import Part
 from ..timing.channel import Channel, Process, StuckError, run
-from ..timing.converters import convert, row_buffer
+from ..timing.converters import converter, row_buffer
 from ..timing.processes import Fifo, Pipeline, fork
 from .deadlock import holds_results, least_depths
 from .links import Link, Links
+from .topology import (
+    ArgmaxNode,
+    ConverterNode,
+    ForkNode,
+    FrameInNode,
+    FrameOutNode,
+    LayerNode,
+    Node,
+    QueueNode,
+    RowsNode,
+    Stream,
+    topology,
+)
 
 __all__ = ["Schedule", "schedule"]
 
@@ -52,7 +64,7 @@ class _Core:
         self,
         parts: Sequence[Part],
         links: Links,
-        argmax: bool,
+        argmax: Argmax | None,
         depths: Mapping[Link, int] | None = None,
         verdict_depth: int | None = None,
         *,
@@ -65,58 +77,59 @@ class _Core:
         self.images, self.depths, self.links = images, depths, links
         self.verdict_depth = verdict_depth
         self._slow = slow  # of the queues without a depth, those in block RAM
-        bits = {part.name: part.output_lanes * part.y.dtype.bits for part in parts}
-        self._beat_bits = {"": lanes * parts[0].x.dtype.bits} | bits
+        self._spacing = spacing
         self.channels: list[Channel] = []
         self.processes: list[Process] = []
-        height, width, channels = parts[0].x.shape
-        row = RowGeometry(width * channels, taken or lanes, lanes)
-        self.beats = height * row.results
-        self.taken = height * (row.beats if row.taken != lanes else row.results)
-        self.results = math.prod(parts[-1].y.shape)
-        self.wanted = {part.name: part.input_lanes for part in parts} | {"": 1}
-        self.verdicts = Fifo(self._channel(), self._channel(), images, verdict_depth)
-        self.entry = self._channel()
-        self.processes.append(self._source(self.entry, spacing))
         self.fifos: dict[Link, Fifo] = {}
-        self.ways: dict[Link, Channel] = {}  # behind their queues
-        self.streams: dict[Link, Channel] = {}  # behind the converters that follow
-        first = self.entry
-        if row.taken != lanes:
-            first = self._channel()
-            self.processes.append(row_buffer(self.entry, first, row, height * images))
-        self._spread(first, links.readers[""], self.beats, lanes)
-        for part in parts:
-            inputs = [self.streams[link] for link in links.into(part.layer)]
-            processes, o = part.processes(inputs, self._channel, images)
-            self.processes += processes
-            self._spread(o, links.readers[part.name], part.results, part.output_lanes)
-        self.exit = self._classified(argmax)
-        self.processes += [*self.verdicts.processes(), self._sink(self.exit)]
+        self.verdicts = Fifo(self._channel(), self._channel(), images, verdict_depth)
+        self._by_stream: dict[Stream, Channel] = {}
+        whole = topology(parts, links, argmax, parts[0].x, (taken or lanes, lanes), depths)
+        for node in whole.nodes:
+            self.processes += self._processes(node)
+        self._bits = {link: stream.bits for link, stream in whole.ways.items()}
+        self.ways = {link: self._by_stream[stream] for link, stream in whole.ways.items()}
+        self.processes += self.verdicts.processes()
         run(self.processes)
 
-    def _classified(self, argmax: bool) -> Channel:
-        """The way out, behind the argmax where there is one."""
-        scores = next(stream for link, stream in self.streams.items() if not link.target)
-        if not argmax:
-            return scores
-        o, steps = self._channel(), [(self.images * self.results, 1, 1)]
-        self.processes += Pipeline(scores, o, Argmax.LATENCY, steps).processes()
-        return o
-
-    def _spread(self, o: Channel, readers: Sequence[Link], beats: int, lanes: int) -> None:
-        """A stream to its readers, forked where there are several, each way with its queue, and
-        with a converter to the reader's beats."""
-        for index, link in enumerate(readers):
-            way = o
-            if index < len(readers) - 1:
-                way, rest = self._channel(), self._channel()
-                self.processes.append(fork(o, [way, rest], beats * self.images))
-                o = rest
-            way = self.ways[link] = self._queue(way, link, beats)
-            wanted, values = self.wanted[link.target], self.images * beats * lanes
-            processes, self.streams[link] = convert(way, self._channel, lanes, wanted, values)
-            self.processes += processes
+    def _processes(self, node: Node) -> list[Process]:
+        """A node's processes; what it writes are channels from then on."""
+        images, of = self.images, self._by_stream
+        match node:
+            case FrameInNode():
+                self.taken = self.beats = node.o.beats
+                self.entry = of[node.o] = self._channel()
+                return [self._source(self.entry, self._spacing)]
+            case RowsNode():
+                self.beats = node.o.beats
+                of[node.o] = self._channel()
+                rows = images * (node.o.beats // node.geometry.results)
+                return [row_buffer(of[node.i], of[node.o], node.geometry, rows)]
+            case ForkNode():
+                of[node.a], of[node.b] = self._channel(), self._channel()
+                return [fork(of[node.i], [of[node.a], of[node.b]], images * node.i.beats)]
+            case QueueNode():
+                slow = node.link in self._slow if node.depth is None else node.spec.in_blocks
+                latency = StreamFifo.LATENCY + slow
+                o, beats = self._channel(), images * node.i.beats
+                fifo = Fifo(of[node.i], o, beats, node.depth, latency)
+                of[node.o], self.fifos[node.link] = o, fifo
+                return fifo.processes()
+            case ConverterNode(i=i, o=o):
+                of[o] = self._channel()
+                return [converter(of[i], of[o], i.lanes, o.lanes, images * i.beats * i.lanes)]
+            case LayerNode():
+                inputs = [of[stream] for stream in node.inputs]
+                processes, of[node.o] = node.part.processes(inputs, self._channel, images)
+                return processes
+            case ArgmaxNode():
+                of[node.o] = self._channel()
+                steps = [(images * node.i.beats, 1, 1)]
+                return Pipeline(of[node.i], of[node.o], ArgmaxComponent.LATENCY, steps).processes()
+            case FrameOutNode():
+                self.results = node.i.beats
+                self.exit = of[node.i]
+                return [self._sink(self.exit)]
+        raise AssertionError(node)
 
     def _channel(self) -> Channel:
         self.channels.append(Channel())
@@ -146,20 +159,9 @@ class _Core:
                 i.take(cycle)
             self.verdicts.o.take(cycle)
 
-    def _queue(self, i: Channel, link: Link, beats: int) -> Channel:
-        """The queue of a link; a wire where its depth is 0."""
-        depth = None if self.depths is None else self.depths[link]
-        if depth == 0 or not self.links.queued(link):
-            return i
-        slow = link in self._slow if depth is None else self.is_slow(link, depth)
-        latency = StreamFifo.LATENCY + slow
-        fifo = self.fifos[link] = Fifo(i, self._channel(), self.images * beats, depth, latency)
-        self.processes += fifo.processes()
-        return fifo.o
-
     def is_slow(self, link: Link, depth: int) -> bool:
         """Whether a link's queue of so many beats is in block RAM."""
-        return QueueSpec(depth, self._beat_bits[link.source]).in_blocks
+        return QueueSpec(depth, self._bits[link]).in_blocks
 
     def repeats(self, images: int = MEMORY) -> bool:
         """Whether every beat of the last ``images`` came as long after that of the image before.
@@ -190,7 +192,7 @@ class _Core:
 def schedule(
     parts: Sequence[Part],
     links: Links,
-    argmax: bool,
+    argmax: Argmax | None,
     lanes: int = 1,
     *,
     taken: int | None = None,

@@ -10,7 +10,7 @@ from ...hw.lanes import steps_between
 from ...hw.rows import RowBuffer, RowGeometry
 from .channel import Channel, Process, even
 
-__all__ = ["convert", "packer", "row_buffer", "serializer"]
+__all__ = ["convert", "converter", "packer", "row_buffer", "serializer"]
 
 
 def serializer(i: Channel, o: Channel, parts: Iterable[int]) -> Process:
@@ -97,9 +97,13 @@ def convert(
     processes: list[Process] = []
     for width in steps_between(lanes, wanted):
         o = new()
-        if width < lanes:
-            processes.append(serializer(i, o, [lanes // width] * (values // lanes)))
-        else:
-            processes.append(packer(i, o, width // lanes, values // width))
+        processes.append(converter(i, o, lanes, width, values))
         i, lanes = o, width
     return processes, i
+
+
+def converter(i: Channel, o: Channel, lanes: int, width: int, values: int) -> Process:
+    """Beats of ``lanes`` become those of ``width`` values, of which one divides the other."""
+    if width < lanes:
+        return serializer(i, o, [lanes // width] * (values // lanes))
+    return packer(i, o, width // lanes, values // width)

@@ -12,12 +12,23 @@ from amaranth.lib.wiring import In, Out, connect
 from ...hw.argmax import Argmax
 from ...hw.axis import FrameIn, FrameOut, byte_width
 from ...hw.fork import Fork
-from ...hw.lanes import converters
+from ...hw.lanes import converter
 from ...hw.rows import RowBuffer
 from ...hw.stream import StreamFifo
 from ..parts.part import shape_of
 from ..plan import Plan
-from ..plan.links import Link
+from ..plan.topology import (
+    ArgmaxNode,
+    ConverterNode,
+    ForkNode,
+    FrameInNode,
+    FrameOutNode,
+    LayerNode,
+    Node,
+    QueueNode,
+    RowsNode,
+    Stream,
+)
 
 __all__ = ["Core", "ports_of"]
 
@@ -49,12 +60,7 @@ class Core(wiring.Component):
         network = plan.network
         x, y = network.tensors[network.input], network.tensors[network.output]
         self._x, self._y = shape_of(x.dtype), shape_of(y.dtype)
-        self._results = math.prod(y.shape)
         super().__init__(_members(plan))
-        self._beat_shapes = {"": data.ArrayLayout(self._x, plan.row_lanes)} | {
-            layer.name: data.ArrayLayout(shape_of(layer.part.y.dtype), layer.part.output_lanes)
-            for layer in plan.layers
-        }
 
     @property
     def plan(self) -> Plan:
@@ -68,83 +74,63 @@ class Core(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.frame_in = frame_in = FrameIn(
-            activation=self._x, beats=self._plan.input_beats, lanes=self._plan.input_lanes
-        )
         depth = self._plan.verdict_depth
-        m.submodules.verdicts = verdicts = StreamFifo(shape=unsigned(1), depth=depth)
-        connect(m, frame_in.verdict, verdicts.i)
-        streams = self._spread(m, "", self._in_rows(m, frame_in.o))
-        for layer in self._plan.layers:
-            component = layer.part.component()
-            m.submodules[self._plan.links.instance(layer.name)] = component
-            inputs = self._plan.links.into(layer.part.layer)
-            for link, port in zip(inputs, layer.part.ports, strict=True):
-                connect(m, streams[link], getattr(component, port))
-            streams |= self._spread(m, layer.name, component.o)
-        stream = next(stream for link, stream in streams.items() if not link.target)
-        m.submodules.frame_out = frame_out = self._frame_out(m, stream)
+        verdicts = StreamFifo(shape=unsigned(1), depth=depth)
+        streams: dict[Stream, wiring.PureInterface] = {}
+        shell: dict[type[Node], Any] = {}
+        for node in self._plan.topology:
+            m.submodules[node.name] = component = self._component(node)
+            match node:
+                case FrameInNode():
+                    m.submodules.verdicts = verdicts
+                    connect(m, component.verdict, verdicts.i)
+                    streams[node.o] = component.o
+                case ForkNode():
+                    connect(m, streams[node.i], component.i)
+                    streams |= {node.a: component.o_a, node.b: component.o_b}
+                case LayerNode():
+                    for stream, port in zip(node.inputs, node.part.ports, strict=True):
+                        connect(m, streams[stream], getattr(component, port))
+                    streams[node.o] = component.o
+                case FrameOutNode() if self._plan.argmax is None:
+                    scores = streams[node.i]
+                    m.d.comb += [
+                        component.i.valid.eq(scores.valid),
+                        component.i.payload.value.eq(scores.payload[0]),
+                        scores.ready.eq(component.i.ready),
+                    ]
+                case FrameOutNode():
+                    connect(m, streams[node.i], component.i)
+                case RowsNode() | QueueNode() | ConverterNode() | ArgmaxNode():
+                    connect(m, streams[node.i], component.i)
+                    streams[node.o] = component.o
+            shell[type(node)] = component
+        frame_in, frame_out = shell[FrameInNode], shell[FrameOutNode]
         connect(m, verdicts.o, frame_out.verdict)
         self._connect_ports(m, frame_in, frame_out)
         return m
 
-    def _in_rows(self, m: Module, stream: wiring.PureInterface) -> wiring.PureInterface:
-        """The input's stream in the beats of the first layers."""
-        geometry = self._plan.row_geometry
-        if geometry is None:
-            return stream
-        m.submodules.rows = rows = RowBuffer(shape=self._x, geometry=geometry)
-        connect(m, stream, rows.i)
-        return rows.o
-
-    def _spread(
-        self, m: Module, source: str, stream: wiring.PureInterface
-    ) -> dict[Link, wiring.PureInterface]:
-        """A stream to its readers: forked where there are several, each way with its queue, and
-        with a converter to the reader's beats."""
-        links, ways = self._plan.links, {}
-        readers = links.readers[source]
-        for index, link in enumerate(readers):
-            way = stream
-            if index < len(readers) - 1:
-                fork = Fork(shape=stream.payload.shape())
-                m.submodules[links.fork_name(source, index)] = fork
-                connect(m, stream, fork.i)
-                way, stream = fork.o_a, fork.o_b
-            if depth := self._plan.fifo_depths.get(link, 0):
-                queue = StreamFifo(shape=self._beat_shapes[source], depth=depth)
-                m.submodules[links.fifo_name(link)] = queue
-                connect(m, way, queue.i)
-                way = queue.o
-            ways[link] = self._converted(m, link, way)
-        return ways
-
-    def _converted(self, m: Module, link: Link, way: wiring.PureInterface) -> wiring.PureInterface:
-        """A stream in the beats that its reader takes."""
-        wanted = {layer.name: layer.part.input_lanes for layer in self._plan.layers} | {"": 1}
-        beat = self._beat_shapes[link.source]
-        for name, part in converters(beat.elem_shape, beat.length, wanted[link.target]).items():
-            m.submodules[self._plan.links.converter_name(link, name)] = part
-            connect(m, way, part.i)
-            way = part.o
-        return way
-
-    def _frame_out(self, m: Module, stream: wiring.PureInterface) -> FrameOut:
-        """The way out, through the argmax where there is one."""
-        if self._plan.argmax is None:
-            frame_out = FrameOut(value=self._y, beats=self._results)
-            m.d.comb += [
-                frame_out.i.valid.eq(stream.valid),
-                frame_out.i.payload.value.eq(stream.payload[0]),
-                stream.ready.eq(frame_out.i.ready),
-            ]
-            return frame_out
-        argmax = Argmax(activation=self._y, classes=self._results)
-        m.submodules[self._plan.links.instance(self._plan.argmax.name)] = argmax
-        connect(m, stream, argmax.i)
-        frame_out = FrameOut(value=self._y, beats=self._results, classes=self._results)
-        connect(m, argmax.o, frame_out.i)
-        return frame_out
+    def _component(self, node: Node) -> wiring.Component:
+        """The component of a node."""
+        match node:
+            case FrameInNode(o=o):
+                return FrameIn(activation=self._x, beats=o.beats, lanes=o.lanes)
+            case RowsNode():
+                return RowBuffer(shape=self._x, geometry=node.geometry)
+            case ForkNode():
+                return Fork(shape=_beat(node.i))
+            case QueueNode():
+                return StreamFifo(shape=_beat(node.i), depth=node.spec.depth)
+            case ConverterNode(i=i, o=o):
+                return converter(shape_of(i.dtype), i.lanes, o.lanes)
+            case LayerNode():
+                return node.part.component()
+            case ArgmaxNode():
+                return Argmax(activation=self._y, classes=node.i.beats)
+            case FrameOutNode():
+                classes = {} if self._plan.argmax is None else {"classes": node.i.beats}
+                return FrameOut(value=self._y, beats=node.i.beats, **classes)
+        raise AssertionError(node)
 
     def _connect_ports(self, m: Module, frame_in: FrameIn, frame_out: FrameOut) -> None:
         """The shell's streams under the names that AXI4-Stream tools look for."""
@@ -164,6 +150,10 @@ class Core(wiring.Component):
         ]
         if self._plan.argmax is not None:
             m.d.comb += self.m_axis_tuser.eq(frame_out.m_axis.tuser)
+
+
+def _beat(stream: Stream) -> data.ArrayLayout:
+    return data.ArrayLayout(shape_of(stream.dtype), stream.lanes)
 
 
 def _members(plan: Plan) -> dict[str, wiring.Member]:

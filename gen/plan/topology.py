@@ -1,0 +1,253 @@
+"""The topology of a core as data: every component between the ports, and the streams between them.
+
+The timing model (``schedule.py``) makes a process of each node, the Verilog (``verilog/core.py``) a
+component, the cost and the manifest its memory: one list, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ...hw.lanes import steps_between
+from ...hw.rows import RowGeometry
+from ...hw.stream import QueueSpec
+from ...model.dtypes import IntType
+from ...model.layers import Argmax, Tensor
+from ..parts.part import Part
+from .links import Link, Links
+
+__all__ = [
+    "ArgmaxNode",
+    "ConverterNode",
+    "ForkNode",
+    "FrameInNode",
+    "FrameOutNode",
+    "LayerNode",
+    "Node",
+    "QueueNode",
+    "RowsNode",
+    "Stream",
+    "Topology",
+    "topology",
+]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream, written by one node and read by one.
+
+    writer, port : the instance that writes it, and which of its outputs
+    dtype : of its values
+    lanes : values of a beat
+    beats : of one image
+    """
+
+    writer: str
+    port: str
+    dtype: IntType
+    lanes: int
+    beats: int
+
+    @property
+    def bits(self) -> int:
+        """Bits of a beat."""
+        return self.lanes * self.dtype.bits
+
+
+@dataclass(frozen=True)
+class Node:
+    """A component of a core.
+
+    name : of its instance
+    """
+
+    name: str
+
+
+@dataclass(frozen=True)
+class FrameInNode(Node):
+    """The way in: the network's input from AXI4-Stream."""
+
+    o: Stream
+
+
+@dataclass(frozen=True)
+class RowsNode(Node):
+    """Beats of a row of the input become those of the first layers."""
+
+    geometry: RowGeometry
+    i: Stream
+    o: Stream
+
+
+@dataclass(frozen=True)
+class ForkNode(Node):
+    """A stream becomes two."""
+
+    i: Stream
+    a: Stream
+    b: Stream
+
+
+@dataclass(frozen=True)
+class QueueNode(Node):
+    """A queue in a link.
+
+    depth : beats; None for a queue that never fills, in the timing model alone
+    """
+
+    link: Link
+    i: Stream
+    o: Stream
+    depth: int | None
+
+    @property
+    def spec(self) -> QueueSpec:
+        """The queue as numbers; only with a depth."""
+        assert self.depth is not None
+        return QueueSpec(self.depth, self.i.bits)
+
+
+@dataclass(frozen=True)
+class ConverterNode(Node):
+    """Beats become narrower, or several of them one."""
+
+    i: Stream
+    o: Stream
+
+
+@dataclass(frozen=True)
+class LayerNode(Node):
+    """A layer.
+
+    inputs : of the streams that it reads, in the order of the part's ports
+    """
+
+    part: Part
+    inputs: tuple[Stream, ...]
+    o: Stream
+
+
+@dataclass(frozen=True)
+class ArgmaxNode(Node):
+    """The closing argmax: scores pass through, the class comes with the last."""
+
+    i: Stream
+    o: Stream
+
+
+@dataclass(frozen=True)
+class FrameOutNode(Node):
+    """The way out: results to AXI4-Stream, one a beat."""
+
+    i: Stream
+
+
+@dataclass(frozen=True)
+class Topology:
+    """All of a core.
+
+    nodes : each behind those that it reads from
+    ways : the stream of each link, behind its queue and before converters
+    """
+
+    nodes: tuple[Node, ...]
+    ways: Mapping[Link, Stream]
+
+
+def topology(
+    parts: Sequence[Part],
+    links: Links,
+    argmax: Argmax | None,
+    x: Tensor,
+    lanes: tuple[int, int],
+    depths: Mapping[Link, int] | None = None,
+) -> Topology:
+    """The topology of a core.
+
+    Parameters
+    ----------
+    parts : of the layers, in order
+    x : the network's input
+    lanes : values of a beat of the core's input, and of the first layers'
+    depths : beats of the queue in each link, 0 for a wire; None for queues that never fill
+    """
+    return _Builder(links, depths, {part.name: part.input_lanes for part in parts}).build(
+        parts, argmax, x, lanes
+    )
+
+
+class _Builder:
+    def __init__(
+        self, links: Links, depths: Mapping[Link, int] | None, wanted: Mapping[str, int]
+    ) -> None:
+        self._links, self._depths, self._wanted = links, depths, wanted
+        self._nodes: list[Node] = []
+        self._ways: dict[Link, Stream] = {}
+        self._streams: dict[Link, Stream] = {}  # as their readers take them
+
+    def build(
+        self, parts: Sequence[Part], argmax: Argmax | None, x: Tensor, lanes: tuple[int, int]
+    ) -> Topology:
+        taken, row_lanes = lanes
+        height, width, channels = x.shape
+        row = RowGeometry(width * channels, taken, row_lanes)
+        beats = height * (row.beats if taken != row_lanes else row.results)
+        stream = Stream("frame_in", "o", x.dtype, taken, beats)
+        self._nodes.append(FrameInNode("frame_in", stream))
+        if taken != row_lanes:
+            rows = Stream("rows", "o", x.dtype, row_lanes, height * row.results)
+            self._nodes.append(RowsNode("rows", row, stream, rows))
+            stream = rows
+        self._spread("", stream)
+        for part in parts:
+            name = self._links.instance(part.name)
+            inputs = tuple(self._streams[link] for link in self._links.into(part.layer))
+            o = Stream(name, "o", part.y.dtype, part.output_lanes, part.results)
+            self._nodes.append(LayerNode(name, part, inputs, o))
+            self._spread(part.name, o)
+        result = self._streams[self._links.out]
+        if argmax is not None:
+            name = self._links.instance(argmax.name)
+            scores, result = result, Stream(name, "o", result.dtype, 1, result.beats)
+            self._nodes.append(ArgmaxNode(name, scores, result))
+        self._nodes.append(FrameOutNode("frame_out", result))
+        return Topology(tuple(self._nodes), self._ways)
+
+    def _spread(self, source: str, stream: Stream) -> None:
+        """A stream to its readers: forked if there are several, each way with its queue, and with
+        converters to the reader's beats."""
+        readers = self._links.readers[source]
+        for index, link in enumerate(readers):
+            way = stream
+            if index < len(readers) - 1:
+                name = self._links.fork_name(source, index)
+                way, rest = _like(stream, name, "o_a"), _like(stream, name, "o_b")
+                self._nodes.append(ForkNode(name, stream, way, rest))
+                stream = rest
+            self._ways[link] = self._queued(link, way)
+            self._streams[link] = self._converted(link, self._ways[link])
+
+    def _queued(self, link: Link, stream: Stream) -> Stream:
+        depth = None if self._depths is None else self._depths.get(link, 0)
+        if depth == 0 or not self._links.queued(link):
+            return stream
+        name = self._links.fifo_name(link)
+        o = _like(stream, name, "o")
+        self._nodes.append(QueueNode(name, link, stream, o, depth))
+        return o
+
+    def _converted(self, link: Link, stream: Stream) -> Stream:
+        for width in steps_between(stream.lanes, self._wanted.get(link.target, 1)):
+            kind = "unpack" if width < stream.lanes else "pack"
+            name = self._links.converter_name(link, kind)
+            beats = stream.beats * stream.lanes // width
+            o = Stream(name, "o", stream.dtype, width, beats)
+            self._nodes.append(ConverterNode(name, stream, o))
+            stream = o
+        return stream
+
+
+def _like(stream: Stream, writer: str, port: str) -> Stream:
+    return Stream(writer, port, stream.dtype, stream.lanes, stream.beats)
