@@ -136,6 +136,17 @@ def test_no_imports_run_in_circles():
     assert circle(arrows(FILES, lambda path: (ROOT / path).read_text())) is None
 
 
+@pytest.mark.parametrize("path", [p for p in FILES if p.name == "__init__.py"], ids=str)
+def test_what_a_face_shows_hides_no_module(path):
+    shown = {
+        alias.asname or alias.name
+        for node in ast.walk(ast.parse((ROOT / path).read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert not shown & {other.stem for other in (ROOT / path).parent.glob("*.py")}
+
+
 @pytest.mark.parametrize(
     ("sources", "expected"),
     [

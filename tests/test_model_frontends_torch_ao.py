@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tercet.model.layers import Relu
 from tercet.model.requant import Rounding
-from tercet.model.requant.multipliers import closest
+from tercet.model.requant.multipliers import NoMultiplierError, closest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytestmark = [
@@ -18,6 +18,7 @@ pytestmark = [
 from tercet.model.float.nets.modules import InvertedResidual  # noqa: E402
 from tercet.model.frontends import torch_ao  # noqa: E402
 from tercet.model.frontends.torch_ao import engines as torch_engines  # noqa: E402
+from tercet.model.frontends.torch_ao import network  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.ao import quantization as ao  # noqa: E402
 from torch.ao.nn import quantized as nnq  # noqa: E402
@@ -178,16 +179,16 @@ def test_reading_counts_what_the_images_lead_to_in_the_channels_in_conflict(monk
     def fail(target):
         if len(target.scales) != 1 or target.scales[0] == target_scales[1]:
             target_scales[:] = target.scales if len(target.scales) > 1 else target_scales
-            raise torch_ao.NoMultiplierError("none")
+            raise NoMultiplierError("none")
 
     def note(target, seen):
         handed.append(seen)
         return closest(target, seen=seen)
 
     target_scales = []
-    monkeypatch.setattr(torch_ao, "narrow", fail)
-    monkeypatch.setattr(torch_ao, "closest", note)
-    monkeypatch.setattr(torch_ao, "SAMPLE", 7)
+    monkeypatch.setattr(network, "narrow", fail)
+    monkeypatch.setattr(network, "closest", note)
+    monkeypatch.setattr(network, "SAMPLE", 7)
     module = converted(seeded(with_stubs(nn.Conv2d(1, 2, 14, stride=14))), (1, 28, 28))
     images = torch.rand(20, 1, 28, 28, generator=torch.Generator().manual_seed(3))
     torch_ao.read(module, "a", images, "fbgemm")

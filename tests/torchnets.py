@@ -1,7 +1,7 @@
 """Small modules for the tests of the torch.ao front end: seeded, fused, calibrated, converted."""
 
 import torch
-from tercet.model.frontends.torch_ao import convert as torch_convert
+from tercet.model.frontends.torch_ao import conversion as torch_convert
 from torch import nn
 from torch.ao import quantization as ao
 

@@ -1,6 +1,6 @@
 """Networks quantized for ONNX Runtime."""
 
-from .compare import compare
+from .comparison import compare
 from .network import read
 
 __all__ = ["compare", "read"]

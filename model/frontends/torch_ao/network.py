@@ -35,7 +35,7 @@ from ...requant.multipliers import NoMultiplierError, closest, narrow
 from ...requant.staircase import Target, differences
 from ...search.add import search_add
 from .concat import cat_requant, values_that_differ
-from .convert import convert, pixels, quantized_state, with_state
+from .conversion import convert, pixels, quantized_state, with_state
 from .engines import add_table, pool_targets, require_engine, target_of
 from .operators import Answer, add_input, add_step, bias_of
 from .run import Step, record

@@ -12,7 +12,7 @@ from dataclasses import replace
 from onnxgen import Model
 from tercet.gen.cli import main
 from tercet.model.frontends.onnx import read
-from tercet.model.frontends.onnx.compare import Comparison, compared
+from tercet.model.frontends.onnx.comparison import Comparison, compared
 from tercet.model.layers import NetworkError
 from tercet.model.layers.conv import Conv2d
 from tercet.model.network import QNetwork
