@@ -1,4 +1,4 @@
-"""What the numbers are: the integer network, its file, and the golden model that runs it.
+"""The integer network, its file formats and the golden model that runs it.
 
 >>> from tercet.model import load
 >>> net = load("plain")

@@ -1,8 +1,8 @@
-"""Putting an integer network together, one layer after another, as every front end does.
+"""The builder of an integer network: every front end adds its layers one after another here.
 
-The builder works out shapes, reachable values and accumulator bounds, and leaves one question to
-its user: which M, n and rounding stand for the real factor of a layer. That answer is a
-:data:`Rescale`; ``search/policies.py`` has the usual ones.
+The builder computes shapes, reachable values and accumulator bounds. It leaves one decision to its
+user: the M, n and rounding rule for the real factor of a layer. A :data:`Rescale` makes this
+decision; ``search/policies.py`` has the usual ones.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from .requant import Requant, Rounding
 
 __all__ = ["Builder", "Grid", "Rescale", "Window"]
 
-# (the layer with a requantization of which only the clamp counts, the tensors it reads, the one it
-# writes, the least and greatest sums, see Requantizing.sum_bounds) -> the requantization
+# (the layer, whose requantization has a valid clamp and nothing else, the tensors that it reads,
+# the tensor that it writes, the bounds of Requantizing.sum_bounds) -> the requantization
 Rescale = Callable[[Layer, tuple[Tensor, ...], Tensor, Bounds], Requant]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where a tensor's integers lie on the real line: real value = scale * (q - zero_point)."""
+    """A tensor's integer type, scale and zero point: real value = scale * (q - zero_point)."""
 
     dtype: IntType
     scale: float
@@ -44,14 +44,15 @@ class Grid:
 
 @dataclass(frozen=True)
 class Window:
-    """How a kernel slides: (y, x) each, padding (top, left, bottom, right)."""
+    """The geometry of a sliding kernel: stride and dilation (y, x); padding (top, left, bottom,
+    right)."""
 
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
 
     def extents(self, shape: Shape, kernel: tuple[int, int]) -> tuple[int, int]:
-        """Rows and columns of the output; below 1 where the kernel does not fit."""
+        """Rows and columns of the output; below 1 if the kernel does not fit."""
         top, left, bottom, right = self.padding
         return (
             output_extent(shape[0], kernel[0], self.stride[0], (top, bottom), self.dilation[0]),
@@ -60,11 +61,12 @@ class Window:
 
 
 class Builder:
-    """An integer network under construction; each method adds a layer and gives what it writes.
+    """An integer network under construction; each method adds a layer and returns its output
+    tensor.
 
-    Tensors are named like the layers that write them, the network's output ``logits`` unless a
-    layer is; a number tells names apart. Every method raises NetworkError, naming the layer, where
-    it does not fit its inputs.
+    A tensor has the name of the layer that writes it. The network's output is ``logits`` unless a
+    layer has this name. Conflicting names get a number. Every method raises NetworkError, which
+    names the layer, if the layer does not fit its inputs.
     """
 
     def __init__(self, name: str) -> None:
@@ -81,7 +83,7 @@ class Builder:
         return dtype.qmin, dtype.qmax
 
     def input(self, shape: Shape, grid: Grid, name: str = "image") -> Tensor:
-        """Declare the tensor (H, W, C) that images enter by."""
+        """Declare the network's input tensor (H, W, C)."""
         self.tensors[name] = Tensor(name, shape, grid.dtype, grid.scale, grid.zero_point)
         return self.tensors[name]
 
@@ -105,7 +107,7 @@ class Builder:
         weights : (OC, KH, KW, IC / groups)
         bias : int32 (OC,)
         grid : of the output
-        clamp : the least and greatest output, where a ReLU narrows them
+        clamp : the least and greatest output, if a fused ReLU narrows them
         """
         window = window or Window()
         layer = Conv2d(
@@ -157,7 +159,7 @@ class Builder:
         *,
         clamp: tuple[int, int] | None = None,
     ) -> Tensor:
-        """Add an average pool; padding counts. A 1x1 kernel is a mere requantization."""
+        """Add an average pool; padding counts. A 1x1 kernel only requantizes."""
         layer = AvgPool2d(
             name,
             x.name,
@@ -193,9 +195,9 @@ class Builder:
         *,
         clamp: tuple[int, int] | None = None,
     ) -> Tensor:
-        """Add the channels of two tensors or more, one after another.
+        """Add a concatenation of the channels of two or more tensors.
 
-        Where all are on ``grid``, the values stay what they are, and ``rescale`` is not asked.
+        If all tensors are on ``grid``, the values do not change and ``rescale`` is not called.
         """
         first, *others = inputs
         layer = Concat(
@@ -212,21 +214,21 @@ class Builder:
         return self._sum(layer, tuple(inputs), shape, grid, how)
 
     def relu(self, name: str, x: Tensor, low: int, high: int) -> Tensor:
-        """Add a clamp that is fused into no layer."""
+        """Add a clamp as a layer of its own."""
         return self._add(Relu(name, x.name, name, low=low, high=high), replace(x, name=name))
 
     def flatten(self, name: str, x: Tensor) -> Tensor:
-        """Add a flattening, raster order, channels last; what is flat already stays as it is."""
+        """Add a flattening in raster order, channels last; return a tensor that is already flat."""
         if x.shape[:2] == (1, 1):
             return x
         shape = (1, 1, math.prod(x.shape))
         return self._add(Flatten(name, x.name, name), replace(x, name=name, shape=shape))
 
     def network(self) -> QNetwork:
-        """The network; scores at one position are followed by a layer ``argmax`` that writes
-        ``class``, both with a number behind it where the network has a layer of that name.
+        """The network. Scores at one position get a layer ``argmax``, which writes ``class``; both
+        names get a number if they are taken.
 
-        Raises NetworkError where there is no layer.
+        Raises NetworkError if there is no layer.
         """
         if not self._layers:
             raise NetworkError(f"Network {self.name!r}: there must be a layer")
@@ -254,7 +256,7 @@ class Builder:
         grid: Grid,
         rescale: Rescale,
     ) -> Tensor:
-        """Add a layer that requantizes a sum, its requantization found by ``rescale``."""
+        """Add a layer that requantizes a sum; ``rescale`` chooses its requantization."""
         shape = _shape(layer.name, shape[:2], shape[2])
         y = Tensor(layer.output, shape, grid.dtype, grid.scale, grid.zero_point)
         try:
@@ -278,7 +280,7 @@ class Builder:
 
 
 def _unknown(grid: Grid, clamp: tuple[int, int] | None) -> Requant:
-    """A requantization of which only the clamp is known."""
+    """A placeholder requantization; only its clamp is valid."""
     low, high = clamp or (grid.dtype.qmin, grid.dtype.qmax)
     return Requant((1,), 0, Rounding.HALF_UP, low, high)
 

@@ -1,9 +1,9 @@
-"""Handwritten digits: MNIST from its IDX files, or scikit-learn's bundled digits in its place.
+"""Handwritten digits: MNIST from its IDX files, or scikit-learn's bundled digits instead.
 
 Sources: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", its section on file
-formats; ``sklearn.datasets.load_digits``, 1797 images of 8x8 counts 0 to 16. MNIST is looked for in
-the folder that TERCET_DATA names, then in the user's cache, then downloaded into the cache and
-checked against its published checksum.
+formats; ``sklearn.datasets.load_digits``, 1797 images of 8x8 counts 0 to 16. MNIST is read from the
+folder in TERCET_DATA, or else from the user's cache. If neither has it, it is downloaded into the
+cache and checked against its published checksum.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MAX_COUNT = 1_000_000  # images; a header that claims more is not MNIST's
 TIMEOUT_SECONDS = 5.0
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 PREFIXES: dict[Split, str] = {"train": "train", "test": "t10k"}
-# MD5 of the published files, as torchvision's MNIST pins them; against damage, not against malice.
+# MD5 of the published files, as torchvision's MNIST pins them. They detect damage, not tampering.
 CHECKSUMS = {
     "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
     "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
@@ -56,11 +56,11 @@ CHECKSUMS = {
 
 
 class DataError(UserError, ValueError):
-    """Images or labels cannot be had; the message is one sentence for the user."""
+    """Images or labels are not available; the message is one sentence for the user."""
 
 
 class MissingError(DataError):
-    """The MNIST files are nowhere, as opposed to there and malformed."""
+    """The MNIST files are not there, as opposed to malformed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class Digits:
     ----------
     images : uint8 (N, 28, 28), 0 background to 255 ink
     labels : uint8 (N,), 0 to 9
-    source : where they come from, for people to read
+    source : a description of the source, for messages
     """
 
     images: Bytes
@@ -82,7 +82,7 @@ class Digits:
         return len(self.images)
 
     def first(self, count: int) -> Digits:
-        """The first ``count`` digits. Raises DataError where there are fewer."""
+        """The first ``count`` digits. Raises DataError if there are fewer."""
         if not 1 <= count <= len(self):
             raise DataError(
                 f"count must be 1 to the {len(self)} images of {self.source}, not {count}"
@@ -90,20 +90,20 @@ class Digits:
         return Digits(self.images[:count], self.labels[:count], self.source)
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> Digits:
-        """The digits at which ``chosen``, (N,), is true."""
+        """The digits whose entry in ``chosen``, bool (N,), is true."""
         return Digits(self.images[chosen], self.labels[chosen], self.source)
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: tercet/mnist below $XDG_CACHE_HOME, or below ~/.cache."""
+    """The folder for downloads: tercet/mnist in $XDG_CACHE_HOME, or in ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "tercet" / "mnist"
 
 
 def mnist(split: Split) -> Digits:
-    """Read MNIST's training or test images; the count is the header's, not always 60,000.
+    """Read MNIST's training or test images; the header states the count, which may be below 60,000.
 
-    Raises DataError where the files are nowhere and cannot be downloaded, or one is malformed.
+    Raises DataError if the files are neither on disk nor downloadable, or if one is malformed.
     """
     if split not in PREFIXES:
         raise DataError(f"split must be one of {', '.join(PREFIXES)}, not {split!r}")
@@ -126,18 +126,19 @@ def mnist(split: Split) -> Digits:
 
 
 def training_digits() -> Digits:
-    """The first 15,000 of MNIST's training images: what networks are trained and calibrated on.
+    """The first 15,000 of MNIST's training images, for training and calibration.
 
-    Raises DataError as :func:`mnist` does, and where there are fewer.
+    Raises DataError as :func:`mnist` does, and if there are fewer.
     """
     return mnist("train").first(TRAINING_COUNT)
 
 
 def digits_for_simulation(count: int) -> Digits:
-    """Give ``count`` digits: MNIST's first test images, or without MNIST scikit-learn's first ones.
+    """Return ``count`` digits: MNIST's first test images, or scikit-learn's first ones without
+    MNIST.
 
-    Raises DataError where ``count`` is below 1 or beyond what there is, where an MNIST file is
-    malformed, or where neither source can be had.
+    Raises DataError if ``count`` is below 1 or above the number of images, if an MNIST file is
+    malformed, or if neither source is available.
     """
     try:
         digits = mnist("test")
@@ -147,12 +148,12 @@ def digits_for_simulation(count: int) -> Digits:
 
 
 def fit_to(images: Bytes, shape: tuple[int, int, int]) -> Bytes:
-    """Bring grey images to a network's input: zeros evenly around them, the channel repeated.
+    """Adapt grey images to a network's input: zeros evenly around them, the channel repeated.
 
     Parameters
     ----------
     images : uint8 (N, 28, 28)
-    shape : (H, W, C); H and W are 28 and an even number of pixels more, C is 1 or 3
+    shape : (H, W, C); H and W are 28 plus an even number of pixels, C is 1 or 3
 
     Returns uint8 (N, H, W, C). Raises DataError for other images and other shapes.
     """
@@ -172,7 +173,8 @@ def fit_to(images: Bytes, shape: tuple[int, int, int]) -> Bytes:
 
 
 def _find(prefix: str) -> tuple[Path, Path]:
-    """The images' and labels' paths in the first folder that has both; downloaded if need be."""
+    """The paths of images and labels in the first folder that has both; downloads them if no folder
+    has."""
     names = (f"{prefix}-images-idx3-ubyte.gz", f"{prefix}-labels-idx1-ubyte.gz")
     cache = cache_folder()
     named = os.environ.get("TERCET_DATA")
@@ -200,7 +202,7 @@ def _fetch(url: str) -> bytes:
 
 
 def _download(name: str, folder: Path) -> None:
-    """Put one file into ``folder``, whole and with the right checksum, or not at all."""
+    """Write one file into ``folder``, complete and with the right checksum, or not at all."""
     content = _fetch(MIRROR + name)
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != CHECKSUMS[name]:
@@ -210,7 +212,7 @@ def _download(name: str, folder: Path) -> None:
 
 
 def _read_idx(path: Path, ndim: int) -> Bytes:
-    """Read unsigned bytes of ``ndim`` dimensions. Raises DataError naming the file."""
+    """Read unsigned bytes of ``ndim`` dimensions. Raises DataError, which names the file."""
     where = f"The MNIST file {path}"
     try:
         with gzip.GzipFile(path, "rb") as file:
@@ -244,7 +246,7 @@ def _parse_idx(file: gzip.GzipFile, ndim: int) -> Bytes:
 
 
 def _bundled_digits(missing: DataError) -> Digits:
-    """scikit-learn's digits at MNIST's size. Raises DataError where scikit-learn is absent."""
+    """scikit-learn's digits at MNIST's size. Raises DataError if scikit-learn is not installed."""
     try:
         from sklearn.datasets import load_digits
     except ImportError:
@@ -261,7 +263,7 @@ def _bundled_digits(missing: DataError) -> Digits:
 def _enlarge(images: npt.NDArray[np.int64]) -> Bytes:
     """Scale 8x8 counts to 28x28 pixels: bilinear to MNIST's box of 20x20, then a margin of 4.
 
-    In integers, so that it gives the same bytes everywhere.
+    Integer arithmetic gives the same bytes on every machine.
 
     Parameters
     ----------

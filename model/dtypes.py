@@ -12,13 +12,13 @@ import numpy.typing as npt
 __all__ = ["INT32", "Bounds", "IntArray", "IntType", "Integers", "signed_width"]
 
 Integers = npt.NDArray[np.int64]
-Bounds = tuple[Integers, Integers]  # the least and the greatest, of the same shape
+Bounds = tuple[Integers, Integers]  # the least and the greatest values, two arrays of one shape
 IntArray = npt.NDArray[np.signedinteger[Any]] | npt.NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True)
 class IntType:
-    """An integer type of ``bits`` bits, two's complement where ``signed``.
+    """An integer type of ``bits`` bits; two's complement if ``signed``.
 
     ``str()`` gives its name, such as ``uint8`` or ``int12``; :meth:`parse` reads it.
     """
@@ -67,5 +67,5 @@ INT32 = IntType(32, signed=True)
 
 
 def signed_width(lo: int, hi: int) -> int:
-    """The fewest bits of a two's complement number that holds both ``lo`` and ``hi``."""
+    """The fewest bits of a two's complement number that can represent both ``lo`` and ``hi``."""
     return 1 + max((value if value >= 0 else ~value).bit_length() for value in (lo, hi))

@@ -1,11 +1,11 @@
-"""The root of the errors that a user can cause, so that the command line knows them by one name."""
+"""The base class of all errors that a user can cause; the command line catches it."""
 
 __all__ = ["UsageError", "UserError"]
 
 
 class UserError(Exception):
-    """What a user can cause; its text is one sentence, shown without a traceback."""
+    """An error that a user can cause; its text is one sentence, shown without a traceback."""
 
 
 class UsageError(UserError):
-    """Options of a command that do not go together."""
+    """Options of a command that exclude each other."""

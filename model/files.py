@@ -1,4 +1,4 @@
-"""Files written whole or not at all, temporary folders, and folders used by one run at a time."""
+"""Atomic writing of files, temporary folders, and folders that one run locks at a time."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ __all__ = ["TemporaryError", "locked", "temporary_folder", "write_all", "write_w
 
 logger = logging.getLogger(__name__)
 
-SAFE = r"[A-Za-z0-9_./+-]+"  # make and Yosys take these characters in a path
-PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # where the system's own choice has others
+SAFE = r"[A-Za-z0-9_./+-]+"  # make and Yosys accept these characters in a path
+PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # if the system's own choice has other characters
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write ``content``, text as UTF-8, beside ``path``, then move it there in one step.
+    """Write ``content``, text as UTF-8, next to ``path``, then move it there in one step.
 
-    Raises OSError where that fails; ``path`` is then as it was. Nothing is left beside it, however
-    this ends.
+    Raises OSError if that fails; ``path`` is then unchanged. No partial file remains in either
+    case.
     """
     write_all({path: content})
 
 
 def write_all(contents: Mapping[Path, str | bytes]) -> None:
-    """Write several files, text as UTF-8: all beside their paths first, then all moved there.
+    """Write several files, text as UTF-8: all next to their paths first, then all moved there.
 
-    A link is followed. What is no file, such as a pipe or /dev/stdout, is written to as it is.
-    Raises OSError where that fails; nothing is left beside the paths, however this ends.
+    A link is followed. A path that is no regular file, such as a pipe or /dev/stdout, is written
+    directly. Raises OSError if writing fails; no partial file remains in either case.
     """
     moves: list[tuple[Path, Path]] = []
     try:
@@ -48,7 +48,7 @@ def write_all(contents: Mapping[Path, str | bytes]) -> None:
                 path.write_bytes(data)
                 continue
             target = Path(os.path.realpath(path))
-            # a name that no other writer has, and no longer than the file system allows
+            # a name that no other writer has and that is short enough for the file system
             moves.append((target.parent / f".{os.urandom(8).hex()}.partial", target))
             moves[-1][0].write_bytes(data)
         for partial, target in moves:
@@ -60,15 +60,15 @@ def write_all(contents: Mapping[Path, str | bytes]) -> None:
 
 
 class TemporaryError(UserError, OSError):
-    """Nothing temporary can be written."""
+    """No temporary file can be written."""
 
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A new folder whose path make, Yosys and shells take as it is; removed at the end.
+    """A new folder whose path needs no quoting in make, Yosys and shells; removed at the end.
 
-    It lies where the system has its temporary files, or in another such place where that path has
-    blanks or the like. Raises TemporaryError where none can be written.
+    It is in the system's folder for temporary files, or in another such folder if that path has
+    blanks or similar characters. Raises TemporaryError if no folder can be written.
     """
     folder = _temporary()
     try:
@@ -79,7 +79,7 @@ def temporary_folder() -> Iterator[Path]:
 
 def _temporary() -> Path:
     places, reasons = list(PLACES), []
-    with contextlib.suppress(OSError):  # where Python finds no place at all
+    with contextlib.suppress(OSError):  # if Python finds no folder at all
         places.insert(0, tempfile.gettempdir())
     for place in dict.fromkeys(map(os.path.realpath, places)):
         if re.fullmatch(SAFE, place):
@@ -95,10 +95,10 @@ def _temporary() -> Path:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Have a folder alone among all processes; wait, with a warning, while another has it.
+    """Lock a folder against other processes; wait, with a warning, while another one has the lock.
 
-    It is made where it is not there, and removed again if it is left empty then. Raises OSError
-    where it cannot be made.
+    The folder is created if it does not exist, and removed again if it is then left empty. Raises
+    OSError if it cannot be created.
     """
     made = not folder.exists()
     handle = _lock(folder)
@@ -106,13 +106,13 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         if made:
-            with contextlib.suppress(OSError):  # it holds something, as it should
+            with contextlib.suppress(OSError):  # it is not empty, which is the usual case
                 folder.rmdir()
         os.close(handle)
 
 
 def _lock(folder: Path) -> int:
-    """The handle of a locked folder, which is the one under that name even after a wait."""
+    """The handle of a locked folder; after a wait, still the folder that has this name."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)
@@ -128,4 +128,4 @@ def _lock(folder: Path) -> int:
         except BaseException:
             os.close(handle)
             raise
-        os.close(handle)  # whoever had it has removed it
+        os.close(handle)  # the process that had the lock has removed the folder

@@ -1,15 +1,16 @@
-"""The order in which tensors travel on streams and weights sit in ROMs, for hw, gen and sim.
+"""The order of tensors on streams and of weights in ROMs, for hw, gen and sim.
 
 * An activation stream carries a tensor in raster order, channels last: row by row, column by
-  column, channel by channel, one value or several in that order per beat. A beat never goes on
-  into the next row: where a row's values do not fill its last beat, the lanes left are ignored.
-* A patch engine multiplies each activation, as it arrives, with the weights of P output channels
-  at once, in slots: slot s covers the output channels s*P to s*P + P - 1 of the activation's group.
-  Its ROM holds one row per slot, in the order of use over one patch: kernel row, kernel column,
+  column, channel by channel. A beat carries one or several consecutive values. A beat never
+  continues into the next row: if a row's values do not fill its last beat, the remaining lanes are
+  ignored.
+* A patch engine multiplies each activation, as it arrives, by the weights of P output channels at
+  once, in slots: slot s covers the output channels s*P to s*P + P - 1 of the activation's group.
+  Its ROM has one row for each slot, in the order of use over one patch: kernel row, kernel column,
   group, input channel within the group, slot. Lane p of a row is output channel s*P + p of the
-  group; lanes past the last channel hold 0.
-* Where several pixels or channels come in at once, a ROM's row has the weights of all of them,
-  pixel by pixel, channel by channel, P of each; patches next to each other share them.
+  group; lanes after the last channel are 0.
+* If several pixels or channels enter at once, a ROM's row has the weights of all of them, pixel by
+  pixel, channel by channel, P of each. Adjacent patches share these weights.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ __all__ = ["as_beats", "in_bytes", "per_slot", "weight_rows"]
 
 
 def as_beats(maps: npt.NDArray[np.int64], lanes: int, fill: int = 0) -> npt.NDArray[np.int64]:
-    """Arrange maps (N, H, W, C) as the beats of a stream, (N, beats, lanes), ``fill`` in lanes past
-    a row's end."""
+    """Arrange maps (N, H, W, C) as the beats of a stream, (N, beats, lanes); ``fill`` pads the last
+    beat of a row."""
     images, height, width, channels = maps.shape
     beats = -(-width * channels // lanes)
     rows = np.full((images, height, beats * lanes), fill, dtype=np.int64)
@@ -31,8 +32,8 @@ def as_beats(maps: npt.NDArray[np.int64], lanes: int, fill: int = 0) -> npt.NDAr
 
 
 def in_bytes(beats: npt.NDArray[np.int64], bits: int) -> list[int]:
-    """Beats (..., lanes) as TDATA words, each value sign-extended from ``bits`` to whole bytes, the
-    first in the least."""
+    """Convert beats (..., lanes) to TDATA words; each value is sign-extended from ``bits`` to whole
+    bytes, the first one in the least significant bytes."""
     wide = -(-bits // 8) * 8
     mask = (1 << wide) - 1
     return [
@@ -49,7 +50,7 @@ def per_slot(values: npt.NDArray[np.int64], groups: int, lanes: int) -> npt.NDAr
     values : (OC, ...); OC = groups * channels per group
     groups, lanes : of the engine; lanes is P
 
-    Returns (groups, slots, lanes, ...), zeros in the lanes past a group's last channel.
+    Returns (groups, slots, lanes, ...), with zeros in the lanes after a group's last channel.
     """
     per_group = len(values) // groups
     slots = -(-per_group // lanes)
@@ -67,8 +68,8 @@ def weight_rows(
     ----------
     weights : (OC, KH, KW, IC / groups), zero points subtracted
     groups, lanes : of the engine; lanes is P
-    pixels, channels : of a kernel's row, and of each pixel, that come in at once; pixels divides
-        KW, channels divides IC / groups or is a multiple of it
+    pixels, channels : pixels of a kernel row, and channels of each pixel, that enter at once;
+        pixels divides KW, channels divides IC / groups or is a multiple of it
 
     Returns (KH * KW * IC * slots / (pixels * channels), pixels * channels * lanes), in the module's
     order.

@@ -1,4 +1,4 @@
-"""Names of layers and tensors: what they are made of, and no two alike."""
+"""Names of layers and tensors: allowed characters, and numbers that make names unique."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ K = TypeVar("K")
 
 
 def identifier(name: str) -> str:
-    """A layer's name from a module's or a node's: letters, digits and underscores."""
+    """Make a layer's name from a module's or node's name: letters, digits and underscores."""
     text = "".join(c if c.isascii() and c.isalnum() else "_" for c in name).strip("_")
     return text if text.isidentifier() else f"layer_{text}"
 
 
 def free_name(name: str, taken: Container[str]) -> str:
-    """The name, with a number from 2 on behind it if it is taken."""
+    """The name itself, or with a suffix _2, _3, ... if it is taken."""
     free, number = name, 2
     while free in taken:
         free, number = f"{name}_{number}", number + 1
@@ -25,7 +25,8 @@ def free_name(name: str, taken: Container[str]) -> str:
 
 
 def distinct(wanted: Iterable[tuple[K, str]], taken: Iterable[str] = ()) -> dict[K, str]:
-    """A name for each key: the wanted one, numbered if it is taken or an earlier key's."""
+    """A unique name for each key: the wanted one, with a number if it is taken or an earlier key
+    has it."""
     used = set(taken)
     result = {}
     for key, name in wanted:

@@ -1,7 +1,7 @@
-"""The integer network: layers over named tensors, validated when built, with no framework in it.
+"""The integer network: layers over named tensors, validated when built, independent of frameworks.
 
-Tensors have the shape (H, W, C); a batch adds N in front. A layer names the tensors it reads and
-the one it writes; layers stand in the order in which they run.
+Tensors have the shape (H, W, C); a batch adds N in front. A layer names the tensors that it reads
+and the one that it writes. Layers are in execution order.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ __all__ = ["QNetwork"]
 
 @dataclass(frozen=True, eq=False)
 class QNetwork:
-    """A chain of integer layers.
+    """An integer network: its tensors, and its layers in execution order.
 
     Parameters
     ----------
     name : a Verilog identifier; names the top module
-    input : the tensor that images enter by
+    input : the tensor of the images
     tensors : every tensor by name
-    layers : in the order in which they run
+    layers : in execution order
 
-    Raises NetworkError where a layer does not fit its tensors, or a sum could leave int32.
+    Raises NetworkError if a layer does not fit its tensors, or a sum could leave int32.
     """
 
     name: str
@@ -85,7 +85,7 @@ class QNetwork:
         return self._producers.get(tensor)
 
     def value_range(self, tensor: str) -> tuple[int, int]:
-        """The least and greatest value that ``tensor`` can hold, whatever comes in."""
+        """The least and greatest value that ``tensor`` can have, over all inputs."""
         producer = self.producer(tensor)
         if producer is not None:
             return producer.value_range(self)
@@ -94,14 +94,14 @@ class QNetwork:
 
     @property
     def output(self) -> str:
-        """The tensor of class scores: the last one, or the one that a closing argmax reads."""
+        """The tensor of class scores: the last one, or the input of a closing argmax."""
         last = self.layers[-1]
         return last.input if isinstance(last, Argmax) else last.output
 
     def images(self, images: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Check images and give them as (N, H, W, C) in the input's numpy dtype.
+        """Check images and return them as (N, H, W, C) in the input's numpy dtype.
 
-        Raises NetworkError where shape, dtype or values are not the input tensor's.
+        Raises NetworkError if their shape, dtype or values do not match the input tensor.
         """
         tensor = self.tensors[self.input]
         wanted = f"Images must have the shape (N, {', '.join(map(str, tensor.shape))})"
@@ -132,8 +132,8 @@ class QNetwork:
 
         Parameters
         ----------
-        images : integers (N, H, W, C), (N, H, W) where C is 1, or (N, C) where H and W are, in the
-            input type's range
+        images : integers in the input type's range: (N, H, W, C), or (N, H, W) if C is 1, or (N, C)
+            if H and W are 1
 
         Returns integers (N, classes): the output tensor flattened, in its numpy dtype.
         """
@@ -142,5 +142,5 @@ class QNetwork:
         return golden.scores(self, batch).reshape(len(batch), classes)
 
     def trace(self, images: npt.ArrayLike) -> dict[str, npt.NDArray[Any]]:
-        """Every tensor of a batch by name, (N, H, W, C), in its numpy dtype; the input included."""
+        """Every tensor of a batch by name, (N, H, W, C), in its numpy dtype; includes the input."""
         return golden.trace(self, self.images(images))

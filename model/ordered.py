@@ -1,10 +1,10 @@
-"""Tensors in the order of their source: maps channels first, seen through any reshape.
+"""Tensors in their source's order: channels-first maps, through any reshape and permutation.
 
-Maps are (H, W, C) here and (C, H, W) in PyTorch and ONNX. :class:`Ordered` is a tensor of an
-integer network together with the order in which its source counts it; reshapes and permutations
-change that order alone, no values. :class:`OrderedBuilder` puts a network together from such
-tensors: each layer asks for the order it needs, and weights absorb what they can. A front end
-holds nothing but :class:`Ordered` values, so that no operator can forget the order.
+Maps are (H, W, C) in tercet and (C, H, W) in PyTorch and ONNX. :class:`Ordered` is a tensor of an
+integer network together with the order that its source has for it. Reshapes and permutations change
+only this order, not the values. :class:`OrderedBuilder` builds a network from such tensors. Each
+layer asks for the order that it needs, and weights are permuted where possible. A front end works
+on :class:`Ordered` values only, so no operator can ignore the order.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ Places = npt.NDArray[np.int64]
 
 
 def channels_first(shape: Shape) -> Places:
-    """Where the raster order of a map (H, W, C) has each element of (C, H, W), int64 (C, H, W)."""
+    """The raster index in (H, W, C) of each element of a map (C, H, W); int64 (C, H, W)."""
     return np.arange(math.prod(shape), dtype=np.int64).reshape(shape).transpose(2, 0, 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Ordered:
-    """A tensor of an integer network as its source sees it.
+    """A tensor of an integer network in its source's order.
 
     Parameters
     ----------
     tensor : of the network, (H, W, C)
-    moved : int64, with the source's axes without the batch: where in the tensor's raster order,
-        channels last, each element is; None for a map (C, H, W) as it was made
-    flat : the name for a Flatten layer of the network, should a layer need one
+    moved : int64, with the source's axes without the batch: the index of each element in the
+        tensor's raster order, channels last; None for a map (C, H, W) in its original order
+    flat : the name of a Flatten layer, if a later layer needs one
     """
 
     tensor: Tensor
@@ -51,7 +51,7 @@ class Ordered:
 
     @property
     def places(self) -> Places:
-        """``moved``, that of a map as it was made included."""
+        """``moved``, or its equivalent for a map in its original order."""
         return channels_first(self.tensor.shape) if self.moved is None else self.moved
 
     @property
@@ -68,7 +68,7 @@ class Ordered:
         return Grid(self.tensor.dtype, self.tensor.scale, self.tensor.zero_point)
 
     def seen(self, places: Places, flat: str) -> Ordered:
-        """This tensor with its elements in the order ``places``; ``flat`` as above."""
+        """This tensor with its elements in the order ``places``; ``flat`` as in the class."""
         height, width, channels = self.tensor.shape
         as_made = places.shape == (channels, height, width) and np.array_equal(
             places, channels_first(self.tensor.shape)
@@ -76,16 +76,16 @@ class Ordered:
         return Ordered(self.tensor) if as_made else replace(self, moved=places, flat=flat)
 
     def reshaped(self, dims: Sequence[int], flat: str) -> Ordered:
-        """This tensor reshaped to the extents ``dims``, which may hold one -1."""
+        """This tensor reshaped to the extents ``dims``; one of them may be -1."""
         return self.seen(self.places.reshape(tuple(dims)), flat)
 
     def permuted(self, axes: Sequence[int], flat: str) -> Ordered:
-        """With the axes of ``dims`` in another order."""
+        """This tensor with the axes of ``dims`` permuted."""
         return self.seen(self.places.transpose(tuple(axes)), flat)
 
 
 def raster(values: npt.NDArray[Any], seen: Ordered) -> npt.NDArray[Any]:
-    """What a source computes for a tensor, (N, *dims), in the tensor's own order, (N, H, W, C)."""
+    """Convert a source's values of a tensor, (N, *dims), to the tensor's order, (N, H, W, C)."""
     count = len(values)
     if seen.moved is None:
         return np.ascontiguousarray(values.reshape(count, *seen.dims).transpose(0, 2, 3, 1))
@@ -95,19 +95,19 @@ def raster(values: npt.NDArray[Any], seen: Ordered) -> npt.NDArray[Any]:
 
 
 class OrderedBuilder:
-    """A network under construction from tensors in the order of their source.
+    """A network under construction from tensors in their source's order.
 
-    Methods are those of :class:`Builder`, on :class:`Ordered` values. Weights come channels last,
-    (OC, KH, KW, IC / groups), their input channels in the source's order. Raises NetworkError that
-    names the layer where a layer cannot read its input in the order that the source gives it.
+    The methods are those of :class:`Builder`, on :class:`Ordered` values. Weights are channels
+    last, (OC, KH, KW, IC / groups), with input channels in the source's order. Raises NetworkError,
+    which names the layer, if a layer cannot read its input in the source's order.
     """
 
     def __init__(self, name: str) -> None:
         self.builder = Builder(name)
-        self._flat: dict[str, Tensor] = {}  # what each tensor became when it was flattened
+        self._flat: dict[str, Tensor] = {}  # the flattened form of each tensor that has one
 
     def input(self, dims: Sequence[int], grid: Grid, name: str = "image") -> Ordered:
-        """Declare the tensor that images enter by; ``dims`` are (C, H, W) or (K,)."""
+        """Declare the network's input tensor; ``dims`` are (C, H, W) or (K,)."""
         channels, height, width = (*dims, 1, 1)[:3]
         made = Ordered(self.builder.input((height, width, channels), grid, name))
         return made if len(dims) == 3 else made.reshaped(dims, name)
@@ -147,7 +147,7 @@ class OrderedBuilder:
         *,
         clamp: tuple[int, int] | None = None,
     ) -> Ordered:
-        """Add a fully connected layer of a vector, whatever order its elements come in."""
+        """Add a fully connected layer that reads a vector, with its elements in any order."""
         if len(x.dims) != 1:
             raise NetworkError(
                 f"Layer {name!r}: a linear layer reads a vector, not {list(x.dims)}; put a Flatten "
@@ -189,7 +189,7 @@ class OrderedBuilder:
         *,
         clamp: tuple[int, int] | None = None,
     ) -> Ordered:
-        """Add a layer that brings each value to another grid, in any order."""
+        """Add a layer that converts each value to another grid, in any order."""
         y = self.builder.avg_pool2d(name, x.tensor, (1, 1), Window(), grid, rescale, clamp=clamp)
         return replace(x, tensor=y)
 
@@ -207,7 +207,7 @@ class OrderedBuilder:
         *,
         clamp: tuple[int, int] | None = None,
     ) -> Ordered:
-        """Add the sum of two tensors of one shape, in any order that both have."""
+        """Add the sum of two tensors of the same shape and the same order."""
         if a.dims != b.dims:
             raise NetworkError(
                 f"Layer {name!r}: its inputs have the shapes {list(a.dims)} and {list(b.dims)}; "
@@ -235,7 +235,7 @@ class OrderedBuilder:
         *,
         clamp: tuple[int, int] | None = None,
     ) -> Ordered:
-        """Add the channels of maps, or the elements of vectors, one tensor after another."""
+        """Add a concatenation: the channels of maps, or the elements of vectors."""
         if len({len(x.dims) for x in inputs}) > 1 or len(inputs[0].dims) not in (1, 3):
             shapes = " and ".join(str(list(x.dims)) for x in inputs)
             raise NetworkError(
@@ -255,9 +255,9 @@ class OrderedBuilder:
         return Ordered(y).seen(np.concatenate(places), name)
 
     def network(self, output: Ordered) -> QNetwork:
-        """The network, its scores in the source's order.
+        """The network, with its scores in the source's order.
 
-        Raises NetworkError where ``output`` is not what the last layer gives, or in another order.
+        Raises NetworkError if ``output`` is not the last layer's output, or is in another order.
         """
         tensor, where = output.tensor, f"Network {self.builder.name!r}"
         if output.moved is not None:
@@ -279,23 +279,25 @@ class OrderedBuilder:
 
     @property
     def last(self) -> str:
-        """The tensor written last; :meth:`network` calls it ``logits``."""
+        """The most recently written tensor; :meth:`network` calls it ``logits``."""
         return next(reversed(self.builder.tensors))
 
     def _flattened(self, x: Ordered) -> Tensor:
-        """The tensor as (1, 1, K); its places stay what they are."""
+        """The tensor as (1, 1, K); ``places`` stays valid."""
         tensor = x.tensor
         if tensor.shape[:2] == (1, 1):
             return tensor
         if tensor.name not in self._flat:
-            # taken where a ReLU behind the same view was flattened too
+            # the name is taken if a ReLU after the same view was flattened too
             name = free_name(x.flat or f"{tensor.name}_flat", self.builder.tensors)
             self._flat[tensor.name] = self.builder.flatten(name, tensor)
         return self._flat[tensor.name]
 
     def _map(self, name: str, x: Ordered) -> tuple[Tensor, Places | None]:
-        """The tensor as a map (H, W, C), and which of its channels is each of the source's, (C,);
-        None where they are the same. Raises NetworkError where it is no map in that order."""
+        """The tensor as a map (H, W, C), and the index of each of the source's channels in it,
+        (C,); None if the order is the same. Raises NetworkError if the source's order is not that
+        of a map.
+        """
         if len(x.dims) != 3:
             raise NetworkError(
                 f"Layer {name!r}: it reads a map (channels, rows, columns), and its input is flat "
@@ -325,7 +327,7 @@ def _out_of_order(name: str, x: Ordered, reader: str) -> NetworkError:
 
 
 def _pooled(y: Tensor, channels: Places | None, name: str) -> Ordered:
-    """A pool's output, whose channels are in the order that its input's had."""
+    """A pool's output, with its channels in the order of the pool's input."""
     return Ordered(y) if channels is None else Ordered(y, channels_first(y.shape)[channels], name)
 
 

@@ -1,4 +1,4 @@
-"""Programs and workers run to their end, or ended with the process that started them."""
+"""Programs and worker processes, which never outlive the process that started them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _running: set[subprocess.Popen[str]] = set()
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asks the process to end. ``number`` is the signal's."""
+    """A signal requests the end of the process. ``number`` is the signal's number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
@@ -32,13 +32,13 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Let the signals that ask for an end raise Stopped, so that what is open is closed.
+    """Turn the signals that request an end into Stopped, so that open resources are closed.
 
-    Only the first does; those that follow do not disturb the closing. A signal that whoever
-    started the process has shut off, as nohup does, stays so.
+    Only the first signal raises Stopped; later ones do not disturb the cleanup. A signal that was
+    already ignored, as with nohup, stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's
+        yield  # only the main thread can handle signals
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
     taken = [number for number in SIGNALS if before[number] is not signal.SIG_IGN]
@@ -65,13 +65,13 @@ def run(
     log: Path | None = None,
     merged: bool = True,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program and wait for it; an exception meanwhile kills it and all that it started.
+    """Run a program and wait for it; an exception during the wait kills it and its children.
 
     Parameters
     ----------
     env : the whole environment (default: this process's)
     log : receives stdout and stderr; stdout of the result is then empty
-    merged : stderr goes into stdout, where it belongs in a log
+    merged : whether stderr goes into stdout, as is usual for a log
 
     Returns the exit code and the output, read as UTF-8. Raises OSError if the program cannot be
     started or ``log`` cannot be written.
@@ -87,7 +87,7 @@ def run(
             stderr=subprocess.STDOUT if merged else subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            process_group=0,  # so that what it starts can be ended with it
+            process_group=0,  # so that its children can be killed with it
         )
         _running.add(process)
         try:
@@ -105,13 +105,13 @@ def run(
 def in_parallel(
     function: Callable[..., T], calls: Iterable[Sequence[object]], count: int
 ) -> Generator[T]:
-    """Call a function in ``count`` worker processes; results as they come.
+    """Call a function in ``count`` worker processes; yield results in order of completion.
 
-    An exception meanwhile ends the workers, and the programs that they run.
+    An exception in this process ends the workers and the programs that they run.
     """
     pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_serve)
     try:
-        # Workers inherit the mask: Ctrl-C reaches them too, and their end is ours to decide.
+        # Workers inherit the mask: Ctrl-C reaches them too, but this process decides their end.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             jobs = [pool.submit(function, *words) for words in calls]
@@ -128,7 +128,7 @@ def in_parallel(
 
 
 def _serve() -> None:
-    """Make a worker end at once, with its programs, when it is told to."""
+    """Make SIGTERM end a worker at once, together with its programs."""
 
     def end(number: int, frame: FrameType | None) -> None:
         try:

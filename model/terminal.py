@@ -1,4 +1,4 @@
-"""What commands print to: any encoding, any text."""
+"""The console of the commands, safe for any output encoding and any text."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 __all__ = ["console", "encodable"]
 
-PIPED_WIDTH = 160  # columns where the output is no terminal
+PIPED_WIDTH = 160  # columns if the output is no terminal
 BRAILLE = range(0x2800, 0x2900)
 
-# What stands for a character that the output's encoding lacks; for any other a question mark.
+# Replacements for characters that the output's encoding lacks; all others become question marks.
 ASCII = dict(zip("█▒░●│└─…µ→", "#+.*|+-~u>", strict=True))
 
 
 def console(*, stderr: bool = False, width: int = 0) -> Console:
-    """A console as wide as the terminal; a file or a pipe takes ``PIPED_WIDTH`` columns.
+    """A console as wide as the terminal; for a file or a pipe, ``PIPED_WIDTH`` columns.
 
-    Text is printed as it is, whatever brackets and colons a name or a path has.
+    Text is printed unchanged, even if a name or path has brackets or colons.
 
     width : the fewest columns
     """
@@ -36,7 +36,7 @@ def console(*, stderr: bool = False, width: int = 0) -> Console:
 
 
 def encodable() -> None:
-    """Let stdout take every character, with one of ASCII in place of each that it cannot encode."""
+    """Let stdout accept every character; ASCII replaces each one that it cannot encode."""
     codecs.register_error("tercet", _in_ascii)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="tercet")
