@@ -1,4 +1,4 @@
-"""Layers and the tensors between them: frozen, each able to say whether it fits its neighbours."""
+"""Layers and the tensors between them: immutable; each layer checks that it fits its tensors."""
 
 from .layer import Layer, Requantizing, Runnable, SameValues, require_requant
 from .simple import Argmax, Flatten, Relu

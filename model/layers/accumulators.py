@@ -1,11 +1,11 @@
-"""Exact accumulator bounds: what a layer's sums can reach over all inputs their type allows.
+"""Exact accumulator bounds: the range of a layer's sums over all inputs of the input's type.
 
-Interval arithmetic on the actual weights: each product (qx - Zx) * (qw - Zw) is linear in qx, so
-its extremes lie at the ends of qx's range, and different products use different activations, so the
-sum of the extremes is reached. The bounds hold for every partial sum too that begins with the bias,
-in any order (each product's interval is widened to contain 0, which changes nothing when the zero
-point lies in the input's range): they give the RTL its accumulator widths and the proof that int32
-never overflows.
+The method is interval arithmetic on the actual weights. Each product (qx - Zx) * (qw - Zw) is
+linear in qx, so its extremes are at the ends of qx's range. Different products use different
+activations, so the sum of the extremes is attained. The bounds also cover every partial sum that
+begins with the bias, in any order: each product's interval is widened to contain 0, which has no
+effect if the zero point is in the input's range. The bounds give the RTL its accumulator widths,
+and prove that int32 never overflows.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def accumulator_bounds(
     weights : int64 (OC, KH, KW, IC / groups), qw - Zw
     bias : int64 (OC,)
     groups : of channels, divides IC and OC
-    low, high : the least and greatest input activation, or int64 (IC,) those of each channel
+    low, high : the least and greatest input activation; or int64 (IC,), one per input channel
     zero_point : Zx
 
-    Returns (lo, hi), int64 (OC,): attained where ``low <= zero_point <= high`` and no padding or
-    tail interferes, and never exceeded.
+    Returns (lo, hi), int64 (OC,). They are never exceeded, and attained if ``low <= zero_point <=
+    high`` and neither padding nor dropped rows and columns interfere.
     """
     outputs = len(bias) // groups
     ends = np.stack([weights * (_spread(end, groups, outputs) - zero_point) for end in (low, high)])
@@ -47,9 +47,9 @@ def accumulator_bounds(
 
 
 def _spread(values: int | Integers, groups: int, outputs: int) -> int | Integers:
-    """One value per input channel in front of the weights that it meets: (OC, 1, 1, IC / groups).
+    """Arrange one value per input channel to match the weights: (OC, 1, 1, IC / groups).
 
-    outputs : channels per group
+    outputs : output channels per group
     """
     if isinstance(values, int):
         return values

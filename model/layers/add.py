@@ -1,10 +1,10 @@
-"""The quantized add of two tensors of equal shape, as residual blocks have it.
+"""The quantized addition of two tensors of equal shape, for residual blocks.
 
     y = clamp(round(((a - Za) * Ma + (b - Zb) * Mb + B) / 2**n) + Zy, low, high)
 
-Ma / 2**n stands for Sa / Sy, Mb / 2**n for Sb / Sy; one sum, one rounding. The scheme is that of
-PyTorch's and ONNX Runtime's engines (``qadd``, QLinearAdd), which do it in float; TFLite rounds
-each side before the sum, which is another rule and not this one.
+Ma / 2**n approximates Sa / Sy, and Mb / 2**n approximates Sb / Sy. There is one sum and one
+rounding. PyTorch's and ONNX Runtime's engines use the same scheme in float (``qadd``, QLinearAdd).
+TFLite rounds each side before the sum, which is a different rule and not supported here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Add", "add"]
 
 @dataclass(frozen=True, kw_only=True)
 class Add(Requantizing):
-    """The sum of ``input`` and ``other``; ``requant`` has their two multipliers, in this order."""
+    """The sum of ``input`` and ``other``; ``requant`` has two multipliers, in this order."""
 
     kind: ClassVar[str] = "add"
 
@@ -36,7 +36,7 @@ class Add(Requantizing):
         return self.input, self.other
 
     def sum_bounds(self, network: Values) -> Bounds:
-        """None: two multipliers meet in one sum."""
+        """Empty: one sum has two multipliers."""
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
 
     def validate(self, network: Values) -> None:
@@ -53,7 +53,7 @@ class Add(Requantizing):
 def add(
     a: npt.NDArray[Any], b: npt.NDArray[Any], layer: Add, zero_points: tuple[int, ...]
 ) -> npt.NDArray[np.int64]:
-    """Add two tensors of one shape; ``zero_points`` are Za, Zb and Zy. Returns int64."""
+    """Add two tensors of the same shape; ``zero_points`` are Za, Zb and Zy. Returns int64."""
     za, zb, zy = zero_points
     (offset,) = layer.requant.offsets
     ma, mb = layer.requant.multipliers

@@ -1,11 +1,11 @@
-"""The concatenation of channels, as inception, dense and U-Net blocks have it.
+"""The concatenation of channels, for inception, dense and U-Net blocks.
 
     y = clamp(round(((x_k - Zk) * M_k + B_k) / 2**n) + Zy, low, high)
 
-For each pixel all channels of the first tensor, then all of the second, and so on. M_k / 2**n
-stands for Sk / Sy: each tensor may have a type, scale and zero point of its own, and is rounded
-once; engines do the same in float (torch.ao's ``quantized::cat``, ONNX Runtime's QLinearConcat).
-Where all have those of the output, the M_k are 2**n, and nothing but the order changes.
+Each pixel has all channels of the first tensor, then all of the second, and so on. M_k / 2**n
+approximates Sk / Sy. Each tensor may have its own type, scale and zero point, and is rounded once.
+Engines do the same in float (torch.ao's ``quantized::cat``, ONNX Runtime's QLinearConcat). If all
+tensors have the output's type, scale and zero point, the M_k are 2**n and only the order changes.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class Concat(Requantizing):
         return self.input, *self.others
 
     def requant_of(self, index: int) -> Requant:
-        """What happens to the tensor read as number ``index``."""
+        """The requantization of the input with this index."""
         multiplier = self.requant.per_channel(len(self.reads))[index]
         offset = self.requant.offsets[index % len(self.requant.offsets)]
         return replace(self.requant, multipliers=(multiplier,), offsets=(offset,))
 
     def copies(self, network: Values) -> bool:
-        """Whether every tensor's values pass as they are, whatever they are."""
+        """Whether the values of every input pass unchanged, over all possible values."""
         y = network.tensors[self.output]
         for index, name in enumerate(self.reads):
             x, requant = network.tensors[name], self.requant_of(index)
@@ -57,7 +57,7 @@ class Concat(Requantizing):
         return True
 
     def sum_bounds(self, network: Values) -> Bounds:
-        """The least and greatest x_k - Zk of each tensor read."""
+        """The least and greatest x_k - Zk of each input."""
         tensors = [network.tensors[name] for name in self.reads]
         ranges = [network.value_range(name) for name in self.reads]
         ends = np.array(ranges) - [[x.zero_point] for x in tensors]
@@ -89,8 +89,8 @@ def concat(
 
     Parameters
     ----------
-    inputs : integers (..., C_k), equal but for C_k
-    zero_points : of each of them, then Zy
+    inputs : integers (..., C_k), with equal shapes except for C_k
+    zero_points : of each input, then Zy
 
     Returns int64 (..., sum of the C_k).
     """
@@ -103,12 +103,12 @@ def concat(
 
 
 def joined(requants: Sequence[Requant]) -> Requant:
-    """Requantizations of single tensors as the one of their concatenation, equal to each of them.
+    """Combine requantizations of single tensors into one for their concatenation, equal to each.
 
     requants : one multiplier, one offset, one rule and one clamp in each; any shifts
 
-    The greatest shift serves all: the numerators grow with it. Raises ValueError where a multiplier
-    leaves its range.
+    The greatest shift applies to all, and the numerators are scaled to it. Raises ValueError if a
+    multiplier then exceeds its range.
     """
     shift = max(requant.shift for requant in requants)
     grown = [1 << (shift - requant.shift) for requant in requants]

@@ -1,10 +1,10 @@
-"""Convolution over integers: a plain loop to read, and a fast form equal to it.
+"""Integer convolution, defined by a plain loop.
 
     acc[oy, ox, oc] = bias[oc] + sum (x[iy, ix, ic] - Zx) * (w[oc, ky, kx, ic] - Zw[oc])
     iy = oy * stride_y + ky * dilation_y - pad_top, ix likewise; outside the map x - Zx is 0
 
 The output's extent follows ONNX Conv (operator set 11) with floor rounding: rows that the last
-window does not reach are dropped.
+window does not reach are dropped. ``golden/fastconv.py`` has the fast form.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Conv2d(Requantizing):
     padding : (top, left, bottom, right), at least 0; the padded value is the input's zero point
     groups : divides IC and OC
 
-    Raises TypeError where the bias holds no integers.
+    Raises TypeError if the bias is not integer.
     """
 
     kind: ClassVar[str] = "conv2d"
@@ -161,14 +161,14 @@ class Conv2d(Requantizing):
 
 
 def accumulate_loop(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.NDArray[np.int64]:
-    """The definition, one multiply at a time, in Python's unbounded integers.
+    """The definition of the sums: one multiplication at a time, in Python's unbounded integers.
 
     Parameters
     ----------
     x : (H, W, IC) integers, one image
     zero_point : Zx
 
-    Returns int64 (OH, OW, OC). Raises OverflowError where a sum leaves int32.
+    Returns int64 (OH, OW, OC). Raises OverflowError if a sum leaves int32.
     """
     height, width, _ = x.shape
     oc_count, kh, kw, icg = conv.weights.values.shape

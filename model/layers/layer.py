@@ -1,4 +1,4 @@
-"""What all layers have: names, ranges, and whether they fit their tensors."""
+"""The base classes of all layers: names, value ranges, and checks against their tensors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Layer", "Requantizing", "Runnable", "SameValues", "require_requant"]
 
 
 def require_requant(where: str, requant: Requant, y: Tensor, counts: tuple[int, ...]) -> None:
-    """Check a layer's requantization: how many multipliers, and the clamp within y's type.
+    """Check a layer's requantization: the number of multipliers, and the clamp against y's type.
 
-    counts : how many multipliers there may be; where 1 is among them, as many offsets, else just 1
+    counts : allowed numbers of multipliers; offsets have the same if 1 is among them, else just 1
     """
     if isinstance(requant.reference, Requant):
         require_requant(f"{where}: reference", requant.reference, y, counts)
@@ -38,7 +38,7 @@ def require_requant(where: str, requant: Requant, y: Tensor, counts: tuple[int, 
 
 @dataclass(frozen=True)
 class Layer:
-    """What all layers have: a name, the tensors read, the tensor written."""
+    """The base of all layers: a name, the tensors that it reads, the tensor that it writes."""
 
     kind: ClassVar[str]
 
@@ -48,16 +48,16 @@ class Layer:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The tensors read, in order."""
+        """The names of the tensors read, in order."""
         return (self.input,)
 
     def value_range(self, network: Values) -> tuple[int, int]:
-        """The least and greatest value that the output can hold."""
+        """The least and greatest value that the output can have."""
         dtype = network.tensors[self.output].dtype
         return dtype.qmin, dtype.qmax
 
     def changes_nothing(self, network: Values) -> bool:
-        """Whether the output's stream is the input's, whatever comes in: no hardware is needed."""
+        """Whether the output's stream equals the input's for all inputs: no hardware is needed."""
         return False
 
     def validate(self, network: Values) -> None:
@@ -66,11 +66,11 @@ class Layer:
 
 
 class Runnable(Values, Protocol):
-    """What the golden model asks of a network: its layers, in the order in which they run."""
+    """The parts of a network that the golden model needs: its layers in execution order."""
 
     @property
     def input(self) -> str:
-        """The tensor that images enter by."""
+        """The tensor of the images."""
 
     @property
     def output(self) -> str:
@@ -78,14 +78,14 @@ class Runnable(Values, Protocol):
 
     @property
     def layers(self) -> Sequence[Layer]:
-        """The layers, each after those that it reads."""
+        """The layers, each after the layers whose outputs it reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Requantizing(Layer):
     """A layer that ends in a requantization.
 
-    requant : from sums to output; which of its multipliers meets what is the layer's to say
+    requant : from sums to outputs; each layer class defines what its multipliers apply to
     """
 
     requant: Requant
@@ -94,19 +94,19 @@ class Requantizing(Layer):
         return self.requant.low, self.requant.high
 
     def factors(self, ratios: list[Fraction]) -> list[Fraction]:
-        """The real factors that the multipliers stand for; ``ratios`` are Sx / Sy of each tensor
+        """The real factors that the multipliers approximate; ``ratios`` are Sx / Sy of each tensor
         read."""
         return ratios
 
     def sum_bounds(self, network: Values) -> Bounds:
-        """The least and the greatest sum that each multiplier meets, int64 (K,) each: per output
-        channel, per tensor read, or one for all. Empty where a sum has several multipliers."""
+        """The least and the greatest sum that each multiplier is applied to, int64 (K,) each: per
+        output channel, per tensor read, or one for all. Empty if a sum has several multipliers."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class SameValues(Layer):
-    """A layer whose output holds values of its input: same type, scale and zero point."""
+    """A layer whose output has values of its input: same type, scale and zero point."""
 
     def value_range(self, network: Values) -> tuple[int, int]:
         return network.value_range(self.input)

@@ -1,9 +1,9 @@
-"""A fully connected layer: a 1x1 convolution at the one position that a flatten leaves.
+"""A fully connected layer: a 1x1 convolution on a flattened tensor with one position.
 
     acc[o] = bias[o] + sum (x[i] - Zx) * (w[o, i] - Zw[o])
 
-Inputs count in raster order, channels last, as ``Flatten`` leaves them; PyTorch and ONNX flatten
-channels first, so their weights are permuted when they are read.
+Inputs are in raster order, channels last, as ``Flatten`` leaves them. PyTorch and ONNX flatten
+channels first, so front ends permute their weights.
 """
 
 from __future__ import annotations

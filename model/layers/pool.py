@@ -1,11 +1,11 @@
-"""Pools over integers: maximum and average, plain loops to read and fast forms equal to them.
+"""Integer pools, maximum and average: plain loops as definition, and fast forms equal to them.
 
-Max pool picks the greatest value of each window; positions outside the map never win. Input and
-output share scale and zero point, so nothing is rounded. Average pool sums x - Zx over the window,
-positions outside the map adding 0 (count_include_pad of PyTorch and ONNX), and requantizes the sum
-with M / 2**n standing for Sx / (Sy * KH * KW): division and rescaling are one rounding. Sources:
-PyTorch's ``aten/src/ATen/native/quantized/cpu/kernels/QuantizedOpKernels.cpp`` (qmaxpool,
-qavg_pool2d), ONNX MaxPool-12 and AveragePool-11.
+Max pool takes the greatest value of each window and ignores positions outside the map. Input and
+output share scale and zero point, so nothing is rounded. Average pool sums x - Zx over the window;
+positions outside the map add 0 (count_include_pad of PyTorch and ONNX). It requantizes the sum with
+M / 2**n for Sx / (Sy * KH * KW): division and rescaling are one rounding. Sources: PyTorch's
+``aten/src/ATen/native/quantized/cpu/kernels/QuantizedOpKernels.cpp`` (qmaxpool, qavg_pool2d), ONNX
+MaxPool-12 and AveragePool-11.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class _Pool(Layer):
 
 @dataclass(frozen=True, kw_only=True)
 class MaxPool2d(_Pool, SameValues):
-    """The greatest value of each window; see the module."""
+    """The greatest value of each window; see the module docstring."""
 
     kind: ClassVar[str] = "max_pool2d"
 
@@ -84,7 +84,7 @@ class MaxPool2d(_Pool, SameValues):
 
 @dataclass(frozen=True, kw_only=True)
 class AvgPool2d(_Pool, Requantizing):
-    """The requantized sum of each window; see the module. ``requant`` has one multiplier."""
+    """The requantized sum of each window, with one multiplier; see the module docstring."""
 
     kind: ClassVar[str] = "avg_pool2d"
 
@@ -111,7 +111,8 @@ class AvgPool2d(_Pool, Requantizing):
 
 
 def _taps(x: npt.NDArray[Any], pool: _Pool, fill: int) -> Iterator[npt.NDArray[Any]]:
-    """What each tap of all windows of a batch (H, C, W, N) reads, (OH, C, OW, N) each."""
+    """The values that each tap reads from a batch (H, C, W, N), over all windows: (OH, C, OW, N)
+    each."""
     top, left, bottom, right = pool.padding
     if any(pool.padding):
         pads = ((top, bottom), (0, 0), (left, right), (0, 0))
@@ -132,9 +133,9 @@ def pool_max(x: npt.NDArray[Any], pool: MaxPool2d) -> npt.NDArray[Any]:
 
 
 def pool_sum(x: npt.NDArray[Any], pool: AvgPool2d, zero_point: int) -> npt.NDArray[np.float64]:
-    """The sum of x over each window, padding at Zx: (H, C, W, N) -> float64 (OH, C, OW, N).
+    """The sum of x over each window, with Zx as padding: (H, C, W, N) -> float64 (OH, C, OW, N).
 
-    Zx is left in: the sum of x - Zx is less by Zx for every position of the window.
+    Zx is not subtracted: the sum of x - Zx is less by KH * KW * Zx.
     """
     taps = _taps(x, pool, zero_point)
     total = next(taps).astype(np.float64)
@@ -144,7 +145,7 @@ def pool_sum(x: npt.NDArray[Any], pool: AvgPool2d, zero_point: int) -> npt.NDArr
 
 
 def _values_of(x: npt.NDArray[Any], pool: _Pool, oy: int, ox: int, channel: int) -> list[int]:
-    """The values of one window that lie in the map, one after another."""
+    """The values of one window inside the map, in raster order."""
     height, width, _ = x.shape
     rows = (oy * pool.stride[0] + ky - pool.padding[0] for ky in range(pool.kernel[0]))
     columns = [ox * pool.stride[1] + kx - pool.padding[1] for kx in range(pool.kernel[1])]

@@ -1,4 +1,4 @@
-"""Layers without numbers of their own: flatten, ReLU, argmax."""
+"""Layers without constants: flatten, ReLU, argmax."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Argmax", "Flatten", "Relu"]
 
 @dataclass(frozen=True)
 class Flatten(SameValues):
-    """(H, W, C) becomes (1, 1, H * W * C), in raster order, channels last."""
+    """Reshape (H, W, C) to (1, 1, H * W * C), in raster order, channels last."""
 
     kind: ClassVar[str] = "flatten"
 
@@ -33,8 +33,8 @@ class Flatten(SameValues):
 
 @dataclass(frozen=True, kw_only=True)
 class Relu(SameValues):
-    """clamp(x, low, high): a ReLU that is fused into no layer; low is the zero point, high is the
-    type's greatest value, or 6 / scale above the zero point in a ReLU6."""
+    """clamp(x, low, high): a ReLU that is fused into no layer. ``low`` is the zero point; ``high``
+    is the type's greatest value, or for a ReLU6 the zero point plus 6 / scale."""
 
     kind: ClassVar[str] = "relu"
 
@@ -66,7 +66,7 @@ class Relu(SameValues):
 
 @dataclass(frozen=True)
 class Argmax(Layer):
-    """The index of the greatest channel; of equal ones the first, as in numpy and PyTorch."""
+    """The index of the greatest channel; ties go to the lower index, as in numpy and PyTorch."""
 
     kind: ClassVar[str] = "argmax"
 

@@ -1,4 +1,4 @@
-"""Tensors, and the error of a network that breaks a rule."""
+"""Tensors, and the error for a network that breaks a rule."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class NetworkError(UserError, ValueError):
 
 
 def require(condition: bool, message: str) -> None:
-    """Raise NetworkError with ``message`` unless ``condition`` holds."""
+    """Raise NetworkError with ``message`` unless ``condition`` is true."""
     if not condition:
         raise NetworkError(message)
 
 
 @contextmanager
 def in_layer(name: str) -> Iterator[None]:
-    """Put the layer's name before the sentence of a NetworkError that does not have it yet."""
+    """Prefix a NetworkError with the layer's name unless it begins with one."""
     try:
         yield
     except NetworkError as error:
@@ -73,11 +73,11 @@ class Tensor:
 
 
 class Values(Protocol):
-    """What a layer asks of the network it stands in; one that is still being built will do."""
+    """The parts of a network that a layer needs; a network under construction has them too."""
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
         """Every tensor by name."""
 
     def value_range(self, tensor: str) -> tuple[int, int]:
-        """The least and greatest value that ``tensor`` can hold."""
+        """The least and greatest value that ``tensor`` can have."""

@@ -1,4 +1,4 @@
-"""Quantized weights, and integers that nobody can write to."""
+"""Quantized weights and read-only integer arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Weights", "frozen_integers", "with_axes"]
 
 
 def frozen_integers(what: str, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """A copy as int64 that nobody can write to. Raises TypeError for what are no integers."""
+    """A read-only copy as int64. Raises TypeError if the values are not integers."""
     if not np.issubdtype(np.asarray(values).dtype, np.integer):
         raise TypeError(f"{what} must be integers, not {np.asarray(values).dtype}")
     frozen = np.array(values, dtype=np.int64)
@@ -24,7 +24,8 @@ def frozen_integers(what: str, values: npt.NDArray[np.int64]) -> npt.NDArray[np.
 
 
 def with_axes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Weights of a fully connected layer, (OC, IC), as a 1x1 convolution's; others as they are."""
+    """Convert weights of a fully connected layer, (OC, IC), to those of a 1x1 convolution; return
+    others unchanged."""
     return values[:, np.newaxis, np.newaxis] if values.ndim == 2 else values
 
 
@@ -34,12 +35,12 @@ class Weights:
 
     Parameters
     ----------
-    values : integers (OC, KH, KW, IC / groups), kept as int64 and read-only
+    values : integers (OC, KH, KW, IC / groups), stored as int64 and read-only
     dtype : the integer type of the values, 2 to 8 bits
     scales : one, or OC of them; positive and finite
-    zero_points : one, or OC of them; 0 where symmetric
+    zero_points : one, or OC of them; 0 if symmetric
 
-    Raises TypeError where the values are no integers.
+    Raises TypeError if the values are not integers.
     """
 
     values: npt.NDArray[np.int64]
@@ -52,13 +53,14 @@ class Weights:
 
     @cached_property
     def zero_points_per_channel(self) -> tuple[int, ...]:
-        """The zero points spread out, one for each output channel."""
+        """The zero points, repeated to one for each output channel."""
         channels = len(self.values)
         return self.zero_points if len(self.zero_points) > 1 else self.zero_points * channels
 
     @cached_property
     def centered(self) -> npt.NDArray[np.int64]:
-        """Values minus their zero points, int64 (OC, KH, KW, IC / groups): what gets multiplied."""
+        """Values minus their zero points, int64 (OC, KH, KW, IC / groups): the factors of the
+        products."""
         zero_points = np.array(self.zero_points_per_channel, dtype=np.int64)
         centered: npt.NDArray[np.int64] = self.values - zero_points[:, None, None, None]
         return centered

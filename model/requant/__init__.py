@@ -1,4 +1,4 @@
-"""Requantization: from sums to integers of few bits, by M, n, B and a rounding rule."""
+"""Requantization: from sums to narrow integers, by M, n, B and a rounding rule."""
 
 from .requant import (
     MAX_MULTIPLIER,

@@ -1,16 +1,16 @@
 """The narrow search: the smallest M and n that equal a reference on every reachable accumulator.
 
-A float engine multiplies the accumulator by a float scale and rounds; a fixed-point one needs 31
-bits of M to come close for every int32. But a layer's accumulators reach only what its weights
-allow (``layers/accumulators.py``) and its outputs are clamped, so the reference is a staircase of
-at most a few hundred steps. Each step at accumulator t from k - 1 to k demands round(t * M / 2**n)
->= k and round((t - 1) * M / 2**n) < k, and the ends of the range demand that no step lies beyond
-the first and the last: linear inequalities in M, solved here in exact rationals. The smallest n for
-which every channel has an M gives the narrowest multipliers, about as many bits as accumulator and
-output have together. The equality is then checked by evaluating both sides at every threshold, not
-by trusting the algebra.
+A float engine multiplies the accumulator by a float scale and rounds. A fixed-point engine needs 31
+bits of M to come close for every int32. But a layer's accumulators are limited by its weights
+(``layers/accumulators.py``) and its outputs are clamped, so the reference is a staircase of at most
+a few hundred steps. A step from k - 1 to k at accumulator t requires round(t * M / 2**n) >= k and
+round((t - 1) * M / 2**n) < k. The ends of the range require that there is no step before the first
+and after the last. These are linear inequalities in M, solved in exact rationals. The smallest n
+for which every channel has an M gives the narrowest multipliers; they have about as many bits as
+accumulator and output together. The equality is then checked: both sides are evaluated at every
+threshold.
 
-Where the reference has biases, an offset is searched for too, see ``offsets.py``.
+If the reference has biases, an offset is searched for too, see ``offsets.py``.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ __all__ = [
     "reference_outputs",
 ]
 
-# (acc, y, at_least): accumulator acc gives at least, or else at most, y, with Zy not yet added
+# (acc, y, at_least): accumulator acc must give at least, or else at most, y, before Zy is added
 Demand = tuple[int, int, bool]
 
 
 def _steps(target: Target, channel: int) -> list[list[Demand]]:
-    """What makes the reference's staircase, one list per step.
+    """The demands of the reference's staircase, one list for each step.
 
-    A step at accumulator t demands the new output of t and the old one of t - 1. The ends of the
-    range are half steps, since nothing else holds the first and the last tread in place; an end
-    that the clamp holds demands nothing.
+    A step at accumulator t demands the new output at t and the old one at t - 1. The ends of the
+    range are half steps, which fix the first and the last tread. An end at a clamp limit demands
+    nothing.
     """
     low, high = target.low - target.zero_point, target.high - target.zero_point
     lo, hi = int(target.lo[channel]), int(target.hi[channel])
@@ -75,7 +75,7 @@ def _steps(target: Target, channel: int) -> list[list[Demand]]:
 def _constraints(
     demands: Iterable[Demand], rule: Rounding
 ) -> Iterator[tuple[int, Fraction, bool, bool]]:
-    """Inequalities (acc, bound, inclusive, at_least) on acc * M / 2**n that meet the demands."""
+    """Inequalities (acc, bound, inclusive, at_least) on acc * M / 2**n that express the demands."""
     for acc, y, at_least in demands:
         bound, inclusive = reaches(y if at_least else y + 1, rule)
         yield acc, bound, inclusive == at_least, at_least
@@ -83,7 +83,8 @@ def _constraints(
 
 @dataclass
 class _Interval:
-    """The real factors M / 2**n that meet a channel's constraints; None where unbounded above."""
+    """The real factors M / 2**n that meet a channel's constraints; no upper limit if ``high`` is
+    None."""
 
     low: Fraction = Fraction(0)
     low_inclusive: bool = False
@@ -99,7 +100,7 @@ class _Interval:
             self.high, self.high_inclusive = bound, inclusive
 
     def multipliers(self, shift: int) -> tuple[int, int] | None:
-        """The least and greatest M for ``shift``, or None where there is none."""
+        """The least and greatest M for ``shift``, or None if there is none."""
         low = self.low * (1 << shift)
         least = ceil(low) if self.low_inclusive else floor(low) + 1
         greatest = MAX_MULTIPLIER
@@ -110,11 +111,11 @@ class _Interval:
 
 
 def _interval(demands: Iterable[Demand], rule: Rounding) -> _Interval:
-    """Solve acc * f {>=, >, <=, <} bound for the factor f > 0, over all the demands."""
+    """Solve acc * f {>=, >, <=, <} bound for the factor f > 0, over all demands."""
     interval = _Interval()
     for acc, bound, inclusive, at_least in _constraints(demands, rule):
         if acc == 0:
-            continue  # round(0) is 0 by every rule and reference: whatever f, the demand is met
+            continue  # round(0) is 0 by every rule and reference: every f meets the demand
         if (acc > 0) == at_least:
             interval.at_least(bound / acc, inclusive)
         else:
@@ -123,20 +124,22 @@ def _interval(demands: Iterable[Demand], rule: Rounding) -> _Interval:
 
 
 def _nearest(span: tuple[int, int], scale: Scale, shift: int) -> int:
-    """Of the M of ``span`` with the fewest bits, the nearest to the real factor."""
+    """The M nearest to the real factor, among the M of ``span`` with the fewest bits."""
     least, greatest = fewest_bits(span)
     return min(max(round(exact(scale) * (1 << shift)), least), greatest)
 
 
 def narrow(target: Target, rule: Rounding = Rounding.HALF_UP) -> Requant:
-    """Find the narrowest requantization by ``rule`` that equals ``target`` everywhere it can reach.
+    """Find the narrowest requantization by ``rule`` that equals ``target`` on all reachable
+    accumulators.
 
-    Half-up is the default since it is the cheapest in hardware: one constant added before the
-    shift. Ties of the reference need no tie logic, because the search moves M off them.
+    Half-up is the default because it is the cheapest in hardware: one constant added before the
+    shift. Ties of the reference need no extra logic, because the search chooses an M that avoids
+    them.
 
-    Returns a Requant with one multiplier per channel (one in all where they agree) and the smallest
-    shift; with offsets where the target has biases, half-up then. Raises NoMultiplierError, naming
-    the channel if it is one, where none exists.
+    Returns a Requant with one multiplier per channel (a single one if all are equal) and the
+    smallest shift. If the target has biases, it has offsets and the rule is half-up. Raises
+    NoMultiplierError if there is none; it names the channel if a single channel is the cause.
     """
     if any(target.biases):
         return narrow_with_offset(target)
@@ -165,16 +168,16 @@ def closest(
 ) -> Requant:
     """Find a requantization by ``rule`` that differs from ``target`` as little as possible.
 
-    For each channel, the factors that meet most of the reference's demands; for the layer, the
-    smallest shift that has such a factor in every channel. What differs is for :func:`differences`
-    to count.
+    Each channel takes the factors that meet most of the reference's demands. The layer takes the
+    smallest shift that has such a factor in every channel. :func:`differences` counts the remaining
+    differences.
 
     Parameters
     ----------
-    seen : per channel, how often accumulators occur in practice; those come first, the others are
-        then met as far as they can be. Nothing is known to occur where it is left out.
+    seen : per channel, the number of occurrences of accumulators in practice. Demands on these have
+        priority over all others. Without ``seen``, no accumulator has priority.
 
-    Raises NoMultiplierError where even that does not fit M and n.
+    Raises NoMultiplierError if no M and n fit.
     """
     if any(target.biases):
         return closest_with_offset(target, seen)
@@ -189,7 +192,7 @@ def closest(
 def _fit(
     target: Target, rule: Rounding, intervals: list[_Interval], reference: str | Requant | None
 ) -> Requant | None:
-    """The smallest shift with an M in every channel's interval; None where there is none."""
+    """The smallest shift with an M in every channel's interval; None if there is none."""
     for shift in range(MAX_SHIFT + 1):
         spans = [interval.multipliers(shift) for interval in intervals]
         if all(spans):
@@ -212,13 +215,14 @@ def _fit(
 def _most_agreed(
     target: Target, channel: int, rule: Rounding, seen: Mapping[int, int]
 ) -> _Interval:
-    """The open interval of factors that meet the most demands, those on accumulators seen first.
+    """The open interval of factors that meet the most demands; demands on ``seen`` accumulators
+    first.
 
-    Of equals the one whose other demands lie furthest from 0, where accumulators are rarest; then
-    the one nearest to the real factor.
+    Ties go to the interval whose unmet demands are furthest from 0, where accumulators are rarest,
+    and then to the one nearest to the real factor.
     """
     top = Fraction(MAX_MULTIPLIER)
-    changes: list[tuple[Fraction, int, int, int]] = []  # at a factor, what more is met
+    changes: list[tuple[Fraction, int, int, int]] = []  # a factor, and the change of what is met
     for demand in chain.from_iterable(_steps(target, channel)):
         interval, acc = _interval([demand], rule), demand[0]
         end = top if interval.high is None else interval.high

@@ -1,17 +1,18 @@
-"""The narrow search with an offset: the smallest n with M and B that equal a reference's staircase.
+"""The narrow search with an offset: the smallest n with M and B that equal a reference.
 
 An engine that adds its bias in floats rounds an affine function of the accumulator. With half-up
-rounding, y = floor((acc * M + B) / 2**n + 1/2), each threshold t of an output k demands
+rounding, y = floor((acc * M + B) / 2**n + 1/2), each threshold t of an output k requires
 
     t * M + B >= (2 * k - 1) * 2**(n - 1)    and    (t - 1) * M + B < (2 * k - 1) * 2**(n - 1)
 
-so M and B are the slope and height of a line above some points and below others. Only the corners
-of the two convex hulls bound it: a dozen of several hundred. Eliminating B leaves an interval of M,
-each M of it an interval of B, all in integers: a shift has a solution or it has none.
+M and B are therefore the slope and the height of a line that lies above some points and below
+others. Only the corners of the two convex hulls limit the line: about a dozen of several hundred
+points. Eliminating B leaves an interval of M, and each such M an interval of B, all in integers.
+For each shift this decides whether a solution exists.
 
-Where none has (a float sum or product near k + 1/2 became that tie), some accumulators must give
-way. At most four points contradict one another, and one of them has to yield by one accumulator;
-trying each in turn, the cheapest first, ends at the fewest that have to.
+If there is none (a float sum or product near k + 1/2 became that tie), some demands must be
+dropped. At most four points contradict one another, and one of them must move by one accumulator.
+Each is tried in turn, the cheapest first, which finds the fewest points that must move.
 """
 
 from __future__ import annotations
@@ -30,28 +31,29 @@ from .staircase import NoMultiplierError, Target, check, reference_thresholds
 
 __all__ = ["closest_with_offset", "fewest_bits", "narrow_with_offset"]
 
-TRIES = 300  # contradictions resolved best first; beyond them only the cheapest way is followed
+TRIES = 300  # contradictions resolved best first; after them only the cheapest choice is followed
 
 Point = tuple[int, int]  # an accumulator, and 2 * k - 1 for the output k, Zy not added
-Points = dict[int, int]  # the same, by accumulator
-Cost = tuple[int, int, int]  # occurrences, accumulators, and their distances from 0 negated
+Points = dict[int, int]  # 2 * k - 1 by accumulator
+Cost = tuple[int, int, int]  # occurrences, accumulators, their distances from 0 (negated)
 
 
 @dataclass(frozen=True)
 class _Side:
-    """The points that a line stays above (sign 1) or below (sign -1)."""
+    """The points that a line must stay above (sign 1) or below (sign -1)."""
 
     points: Points
     sign: int
 
     @cached_property
     def corners(self) -> list[Point]:
-        """Those that bound the line, found when they are first asked for."""
+        """The points that limit the line: the corners of the convex hull. Computed on first use."""
         facing = sorted((x, self.sign * y) for x, y in self.points.items())
         return [(x, self.sign * y) for x, y in _upper_hull(facing)]
 
     def without(self, x: int, low: int, high: int) -> _Side:
-        """The side where the point at ``x`` moves on by one accumulator, if that is reachable."""
+        """The side after the point at ``x`` moves by one accumulator; dropped if that is out of
+        range."""
         points = dict(self.points)
         y, beside = points.pop(x), x + self.sign
         if low <= beside <= high:
@@ -62,7 +64,7 @@ class _Side:
 
 @dataclass(frozen=True)
 class _Line:
-    """What one channel asks of M and B: a line on or above ``least`` and below ``most``."""
+    """The constraints on M and B of one channel: a line not below ``least`` and below ``most``."""
 
     least: _Side
     most: _Side
@@ -83,14 +85,14 @@ class _Line:
         return (low, high) if low <= high else lowest + highest
 
     def heights(self, shift: int, multiplier: int) -> tuple[int, int]:
-        """The least and greatest B for a shift and an M that it has."""
+        """The least and greatest B for a shift and one of its M."""
         half, free = 1 << (shift - 1), MAX_OFFSET
         low = max((y * half - multiplier * x for x, y in self.least.corners), default=-free)
         high = min((y * half - 1 - multiplier * x for x, y in self.most.corners), default=free)
         return low, high
 
     def without(self, point: Point, low: int, high: int) -> _Line:
-        """The line where the output at ``point`` need not be met; those beside it must still."""
+        """The line without the demand at ``point``; the demands on its neighbours remain."""
         x, y = point
         if self.least.points.get(x) == y:
             return _Line(self.least.without(x, low, high), self.most)
@@ -98,7 +100,7 @@ class _Line:
 
 
 def _upper_hull(points: Sequence[Point]) -> list[Point]:
-    """The corners of the convex hull seen from above; points sorted by x, each x once."""
+    """The upper corners of the convex hull; points are sorted by x, each x once."""
     hull: list[Point] = []
     for x, y in points:
         while len(hull) > 1:
@@ -111,7 +113,7 @@ def _upper_hull(points: Sequence[Point]) -> list[Point]:
 
 
 def _line(target: Target, channel: int) -> _Line:
-    """What the reference's staircase asks of one channel; an end that the clamp holds is free."""
+    """The constraints of one channel's staircase; an end at a clamp limit has none."""
     lo, hi = int(target.lo[channel]), int(target.hi[channel])
     thresholds = reference_thresholds(target, channel).tolist()
     outputs = range(target.low + 1 - target.zero_point, target.high + 1 - target.zero_point)
@@ -125,13 +127,14 @@ def _line(target: Target, channel: int) -> _Line:
 
 
 def _real(target: Target) -> list[tuple[Fraction, Fraction]]:
-    """Per channel, the slope and height that the reference rounds."""
+    """Per channel, the slope and height of the line that the reference rounds."""
     channels = range(len(target.scales))
     return [affine(target.reference, target.scales[c], target.bias(c)) for c in channels]
 
 
 def _last_shift(target: Target) -> int:
-    """The greatest shift for which every real factor has 31 bits and every sum 62, with room."""
+    """The greatest shift with which every real factor has at most 31 bits and every sum 62, with
+    margin."""
     real = _real(target)
     reach = [max(abs(int(lo)), abs(int(hi))) for lo, hi in zip(target.lo, target.hi, strict=True)]
     sums = (abs(b) + (r + 1) * f for (f, b), r in zip(real, reach, strict=True))
@@ -140,13 +143,13 @@ def _last_shift(target: Target) -> int:
 
 
 def _bits(value: Fraction) -> int:
-    """The fewest such that value < 2**bits."""
+    """The smallest exponent with value < 2**bits."""
     bits = value.numerator.bit_length() - value.denominator.bit_length()
     return bits + 1 if value >= Fraction(2) ** bits else bits
 
 
 def fewest_bits(span: tuple[int, int]) -> tuple[int, int]:
-    """The part of a span of multipliers, least and greatest, that takes the fewest bits."""
+    """Restrict a span of multipliers (least, greatest) to those with the fewest bits."""
     least, greatest = span
     return least, min(greatest, (1 << least.bit_length()) - 1)
 
@@ -156,7 +159,7 @@ def _clipped(value: Fraction, ends: tuple[int, int]) -> int:
 
 
 def _fit(target: Target, lines: Sequence[_Line], reference: str | Requant | None) -> Requant | None:
-    """The smallest shift with M and B in every channel; None where there is none."""
+    """The smallest shift with M and B in every channel; None if there is none."""
     real = _real(target)
     for shift in range(1, _last_shift(target) + 1):
         multipliers, offsets = list[int](), list[int]()
@@ -183,14 +186,15 @@ def _fit(target: Target, lines: Sequence[_Line], reference: str | Requant | None
 def narrow_with_offset(target: Target) -> Requant:
     """Find the smallest shift with M and B per channel that equal ``target`` everywhere, half-up.
 
-    Raises NoMultiplierError, naming the channel if it is one, where there are none.
+    Raises NoMultiplierError if there is none; it names the channel if a single channel is the
+    cause.
     """
     lines = [_line(target, channel) for channel in range(len(target.scales))]
     requant = _fit(target, lines, target.reference)
     if requant is not None:
         check(target, requant)
         return requant
-    last = _last_shift(target)  # has whatever a smaller shift has, doubled
+    last = _last_shift(target)  # a solution at a smaller shift, doubled, is one here too
     failing = (c for c, line in enumerate(lines) if isinstance(line.slopes(last), list))
     bad = next(failing) if last > 0 else 0
     raise NoMultiplierError(
@@ -204,10 +208,10 @@ def closest_with_offset(target: Target, seen: Sequence[Mapping[int, int]] = ()) 
 
     Parameters
     ----------
-    seen : per channel, how often accumulators occur in practice; those give way last. Nothing is
-        known to occur where it is left out.
+    seen : per channel, the number of occurrences of accumulators in practice; demands on these are
+        dropped last. Without ``seen``, no accumulator has priority.
 
-    Raises NoMultiplierError where the factors do not fit M and n.
+    Raises NoMultiplierError if the factors do not fit M and n.
     """
     last = _last_shift(target)
     if last < 1:
@@ -222,7 +226,7 @@ def closest_with_offset(target: Target, seen: Sequence[Mapping[int, int]] = ()) 
 
 
 def _most_agreed(target: Target, channel: int, shift: int, seen: Mapping[int, int]) -> _Line:
-    """The line of a channel with the cheapest points left out until a shift has an M."""
+    """The line of a channel with the cheapest points dropped until a shift has an M."""
     lo, hi = int(target.lo[channel]), int(target.hi[channel])
     queue: list[tuple[Cost, int, _Line]] = [((0, 0, 0), 0, _line(target, channel))]
     tries = 0

@@ -1,22 +1,23 @@
-"""Other engines' roundings: what a fixed-point M, n and rule can be proven equal to.
+"""Rounding rules of other engines: the rules that a fixed-point M, n and rule can be proven equal
+to.
 
-Each turns an int32 accumulator into an output, y = clamp(round(acc * factor) + Zy), in the very
-order of operations and number types of its engine (measured; see ARITHMETIC.md):
+Each converts an int32 accumulator to an output, y = clamp(round(acc * factor) + Zy), with exactly
+the order of operations and the number types of its engine (measured; see ARITHMETIC.md):
 
-* ``half_even``: the exact product of the scales; what ONNX specifies.
-* ``float32_half_even``: the bias added to float32(acc), the sum rounded to float32 once; one
-  multiplier float32(float32(Sx * Sw) / Sy), the product in float32, rounded, then Zy added. FBGEMM
-  ``requantize_``, PyTorch ``qconv.cpp``.
-* ``float32_chain``: the factors Sx, Sw and 1 / Sy multiplied one after another, the bias added
-  before the last of them, Zy at the end, each step rounded to float32, then the rounding. oneDNN 3,
-  PyTorch's ``onednn`` engine.
+* ``half_even``: the exact product of the scales, as ONNX specifies.
+* ``float32_half_even``: the bias is added to float32(acc) and the sum rounded to float32 once; one
+  multiplier float32(float32(Sx * Sw) / Sy); the product in float32, rounded; then Zy is added.
+  FBGEMM ``requantize_``, PyTorch ``qconv.cpp``.
+* ``float32_chain``: the factors Sx, Sw and 1 / Sy are multiplied one after another; the bias is
+  added before the last of them, Zy at the end; each step is rounded to float32; then the rounding
+  to an integer. oneDNN 3, PyTorch's ``onednn`` engine.
+* ``float32_fused``: the product with one float32 factor plus Zy, with the sum rounded to float32
+  once; then the rounding to an integer. ATen's global average pool, compiled to fused
+  multiply-adds.
 
-* ``float32_fused``: the product with one float32 factor and Zy added to it, the sum rounded to
-  float32 once, then the rounding. ATen's global average pool, compiled to fused multiply-adds.
+A bias is a float in steps of the accumulator; in ``float32_chain`` it is the real bias.
 
-A bias is a float in steps of the accumulator; in ``float32_chain`` it is the real one.
-
-All of them are monotone in the accumulator, which the narrow search relies on.
+All rules are monotone in the accumulator. The narrow search relies on this.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ __all__ = ["REFERENCES", "Acc", "Bias", "Scale", "affine", "exact"]
 
 Acc = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
-Scale = Fraction | tuple[Fraction, ...]  # a factor, or the factors multiplied one after another
+Scale = Fraction | tuple[Fraction, ...]  # a factor, or factors that are multiplied in this order
 Bias = float | Fraction
 
 
@@ -46,7 +47,7 @@ def exact(scale: Scale) -> Fraction:
 
 
 def affine(reference: object, scale: Scale, bias: Bias) -> tuple[Fraction, Fraction]:
-    """The real function that a reference rounds: (f, b) of acc * f + b, in output steps."""
+    """The real function that a reference rounds: (f, b) of acc * f + b, in steps of the output."""
     factors = scale if isinstance(scale, tuple) else (scale,)
     last = factors[-1] if reference == "float32_chain" else exact(scale)
     return exact(scale), Fraction(bias) * last
@@ -73,10 +74,10 @@ def _rational_half_even(
 
 
 def _sum_rounded_once(value: npt.NDArray[np.floating[Any]], addend: float) -> Floats:
-    """float32(value + addend), as a fused multiply-add rounds: the exact sum, once.
+    """float32(value + addend) as in a fused multiply-add: the exact sum, rounded once.
 
-    float64 may not hold the sum either. It is then rounded to odd, to whichever float64 beside it
-    has an odd significand; from there, rounding to float32 is as from the sum itself (Boldo and
+    The sum may not fit float64 either. It is then rounded to odd: to the adjacent float64 with an
+    odd significand. Rounding this to float32 gives the same as rounding the exact sum (Boldo and
     Melquiond, "Emulation of a FMA and correctly-rounded sums", 2008).
     """
     wide = value.astype(np.float64)
@@ -116,11 +117,11 @@ def _float32_fused(
 ) -> Acc:
     """clamp(nearbyint(float32((acc + bias) * scale + zero_point))), the sum rounded once."""
     value = _sum_rounded_once(acc.astype(np.float32), float(bias)).astype(np.float64)
-    product = value * float(np.float32(float(exact(scale))))  # float64 holds it
+    product = value * float(np.float32(float(exact(scale))))  # exact in float64
     return clamp(np.rint(_sum_rounded_once(product, zero_point)).astype(np.int64), low, high)
 
 
-# By the name that network files carry: (acc, scale, zero point, low, high, bias) -> outputs.
+# By the name in network files: (acc, scale, zero point, low, high, bias) -> outputs.
 REFERENCES: dict[str, Callable[[Acc, Scale, int, int, int, Bias], Acc]] = {
     "half_even": _rational_half_even,
     "float32_half_even": _float32_half_even,

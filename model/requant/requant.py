@@ -1,11 +1,12 @@
 """From accumulator to output: y = clamp(round((acc * M + B) / 2**n) + Zy, low, high).
 
-M and n are integers that stand for Sx * Sw / Sy; M is one for the tensor or one per channel, n is
-one for the layer, so that hardware needs no barrel shifter. Source of the scheme: Jacob et al.,
+M and n are integers that approximate Sx * Sw / Sy. There is one M per tensor or per channel, and
+one n per layer, so hardware needs no barrel shifter. Source of the scheme: Jacob et al.,
 "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2.2
-(CVPR 2018), there with M of 31 bits; how narrow M may be is the business of ``multipliers.py``. B,
-the offset, is 0 but where another engine adds its bias in floats: it then holds what is left of
-that bias, in steps of 2**-n of an output step. Hardware adds it with the half of the rounding.
+(CVPR 2018), with M of 31 bits; ``multipliers.py`` finds narrower ones. The offset B is 0 except for
+an engine that adds its bias in floats: it then has the part of that bias that the int32 bias
+leaves, in units of 2**-n of an output step. The search for narrower multipliers may also set it.
+Hardware adds it together with the rounding constant.
 """
 
 from __future__ import annotations
@@ -33,25 +34,25 @@ __all__ = [
 MAX_MULTIPLIER = (1 << 31) - 1
 FLOAT64_EXACT = 1 << 53  # below it, integers and their quotients by powers of two are exact
 MAX_OFFSET = (1 << 61) - 1
-MAX_SHIFT = 61  # |acc * M| < 2**62, and half of 2**n beside it still fits int64
+MAX_SHIFT = 61  # |acc * M| < 2**62, and the sum with half of 2**n fits int64
 
 
 @dataclass(frozen=True)
 class Requant:
-    """How a layer brings its accumulators back to activations.
+    """The conversion of a layer's accumulators to activations.
 
     Parameters
     ----------
     multipliers : one integer, or one per output channel, each 1 to 2**31 - 1
     shift : n, 0 to 61
-    rounding : what happens to the fraction
+    rounding : the rule for the fraction
     low, high : the clamp, within the output's type; a fused ReLU raises ``low`` to the zero point
-    reference : what M, n, B and the rule were proven equal to on every reachable accumulator: a
-        float rule, by its name in ``reference.REFERENCES``, or another requantization with the same
-        clamp; None where they are the definition themselves
+    reference : the rule that M, n, B and ``rounding`` were proven equal to on every reachable
+        accumulator: a float rule by its name in ``references.REFERENCES``, or another
+        requantization with the same clamp; None if they are the definition themselves
     offsets : B, one integer, or one per output channel
 
-    Raises ValueError where a number is out of range.
+    Raises ValueError if a number is out of range.
     """
 
     multipliers: tuple[int, ...]
@@ -89,12 +90,12 @@ class Requant:
             raise ValueError(f"reference must be one of {names} or null, not {self.reference!r}")
 
     def per_channel(self, channels: int) -> tuple[int, ...]:
-        """The multipliers spread out, one for each of ``channels`` output channels."""
+        """The multipliers, repeated to one for each of ``channels`` output channels."""
         return self.multipliers if len(self.multipliers) > 1 else self.multipliers * channels
 
     @property
     def definition(self) -> Requant:
-        """The requantization that this one was proven equal to, or else this one."""
+        """The requantization that this one was proven equal to; otherwise this one."""
         return self.reference if isinstance(self.reference, Requant) else self
 
     @property
@@ -104,11 +105,11 @@ class Requant:
 
 
 def fixed_point(scales: Sequence[float | Fraction], bits: int) -> tuple[tuple[int, ...], int]:
-    """Write real factors as M / 2**n: the largest M has ``bits`` bits, all share one n.
+    """Convert real factors to M / 2**n: the largest M has ``bits`` bits, and all share one n.
 
-    Each M is the nearest integer to scale * 2**n (ties to even), computed exactly.
-    Returns (multipliers, shift). Raises ValueError where that takes a shift outside 0 to 61, or
-    where a factor is so much smaller than the largest that its M would be 0.
+    Each M is the nearest integer to scale * 2**n (ties to even), computed exactly. Returns
+    (multipliers, shift). Raises ValueError if that takes a shift outside 0 to 61, or if a factor is
+    so much smaller than the largest that its M would be 0.
     """
     largest = Fraction(max(scales))
     shift = bits - 1 - _floor_log2(largest)
@@ -137,7 +138,7 @@ def requantize(
 
     Parameters
     ----------
-    acc : int64 holding int32 values, (..., OC), channels last
+    acc : int64 with int32 values, (..., OC), channels last
     zero_point : Zy, of the output tensor
 
     Returns int64, the shape of ``acc``, in [requant.low, requant.high].
@@ -150,6 +151,6 @@ def requantize(
 def rescale(
     product: npt.NDArray[np.int64], requant: Requant, zero_point: int
 ) -> npt.NDArray[np.int64]:
-    """clamp(round(product / 2**n) + Zy): what follows the multiplication and the offset."""
+    """clamp(round(product / 2**n) + Zy): the steps after the multiplication and the offset."""
     rounded = round_shift(product, requant.shift, requant.rounding)
     return clamp(rounded + zero_point, requant.low, requant.high)

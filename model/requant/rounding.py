@@ -1,4 +1,4 @@
-"""Rounding and saturation: each rule of the integer pipeline, written once.
+"""Rounding and saturation: the only definition of each rule of the integer pipeline.
 
 A rule rounds an exact quotient v = value / 2**shift to an integer. Sources:
 
@@ -8,11 +8,11 @@ A rule rounds an exact quotient v = value / 2**shift to an integer. Sources:
   sign correction; the cheapest in hardware, one constant added.
 * ``HALF_AWAY``: ties away from zero. IEEE 754-2019, 4.3.1 roundTiesToAway; gemmlowp
   ``fixedpoint/fixedpoint.h`` RoundingDivideByPOT, TFLite.
-* ``FLOOR``: a bare arithmetic shift right, ``floor(v)``.
-* ``FLOAT32``: v to the 24 significant bits of float32, and that to an integer, ties to even both
-  times: what ``nearbyint(float(acc) * scale)`` gives where float32 holds acc and scale. ONNX
-  Runtime (MLAS ``MlasRequantizeOutput``), FBGEMM ``requantize_``. Close to k + 1/2 it makes ties
-  of values that are none: 2.5 + 2**-24 becomes 2.5, and 2.
+* ``FLOOR``: an arithmetic shift right, ``floor(v)``.
+* ``FLOAT32``: v is rounded to the 24 significant bits of float32 and then to an integer, ties to
+  even both times. This equals ``nearbyint(float(acc) * scale)`` if float32 represents acc and scale
+  exactly. ONNX Runtime (MLAS ``MlasRequantizeOutput``), FBGEMM ``requantize_``. Close to k + 1/2 it
+  turns values into ties: 2.5 + 2**-24 becomes 2.5, and then 2.
 
 ==========  ====  ====  ====  ====
 v           -1.5  -0.5   0.5   1.5
@@ -37,7 +37,7 @@ __all__ = ["Rounding", "clamp", "reaches", "round_exact_float", "round_shift"]
 
 
 class Rounding(Enum):
-    """The name of a rounding rule, as network files write it."""
+    """The name of a rounding rule, as in network files."""
 
     HALF_EVEN = "half_even"
     HALF_UP = "half_up"
@@ -76,7 +76,8 @@ def round_shift(value: npt.NDArray[np.int64], shift: int, rule: Rounding) -> npt
 
 
 def round_exact_float(quotient: npt.NDArray[np.float64], rule: Rounding) -> npt.NDArray[np.float64]:
-    """Round quotients that float64 holds exactly, with room for another half; the same rules.
+    """Round quotients by the same rules; float64 must represent them exactly, also after adding
+    1/2.
 
     Returns integers; ``quotient`` is overwritten.
     """
@@ -93,10 +94,10 @@ def round_exact_float(quotient: npt.NDArray[np.float64], rule: Rounding) -> npt.
 
 
 def reaches(k: int, rule: Rounding) -> tuple[Fraction, bool]:
-    """Say from which exact value on ``rule`` rounds to at least ``k``.
+    """The bound from which ``rule`` rounds an exact value to at least ``k``.
 
-    Returns (bound, inclusive): a rational v rounds to >= k exactly when v > bound, or v == bound
-    and ``inclusive``. This is the rule once more, as an inequality: what the narrow search solves.
+    Returns (bound, inclusive): a rational v rounds to >= k exactly if v > bound, or if v == bound
+    and ``inclusive``. This states the rule as an inequality, which the narrow search solves.
     """
     if rule is Rounding.FLOOR:
         return Fraction(k), True
@@ -111,9 +112,9 @@ def reaches(k: int, rule: Rounding) -> tuple[Fraction, bool]:
 
 
 def _reaches_in_float32(k: int) -> tuple[Fraction, bool]:
-    """:func:`reaches` for ``FLOAT32``: midway from k - 1/2 to the float32 beside it.
+    """:func:`reaches` for ``FLOAT32``: midway between k - 1/2 and the adjacent float32.
 
-    The midpoint itself rounds to k - 1/2, whose significand is even, and that to the even integer.
+    The midpoint itself rounds to k - 1/2, whose significand is even, and then to the even integer.
     """
     if abs(k) > 1 << 22:
         raise ValueError(f"k must lie within 2**22, where float32 has halves, not {k}")

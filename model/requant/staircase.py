@@ -1,9 +1,9 @@
-"""Requantizations as staircases: where each output begins, and where two of them differ.
+"""Requantizations as staircases: the thresholds of their outputs, and differences between two.
 
 Every reference of ``references.py`` and every fixed-point form is monotone in the accumulator, so
-that it is told whole by its thresholds: for each output k the least accumulator that reaches it.
-They are found by bisection, all of a channel at once. Two forms with the same thresholds are equal
-on every accumulator between the ends of the range.
+its thresholds describe it completely: for each output k, the least accumulator with an output of at
+least k. Bisection finds them, all thresholds of a channel at once. Two forms with the same
+thresholds are equal on every accumulator between the ends of the range.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ class NoMultiplierError(ValueError):
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be equalled.
+    """The requantization to be equalled.
 
     Parameters
     ----------
-    reference : a name of ``reference.REFERENCES``, or a requantization
-    scales : the real factor Sx * Sw / Sy per output channel, as the reference takes it
+    reference : a name of ``references.REFERENCES``, or a requantization
+    scales : the real factor Sx * Sw / Sy per output channel, in the form that the reference uses
     lo, hi : the reachable accumulators per output channel, int64 (OC,)
     zero_point, low, high : of the output, as in ``requant.py``
-    biases : per output channel, as the reference takes it; none where all are 0
+    biases : per output channel, in the form that the reference uses; empty if all are 0
     """
 
     reference: str | Requant
@@ -56,7 +56,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """The reference, for messages."""
+        """The reference's name, for messages."""
         if isinstance(self.reference, str):
             return self.reference
         bits = max(self.reference.multipliers).bit_length()
@@ -67,7 +67,7 @@ class Target:
         return self.biases[channel] if self.biases else 0.0
 
     def only(self, channel: int) -> Target:
-        """The target of one channel alone."""
+        """The target restricted to one channel."""
         at = slice(channel, channel + 1)
         return replace(
             self,
@@ -79,7 +79,8 @@ class Target:
 
 
 def reference_outputs(target: Target, channel: int, acc: Acc) -> Acc:
-    """What the reference makes of accumulators of one channel, clamped; int64, acc's shape."""
+    """The reference's outputs for accumulators of one channel, clamped; int64, the shape of
+    ``acc``."""
     if isinstance(target.reference, Requant):
         return requantize(acc, channel_of(target.reference, channel), target.zero_point)
     return REFERENCES[target.reference](
@@ -93,9 +94,11 @@ def reference_outputs(target: Target, channel: int, acc: Acc) -> Acc:
 
 
 def thresholds(function: Callable[[Acc], Acc], lo: int, hi: int, outputs: Acc) -> Acc:
-    """For each output, the least accumulator in [lo, hi] that ``function`` brings to it or above.
+    """For each output, the least accumulator in [lo, hi] for which ``function`` gives at least
+    that.
 
-    lo where all do, hi + 1 where none does. int64, the shape of ``outputs``.
+    The result is lo if all accumulators do, and hi + 1 if none does. int64, the shape of
+    ``outputs``.
     """
     left = np.full(outputs.shape, lo, dtype=np.int64)
     right = np.full(outputs.shape, hi + 1, dtype=np.int64)
@@ -116,7 +119,7 @@ def reference_thresholds(target: Target, channel: int) -> Acc:
 
 
 def channel_of(requant: Requant, channel: int) -> Requant:
-    """What a requantization does to one channel."""
+    """The requantization of one channel."""
     return replace(
         requant,
         multipliers=requant.multipliers[channel : channel + 1] or requant.multipliers,
@@ -134,15 +137,16 @@ def _pair(target: Target, requant: Requant, channel: int) -> tuple[Acc, Acc]:
 
 
 def differences(target: Target, requant: Requant) -> tuple[int, int]:
-    """Count the reachable accumulators, all channels, on which ``requant`` and reference differ.
+    """Count the reachable accumulators, over all channels, on which ``requant`` and reference
+    differ.
 
     Returns (how many differ, how many there are).
     """
     different = 0
     for channel in range(len(target.scales)):
         expected, got = _pair(target, requant, channel)
-        # Between the two thresholds of an output they differ; both ends rise, so that of what
-        # overlaps only the part beyond the end before it is new.
+        # The two differ between their thresholds of an output. Both ends rise, so of overlapping
+        # intervals only the part after the previous end is counted.
         start, end = np.minimum(expected, got), np.maximum(expected, got)
         before = np.concatenate([start[:1], end[:-1]])
         different += int(np.maximum(end - np.maximum(start, before), 0).sum())
