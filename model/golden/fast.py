@@ -1,8 +1,8 @@
-"""The golden model: runs an integer network and gives every tensor, bit for bit.
+"""The golden model: runs an integer network and returns every tensor, bit for bit.
 
-Two forms of one truth. ``trace`` runs batches on BLAS, with the batch last inside, (H, C, W, N), so
-that every operator works on runs of N values; ``trace_loop`` runs image by image through the plain
-loops of ``loop.py``. A test holds them equal.
+There are two equal forms. ``trace`` runs batches on BLAS. Its tensors are (H, C, W, N), with the
+batch as the last axis, so every operator works on N contiguous values. ``trace_loop`` runs image by
+image through the plain loops of ``loop.py``. A test compares the two.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 __all__ = ["batch_size", "scores", "trace", "trace_loop"]
 
-BATCH_VALUES = 1 << 18  # in the largest tensor of a batch, for the cache's sake
-BATCHES = (32, 256)  # images: below, runs get too short for BLAS; above, nothing gains
+BATCH_VALUES = 1 << 18  # values in the largest tensor of a batch; limited by the cache
+BATCHES = (32, 256)  # images: fewer make runs too short for BLAS; more give no speed
 
 Array = npt.NDArray[Any]
 Operator = Callable[..., Array]  # (*inputs) -> output
 
 
 def _reach(network: Runnable, tensor: str) -> int:
-    """No |q| of the tensor is greater."""
+    """An upper bound on |q| of the tensor."""
     return max(map(abs, (*network.value_range(tensor), network.tensors[tensor].zero_point)))
 
 
@@ -139,7 +139,7 @@ def _argmax(network: Runnable, layer: Argmax) -> Operator:
     return lambda x: x.argmax(axis=1, keepdims=True).astype(dtype)
 
 
-# By the kind of layer: (network, layer) -> what runs it on tensors (H, C, W, N).
+# By the kind of layer: (network, layer) -> a function that runs it on tensors (H, C, W, N).
 FAST: dict[str, Callable[..., Operator]] = {
     "conv2d": _conv2d,
     "linear": _conv2d,
@@ -155,7 +155,8 @@ FAST: dict[str, Callable[..., Operator]] = {
 
 @dataclass(frozen=True)
 class _Step:
-    """One or two layers at once: what they read, what they write, what is not read again."""
+    """One or two layers run together: the tensors that they read and write, and the tensors to
+    drop."""
 
     reads: tuple[str, ...]
     output: str
@@ -171,7 +172,8 @@ def _every_layer(network: Runnable) -> list[_Step]:
 
 
 def _to_the_output(network: Runnable) -> list[_Step]:
-    """What the output takes: a convolution and its max pool in one, tensors dropped when read."""
+    """The steps that the output needs: a convolution and its max pool as one, tensors dropped after
+    use."""
     readers: dict[str, list[Layer]] = {name: [] for name in network.tensors}
     for layer in network.layers:
         for name in layer.reads:
@@ -180,7 +182,7 @@ def _to_the_output(network: Runnable) -> list[_Step]:
     written = {network.input}
     for layer in network.layers:
         if layer.output in written or network.output in written:
-            continue  # its convolution brought it along, or the output has been reached
+            continue  # done together with its convolution, or after the output
         run, last = FAST[layer.kind](network, layer), layer
         if isinstance(layer, Conv2d) and layer.output != network.output:
             match readers[layer.output]:
@@ -193,12 +195,12 @@ def _to_the_output(network: Runnable) -> list[_Step]:
 
 
 def _tiles(pool: MaxPool2d) -> bool:
-    """Whether its windows tile the map."""
+    """Whether the pool's windows tile the map."""
     return pool.kernel == pool.stride and not any(pool.padding)
 
 
 def _run(network: Runnable, steps: list[_Step], images: Array) -> dict[str, Array]:
-    """One batch (N, H, W, C) by the fast forms; tensors (H, C, W, N)."""
+    """Run one batch (N, H, W, C) with the fast forms; returns tensors (H, C, W, N)."""
     values = {network.input: np.ascontiguousarray(images.transpose(1, 3, 2, 0))}
     for step in steps:
         values[step.output] = step.run(*(values[name] for name in step.reads))
@@ -208,7 +210,7 @@ def _run(network: Runnable, steps: list[_Step], images: Array) -> dict[str, Arra
 
 
 def batch_size(network: Runnable) -> int:
-    """Images at once: enough for BLAS, few enough for the cache."""
+    """Images in a batch: enough for BLAS, few enough for the cache."""
     largest = max(math.prod(tensor.shape) for tensor in network.tensors.values())
     fewest, most = BATCHES
     return min(max(BATCH_VALUES // largest, fewest), most)
@@ -235,5 +237,5 @@ def scores(network: Runnable, images: Array) -> Array:
 
 
 def _joined(parts: Iterable[Array]) -> Array:
-    """Batches (H, C, W, N) in a row, as (N, H, W, C)."""
+    """Join batches (H, C, W, N) to one array (N, H, W, C)."""
     return np.concatenate([part.transpose(3, 0, 2, 1) for part in parts])

@@ -1,21 +1,22 @@
-"""The fast convolution: matrix products on BLAS over rows of a batch, exact, and equal to the loop.
+"""The fast convolution: exact matrix products on BLAS over rows of a batch, equal to the loop.
 
-Tensors are (H, C, W, N), the batch last. Only the horizontal taps are copied, once for each input
-row: (rows, KW, C, OW, N). The KH * KW * C values below an output row then lie one after another,
-as a matrix of OW * N columns, and the windows of the rows below each other overlap in memory: the
-vertical taps cost nothing. One product per output row and group follows.
+Tensors are (H, C, W, N), with the batch as the last axis. Only the horizontal taps are copied, once
+for each input row: (rows, KW, C, OW, N). The KH * KW * C values of an output row are then
+contiguous, as a matrix of OW * N columns, and the windows of adjacent output rows overlap in
+memory. The vertical taps therefore need no copy. One product per output row and group follows.
 
-Inputs enter as they are, not centered. What the zero point adds is the same at every position once
-the padding holds it, and goes into a constant per output channel:
+Inputs are not centered. If the padding is the zero point, its contribution is the same at every
+position and becomes a constant per output channel:
 
     sum (x - Zx) * w = sum x * w - Zx * sum w
 
-Sums run in float32 where sum |w| * max |x| stays below 2**24, in float64 otherwise: every partial
-sum is then an integer that the type holds, whatever the order, fused or not.
+Sums run in float32 if sum |w| * max |x| is below 2**24, and in float64 otherwise. Every partial sum
+is then an integer that the type represents exactly, in any order, with or without fused
+multiply-add.
 
-A max pool behind the convolution takes the greatest sum instead of the greatest output:
-requantization never falls (M >= 1, every rounding rule and the clamp are monotone), so both are the
-same, and only one value of each window is requantized.
+If a max pool follows the convolution, it takes the greatest sum instead of the greatest output.
+Requantization is monotone (M >= 1, every rounding rule and the clamp are monotone), so both are
+equal, and only one value of each window is requantized.
 """
 
 from __future__ import annotations
@@ -34,22 +35,22 @@ from .scratch import Scratch
 
 __all__ = ["FLOAT32_EXACT", "FastConv", "accumulate"]
 
-FLOAT32_EXACT = 1 << 24  # integers up to here, and so their sums, are exact in float32
-BLOCK_VALUES = 1 << 17  # sums at once: half of a usual second-level cache
+FLOAT32_EXACT = 1 << 24  # integers up to here, and therefore their sums, are exact in float32
+BLOCK_VALUES = 1 << 17  # sums at once: half of a typical second-level cache
 
 Array = npt.NDArray[Any]
 
 
 class FastConv:
-    """A convolution prepared for batch after batch.
+    """A convolution prepared for repeated batches.
 
     Parameters
     ----------
     conv : the layer
     zero_point : Zx
     low, high : the least and greatest x
-    pool : (rows, columns) of which the greatest sum is taken; (1, 1) for every sum. Rows and
-        columns left over are dropped.
+    pool : (rows, columns) of the windows whose greatest sum is taken; (1, 1) for every sum.
+        Incomplete windows are dropped.
     """
 
     def __init__(
@@ -69,14 +70,14 @@ class FastConv:
         self._pool = pool
 
     def __call__(self, x: Array) -> Iterator[tuple[slice, Array]]:
-        """Sums, bias and zero point left to ``constants``, some rows at a time.
+        """Compute the sums without ``constants`` (bias and zero point), some rows at a time.
 
         Parameters
         ----------
         x : integers (H, IC, W, N), in [low, high]
 
-        Yields (which rows of the output, float (rows, OC, OW, N)): integers, |sum| <= ``reach``,
-        good until the next are asked for.
+        Yields (slice of output rows, float (rows, OC, OW, N)): integers, |sum| <= ``reach``. The
+        next iteration overwrites the array.
         """
         x = self._padded(x)
         height, _, width, _ = x.shape
@@ -84,7 +85,7 @@ class FastConv:
         (sy, sx), (dy, dx) = self._conv.stride, self._conv.dilation
         oh = output_extent(height, kh, sy, (0, 0), dy) // self._pool[0]
         ow = output_extent(width, kw, sx, (0, 0), dx) // self._pool[1]
-        if dy > 1:  # pick the rows that are read: windows then stand one below the other
+        if dy > 1:  # gather the rows that are read, so that windows follow each other
             starts = np.arange(oh * self._pool[0])[:, np.newaxis] * sy
             x, sy = x[(starts + np.arange(kh) * dy).ravel()], kh
         windows = self._windows(self._columns(x, ow), sy, oh * self._pool[0])
@@ -98,7 +99,7 @@ class FastConv:
             yield slice(start, start + rows), self._pooled(sums, ow)
 
     def _padded(self, x: Array) -> Array:
-        """The map with its padding, which holds the zero point."""
+        """The map with its padding, whose value is the zero point."""
         if not any(self._conv.padding):
             return x
         top, left, bottom, right = self._conv.padding
@@ -109,7 +110,7 @@ class FastConv:
         return padded
 
     def _windows(self, columns: Array, sy: int, oh: int) -> Array:
-        """A matrix per output row, which overlap in memory: (G, OH, KH * KW * ICG, OW * N)."""
+        """One matrix per output row, overlapping in memory: (G, OH, KH * KW * ICG, OW * N)."""
         groups, _, kw, icg, *positions = columns.shape
         width = math.prod(positions)
         by_group, by_row, _, by_channel, *_, item = columns.strides
@@ -134,7 +135,8 @@ class FastConv:
         return best
 
     def _columns(self, x: Array, ow: int) -> Array:
-        """The horizontal taps of each row: (G, rows, KW, ICG, PW, OW, N), pool columns apart."""
+        """The horizontal taps of each row: (G, rows, KW, ICG, PW, OW, N), one PW index per pool
+        column."""
         height, _, width, n = x.shape
         _, _, kw, icg = self._conv.weights.values.shape
         groups, pw = self._conv.groups, self._pool[1]
@@ -148,7 +150,7 @@ class FastConv:
 
 
 def accumulate(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.NDArray[np.int64]:
-    """The fast form over a batch as networks carry it.
+    """The fast form for a batch in the network's axis order.
 
     Parameters
     ----------

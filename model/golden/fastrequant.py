@@ -1,15 +1,15 @@
-"""The fast requantization: floats where they are proven to give what integers give.
+"""The fast requantization: floats, if they are proven to give the same as integers.
 
-``requant.requantize`` is the definition. Two ways stand beside it, the first where it can be had:
+``requant.requantize`` is the definition. There are two fast ways; the first that applies is used:
 
 float32
-    clamp(acc * f + c), the fraction dropped, for one float32 f and c per channel. Every step, each
-    rounded, never falls as acc grows, and neither does the rule. So both are staircases, and they
-    are equal everywhere if they are equal on both sides of each of the rule's steps, of which there
-    are at most 2**bits. That is looked at, for some f and c close to the exact ones; where none
-    passes, or the steps are too many, the next way serves.
+    clamp(acc * f + c), with the fraction dropped, for one float32 f and c per channel. Each
+    operation, with its rounding, is monotone in acc, and so is the rule. Both are therefore
+    staircases, and they are equal everywhere if they are equal on both sides of each step of the
+    rule, of which there are at most 2**bits. This is checked for some f and c close to the exact
+    ones. If none passes, or there are too many steps, the next way is used.
 float64
-    Exact, where (acc + constant) * M + B, with the half that rounding adds, stays below 2**53.
+    Exact if (acc + constant) * M + B, plus the half that rounding adds, is below 2**53.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from .scratch import Scratch
 __all__ = ["FastRequant"]
 
 CACHED = 1 << 15  # values requantized at once: they stay in the cache from step to step
-MOST_STEPS = 256 * 256  # of all channels together; looking at more takes longer than it saves
-# How far c, and how many units in the last place f, may lie from the exact ones.
+MOST_STEPS = 256 * 256  # of all channels together; checking more takes longer than it saves
+# Distances from the exact numbers: of c in NUDGEs, of f in units in the last place.
 NUDGES = tuple(product((1, 0, 2, -1, 3, -2, 4, -3), (0, 1, -1)))
 NUDGE = 2.0**-18  # half a unit in the last place of an output of 64 and more
 
@@ -39,7 +39,7 @@ Int64s = npt.NDArray[np.int64]
 
 
 class FastRequant:
-    """:func:`requantize` prepared for many sums that are integers in floats; equal to it.
+    """:func:`requantize` prepared for many integer sums stored as floats; equal to it.
 
         y = clamp(round(((acc + constant) * M + B) / 2**n) + Zy, low, high)
 
@@ -50,13 +50,13 @@ class FastRequant:
     requant : one multiplier and offset, or one per channel
     zero_point : Zy
     constants : int64 (OC,), added to each channel's sums first
-    reach : no |acc| is greater
+    reach : an upper bound on |acc|
     """
 
     def __init__(self, requant: Requant, zero_point: int, constants: Int64s, reach: int) -> None:
         unit = 1 << requant.shift
         half = 0 if requant.rounding is Rounding.FLOOR else unit >> 1
-        # What rounds by floor takes half and zero point along; ties to even, say, would move.
+        # Rounding by floor can include half and zero point; for other rules ties would change.
         self._floors = requant.rounding in (Rounding.FLOOR, Rounding.HALF_UP)
         extra = half + zero_point * unit if self._floors else 0
         multipliers = requant.per_channel(len(constants))
@@ -78,7 +78,7 @@ class FastRequant:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """What it computes in: float32 or float64, int64 where neither is exact."""
+        """The type of the computation: float32 or float64, or int64 if neither is exact."""
         return self._factors.dtype if self._exact else np.dtype(np.int64)
 
     def _look_for_float32(self, multipliers: Int64s, added: Int64s, reach: int) -> None:
@@ -87,15 +87,15 @@ class FastRequant:
         if (high - low) * len(added) > MOST_STEPS:
             return
         steps = np.arange(low + 1, high + 1)
-        # The least sum that gives k or more: acc * M + added >= k * 2**n. Steps that leave int64
-        # here are far beyond reach.
+        # The least sum that gives at least k: acc * M + added >= k * 2**n. A step that overflows
+        # int64 here is far outside the reach.
         first = -((added[:, None] - (steps << shift)) // multipliers[:, None])  # (OC, steps)
         sides = np.concatenate([first - 1, first], axis=1).clip(-reach, reach)
         exact = (sides * multipliers[:, None] + added[:, None]) >> shift
         expected, acc = exact.clip(low, high), sides.astype(np.float32)
         f = self._factors[:, :, 0].astype(np.float32)
         c = self._added[:, :, 0].astype(np.float32)
-        left = np.arange(len(added))  # channels still without
+        left = np.arange(len(added))  # channels without a solution so far
         for shifted, ulps in NUDGES:
             f[left] = self._factors[left, :, 0]
             f[left] += ulps * np.spacing(f[left])
@@ -122,7 +122,7 @@ class FastRequant:
             np.copyto(out[start : start + rows], self._rounded(value), casting="unsafe")
 
     def _rounded(self, value: Array) -> Array:
-        """Round and clamp; what is left is for the conversion, which drops fractions."""
+        """Round and clamp; the conversion to integers drops the remaining fraction."""
         low, high = self._requant.low, self._requant.high
         if self._floors:
             np.clip(value, low, high, out=value)

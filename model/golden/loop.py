@@ -1,6 +1,6 @@
-"""The golden model by the plain loops: image by image, slow, and easy to believe.
+"""The golden model as plain loops: image by image, slow, and the definition.
 
-What ``fast.py`` computes fast is held equal to this.
+Tests compare ``fast.py`` with it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Array = npt.NDArray[Any]
 
 
 def zero_points_of(network: Runnable, layer: Layer) -> tuple[int, ...]:
-    """Those of the tensors read, and of the tensor written."""
+    """The zero points of the tensors that a layer reads, and of the tensor that it writes."""
     return tuple(network.tensors[name].zero_point for name in (*layer.reads, layer.output))
 
 

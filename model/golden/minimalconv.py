@@ -1,15 +1,16 @@
-"""Convolutions with three columns, four products for two outputs: Winograd's F(2, 3), exact.
+"""Convolutions with three columns, exact, by Winograd's F(2, 3): four products for two outputs.
 
     d0 = x0 - x2    m0 = d0 * w0                     y0 = m0 + m1 + m2
     d1 = x1 + x2    m1 = d1 * (w0 + w1 + w2) / 2     y1 = m1 - m2 - m3
     d2 = x2 - x1    m2 = d2 * (w0 - w1 + w2) / 2
     d3 = x1 - x3    m3 = d3 * w2
 
-along the columns; rows and channels add up as ever, so a third of the multiplications goes. Source:
-Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, 4.1. Every number is
-a multiple of 1/2, and float32 holds those below 2**23: the bound on all partial sums is computed
-from the weights, and the layer runs the ordinary way where it is not met. Only behind a pool of two
-columns, which takes y0 and y1 as they come.
+This applies along the columns. Rows and channels are summed as usual, so a third of the
+multiplications is saved. Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural
+Networks", CVPR 2016, 4.1. Every number is a multiple of 1/2, and float32 represents such numbers
+exactly below 2**23. The bound on all partial sums is computed from the weights; a layer that
+exceeds it uses ``FastConv``. Only for a convolution with a pool of two columns after it, which
+reads y0 and y1 in pairs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .fastconv import FLOAT32_EXACT, FastConv
 
 __all__ = ["MinimalConv", "fast_conv"]
 
-FEWEST = 16  # input and output channels per group, below which the additions cost more
+FEWEST = 16  # input and output channels per group; with fewer the additions cost more
 
 Array = npt.NDArray[Any]
 
@@ -33,7 +34,7 @@ Array = npt.NDArray[Any]
 def fast_conv(
     conv: Conv2d, zero_point: int, low: int, high: int, pool: tuple[int, int] = (1, 1)
 ) -> FastConv:
-    """The faster of the two for a layer; arguments as of :class:`FastConv`."""
+    """The faster of the two forms for a layer; arguments as for :class:`FastConv`."""
     oc, _, kw, icg = conv.weights.values.shape
     if (kw, conv.stride[1], conv.dilation[1], pool[1]) == (3, 1, 1, 2):
         minimal = MinimalConv(conv, zero_point, low, high, pool)
@@ -43,7 +44,8 @@ def fast_conv(
 
 
 class MinimalConv(FastConv):
-    """A convolution with KW = 3, stride and dilation 1 along columns, behind a pool of two."""
+    """A convolution with KW = 3, stride and dilation 1 along columns, and a pool of two columns
+    after it."""
 
     def __init__(
         self, conv: Conv2d, zero_point: int, low: int, high: int, pool: tuple[int, int]
@@ -56,7 +58,7 @@ class MinimalConv(FastConv):
         ends = (low, high, zero_point)
         span, most = max(ends) - min(ends), max(map(abs, ends))
         sums = np.abs(doubled).sum(axis=(2, 3)) * np.array([[span], [2 * most], [span], [span]])
-        #: No partial sum is greater.
+        #: An upper bound on |partial sum|.
         self.bound = int(max(sums[:3].sum(axis=0).max(), sums[1:].sum(axis=0).max())) // 2 + 1
         matrices: Array = doubled.reshape(4 * conv.groups, 1, oc // conv.groups, kh * icg) / 2
         self._weights = matrices.astype(self._dtype)

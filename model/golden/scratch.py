@@ -1,4 +1,4 @@
-"""Memory kept from one batch to the next: fresh pages cost more than the arithmetic on them."""
+"""Reusable memory between batches: fresh pages cost more time than the arithmetic on them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["Scratch"]
 
 
 class Scratch:
-    """A buffer that grows to the largest array asked for; each call gives the same memory."""
+    """A buffer that grows to the largest array requested; each call returns the same memory."""
 
     def __init__(self, dtype: npt.DTypeLike) -> None:
         self._buffer: npt.NDArray[Any] = np.empty(0, dtype)
 
     def array(self, *shape: int) -> npt.NDArray[Any]:
-        """An array of this shape, its values left over from whoever had it last."""
+        """An array of this shape; its values are undefined."""
         size = math.prod(shape)
         if self._buffer.size < size:
             self._buffer = np.empty(size, self._buffer.dtype)

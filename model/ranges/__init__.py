@@ -1,1 +1,1 @@
-"""What values can occur, channel by channel, whatever comes in."""
+"""The ranges of values that can occur, channel by channel, over all inputs."""

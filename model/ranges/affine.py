@@ -1,9 +1,9 @@
-"""Value ranges through linear layers in a row, without taking what cancels for what adds up.
+"""Value ranges through consecutive linear layers, as one affine map, so that terms can cancel.
 
-Where no clamp acts between them, convolutions and linear layers in a row are one linear map of the
-first one's window, but for their roundings. Bounding that map, weights multiplied out, is much
-tighter than an interval for each layer (``channels.py``): in a trained LeNet, by three bits
-after three layers. All in Python's unbounded integers, so nothing is lost:
+If no clamp acts between them, consecutive convolutions and linear layers are one linear map of the
+first one's window, except for their roundings. Bounds on that map, with the weights multiplied out,
+are much tighter than an interval for each layer (``channels.py``): in a trained LeNet, by three
+bits after three layers. All arithmetic uses Python's unbounded integers, so it is exact:
 
     y[c] = (sum matrix[c, v] * x[v] + offset[c] + e) / 2**shift,  error_low[c] <= e <= error_high[c]
 """
@@ -27,12 +27,12 @@ Exact = npt.NDArray[Any]  # Python's integers
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """The values of a tensor as affine forms of independent integers x; see the module.
+    """The values of a tensor as affine forms of independent integers x; see the module docstring.
 
     Parameters
     ----------
     low, high : (V,), of each x
-    matrix, offset, error_low, error_high : (C, V) and (C,), in steps of 2**-shift
+    matrix, offset, error_low, error_high : (C, V) for the matrix, else (C,); in units of 2**-shift
     """
 
     low: Exact
@@ -45,7 +45,7 @@ class Affine:
 
     @classmethod
     def after(cls, layer: Conv2d, low: Exact, high: Exact) -> Affine:
-        """What ``layer`` makes of independent integers, its clamp aside.
+        """The output of ``layer`` for independent integers, without its clamp.
 
         Parameters
         ----------
@@ -62,7 +62,8 @@ class Affine:
         return cls(low, high, weights, bias, none + least, none + most, layer.requant.shift)
 
     def through(self, layer: Conv2d) -> Affine:
-        """What ``layer``, as in :meth:`after` and with a 1x1 kernel, makes of these values."""
+        """The output of ``layer`` for these values; requirements as in :meth:`after`, and a 1x1
+        kernel."""
         weights, bias = _multiplied(layer)
         least, most = _moves(layer.requant)
         up, down = np.maximum(weights, 0), np.minimum(weights, 0)
@@ -87,7 +88,7 @@ class Affine:
 
 
 def _multiplied(layer: Conv2d) -> tuple[Exact, Exact]:
-    """Weights (OC, KH * KW * IC) and bias (OC,), each with its channel's M; the offset included."""
+    """Weights (OC, KH * KW * IC) and bias (OC,), offset included, each times its channel's M."""
     requant, channels = layer.requant, layer.out_channels
     factors = np.array(requant.per_channel(channels), dtype=object)
     weights = layer.weights.centered.reshape(channels, -1).astype(object)
@@ -96,6 +97,6 @@ def _multiplied(layer: Conv2d) -> tuple[Exact, Exact]:
 
 
 def _moves(requant: Requant) -> tuple[int, int]:
-    """How far rounding moves a quotient, down and up, in steps of 2**-n."""
+    """The largest change of a quotient by rounding, down and up, in units of 2**-n."""
     one = 1 << requant.shift
     return (1 - one, 0) if requant.rounding is Rounding.FLOOR else (-(one // 2), one // 2)

@@ -1,9 +1,9 @@
-"""Value ranges channel by channel: tighter than the one range per tensor of ``Values.value_range``.
+"""Value ranges channel by channel: tighter than ``Values.value_range``, which is per tensor.
 
-Interval arithmetic as in ``layers/accumulators.py``, but each channel keeps its own ends on its way
-through ReLU, pools, additions, concatenations and convolutions, where a range of the whole tensor
-would take every channel for the widest. Rounding and clamping never fall, so the ends of a sum give
-the ends of an output.
+The method is interval arithmetic as in ``layers/accumulators.py``, but each channel keeps its own
+ends through ReLU, pools, additions, concatenations and convolutions. A range of the whole tensor
+would give every channel the widest one. Rounding and clamping are monotone, so the ends of a sum
+give the ends of an output.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["channel_ranges", "output_range"]
 
-ZeroPoints = Sequence[int]  # of the tensors read, then of the one written
+ZeroPoints = Sequence[int]  # of the tensors read, then of the tensor written
 
 
 def channel_ranges(network: QNetwork) -> dict[str, Bounds]:
     """The least and greatest value of each channel of every tensor.
 
-    Returns {tensor: (low, high)}, int64 (C,) each, never exceeded, whatever image comes in.
+    Returns {tensor: (low, high)}, int64 (C,) each; never exceeded, for any image.
     """
     image = network.tensors[network.input]
     ends = (image.dtype.qmin, image.dtype.qmax)
@@ -57,9 +57,9 @@ def output_range(layer: Layer, inputs: Sequence[Bounds], zero_points: ZeroPoints
     Parameters
     ----------
     inputs : (low, high) of each tensor read, int64 (C,) each
-    zero_points : of the tensors read, then of the one written
+    zero_points : of the tensors read, then of the tensor written
 
-    Returns (low, high), int64 (OC,) each; a Flatten gives its input's, once.
+    Returns (low, high), int64 (OC,) each; for a Flatten those of its input, not repeated.
     """
     for kind, rule in RULES.items():
         if isinstance(layer, kind):
@@ -82,7 +82,7 @@ def _avg_pool2d(layer: AvgPool2d, inputs: Sequence[Bounds], zero_points: ZeroPoi
     zx, zy = zero_points
     low, high = inputs[0]
     positions = layer.kernel[0] * layer.kernel[1]
-    padded = any(layer.padding)  # what lies outside the map adds 0
+    padded = any(layer.padding)  # positions outside the map add 0
     low_sum = positions * (np.minimum(low - zx, 0) if padded else low - zx)
     high_sum = positions * (np.maximum(high - zx, 0) if padded else high - zx)
     return _both(requantize(end, layer.requant, zy) for end in (low_sum, high_sum))

@@ -1,1 +1,1 @@
-"""The search for multipliers: M, n and B of the fewest bits that equal a reference."""
+"""The search for the multipliers M, n and B with the fewest bits that equal a reference."""

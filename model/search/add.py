@@ -1,16 +1,16 @@
-"""The multipliers, offset and shift that equal an engine on every pair of inputs of an addition.
+"""The multipliers, offset and shift that equal an engine on all input pairs of an addition.
 
-Engines add in floats: y = round(a * Sa / Sy + b * Sb / Sy + constant), each step rounded, so that
-near ties the outcome depends on the order of the steps. Here the outcome is a table over all pairs,
-and what is sought is Ma, Mb, B and n with
+Engines add in floats: y = round(a * Sa / Sy + b * Sb / Sy + constant). Each step is rounded, so
+near ties the result depends on the order of the steps. Here the result is a table over all pairs,
+and the search is for Ma, Mb, B and n such that
 
     low < y  demands  (a - Za) * Ma + (b - Zb) * Mb + B >= (y - Zy - 1/2) * 2**n
     y < high demands  (a - Za) * Ma + (b - Zb) * Mb + B <  (y - Zy + 1/2) * 2**n
 
-that is, half-up rounding. For given factors the demands leave an interval of offsets; its width is
-concave in the factors, so two nested ternary searches find the widest. The narrowest integers with
-an interval that is not empty win, checked on the whole table in exact integers. Tables over one
-input are the case without b.
+which is half-up rounding. For given factors the demands leave an interval of offsets. Its width is
+concave in the factors, so two nested ternary searches find the widest interval. The narrowest
+integers with a non-empty interval win; they are checked on the whole table in exact integers. A
+table over one input is the case without b.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ __all__ = ["search_add", "search_one"]
 
 Ints = npt.NDArray[np.int64]
 
-NEAR = 2.0**-6  # of an output step: demands further from their bound hold for all factors in reach
-REACH = 2.0**-14  # how far from the real factors to look; 2**-14 * 255 < NEAR
+NEAR = 2.0**-6  # of an output step: demands with more margin hold for all factors within REACH
+REACH = 2.0**-14  # the search radius around the real factors; 2**-14 * 255 < NEAR
 STEPS = 32  # of each ternary search, (2/3)**32 < 2**-18
-MAX_SHIFT = 50  # (y - Zy) * 2**n and the products stay in int64
+MAX_SHIFT = 50  # (y - Zy) * 2**n and the products fit int64
 
 
 @dataclass(frozen=True)
 class _Demands:
-    """Points (a, b) and the bounds there, in half output steps: x >= lower / 2, x < upper / 2."""
+    """Points (a, b) and their bounds in half output steps: x >= lower / 2, x < upper / 2."""
 
     above: tuple[Ints, Ints, Ints]  # a - Za, b - Zb, 2 * (y - Zy) - 1
     below: tuple[Ints, Ints, Ints]  # a - Za, b - Zb, 2 * (y - Zy) + 1
 
     def offsets(self, factors: tuple[float, float]) -> tuple[float, float]:
-        """The real offsets that meet all demands: [least, greatest), perhaps crossed."""
+        """The real offsets that meet all demands: [least, greatest). Empty if least >= greatest."""
         fa, fb = factors
         a, b, bound = self.above
         least = (bound / 2 - a * fa - b * fb).max(initial=-1.0)
@@ -51,12 +51,13 @@ class _Demands:
         return float(least), float(greatest)
 
     def width(self, factors: tuple[float, float]) -> float:
-        """How far apart the offsets' ends are, concave in the factors; negative where crossed."""
+        """The width of the interval of offsets, concave in the factors; negative if it is empty."""
         least, greatest = self.offsets(factors)
         return greatest - least
 
     def exact_ends(self, multipliers: tuple[int, int], shift: int) -> tuple[Ints, Ints]:
-        """Per demand, the least, and the greatest, integer offset that meets it."""
+        """The least integer offset of each demand ``above``, and the greatest of each demand
+        ``below``."""
         half = 1 << (shift - 1)
         a, b, bound = self.above
         least = bound * half - a * multipliers[0] - b * multipliers[1]
@@ -64,7 +65,7 @@ class _Demands:
         return least, bound * half - 1 - a * multipliers[0] - b * multipliers[1]
 
     def near(self, factors: tuple[float, float]) -> _Demands:
-        """Those that factors within reach could break."""
+        """The demands that factors within ``REACH`` could break."""
         kept = []
         for sign, (a, b, bound) in ((1, self.above), (-1, self.below)):
             close = sign * (a * factors[0] + b * factors[1] - bound / 2) < NEAR
@@ -83,7 +84,7 @@ def _demands(reference: Ints, a: Ints, b: Ints, y: Tensor, low: int, high: int) 
 
 
 def _widest(demands: _Demands, factors: tuple[float, float]) -> tuple[float, float]:
-    """The factors with the widest interval of offsets, close to the real ones."""
+    """The factors with the widest interval of offsets, within ``REACH`` of the real ones."""
     fa, fb = factors
 
     def best_second(first: float) -> float:
@@ -108,7 +109,8 @@ def _widest(demands: _Demands, factors: tuple[float, float]) -> tuple[float, flo
 
 
 def _fewest(least: Ints, greatest: Ints) -> tuple[int, int]:
-    """The offset that meets most demands, nearest to 0 of equals, and how many it leaves."""
+    """The offset that meets most demands (ties go to the nearest to 0), and the number of unmet
+    demands."""
     ends = np.unique(np.concatenate([least, greatest, [0]]))
     met = np.searchsorted(np.sort(least), ends, side="right")
     met += len(greatest) - np.searchsorted(np.sort(greatest), ends, side="left")
@@ -124,7 +126,7 @@ def _integers(factors: tuple[float, float], shift: int) -> tuple[int, int]:
 def _search(
     demands: _Demands, factors: tuple[float, float]
 ) -> tuple[tuple[int, int], int, int, int]:
-    """Multipliers, offset, shift, and how many demands they leave."""
+    """Multipliers, offset, shift, and the number of unmet demands."""
     near = demands.near(factors)
     found = (factors, _widest(near, factors))
     shifts = [n for n in range(1, MAX_SHIFT) if max(_integers(factors, n)) <= MAX_MULTIPLIER]
@@ -157,12 +159,13 @@ def search_add(
 
     Parameters
     ----------
-    reference : integers (A, B): what a = a.dtype.qmin + i and b = b.dtype.qmin + j make
+    reference : integers (A, B): the output for a = a.dtype.qmin + i and b = b.dtype.qmin + j
     clamp : the least and greatest output; the table is clamped to it
 
-    Returns the Requant with two multipliers and one offset, half-up, or half-even where that equals
-    more, and how many of the table's pairs it gets wrong: 0 where there is one that equals it.
-    Raises ValueError where the factors do not fit the multipliers.
+    Returns (requant, wrong). The Requant has two multipliers and one offset, and is half-up, or
+    half-even if that equals more of the table. ``wrong`` is the number of pairs on which it differs
+    from the table; 0 if it equals the table. Raises ValueError if the factors do not fit the
+    multipliers.
     """
     table = np.clip(np.asarray(reference, np.int64), *clamp)
     first, second = _inputs(a), _inputs(b)
@@ -170,7 +173,7 @@ def search_add(
         _demands(table, first, second, y, *clamp), (a.scale / y.scale, b.scale / y.scale)
     )
     found = Requant(multipliers, shift, Rounding.HALF_UP, *clamp, offsets=(offset,))
-    if left:  # scales whose ratio is simple make ties, and engines round those to even
+    if left:  # scales with a simple ratio make exact ties, which engines round to even
         even = replace(found, rounding=Rounding.HALF_EVEN, offsets=(0,))
         total = first[:, None] * multipliers[0] + second[None, :] * multipliers[1]
         differing = int((rescale(total, even, y.zero_point) != table).sum())
@@ -182,7 +185,8 @@ def search_add(
 def search_one(
     reference: npt.NDArray[Any], x: Tensor, y: Tensor, clamp: tuple[int, int]
 ) -> tuple[Requant, int]:
-    """The same for a table over one input, integers (A,); the Requant has one multiplier."""
+    """:func:`search_add` for a table over one input, integers (A,). The Requant has one
+    multiplier."""
     table = np.clip(np.asarray(reference, np.int64), *clamp)
     demands = _demands(table[:, None], _inputs(x), np.zeros(1, np.int64), y, *clamp)
     (multiplier, _), offset, shift, left = _search(demands, (x.scale / y.scale, 0.0))

@@ -1,10 +1,9 @@
-"""The multipliers, offsets and shift that equal an engine on every value of every input of a
-concatenation.
+"""The multipliers, offsets and shift that equal an engine on all input values of a concatenation.
 
-Each input has a table of its own, and half-up multipliers of its own are searched for
-(``addsearch.search_one``), brought over one shift. Where scales such as powers of two make exact
-ties, which engines round to even, no half-up rounding equals a table; half-even rounding of the
-factors themselves may, for all inputs at once, and the narrowest that does is taken.
+Each input has its own table, and a search finds its half-up multiplier (``add.search_one``); all
+are then converted to one shift. Scales such as powers of two make exact ties, which engines round
+to even. Then no half-up rounding equals a table, but half-even rounding with the real factors may,
+for all inputs at once. The narrowest such multipliers are used.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ def search_concat(
 
     Parameters
     ----------
-    tables : of each input, int64 (A,): what x = x.dtype.qmin + i makes
+    tables : of each input, int64 (A,): the output for x = x.dtype.qmin + i
     clamp : the least and greatest output; the tables are clamped to it
 
-    Returns the Requant with a multiplier and an offset for each input, and how many values of each
-    it gets wrong: 0 where there is one that equals them all. Raises ValueError where the factors do
-    not fit the multipliers.
+    Returns the Requant with a multiplier and an offset for each input, and for each input the
+    number of values on which it differs from the table: 0 if it equals the table. Raises ValueError
+    if the factors do not fit the multipliers.
     """
     found = [search_one(table, x, y, clamp) for table, x in zip(tables, inputs, strict=True)]
     wrong = [different for _, different in found]
@@ -47,7 +46,7 @@ def search_concat(
     for bits in range(1, MAX_MULTIPLIER.bit_length() + 1):
         try:
             multipliers, shift = fixed_point(scales, bits)
-        except ValueError:  # too narrow for the smaller of factors that lie far apart
+        except ValueError:  # the smaller of two distant factors needs more bits
             continue
         even = Requant(multipliers, shift, Rounding.HALF_EVEN, *clamp)
         if not any(
@@ -59,7 +58,7 @@ def search_concat(
 
 
 def _different(table: Ints, x: Tensor, y: Tensor, requant: Requant, multiplier: int) -> bool:
-    """Whether any value of an input is requantized otherwise than its table says."""
+    """Whether any value of an input is requantized differently from its table."""
     q = np.arange(x.dtype.qmin, x.dtype.qmax + 1, dtype=np.int64) - x.zero_point
     single = Requant((multiplier,), requant.shift, requant.rounding, requant.low, requant.high)
     made = requantize(q, single, y.zero_point)

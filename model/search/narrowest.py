@@ -1,15 +1,15 @@
-"""The narrowest requantization that equals a given one: a smaller multiplier, no output changed.
+"""The narrowest requantization that equals a given one: a smaller multiplier, the same outputs.
 
-What a network file defines, M of 16 bits say, is a staircase over the accumulators that the weights
-let a layer reach, its ends held by the clamp. Other M, n and B make the same staircase; the search
-of ``requant/multipliers.py`` finds those of the fewest bits and compares them at every threshold,
-which for two staircases is every accumulator. An offset is sought too where all channels share it:
-hardware adds it with the half of the rounding, in a sum that is there anyway. Of an addition, all
-pairs of inputs are compared. A layer with too many steps to be searched loses the twos that its
-numbers share.
+A network file's definition, for example M of 16 bits, is a staircase over the accumulators that the
+layer's weights allow; the clamp fixes its ends. Other M, n and B make the same staircase. The
+search of ``requant/multipliers.py`` finds the ones with the fewest bits and compares them at every
+threshold, which covers every accumulator. If all channels share one offset, an offset is searched
+for too: hardware adds it together with the rounding constant, at no cost. For an addition, all
+pairs of inputs are compared. If a layer has too many steps for the search, only the factors of two
+that M, B and 2**n share are removed.
 
-What was found carries the definition as its ``reference``, so that the proof can be done again,
-and so that a search never starts from what another one found.
+The result has the definition as its ``reference``. The proof can therefore be repeated, and a
+search never starts from the result of another one.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from .add import search_add
 
 __all__ = ["narrowed", "narrowest", "narrowing", "proven", "target_of"]
 
-PAIR_BITS = 8  # of an addition's inputs; beyond, all their pairs are too many
-MAX_STEPS = 1 << 17  # outputs times channels that are searched; some ten seconds
+PAIR_BITS = 8  # of an addition's inputs; more bits have too many pairs
+MAX_STEPS = 1 << 17  # the most outputs times channels for a search; about ten seconds
 
 Ints = npt.NDArray[np.int64]
 
 
 def narrowed(network: QNetwork) -> QNetwork:
-    """The same network, every layer with the narrowest multipliers that leave its outputs."""
+    """The same network, each layer with the narrowest multipliers that keep its outputs."""
     layers = [
         replace(layer, requant=narrowest(layer.requant, *_surroundings(network, layer)))
         if isinstance(layer, Requantizing)
@@ -53,15 +53,16 @@ def narrowed(network: QNetwork) -> QNetwork:
 
 
 def narrowest(requant: Requant, inputs: Sequence[Tensor], y: Tensor, reach: Bounds) -> Requant:
-    """The narrowest form of a layer's requantization, or of the definition that it carries.
+    """The narrowest form of a layer's requantization, or of the definition that it refers to.
 
     Parameters
     ----------
-    inputs, y : the tensors read, and the one written
+    inputs, y : the tensors read, and the tensor written
     reach : the least and greatest sums, see ``Requantizing.sum_bounds``
 
-    Returns a Requant with fewer bits of M, or as many and a rule that takes less hardware, whose
-    reference is that of ``requant`` or, where it has none, ``requant``; or else ``requant``.
+    Returns a Requant with fewer bits of M, or with equal bits and a cheaper rounding rule. Its
+    reference is that of ``requant`` if it is a named rule, and otherwise the definition. Returns
+    ``requant`` if there is nothing better.
     """
     definition = replace(requant.definition, reference=None)
     if len(reach[0]):
@@ -76,7 +77,8 @@ def narrowest(requant: Requant, inputs: Sequence[Tensor], y: Tensor, reach: Boun
 
 
 def narrowing(rescale: Rescale) -> Rescale:
-    """The narrowest form of what ``rescale`` answers, which is taken for the definition."""
+    """A Rescale that gives the narrowest form of the result of ``rescale``, which is the
+    definition."""
 
     def narrower(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
         return narrowest(rescale(layer, inputs, y, reach), inputs, y, reach)
@@ -85,10 +87,10 @@ def narrowing(rescale: Rescale) -> Rescale:
 
 
 def proven(layer: Requantizing, network: QNetwork) -> int:
-    """Prove once more that a layer's requantization equals the definition that it carries.
+    """Prove again that a layer's requantization equals the definition that it refers to.
 
-    Returns how many accumulators were compared, of an addition how many pairs; 0 where the layer
-    carries no definition. Raises NetworkError, naming the layer, where the two differ, or where an
+    Returns the number of accumulators compared, or of pairs for an addition; 0 if the layer refers
+    to no definition. Raises NetworkError, which names the layer, if the two differ, or if an
     addition has too many pairs to compare.
     """
     requant = layer.requant
@@ -111,7 +113,8 @@ def proven(layer: Requantizing, network: QNetwork) -> int:
 
 
 def target_of(definition: Requant, zero_point: int, reach: Bounds) -> Target:
-    """A definition as what is to be equalled: one channel where all share M and B, else each."""
+    """A definition as a search's target: one channel if all share M and B, else one for each
+    channel."""
     lo, hi = reach
     if max(len(definition.multipliers), len(definition.offsets)) == 1:
         lo, hi = lo.min(keepdims=True), hi.max(keepdims=True)
@@ -136,7 +139,8 @@ def _surroundings(network: QNetwork, layer: Requantizing) -> tuple[list[Tensor],
 
 
 def _cost(requant: Requant) -> tuple[int, int, bool]:
-    """Bits of M; then what rounding adds to a shift: nothing, a constant, more; then offsets."""
+    """The order of preference: bits of M; then the cost of rounding (none, a constant, more); then
+    offsets."""
     adds = {Rounding.FLOOR: 0, Rounding.HALF_UP: 1}.get(requant.rounding, 2)
     return max(requant.multipliers).bit_length(), adds, requant.has_offsets
 
@@ -153,7 +157,8 @@ def _without_twos(requant: Requant) -> Requant:
 
 
 def _equal_staircases(target: Target, definition: Requant) -> Iterator[Requant]:
-    """What equals a definition: half-up, by its own rule, and with one offset for all channels."""
+    """Requantizations equal to a definition: half-up, by its own rule, with one offset for all
+    channels."""
     if (target.high - target.low) * len(target.scales) > MAX_STEPS:
         return
     rules = dict.fromkeys([Rounding.HALF_UP, definition.rounding])
@@ -166,7 +171,7 @@ def _equal_staircases(target: Target, definition: Requant) -> Iterator[Requant]:
 
 
 def _equal_sums(definition: Requant, inputs: Sequence[Tensor], y: Tensor) -> Iterator[Requant]:
-    """What equals an addition on all pairs of its inputs."""
+    """Requantizations equal to an addition on all pairs of its inputs."""
     if max(x.dtype.bits for x in inputs) <= PAIR_BITS:
         table = _outputs_of_pairs(definition, inputs, y)
         found, wrong = search_add(table, inputs[0], inputs[1], y, (definition.low, definition.high))
@@ -175,7 +180,7 @@ def _equal_sums(definition: Requant, inputs: Sequence[Tensor], y: Tensor) -> Ite
 
 
 def _outputs_of_pairs(requant: Requant, inputs: Sequence[Tensor], y: Tensor) -> Ints:
-    """What an addition makes of every pair of values, int64 (A, B)."""
+    """The outputs of an addition for every pair of values, int64 (A, B)."""
     first, second = (
         (np.arange(x.dtype.qmin, x.dtype.qmax + 1) - x.zero_point) * m
         for x, m in zip(inputs, requant.multipliers, strict=True)

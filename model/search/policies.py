@@ -1,4 +1,4 @@
-"""Which M, n and rounding a layer gets: the usual answers to the builder's question.
+"""The usual policies for a :data:`Rescale`: the M, n and rounding rule of a layer.
 
 The real factor of a layer is Sx * Sw / Sy for a convolution, Sx / (Sy * KH * KW) for an average
 pool, Sa / Sy and Sb / Sy for an addition, Sk / Sy for each tensor of a concatenation.
@@ -21,8 +21,8 @@ from ..requant.references import exact
 
 __all__ = ["by_reference", "factors", "fixed", "float32"]
 
-FLOAT32_EXACT = 1 << 24  # up to here float32 holds every accumulator
-MAX_SEARCHED = 1 << 26  # accumulators; some ten seconds
+FLOAT32_EXACT = 1 << 24  # up to here float32 represents every integer
+MAX_SEARCHED = 1 << 26  # accumulators; about ten seconds
 
 
 def factors(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor) -> list[Fraction]:
@@ -32,7 +32,7 @@ def factors(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor) -> list[Fractio
 
 
 def fixed(bits: int, rounding: Rounding) -> Rescale:
-    """M of ``bits`` bits, the nearest to the real factor: M, n and the rule are the definition."""
+    """M of ``bits`` bits, the nearest to the real factor; M, n and the rule are the definition."""
 
     def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
         multipliers, shift = fixed_point(factors(layer, inputs, y), bits)
@@ -42,10 +42,10 @@ def fixed(bits: int, rounding: Rounding) -> Rescale:
 
 
 def by_reference(reference: str = "half_even") -> Rescale:
-    """The narrowest M that equals a rule of ``reference.REFERENCES`` on every reachable sum.
+    """The narrowest M that equals a rule of ``references.REFERENCES`` on every reachable sum.
 
-    Half-up where it can, half-even where exact ties leave no other way. An addition, for which
-    there is no such search, gets multipliers of 24 bits, half-even.
+    The rounding is half-up if possible, else half-even, which exact ties may require. There is no
+    such search for an addition: it gets multipliers of 24 bits, half-even.
     """
 
     def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
@@ -64,14 +64,15 @@ def by_reference(reference: str = "half_even") -> Rescale:
 
 
 def float32(scales: Sequence[np.float32]) -> Rescale:
-    """M / 2**n exactly the float32 factors that an engine multiplies accumulators by.
+    """M / 2**n exactly equal to the float32 factors by which an engine multiplies accumulators.
 
     With the rule ``Rounding.FLOAT32`` the requantization then equals ``nearbyint(float(acc) * s)``
-    by construction, as long as float32 holds the accumulators or they saturate beyond. Elsewhere,
-    and for factors too far apart for 31-bit multipliers over one shift, ``narrow`` looks for others
+    by construction, if float32 represents every accumulator that does not saturate. Otherwise, and
+    for factors too far apart for 31-bit multipliers over one shift, ``narrow`` searches for others
     and checks every reachable accumulator.
 
-    scales : one, or one per output channel; the layer is refused unless positive and finite
+    scales : one, or one per output channel; the layer is refused unless they are positive and
+        finite
     """
 
     def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
@@ -98,7 +99,7 @@ def float32(scales: Sequence[np.float32]) -> Rescale:
 
 
 def _held(target: Target) -> bool:
-    """Whether float32 holds every accumulator, but for those that saturate anyway."""
+    """Whether float32 represents every accumulator that does not saturate."""
     ends = target.low - target.zero_point, target.high - target.zero_point
     return all(
         extreme <= FLOAT32_EXACT or FLOAT32_EXACT * exact(scale) >= end + 1
@@ -108,7 +109,7 @@ def _held(target: Target) -> bool:
 
 
 def _narrowed(target: Target) -> Requant:
-    """Other multipliers that equal the engine. Raises ValueError where there are none to be had."""
+    """Other multipliers that equal the engine. Raises ValueError if there are none."""
     count = int((target.hi - target.lo + 1).sum())
     if count > MAX_SEARCHED:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""How wide the numbers of each requantization are: with M of 31 bits, and with the narrowest."""
+"""The bit widths of each requantization: with M of 31 bits, and with the narrowest M."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from .policies import factors
 
 __all__ = ["BLOCKS", "Widths", "blocks", "wide", "widths"]
 
-WIDEST = 31  # bits of M that engines carry, which see one layer as any other
+WIDEST = 31  # bits of M in engines that serve any layer
 
-# What one block multiplies, signed by signed, and where.
+# The factors of one multiplier block, signed by signed, and the devices that have it.
 BLOCKS = {"18x18": "ECP5, Gowin", "25x18": "7-series", "16x16": "iCE40"}
 
 
 @dataclass(frozen=True)
 class Widths:
-    """A layer's numbers; bits of what is signed count the sign.
+    """The widths of one layer, in bits; signed numbers include the sign.
 
-    layer, kind : which
-    multipliers : how many there are: an addition has two
-    accumulator : bits of what is multiplied, from the range analysis
-    active : bits of its active range, beyond which outputs are the clamp; see ``model.active``
-    wide : bits of M where the factor has 31
-    equal : bits of the narrowest M that gives the same outputs as those 31
+    layer, kind : name and kind of the layer
+    multipliers : the number of multipliers; an addition has two
+    accumulator : bits of the number that is multiplied, from the range analysis
+    active : bits of its active range, outside of which the clamp decides; see ``requant.active``
+    wide : bits of M if the factor has 31
+    equal : bits of the narrowest M with the same outputs as those 31
     defined, narrow : bits of M of the layer's definition, and of the layer
     checked : accumulators, or pairs of values, on which the layer was compared with its definition
-    differing, reachable : accumulators on which the layer's outputs are not those of 31 bits, and
-        how many there are, over all channels that have an M of their own; None of an addition
+    differing, reachable : accumulators on which the layer's outputs differ from those of 31 bits,
+        and all reachable accumulators, over all channels with their own M; None for an addition
     """
 
     layer: str
@@ -55,30 +55,31 @@ class Widths:
 
     @property
     def products(self) -> tuple[int, int]:
-        """Bits of a product before and after: of the whole accumulator with 31 bits, of its active
-        range with the narrowest M."""
+        """Bits of a product before and after: the whole accumulator times 31 bits, and its active
+        range times the narrowest M."""
         return self.accumulator + self.wide + 1, self.active + self.narrow + 1
 
     def blocks(self, block: str) -> tuple[int, int]:
-        """How many multiplier blocks those two take."""
+        """Multiplier blocks that these two products take."""
         sizes = ((self.accumulator, self.wide + 1), (self.active, self.narrow + 1))
         before, after = (self.multipliers * blocks(size, block) for size in sizes)
         return before, after
 
     def facts(self) -> dict[str, Any]:
-        """All of it, as a plain dict."""
+        """All fields and the derived numbers, as a plain dict."""
         before, after = self.products
         counts = {block: list(self.blocks(block)) for block in BLOCKS}
         return asdict(self) | {"product": [before, after], "blocks": counts}
 
 
 def blocks(size: tuple[int, int], block: str) -> int:
-    """How many multiplier blocks a signed product takes.
+    """The number of multiplier blocks that a signed product takes.
 
-    Each block beyond the first of a row or column carries one bit less, since its part has no sign.
+    Each block after the first in a row or column contributes one bit less, since its part has no
+    sign.
 
     size : bits of the two factors, signs included
-    block : of ``BLOCKS``; either factor may lie along either side
+    block : of ``BLOCKS``; each factor may use either side
     """
     sides = tuple(int(side) for side in block.split("x"))
     return min(
@@ -93,7 +94,7 @@ def _parts(bits: int, side: int) -> int:
 def wide(network: QNetwork, layer: Requantizing) -> Requant:
     """The layer's requantization with M of 31 bits, the nearest to its factors, half-up.
 
-    Raises NetworkError, naming the layer, where the factors are too far apart for that.
+    Raises NetworkError, which names the layer, if the factors are too far apart for that.
     """
     inputs, y = _tensors(network, layer)
     with in_layer(layer.name):
@@ -106,8 +107,8 @@ def wide(network: QNetwork, layer: Requantizing) -> Requant:
 
 
 def widths(network: QNetwork) -> Iterator[Widths]:
-    """The numbers of each layer that requantizes. Raises NetworkError, naming the layer, where one
-    is not what it refers to, or cannot be compared."""
+    """The widths of each layer that requantizes. Raises NetworkError, which names the layer, if one
+    differs from its reference or cannot be compared with it."""
     for layer in network.layers:
         if isinstance(layer, Requantizing):
             yield _widths(network, layer)
@@ -148,7 +149,7 @@ def _tensors(network: QNetwork, layer: Requantizing) -> tuple[tuple[Tensor, ...]
 
 
 def _input_bits(network: QNetwork, inputs: tuple[Tensor, ...]) -> int:
-    """Bits of the widest input, its zero point taken off."""
+    """Bits of the widest input, with its zero point subtracted."""
     ranges = [(x.zero_point, network.value_range(x.name)) for x in inputs]
     return max(signed_width(low - zero, high - zero) for zero, (low, high) in ranges)
 
@@ -156,7 +157,7 @@ def _input_bits(network: QNetwork, inputs: tuple[Tensor, ...]) -> int:
 def _differences(
     broad: Requant, requant: Requant, zero_point: int, reach: Bounds
 ) -> tuple[int, int]:
-    """On how many accumulators two requantizations differ, and of how many."""
+    """The number of accumulators on which two requantizations differ, and the number of all."""
     one = max(len(broad.multipliers), len(requant.multipliers), len(requant.offsets)) == 1
     count = 1 if one else len(reach[0])
     spread = replace(broad, multipliers=broad.per_channel(count))
