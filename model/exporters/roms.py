@@ -1,20 +1,21 @@
-"""A network's constants as ROM contents, for hardware of one's own.
+"""A network's constants as ROM contents, for your own hardware.
 
-For each layer with weights: its weights with their zero points subtracted, its biases and its
-multipliers; for all else that requantizes its multipliers; offsets where a layer has any. One file
-per array, one word per value, of the width that ``index.json`` states, two's complement where it
-says signed. Three formats:
+Each layer with weights has its weights (zero points subtracted), its biases and its multipliers.
+Every other requantizing layer has its multipliers. Layers with offsets have these too. There is one
+file per array, with one word per value. ``index.json`` states the width of the words and whether
+they are signed (two's complement). Three formats:
 
-* ``mem``: hexadecimal words, one per line, comments in front: Verilog ``$readmemh``.
-* ``hex``: the same without a comment, for readers that take nothing but words (AMD UG901,
-  "Specifying RAM Initial Contents in an External Data File"). Not Intel HEX, whose records count
-  bytes and whose word order differs from tool to tool.
+* ``mem``: hexadecimal words, one per line, after comments: Verilog ``$readmemh``.
+* ``hex``: the same without comments, for readers that accept only words (AMD UG901, "Specifying RAM
+  Initial Contents in an External Data File"). This is not Intel HEX, whose records count bytes and
+  whose word order differs between tools.
 * ``coe``: AMD's memory initialization file (UG896, "COE File Syntax"), radix 16.
 
-The order of weights: where a layer's windows are patches (the stride is the kernel, nothing is
-padded or dilated), that of ``model.layout`` with one lane, which is the order of use; else output
-channel by output channel. Biases and multipliers stand by output channel; one multiplier where all
-channels share it; a layer with several inputs has one for each.
+The order of weights: if a layer's windows are patches (the stride equals the kernel, without
+padding and dilation), it is that of ``model.layout`` with one lane, which is the order of use.
+Otherwise it is output channel by output channel. Biases and multipliers are in the order of output
+channels. There is one multiplier if all channels share it, and one per input for a layer with
+several inputs.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Rom:
     Parameters
     ----------
     holds : weights, biases, multipliers or offsets
-    width : bits of a word, two's complement where ``signed``
+    width : bits of a word, two's complement if ``signed``
     order : the axes that the addresses count through, the last one fastest
     """
 
@@ -59,13 +60,13 @@ class Rom:
 
     @property
     def digits(self) -> list[str]:
-        """Each word in hexadecimal, leading zeros included."""
+        """Each word in hexadecimal, with leading zeros."""
         mask, count = (1 << self.width) - 1, -(-self.width // 4)
         return [f"{word & mask:0{count}x}" for word in self.words]
 
 
 def roms(layer: Layer) -> Iterator[Rom]:
-    """The ROMs of a layer; none where it has no constants."""
+    """The ROMs of a layer; none if it has no constants."""
     if isinstance(layer, Conv2d):
         yield _weights(layer)
         biases = tuple(layer.bias.tolist())
@@ -112,14 +113,14 @@ def _coe(network: str, rom: Rom) -> str:
     return head + ",\n".join(rom.digits) + ";\n"
 
 
-# By the name of a format, which is the files' suffix too: (network's name, ROM) -> a file's text.
+# By the name of a format, which is also the suffix: (network's name, ROM) -> a file's text.
 FORMATS: dict[str, Callable[[str, Rom], str]] = {"mem": _mem, "hex": _hex, "coe": _coe}
 
 
 def rom_files(network: QNetwork, form: str) -> dict[str, str]:
-    """The text of every file by its name, ``index.json`` included.
+    """The text of every file by its name, including ``index.json``.
 
-    Raises NetworkError where the network has no constants.
+    Raises NetworkError if the network has no constants.
     """
     write, files, layers = FORMATS[form], dict[str, str](), []
     for layer in network.layers:
@@ -146,7 +147,7 @@ def rom_files(network: QNetwork, form: str) -> dict[str, str]:
 
 
 def _facts(network: QNetwork, layer: Any) -> dict[str, Any]:
-    """What hardware needs to know beside the ROMs."""
+    """The facts that hardware needs in addition to the ROMs."""
     facts: dict[str, Any] = {"name": layer.name, "kind": layer.kind}
     if isinstance(layer, Conv2d):
         axes = ("output channels", "kernel rows", "kernel columns", "input channels per group")

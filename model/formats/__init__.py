@@ -1,1 +1,1 @@
-"""Files of integer networks: JSON, and text that a person writes."""
+"""File formats of integer networks: JSON, and handwritten text."""

@@ -1,7 +1,8 @@
-"""Strict reading of JSON: each field once, with its type, and nothing left over.
+"""Strict reading of JSON: each field once, with its type, and no unknown fields.
 
-The readers here take a decoded JSON value and return it typed, or raise ValueError with a message
-that continues "field 'x' ...". :class:`Fields` adds the place and turns it into a NetworkError.
+Each reader takes a decoded JSON value and returns it typed, or raises ValueError with a message
+that continues "field 'x' ...". :class:`Fields` adds the place and converts the error to
+NetworkError.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ E = TypeVar("E", bound=Enum)
 
 
 def decode(document: str) -> object:
-    """Decode JSON. Raises NetworkError for text that is none, NaN and infinities, repeated keys."""
+    """Decode JSON. Raises NetworkError for invalid JSON, NaN, infinities and repeated keys."""
     try:
         return json.loads(
             document, parse_constant=_refuse_constant, object_pairs_hook=_unique_object
@@ -46,7 +47,7 @@ def _unique_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 class Fields:
-    """One JSON object being read; ``where`` opens every message about it."""
+    """One JSON object while it is read; every error message about it begins with ``where``."""
 
     def __init__(self, where: str, value: object) -> None:
         if not isinstance(value, dict):
@@ -55,7 +56,7 @@ class Fields:
         self.left = dict(value)
 
     def take(self, name: str, read: Callable[[object], T]) -> T:
-        """The field ``name`` passed through ``read``. Raises NetworkError."""
+        """The field ``name``, converted by ``read``. Raises NetworkError."""
         if name not in self.left:
             raise NetworkError(f"{self.where}: the field {name!r} is missing")
         try:
@@ -66,7 +67,7 @@ class Fields:
             raise NetworkError(f"{self.where}: field {name!r} {error}") from None
 
     def done(self) -> None:
-        """Refuse fields that nobody took. Raises NetworkError."""
+        """Refuse fields that were not taken. Raises NetworkError."""
         if self.left:
             raise NetworkError(f"{self.where}: the field {min(self.left)!r} is unknown")
 
@@ -91,7 +92,7 @@ def integer(value: object) -> int:
 
 
 def number(value: object) -> float:
-    """A float64, or an integer that becomes one."""
+    """A float64; an integer is converted."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ValueError(f"must be a number, not {_shown(value)}")
     try:
@@ -101,7 +102,8 @@ def number(value: object) -> float:
 
 
 def items(read: Callable[[object], T], length: int | None = None) -> Callable[[object], list[T]]:
-    """A list, each item passed through ``read``; of ``length`` items where given."""
+    """A reader of lists: each item is converted by ``read``; ``length``, if given, is the item
+    count."""
 
     def read_items(value: object) -> list[T]:
         if not isinstance(value, list) or (length is not None and len(value) != length):
@@ -113,7 +115,7 @@ def items(read: Callable[[object], T], length: int | None = None) -> Callable[[o
 
 
 def array(ndim: int) -> Callable[[object], npt.NDArray[np.int64]]:
-    """Nested lists of integers, ``ndim`` deep, as an array."""
+    """A reader of nested lists of integers, ``ndim`` deep; the result is an array."""
     read: Callable[[object], Any] = integer
     for _ in range(ndim):
         read = items(read)
@@ -131,7 +133,7 @@ def array(ndim: int) -> Callable[[object], npt.NDArray[np.int64]]:
 
 
 def member(enum: type[E]) -> Callable[[object], E]:
-    """A member of ``enum`` by its value."""
+    """A reader of the members of ``enum`` by value."""
 
     def read_member(value: object) -> E:
         names = {item.value: item for item in enum}
@@ -143,7 +145,7 @@ def member(enum: type[E]) -> Callable[[object], E]:
 
 
 def type_name(value: object) -> IntType:
-    """An integer type by its name, such as uint8."""
+    """An integer type from its name, such as uint8."""
     try:
         return IntType.parse(text(value))
     except ValueError as error:

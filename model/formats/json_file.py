@@ -1,9 +1,9 @@
-"""Network files: one JSON text per integer network that a person can read and diff.
+"""Network files: one JSON text per integer network, easy to read and to diff.
 
-Integers stand as integers and scales as the shortest decimal that reads back to the same float64;
-each tensor and each output channel of the weights takes one line. Reading is strict: a missing or
-unknown field, a wrong type or a value out of range gives one NetworkError that names file, layer
-and field.
+Integers are written as integers, and scales as the shortest decimal that reads back to the same
+float64. Each tensor and each output channel of the weights takes one line. Reading is strict: a
+missing or unknown field, a wrong type or a value out of range raises one NetworkError that names
+file, layer and field.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def loads(document: str) -> QNetwork:
 
 
 def from_json(document: object) -> QNetwork:
-    """Read a network from what its file's JSON says. Raises NetworkError."""
+    """Read a network from the decoded JSON of its file. Raises NetworkError."""
     fields = Fields("The file", document)
     kind = fields.take("format", text)
     if kind != FORMAT:
@@ -103,7 +103,8 @@ def shipped() -> list[str]:
 def load(source: str | os.PathLike[str]) -> QNetwork:
     """Load a shipped network by name, or a network file by its path.
 
-    A text without a folder or a suffix is a name. Raises NetworkError with the path in front.
+    A text without a folder and a suffix is a name. Raises NetworkError, whose message begins with
+    the path.
     """
     name = os.fspath(source)
     if name in shipped():
@@ -127,7 +128,7 @@ def load(source: str | os.PathLike[str]) -> QNetwork:
 
 
 def save(network: QNetwork, path: str | os.PathLike[str]) -> None:
-    """Write a network's file, whole or not at all. Raises NetworkError where that fails."""
+    """Write a network's file, whole or not at all. Raises NetworkError if that fails."""
     try:
         write_whole(Path(path), dumps(network))
     except OSError as error:

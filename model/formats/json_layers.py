@@ -1,4 +1,4 @@
-"""The fields of each layer kind in a network file: how they are read, how they are written.
+"""The fields of each layer kind in a network file, with their readers and writers.
 
 A new kind of layer is one entry in ``KINDS``.
 """
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Field:
-    """How one field is read and written.
+    """The reader and the writer of one field.
 
     read : (the layer, as messages name it; the JSON value) -> the attribute; raises ValueError
     write : (the attribute, the indent) -> JSON text
@@ -54,7 +54,7 @@ def _read_requant(where: str, value: object) -> Requant:
 def _numbers(
     where: str, fields: Fields, low: int, high: int, reference: str | Requant | None
 ) -> Requant:
-    """The requantization whose numbers stand in ``fields``, which hold nothing else any more."""
+    """The requantization with the numbers in ``fields``; other fields are refused."""
     numbers: dict[str, Any] = {
         "multipliers": tuple(fields.take("multipliers", items(integer))),
         "shift": fields.take("shift", integer),
@@ -70,7 +70,7 @@ def _numbers(
 
 
 def _read_weights(where: str, value: object, axes: int) -> Weights:
-    """Weights (OC, KH, KW, IC / groups), or (OC, IC) where ``axes`` is 2."""
+    """Read weights (OC, KH, KW, IC / groups), or (OC, IC) if ``axes`` is 2."""
     fields = Fields(f"{where}: weights", value)
     weights = Weights(
         dtype=fields.take("type", type_name),
@@ -83,7 +83,7 @@ def _read_weights(where: str, value: object, axes: int) -> Weights:
 
 
 def object_text(fields: dict[str, str], indent: str) -> str:
-    """A JSON object of fields whose values are JSON text already, one a line."""
+    """The text of a JSON object, one field on each line; the values are JSON text already."""
     lines = (f"{indent}  {json.dumps(name)}: {value}" for name, value in fields.items())
     return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
@@ -113,7 +113,7 @@ def _write_requant(requant: Requant, indent: str) -> str:
 
 
 def _json_numbers(requant: Requant) -> dict[str, Any]:
-    """M, n, the rule and, where one is not 0, B."""
+    """M, n, the rule and, unless it is 0, B."""
     numbers: dict[str, Any] = {
         "multipliers": list(requant.multipliers),
         "shift": requant.shift,
@@ -125,7 +125,7 @@ def _json_numbers(requant: Requant) -> dict[str, Any]:
 def _plain(
     read: Callable[[object], T], store: Callable[[T], object] = lambda value: value
 ) -> Field:
-    """A field on one line: its reader, and what to store of what it read."""
+    """A field on one line: its reader, and a conversion of the value that was read."""
     return Field(
         read=lambda where, value: store(read(value)),
         write=lambda value, indent: json.dumps(list(value) if isinstance(value, tuple) else value),
@@ -172,7 +172,7 @@ KINDS: dict[str, tuple[type[Layer], Mapping[str, Field]]] = {
 
 
 def read_layer(index: int, value: object) -> Layer:
-    """Read the layer that stands at ``index``. Raises NetworkError."""
+    """Read the layer with this index. Raises NetworkError."""
     fields = Fields(f"Layer {index}", value)
     name = fields.take("name", text)
     where = fields.where = f"Layer {name!r}"

@@ -1,4 +1,5 @@
-"""The fields of ``text_file.py``: which a kind of layer has, how each is read and written."""
+"""The fields of ``text_file.py``: the fields of each kind of layer, with their readers and
+writers."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ NUMBER = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?")
 
 
 class TextError(NetworkError):
-    """What is wrong in a text, and in which line."""
+    """An error in a text, with its line number."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(f"line {line}: {message}")
@@ -28,11 +29,11 @@ class TextError(NetworkError):
 
 @dataclass(frozen=True)
 class TextField:
-    """How a field is read and written.
+    """The reader and the writer of a field.
 
-    read : (the words behind its name) -> the JSON value; ValueError continues "field ..."
+    read : (the words after its name) -> the JSON value; the ValueError's text continues "field ..."
     write : (the JSON value) -> the words
-    requant : whether it stands in a network file's ``requant``
+    requant : whether the field belongs to a network file's ``requant``
     """
 
     read: Callable[[list[str]], Any]
@@ -41,7 +42,7 @@ class TextField:
 
 
 def word(text: str) -> str:
-    """A word, in quotation marks where it must be."""
+    """A word, in quotation marks if necessary."""
     return text if PLAIN.fullmatch(text) else json.dumps(text)
 
 
@@ -66,7 +67,7 @@ def _shown(text: str) -> str:
 
 
 def _list(item: Callable[[str], Any], count: int | None = None) -> TextField:
-    """Words that are read one by one; ``count`` of them, or else at least one."""
+    """A field of several words, read one by one; ``count`` of them, or at least one."""
 
     def read(words: list[str]) -> list[Any]:
         if len(words) != count if count is not None else not words:
@@ -78,7 +79,7 @@ def _list(item: Callable[[str], Any], count: int | None = None) -> TextField:
 
 
 def _one(item: Callable[[str], Any], none: bool = False) -> TextField:
-    """A single word; ``none`` stands for nothing where it may."""
+    """A field of a single word; if ``none`` is true, the word ``none`` means no value."""
 
     def read(words: list[str]) -> Any:
         if len(words) != 1:
@@ -93,7 +94,7 @@ def _written(value: Any) -> str:
 
 
 def _read_reference(words: list[str]) -> Any:
-    """``none``, a name, or the numbers of a requantization, each list behind its field's name."""
+    """``none``, a name, or the numbers of a requantization; each list follows its field's name."""
     if words[:1] != ["multipliers"] or len(words) < 2:
         return _one(_name, none=True).read(words)
     found: dict[str, list[str]] = {}
@@ -163,7 +164,7 @@ FIELDS: dict[str, TextField] = {
 
 
 def fields_of(kind: str, line: int) -> dict[str, bool]:
-    """The fields of a kind of layer, and whether each must be there. Raises TextError."""
+    """The fields of a kind of layer, and whether each is mandatory. Raises TextError."""
     if kind not in KINDS:
         raise TextError(line, f"there is no layer kind {kind!r}; there are {', '.join(KINDS)}")
     names = ["input", "output"]

@@ -1,7 +1,8 @@
-r"""Networks as plain text that a person can read, edit and carry elsewhere; the same network back.
+r"""Networks as plain text, easy to read, edit and convert; reading gives the same network back.
 
-A file is lines of words, parted by blanks. A ``#`` begins a comment; blank lines and indentation
-mean nothing. A word with blanks, a ``#`` or quotation marks stands in double quotes, as in JSON.
+A file is lines of words, separated by blanks. A ``#`` begins a comment. Blank lines and indentation
+have no meaning. A word with blanks, a ``#`` or quotation marks is written in double quotes, as in
+JSON.
 
     tercet-text 1                   the first line
     network NAME
@@ -11,18 +12,18 @@ mean nothing. A word with blanks, a ``#`` or quotation marks stands in double qu
       type TYPE                     uint8, int12, ...
       scale NUMBER                  real value = scale * (q - zero_point)
       zero_point Z
-    layer NAME KIND                 for each layer, in the order in which they run:
+    layer NAME KIND                 for each layer, in execution order:
       input TENSOR
       output TENSOR
       ...                           the fields of its kind
     end                             the last line
 
-Fields of layers, each once and in any order, behind the line that begins the layer:
+The fields of a layer, each once and in any order, after the line that begins the layer:
 
     stride Y X; dilation Y X; padding TOP LEFT BOTTOM RIGHT; groups G       conv2d
     kernel Y X; stride Y X; padding TOP LEFT BOTTOM RIGHT                   max_pool2d, avg_pool2d
-    other TENSOR                                                            add: the second one read
-    others TENSOR ...                                                       concat: the ones after
+    other TENSOR                                                            add: the second input
+    others TENSOR ...                                                       concat: further inputs
     low L; high H                                                           relu: the clamp
     weight_type TYPE; weight_scales S ...; weight_zero_points Z ...         conv2d, linear
     weight_shape OC KH KW IC                                                conv2d: IC per group
@@ -31,11 +32,11 @@ Fields of layers, each once and in any order, behind the line that begins the la
                                     input channel by input channel; one line for each, 0 first
     bias B ...                                                              conv2d, linear
     multipliers M ...; shift N; rounding RULE; clamp LOW HIGH               conv2d, linear,
-    reference RULE or none; offsets B ... where one is not 0                avg_pool2d, add, concat
+    reference RULE or none; offsets B ... unless all are 0                  avg_pool2d, add, concat
     reference multipliers M ... shift N rounding RULE [offsets B ...]       instead, all in one line
 
-Scales are the shortest decimals that read back to the same float64. What the fields mean, and
-which values they may have, is said in ``requant/requant.py``, ``layers/conv.py`` and so on.
+Scales are the shortest decimals that read back to the same float64. ``requant/requant.py``,
+``layers/conv.py`` and so on define the meaning of the fields and their allowed values.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def dumps(network: QNetwork) -> str:
 
 
 def _flat(layer: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The fields of a layer's JSON as this format names them, in order."""
+    """The fields of a layer's JSON under their names in this format, in order."""
     for key, value in layer.items():
         if key == "weights":
             values = value["values"]
@@ -106,11 +107,11 @@ def _unnested(values: Any) -> list[int]:
 
 @dataclass
 class _Block:
-    """A header, a tensor or a layer being read."""
+    """A header, a tensor or a layer while it is read."""
 
     line: int
     what: str
-    allowed: dict[str, bool]  # field: whether it must be there
+    allowed: dict[str, bool]  # field: whether it is mandatory
     found: dict[str, Any] = field(default_factory=dict)
     channels: list[tuple[int, list[int]]] = field(default_factory=list)  # (line, weights)
 
@@ -133,7 +134,7 @@ class _Block:
             self.found[key] = value
 
     def finish(self) -> dict[str, Any]:
-        """The fields, all there. Raises TextError."""
+        """The fields. Raises TextError if a mandatory one is missing."""
         for key, needed in self.allowed.items():
             if needed and key not in self.found and not (key == "channel" and self.channels):
                 raise TextError(self.line, f"{key!r} is missing in {self.what}")
@@ -141,7 +142,7 @@ class _Block:
 
 
 def loads(text: str) -> QNetwork:
-    """Read a network from its text. Raises NetworkError that names the line."""
+    """Read a network from its text. Raises NetworkError, which names the line."""
     header = _Block(1, "the header", dict.fromkeys(HEADER, True))
     tensors: dict[str, _Block] = {}
     layers: list[tuple[str, str, _Block]] = []
@@ -176,7 +177,7 @@ def loads(text: str) -> QNetwork:
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The lines that say something: (number, words)."""
+    """The lines with content: (number, words)."""
     for number, line in enumerate(text.split("\n"), start=1):
         words, at = [], 0
         while match := WORD.match(line, at):
@@ -204,7 +205,7 @@ def _counted(line: int, key: str, words: list[str], usage: str) -> list[str]:
 def _network(
     header: _Block, tensors: dict[str, _Block], layers: list[tuple[str, str, _Block]]
 ) -> QNetwork:
-    """The network of the blocks, through the same checks as a network file."""
+    """Make the network from the blocks, with the same checks as a network file."""
     top = header.finish()
     lines = {f"Tensor {name!r}": block.line for name, block in tensors.items()}
     lines |= {f"Layer {name!r}": block.line for name, _, block in layers}
@@ -227,7 +228,7 @@ def _network(
 
 
 def _layer(name: str, kind: str, block: _Block) -> dict[str, Any]:
-    """A layer as a network file holds it."""
+    """Convert a layer to the JSON of a network file."""
     found = block.finish()
     layer: dict[str, Any] = {"name": name, "kind": kind}
     weights: dict[str, Any] = {}
@@ -246,7 +247,7 @@ def _layer(name: str, kind: str, block: _Block) -> dict[str, Any]:
 
 
 def _values(shape: list[int], kind: str, block: _Block) -> Any:
-    """The weights of the channel lines, nested as ``shape`` says."""
+    """The weights of the channel lines, nested according to ``shape``."""
     axes = LINEAR_AXES if kind == "linear" else LINEAR_AXES + 2
     if len(shape) != axes or min(shape) < 1:
         raise TextError(
@@ -278,9 +279,9 @@ def _nested(values: list[int], shape: list[int]) -> Any:
 
 
 def read(source: str | os.PathLike[str], name: str | None = None) -> QNetwork:
-    """Read a network from a text file; ``name``, where given, becomes its name.
+    """Read a network from a text file; ``name``, if given, becomes its name.
 
-    Raises NetworkError that names the file, and the line where there is one.
+    Raises NetworkError, which names the file and, if possible, the line.
     """
     try:
         text = Path(source).read_text(encoding="utf-8")

@@ -1,10 +1,9 @@
-"""A layer's integer arithmetic in ONNX's elementary operators, exact by construction.
+"""A layer's integer arithmetic in elementary ONNX operators, exact by construction.
 
-Sums run in float32 where every partial sum is an integer that float32 holds, as in
-``golden/fastconv.py``; where it is not, activations are split into digits that are. The
-requantization follows ``requant/requant.py``, in float64 where product and half fit it, else in
-int64. Nothing here is a pattern that ONNX Runtime fuses: the activations enter by Cast, not by
-DequantizeLinear, and a Cast stands behind every sum.
+Sums run in float32 if every partial sum is exact there, as in ``golden/fastconv.py``; otherwise
+activations are split into digits whose sums are. The requantization follows ``requant/requant.py``,
+in float64 if the product and the half fit, else in int64. No part is a pattern that ONNX Runtime
+fuses: the activations enter through Cast instead of DequantizeLinear, and a Cast follows every sum.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ __all__ = ["Term", "WeightedSum", "accumulate", "requantize"]
 
 @dataclass(frozen=True)
 class WeightedSum:
-    """What a convolution, a fully connected layer or an average pool adds up.
+    """The sum of a convolution, a fully connected layer or an average pool.
 
     Parameters
     ----------
     operator : Conv or Gemm
-    weights : as ONNX has them, (OC, IC / groups, KH, KW) or (OC, IC), in their container's dtype
+    weights : in ONNX's axes, (OC, IC / groups, KH, KW) or (OC, IC), in their container's dtype
     zero_points : of the weights, one per output channel
     bias : int64 (OC,)
     attributes : of the operator
@@ -52,13 +51,14 @@ class WeightedSum:
         return int(np.abs(flat - np.array(self.zero_points)[:, None]).sum(axis=1).max())
 
     def magnitude(self, reach: int) -> int:
-        """A bound on every |partial sum|, bias included, where no |x - Zx| is above ``reach``."""
+        """A bound on every |partial sum|, bias included, if no |x - Zx| exceeds ``reach``."""
         return self.weight * reach + int(np.abs(self.bias).max())
 
 
 @dataclass(frozen=True)
 class Term:
-    """A tensor of exact integers in floats, what multiplies it, and a bound on its magnitude."""
+    """A tensor of exact integers stored as floats, its multipliers, and a bound on its
+    magnitude."""
 
     value: str
     multipliers: tuple[int, ...]
@@ -81,10 +81,10 @@ def accumulate(nodes: Nodes, total: WeightedSum, x: str, zero_point: int, reach:
     Parameters
     ----------
     x : its input's name
-    reach : no |x - Zx| is greater
+    reach : an upper bound on |x - Zx|
 
-    Returns the name of exact integers, float32 or float64. Raises NetworkError where the weights
-    are too many for float32.
+    Returns the name of a tensor of exact integers, float32 or float64. Raises NetworkError if the
+    sum of the weights' magnitudes is too large for float32.
     """
     x = centered(nodes, x, zero_point)
     weights = [
@@ -109,7 +109,8 @@ def accumulate(nodes: Nodes, total: WeightedSum, x: str, zero_point: int, reach:
 
 
 def _digits(nodes: Nodes, total: WeightedSum, x: str, reach: int) -> list[tuple[str, int]]:
-    """Split x into (digit, shift) with x = sum(digit * 2**shift), each small enough to sum."""
+    """Split x into (digit, shift) with x = sum(digit * 2**shift), each small enough for exact
+    sums."""
     bits = ((FLOAT32_EXACT - 1) // max(total.weight, 1)).bit_length() - 1
     require(
         bits >= 1,
@@ -132,7 +133,7 @@ def _digits(nodes: Nodes, total: WeightedSum, x: str, reach: int) -> list[tuple[
 def requantize(
     nodes: Nodes, terms: Sequence[Term], requant: Requant, zero_point: int, axes: int
 ) -> None:
-    """Add clamp(round((sum of value * M + B) / 2**n) + Zy, low, high), as the output's type.
+    """Add clamp(round((sum of value * M + B) / 2**n) + Zy, low, high), in the output's type.
 
     axes : 2 or 4, of the values
     """
@@ -154,7 +155,7 @@ def requantize(
 
 
 def _added(nodes: Nodes, values: list[str], what: str) -> str:
-    """The sum of some values of one type."""
+    """The sum of several values of one type."""
     steps = iter(range(len(values) - 2, -1, -1))
 
     def add(a: str, b: str) -> str:
@@ -188,7 +189,7 @@ def _scaled(
 
 
 def _round_double(nodes: Nodes, value: str, rule: Rounding) -> str:
-    """Round quotients that float64 holds exactly, as ``rounding.round_exact_float``."""
+    """Round quotients that are exact in float64, as ``rounding.round_exact_float`` does."""
     if rule is Rounding.FLOAT32:
         value = nodes.node("Round", [nodes.cast(value, FLOAT, "quotient_float")], "rounded_float")
         return nodes.cast(value, DOUBLE, "rounded")
@@ -205,7 +206,7 @@ def _round_double(nodes: Nodes, value: str, rule: Rounding) -> str:
 
 
 def _round_int64(nodes: Nodes, value: str, requant: Requant) -> tuple[str, np.dtype[Any]]:
-    """Round value / 2**n as ``rounding.round_shift``; the result and its dtype."""
+    """Round value / 2**n, as ``rounding.round_shift`` does; return the result and its dtype."""
     rule, shift = requant.rounding, requant.shift
     if rule is Rounding.FLOAT32:
         quotient = nodes.constant("unit_float", 2.0**-shift, np.float32)
@@ -223,7 +224,7 @@ def _round_int64(nodes: Nodes, value: str, requant: Requant) -> tuple[str, np.dt
     if rule is not Rounding.FLOOR:
         half = nodes.constant("half", 1 << (shift - 1), integers)
         value = nodes.node("Add", [value, half], "biased")
-    # Div rounds towards zero, Mod with the divisor's sign: what is left over it divides exactly
+    # Div rounds towards zero and Mod has the divisor's sign: value - rest divides exactly
     unit = nodes.constant("two_to_n", 1 << shift, integers)
     rest = nodes.node("Mod", [value, unit], "rest")
     whole = nodes.node("Sub", [value, rest], "whole")

@@ -1,10 +1,10 @@
-"""An integer network as an ONNX file that ONNX Runtime runs to the same integers.
+"""Export of an integer network to an ONNX file with which ONNX Runtime computes the same integers.
 
-A layer that requantizes a sum has one of two forms. ``qdq``: DequantizeLinear -> Conv or Gemm ->
-QuantizeLinear with the tensors' scales and zero points, where ``qdq.py`` proves that
-ONNX Runtime's fused node gives the layer's integers. ``explicit``: elementary operators, exact by
-construction (``exact.py``). The layer's own node says which, and why (doc_string,
-metadata). Tensors keep the network's names; they are NCHW integers, scores (N, C).
+A layer that requantizes a sum has one of two forms. ``qdq`` is DequantizeLinear -> Conv or Gemm ->
+QuantizeLinear with the tensors' scales and zero points, if ``qdq.py`` proves that ONNX Runtime's
+fused node gives the layer's integers. ``explicit`` is elementary operators, exact by construction
+(``exact.py``). The layer's own node states the form and the reason (doc_string, metadata). Tensors
+keep the network's names. They are NCHW integers, scores (N, C).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["OPSET", "write"]
 
 OPSET = 21
 IR_VERSION = 10  # the first with metadata on nodes and values
-WIDEST = 24  # bits of an activation: float32 holds it, its zero point subtracted too
+WIDEST = 24  # bits of an activation: exact in float32, also after subtraction of the zero point
 
 PROMISE = (
     "Every tensor with a zero point among its metadata holds the integers that tercet computes. "
@@ -48,14 +48,14 @@ Facts = dict[str, str]
 def write(network: QNetwork, *, explicit: bool = False) -> bytes:
     """Write ``network`` as an ONNX model; the same network gives the same bytes.
 
-    The input is the network's, integers (N, C, H, W); the outputs are the class scores and, where
-    an argmax closes the network, the class.
+    The input is the network's, integers (N, C, H, W). The outputs are the class scores and, if an
+    argmax closes the network, the class.
 
     Parameters
     ----------
-    explicit : every layer in the explicit form, which needs no fusion to be exact
+    explicit : whether every layer has the explicit form, which is exact without fusion
 
-    Raises NetworkError, naming the layer, for what ONNX cannot carry.
+    Raises NetworkError, which names the layer, if ONNX cannot represent a tensor or layer.
     """
     for name, tensor in network.tensors.items():
         _require_carried(network, name, tensor)
@@ -89,7 +89,7 @@ def write(network: QNetwork, *, explicit: bool = False) -> bytes:
 
 
 def _require_carried(network: QNetwork, name: str, tensor: Tensor) -> None:
-    """Refuse a tensor that has no name or no type in ONNX."""
+    """Refuse a tensor whose name or type ONNX cannot represent."""
     producer = network.producer(name)
     where = "The input" if producer is None else f"Layer {producer.name!r}"
     carried = bool(name) and name.encode(errors="replace").decode() == name
@@ -102,7 +102,7 @@ def _require_carried(network: QNetwork, name: str, tensor: Tensor) -> None:
 
 
 def _value(network: QNetwork, tensor: Tensor) -> onnx.ValueInfoProto:
-    """A tensor's declaration, its quantization as text and as metadata."""
+    """A tensor's declaration, with its quantization as text and as metadata."""
     facts = {
         "type": str(tensor.dtype),
         "scale": repr(tensor.scale),
@@ -193,7 +193,7 @@ def _relu(nodes: Nodes, layer: Relu, explicit: bool) -> Facts:
 def _max_pool2d(nodes: Nodes, layer: MaxPool2d, explicit: bool) -> Facts:
     x = nodes.read(layer.input, 4)
     narrow = nodes.y.dtype.numpy.itemsize == 1
-    if not narrow:  # ONNX has no MaxPool of wider integers; float32 holds them
+    if not narrow:  # ONNX has no MaxPool of wider integers; they are exact in float32
         x = nodes.cast(x, FLOAT, "x_float")
     y = nodes.node("MaxPool", [x], "y", **_window(layer))
     if not narrow:
@@ -203,7 +203,7 @@ def _max_pool2d(nodes: Nodes, layer: MaxPool2d, explicit: bool) -> Facts:
 
 
 def _avg_pool2d(nodes: Nodes, layer: AvgPool2d, explicit: bool) -> Facts:
-    """The sum is that of a convolution of each channel with ones."""
+    """Sum by a convolution of each channel with ones."""
     channels = nodes.y.shape[2]
     total = WeightedSum(
         "Conv",
@@ -228,7 +228,7 @@ def _add(nodes: Nodes, layer: Add, explicit: bool) -> Facts:
 
 
 def _concat(nodes: Nodes, layer: Concat, explicit: bool) -> Facts:
-    """Channels behind channels, then as after a convolution: a multiplier for each of them."""
+    """Concatenate, then requantize as after a convolution, with one multiplier per channel."""
     network, axes = nodes.network, rank(nodes.network, layer.output)
     tensors = [network.tensors[name] for name in layer.reads]
     names = [f"x{index}" for index in range(len(tensors))]
@@ -252,7 +252,7 @@ def _concat(nodes: Nodes, layer: Concat, explicit: bool) -> Facts:
 
 
 def _flatten(nodes: Nodes, layer: Flatten, explicit: bool) -> Facts:
-    """Raster order, channels last: that of the network, not of ONNX."""
+    """Flatten in raster order, channels last, as in the network, not as in ONNX."""
     height, width, channels = nodes.network.tensors[layer.input].shape
     value = layer.input
     if channels > 1 and height * width > 1:

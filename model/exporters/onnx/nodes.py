@@ -1,8 +1,8 @@
-"""The ONNX nodes of one layer while they are being put together, and the names in the file.
+"""The ONNX nodes of one layer under construction, and the names in the file.
 
-Tensors of the network keep their names; what lies between them is called ``layer/what``. A tensor
-is (N, C, H, W), or (N, C) where it has one position and nothing needs more: it is not the network's
-input, and no convolution or pool reads it.
+Tensors of the network keep their names. Tensors between them are called ``layer/what``. A tensor is
+(N, C, H, W). It is (N, C) if it has one position, is not the network's input, and no convolution or
+pool reads it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ OVER_MAPS = ("conv2d", "max_pool2d", "avg_pool2d")  # the kinds that need four a
 
 
 def element_type(dtype: IntType) -> int:
-    """The ONNX element type that holds ``dtype``: that of its numpy dtype."""
+    """The ONNX element type of ``dtype``: that of its numpy dtype."""
     code: int = helper.np_dtype_to_tensor_dtype(dtype.numpy)
     return code
 
 
 def rank(network: QNetwork, tensor: str) -> int:
-    """2 where the file holds a tensor as (N, C), 4 where it does as (N, C, H, W)."""
+    """2 if a tensor is (N, C) in the file, 4 if it is (N, C, H, W)."""
     read = any(tensor in layer.reads for layer in network.layers if layer.kind in OVER_MAPS)
     at_one_position = network.tensors[tensor].shape[:2] == (1, 1)
     return 2 if at_one_position and tensor != network.input and not read else 4
@@ -56,7 +56,7 @@ class Nodes:
 
     Attributes
     ----------
-    nodes, constants : in the order in which they were added
+    nodes, constants : in the order of their creation
     """
 
     def __init__(self, network: QNetwork, layer: Layer) -> None:
@@ -66,7 +66,7 @@ class Nodes:
         self.constants: list[onnx.TensorProto] = []
         self._separator = "/"
         while any(self._separator in name for name in network.tensors):
-            self._separator += "/"  # so that no name of ours is one of the network's
+            self._separator += "/"  # so that no new name is a name of the network
 
     @property
     def y(self) -> Tensor:
@@ -74,27 +74,29 @@ class Nodes:
         return self.network.tensors[self.layer.output]
 
     def constant(self, what: str, values: npt.ArrayLike, dtype: npt.DTypeLike) -> str:
-        """Add a constant, named after the layer and what it is; its name."""
+        """Add a constant, named after the layer and its purpose; return its name."""
         name = f"{self.layer.name}{self._separator}{what}"
         self.constants.append(numpy_helper.from_array(np.array(values, dtype=dtype), name))
         return name
 
     def node(self, operator: str, inputs: Sequence[str], what: str, **attributes: Any) -> str:
-        """Add a node with one output, named after the layer and what it is; the output's name."""
+        """Add a node with one output, named after the layer and its purpose; return the output's
+        name."""
         name = f"{self.layer.name}{self._separator}{what}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 
     def cast(self, value: str, to: int, what: str) -> str:
-        """Add a conversion to the element type ``to``; its output's name."""
+        """Add a conversion to the element type ``to``; return its output's name."""
         return self.node("Cast", [value], what, to=to)
 
     def read(self, tensor: str, axes: int, what: str = "x") -> str:
-        """The name of ``tensor`` with 2 or 4 axes; only one at one position has a choice."""
+        """The name of ``tensor`` with 2 or 4 axes; 2 axes are possible for one position only."""
         return self._with_axes(tensor, rank(self.network, tensor), axes, f"{what}_reshaped")
 
     def shape_output(self, axes: int) -> None:
-        """Bring what the last node writes, of 2 or 4 axes, to those that the output has."""
+        """Convert the last node's output, which has 2 or 4 axes, to the axes of the layer's
+        output."""
         value = self.nodes[-1].output[0]
         self._with_axes(value, axes, rank(self.network, self.layer.output), "y_reshaped")
 
@@ -108,7 +110,7 @@ class Nodes:
         )
 
     def clip(self, value: str, low: int, high: int) -> None:
-        """Clamp integers of the output's type; ONNX Runtime has no Clip of 16 bits."""
+        """Clamp integers of the output's type; ONNX Runtime has no Clip for 16 bits."""
         dtype = self.y.dtype.numpy
         narrow = dtype.itemsize == 1
         if not narrow:
@@ -119,9 +121,10 @@ class Nodes:
             self.cast(value, element_type(self.y.dtype), "y_clamped")
 
     def close(self, facts: dict[str, str]) -> None:
-        """Make the last node write the layer's output, and note ``facts`` on the layer's own node.
+        """Make the last node write the layer's output, and attach ``facts`` to the layer's own
+        node.
 
-        That node, the first of an operator that is no conversion, takes the layer's name.
+        This is the first node whose operator is no conversion. It takes the layer's name.
         """
         own = next((node for node in self.nodes if node.op_type not in HELPERS), self.nodes[-1])
         own.name = self.layer.name
@@ -130,5 +133,5 @@ class Nodes:
         self.nodes[-1].output[0] = self.layer.output
 
 
-# What stands around a layer's own operator.
+# The operators before and after a layer's own operator.
 HELPERS = ("Cast", "DequantizeLinear", "Flatten", "Floor", "Mul", "Sub", "Transpose", "Unsqueeze")

@@ -1,10 +1,10 @@
-"""Whether DequantizeLinear -> Conv -> QuantizeLinear computes a layer's integers, decided exactly.
+"""An exact decision: does DequantizeLinear -> Conv -> QuantizeLinear compute a layer's integers?
 
-ONNX Runtime fuses the three into one node, which adds up integers and requantizes them by
-``reference.REFERENCES["float32_half_even"]`` with the factor float32(float32(Sx * Sw) / Sy)
+ONNX Runtime fuses the three into one node. It adds integers and requantizes them by
+``references.REFERENCES["float32_half_even"]`` with the factor float32(float32(Sx * Sw) / Sy)
 (sources: ``qlinearconv.cc``, ``quant_gemm.cc``, MLAS ``MlasRequantizeOutput``). The scales of the
-tensors are given; the weights' scales are free, so this searches a float32 for each channel that
-makes the fused node's staircase the layer's own.
+tensors are given, but the weights' scales are free. This module searches a float32 for each channel
+with which the fused node's staircase equals the layer's.
 """
 
 from __future__ import annotations
@@ -29,19 +29,21 @@ Floats = npt.NDArray[np.float32]
 
 
 class NoScaleError(ValueError):
-    """The layer cannot stand as DequantizeLinear -> Conv -> QuantizeLinear; says why."""
+    """The layer cannot be DequantizeLinear -> Conv -> QuantizeLinear; the message gives the
+    reason."""
 
 
 def weight_scales(conv: Conv2d, x: Tensor, y: Tensor, reach: Bounds) -> Floats:
-    """Find the weights' scales with which a fused node equals ``conv`` on all it can reach.
+    """Find the weights' scales with which a fused node equals ``conv`` on all reachable
+    accumulators.
 
     Parameters
     ----------
     x, y : the tensors read and written
     reach : the least and greatest accumulator of each output channel
 
-    Returns float32 (1,) or (OC,). Raises NoScaleError where there are none, or where ONNX Runtime
-    would not fuse.
+    Returns float32 (1,) or (OC,). Raises NoScaleError if there are none, or if ONNX Runtime would
+    not fuse the nodes.
     """
     for tensor in (x, y):
         if tensor.dtype.numpy != np.uint8:
@@ -58,12 +60,12 @@ def weight_scales(conv: Conv2d, x: Tensor, y: Tensor, reach: Bounds) -> Floats:
 
 
 def _checkpoints(requant: Requant, zero_point: int, reach: Bounds) -> Acc:
-    """The accumulators on which two monotone staircases must agree to be one, int64 (K, OC).
+    """The accumulators on which two monotone staircases must agree to be equal, int64 (K, OC).
 
-    These are, for each output above the least, the least accumulator that reaches it and the one
+    For each output above the least, these are the least accumulator that reaches it and the one
     before. Between two such pairs the layer's output is constant, and so is that of any monotone
-    rule that agrees at both ends; below the first and above the last the clamp holds both. Where an
-    output is reached from the start, or never, the least or greatest accumulator stands for it.
+    rule that agrees at both ends. Below the first and above the last the clamp decides for both. If
+    an output is reached from the start, or never, the least or greatest accumulator is used.
     """
     lo, hi = reach
     outputs = np.arange(requant.low + 1, requant.high + 1, dtype=np.int64)[:, None]
@@ -77,7 +79,8 @@ def _checkpoints(requant: Requant, zero_point: int, reach: Bounds) -> Acc:
 
 
 def _search(conv: Conv2d, y: Tensor, scales: Floats, acc: Acc, expected: Acc) -> Floats:
-    """One scale for all channels where M and Sw are one and such a scale exists; else one each."""
+    """One scale for all channels if M and Sw are shared and such a scale exists, else one per
+    channel."""
     own = np.array(conv.weights.scales, dtype=np.float64)
     if len(own) == len(conv.requant.multipliers) == 1:
         found = _scale(conv, y, scales, 0, acc.ravel(), expected.ravel())
@@ -95,11 +98,12 @@ def _search(conv: Conv2d, y: Tensor, scales: Floats, acc: Acc, expected: Acc) ->
 def _scale(
     conv: Conv2d, y: Tensor, scales: Floats, channel: int, acc: Acc, expected: Acc
 ) -> np.float32 | None:
-    """A scale of one channel's weights that gives ``expected``; None where there is none.
+    """A scale of one channel's weights that gives ``expected``; None if there is none.
 
-    The layer's own if it does, or what M / 2**n stands for; else by bisection over all float32,
-    since |output - Zy| grows with the scale: too little somewhere asks for a greater one, too much
-    somewhere else for a smaller, and no scale mends both.
+    The first candidates are the layer's own scale and the one that corresponds to M / 2**n. Then
+    follows a bisection over all float32, since |output - Zy| grows with the scale. Too small an
+    output somewhere needs a greater scale, too large an output somewhere a smaller one. If both
+    occur, no scale works.
     """
     usable = np.finfo(np.float32)
     low, high = (int(end.view(np.int32)) for end in (usable.tiny, usable.max))
@@ -118,7 +122,8 @@ def _scale(
 def _misses(
     conv: Conv2d, y: Tensor, scales: Floats, scale: np.float32, acc: Acc, expected: Acc
 ) -> tuple[bool, bool]:
-    """Whether a fused node gives too little and whether it gives too much, away from Zy."""
+    """Whether a fused node gives too small, and whether it gives too large, values of |output -
+    Zy|."""
     with np.errstate(over="ignore", under="ignore"):
         product = scales[0] * scale
         factor = product / scales[1]
@@ -129,13 +134,13 @@ def _misses(
     rule, clamp = REFERENCES["float32_half_even"], (conv.requant.low, conv.requant.high)
     got = rule(acc, Fraction(float(factor)), y.zero_point, *clamp, 0.0)
     error = got - expected
-    at_zero = bool(error[acc == 0].any())  # where no scale makes a difference
+    at_zero = bool(error[acc == 0].any())  # a scale cannot change the output there
     outward = error * np.sign(acc)
     return at_zero or bool((outward < 0).any()), at_zero or bool((outward > 0).any())
 
 
 def _likely(conv: Conv2d, scales: Floats, channel: int) -> list[np.float32]:
-    """The channel's own scale, and the float32 nearest to what M / 2**n stands for."""
+    """The channel's own scale, and the float32 nearest to the one that corresponds to M / 2**n."""
     own = conv.weights.scales
     multiplier = conv.requant.per_channel(conv.out_channels)[channel]
     factor = Fraction(multiplier, 1 << conv.requant.shift)
@@ -148,7 +153,7 @@ def _likely(conv: Conv2d, scales: Floats, channel: int) -> list[np.float32]:
 
 
 def fused(nodes: Nodes, total: WeightedSum, requant: Requant, scales: Floats, axes: int) -> None:
-    """A layer as DequantizeLinear -> Conv or Gemm -> QuantizeLinear, and a Clip where it clamps."""
+    """A layer as DequantizeLinear -> Conv or Gemm -> QuantizeLinear, with a Clip if it clamps."""
     x, y = nodes.network.tensors[nodes.layer.input], nodes.y
     sx, one = np.float32(x.scale), len(scales) == 1
     axis = {} if one else {"axis": 0}
