@@ -1,2 +1,2 @@
-"""Random integer networks, for the fuzzer and for tests: legal by construction, and the same for
-the same generator."""
+"""Random integer networks for the fuzzer and for tests: always legal, and reproducible from the
+generator's seed."""

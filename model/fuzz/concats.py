@@ -1,4 +1,4 @@
-"""Random concatenations: of a draft's tensors, and of what convolutions of one image write."""
+"""Random concatenations: of a draft's tensors, and of convolutions of one image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ TYPES = (UINT8, INT8, IntType(4, signed=True), IntType(11, signed=False))
 
 
 def concat(draft: Draft, inputs: Sequence[Tensor]) -> Tensor:
-    """The channels of tensors of one height and width; often on their grid where it is one."""
+    """Concatenate the channels of tensors of one height and width; often on their grid if they
+    share one."""
     first, *others = inputs
     name = draft.name("concat")
     shape = (*first.shape[:2], sum(x.shape[2] for x in inputs))
@@ -45,10 +46,10 @@ def random_concat(
     rounding: Rounding | None = None,
     one_grid: bool | None = None,
 ) -> QNetwork:
-    """Convolutions of one image, 1x1 and 3x3, and the concatenation of what they write, now and
-    then with the image beside them or one of them twice.
+    """Several convolutions of one image, 1x1 and 3x3, and a concatenation of their outputs. It may
+    also read the image, or one output twice.
 
-    one_grid : whether all are on one, so that nothing is rounded
+    one_grid : whether all tensors are on one grid, so that nothing is rounded
     """
     if shape is None:
         shape = (*(int(extent) for extent in rng.integers(1, 6, 2)), int(rng.integers(1, 4)))
@@ -73,7 +74,7 @@ def random_concat(
 
 
 def _branch(rng: Rng, x: Tensor, index: int, one_grid: bool) -> tuple[Layer, Tensor]:
-    """A convolution that keeps the map, and what it writes."""
+    """A convolution that keeps height and width, and its output."""
     size = int(rng.choice([1, 3]))
     conv, y = random_conv(
         rng,
@@ -100,8 +101,8 @@ def _moved(y: Tensor, x: Tensor) -> Tensor:
 def random_concat_requant(
     rng: Rng, read: Sequence[Tensor], y: Tensor, *, rounding: Rounding | None = None
 ) -> Requant:
-    """One that changes nothing where all tensors are on y's grid, else one that spreads each of
-    them over y's range and some beyond, offsets now and then."""
+    """A requantization that changes nothing if all tensors are on y's grid. Otherwise it maps each
+    tensor's range to y's range and somewhat beyond, in some cases with offsets."""
     rounding = list(Rounding)[int(rng.integers(len(Rounding)))] if rounding is None else rounding
     if all((x.dtype, x.scale, x.zero_point) == (y.dtype, y.scale, y.zero_point) for x in read):
         shift = int(rng.integers(3))

@@ -1,7 +1,7 @@
-"""Random convolutions, and chains of them, for tests that pin what they are about.
+"""Random convolutions and chains of them, for tests that fix some of the parameters.
 
-Without further arguments everything suits the patch engine: kernel = stride, no padding, no
-dilation. Each argument pins one choice; what is left open is drawn.
+By default everything suits the patch engine: kernel = stride, no padding, no dilation. Each
+argument fixes one choice; the others are drawn.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ def random_conv(
     relu: bool | None = None,
     offsets: bool = False,
 ) -> tuple[Conv2d, Tensor]:
-    """A convolution that reads the tensor ``x``; returns (layer, the tensor it writes).
+    """A convolution that reads the tensor ``x``; returns (layer, its output tensor).
 
-    ``kernel`` is drawn to fit, ``stride`` is the kernel, ``groups`` divides both channel counts.
+    ``kernel`` is drawn to fit, ``stride`` equals the kernel, ``groups`` divides both channel
+    counts.
     """
     channels = x.shape[2]
     kernel = _kernel_within(rng, x) if kernel is None else kernel
@@ -105,7 +106,7 @@ def output_extents(
     padding: tuple[int, int, int, int] = (0, 0, 0, 0),
     dilation: Pair = (1, 1),
 ) -> Pair:
-    """(OH, OW) of the windows of a map."""
+    """(OH, OW): the numbers of windows of a map."""
     top, left, bottom, right = padding
     return (
         output_extent(x.shape[0], kernel[0], stride[0], (top, bottom), dilation[0]),
@@ -114,7 +115,7 @@ def output_extents(
 
 
 def argmax_of(x: Tensor) -> tuple[Argmax, Tensor]:
-    """The class, of one position's channels; returns (layer, the tensor it writes)."""
+    """An argmax over the channels of one position; returns (layer, its output tensor)."""
     index = IntType(max(1, (x.shape[2] - 1).bit_length()), signed=False)
     return Argmax("argmax", x.name, "class"), Tensor("class", (1, 1, 1), index, 1.0, 0)
 
@@ -140,7 +141,7 @@ def random_window(rng: Rng, height: int, width: int) -> dict[str, Any]:
 def network_of(
     x: Tensor, layers: Sequence[Layer], tensors: Sequence[Tensor], name: str = "net"
 ) -> QNetwork:
-    """A network over the input ``x``, its layers and the tensors that they write."""
+    """A network of the input ``x``, its layers and the tensors that they write."""
     return QNetwork(
         name=name,
         input=x.name,
@@ -158,11 +159,11 @@ def random_network(
     argmax: bool | None = None,
     **conv_arguments: Any,
 ) -> QNetwork:
-    """A chain of ``depth`` convolutions, closed by an argmax where ``argmax`` says so.
+    """A chain of ``depth`` convolutions, with a closing argmax if ``argmax`` is true.
 
-    ``windows`` draws any kernel, stride, padding and dilation instead of the patch engine's.
-    ``conv_arguments`` go to every :func:`random_conv`. With an argmax the last kernel takes the
-    whole map.
+    ``windows`` draws any kernel, stride, padding and dilation instead of those for the patch
+    engine. ``conv_arguments`` are passed to every :func:`random_conv`. With an argmax the last
+    kernel covers the whole map.
     """
     if shape is None:
         shape = (*(int(extent) for extent in rng.integers(1, 20, 2)), int(rng.integers(1, 5)))

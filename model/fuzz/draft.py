@@ -1,4 +1,4 @@
-"""A random network while it is being drawn: the layers so far, and what every draw may choose."""
+"""A random network under construction: the layers so far, and the choices of every draw."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ USUAL_BITS, MOST_BITS = 8, 16
 
 @dataclass
 class Draft:
-    """Layers over the tensor ``image``, in the order in which they run."""
+    """Layers over the tensor ``image``, in execution order."""
 
     rng: Rng
     image: Tensor
@@ -30,7 +30,7 @@ class Draft:
 
     @classmethod
     def begin(cls, rng: Rng) -> Draft:
-        """A small map of any type, with one channel, or three, or some."""
+        """A small map of any type, with 1 to 4 channels."""
         height, width = (int(extent) for extent in rng.integers(1, 10, 2))
         shape = (height, width, int(rng.choice([1, 1, 2, 3, 3, 4])))
         return cls(rng, random_tensor(rng, "image", shape, _type(rng)))
@@ -40,11 +40,11 @@ class Draft:
         return f"{kind}{len(self.layers)}"
 
     def chance(self, probability: float) -> bool:
-        """Whether something rare happens."""
+        """Whether an event of this probability happens."""
         return bool(self.rng.random() < probability)
 
     def type(self) -> IntType:
-        """The type of an activation: often of 8 bits, else of 2 to 16."""
+        """The type of an activation: often 8 bits, otherwise 2 to 16."""
         return _type(self.rng)
 
     def rule(self) -> Rounding:
@@ -61,13 +61,13 @@ class Draft:
         return Tensor(f"{name}_out", shape, x.dtype, x.scale, x.zero_point)
 
     def append(self, layer: Layer, y: Tensor) -> Tensor:
-        """Add a layer and the tensor that it writes; return that."""
+        """Add a layer and its output tensor; return the tensor."""
         self.layers.append(layer)
         self.tensors.append(y)
         return y
 
     def network(self, name: str) -> QNetwork:
-        """What was drawn."""
+        """The network drawn so far."""
         return network_of(self.image, self.layers, self.tensors, name)
 
 

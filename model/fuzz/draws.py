@@ -1,6 +1,6 @@
-"""What random layers are made of: tensors, images, weights, requantizations.
+"""The random elements of layers: tensors, images, weights, requantizations.
 
-Each argument pins one choice; what is left open (None) is drawn.
+Each argument fixes one choice; None means that it is drawn.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ __all__ = [
 
 UINT8 = IntType(8, signed=False)
 INT8 = IntType(8, signed=True)
-FIXED_POINT = [rule for rule in Rounding if rule is not Rounding.FLOAT32]  # they round once
-MOST_OFFSET = 1 << 60  # beside a product below 2**62
+FIXED_POINT = [rule for rule in Rounding if rule is not Rounding.FLOAT32]  # these round once
+MOST_OFFSET = 1 << 60  # so that its sum with a product below 2**62 fits int64
 
 Rng = np.random.Generator
 Bounds = npt.NDArray[np.int64]
 
 
 def drawn(rng: Rng, choice: bool | None) -> bool:
-    """A choice that was made, or else the toss of a coin."""
+    """The given choice, or a random one if it is None."""
     return bool(rng.integers(2)) if choice is None else choice
 
 
@@ -48,7 +48,7 @@ def random_tensor(
     dtype: IntType = UINT8,
     zero_point: int | None = None,
 ) -> Tensor:
-    """A tensor (H, W, C) with a drawn scale, and a drawn zero point where none is given."""
+    """A tensor (H, W, C) with a random scale, and a random zero point if none is given."""
     if zero_point is None:
         zero_point = int(rng.integers(dtype.qmin, dtype.qmax, endpoint=True))
     height, width, channels = (int(extent) for extent in shape)
@@ -56,8 +56,8 @@ def random_tensor(
 
 
 def random_images(rng: Rng, tensor: Tensor, count: int) -> npt.NDArray[Any]:
-    """Images (N, H, W, C) in the dtype of ``tensor``: one all minimum, one all maximum, the others
-    uniform noise."""
+    """Images (N, H, W, C) in the dtype of ``tensor``: the first all minimum, the second all
+    maximum, the others uniform noise."""
     low, high = tensor.dtype.qmin, tensor.dtype.qmax
     images = rng.integers(low, high, (count, *tensor.shape), endpoint=True)
     images[:1] = low
@@ -94,9 +94,9 @@ def random_requant(
     relu: bool | None = None,
     offsets: int = 0,
 ) -> Requant:
-    """A requantization that spreads accumulators in [lo, hi] over y's range and some beyond.
+    """A requantization that maps accumulators in [lo, hi] to y's range and somewhat beyond.
 
-    ``offsets`` of them are drawn, each within some output steps; none by default.
+    ``offsets`` is the number of offsets, each within some output steps; none by default.
     """
     reach = np.maximum(np.maximum(np.abs(lo), np.abs(hi)), 1)
     if not drawn(rng, per_channel):
@@ -104,7 +104,7 @@ def random_requant(
     scales = (y.dtype.qmax - y.dtype.qmin) * rng.uniform(0.5, 5, reach.shape) / reach
     try:
         multipliers, shift = fixed_point(scales.tolist(), bits=int(rng.integers(8, 32)))
-    except ValueError:  # factors too far apart for few bits
+    except ValueError:  # the factors are too far apart for this number of bits
         multipliers, shift = fixed_point([float(scales.max())], bits=16)
     most = min(4 << shift, MOST_OFFSET)
     return Requant(

@@ -1,4 +1,4 @@
-"""Random networks over all operators: chains with forks that meet again, seeded."""
+"""Random networks of all operators: chains with forks that join again, from a seed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["network_of_seed"]
 
 Operator = Callable[[Draft, Tensor], Tensor]
 
-LEAST_LAYERS, MOST_LAYERS = 2, 6  # before what closes a network
+LEAST_LAYERS, MOST_LAYERS = 2, 6  # before the scores and the argmax
 
 
 def network_of_seed(seed: int) -> QNetwork:
-    """The network of a seed: two to six layers, then perhaps scores and their argmax.
+    """The network of a seed: about two to six layers, then possibly scores and their argmax.
 
-    Small: maps up to 9x9 and what padding adds, up to 8 channels, so that an image takes some
+    Networks are small: maps up to 9x9 plus padding, up to 8 channels, so an image takes some
     thousands of cycles at most. The same seed gives the same network with the same numpy.
     """
     rng = np.random.default_rng(seed)
@@ -39,7 +39,7 @@ def network_of_seed(seed: int) -> QNetwork:
 
 
 def _residual(draft: Draft, x: Tensor) -> Tensor:
-    """A fork whose two ways, each of layers that keep the shape, meet in an addition."""
+    """A fork whose two branches keep the shape and join in an addition."""
     long = x
     for _ in range(int(draft.rng.integers(1, 3))):
         long = _one_of(draft, KEEPING)(draft, long)
@@ -49,8 +49,8 @@ def _residual(draft: Draft, x: Tensor) -> Tensor:
 
 
 def _branches(draft: Draft, x: Tensor) -> Tensor:
-    """A fork of two or three ways, each of layers that keep the shape, or none; their channels
-    side by side."""
+    """A fork of two or three branches of zero or more layers that keep the shape; they join in a
+    concatenation."""
     count = int(draft.rng.integers(2, 4))
     if count * x.shape[2] > op.MOST_CHANNELS:
         return _residual(draft, x)
@@ -64,7 +64,7 @@ def _branches(draft: Draft, x: Tensor) -> Tensor:
 
 
 def _one_of(draft: Draft, choices: dict[Operator, int]) -> Operator:
-    """An operator by weight."""
+    """A random operator, chosen by weight."""
     weights = np.array(list(choices.values()))
     chosen: Operator = list(choices)[draft.rng.choice(len(weights), p=weights / weights.sum())]
     return chosen

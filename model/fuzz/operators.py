@@ -1,7 +1,8 @@
-"""Random layers of every kind, over their whole range of parameters, small enough to simulate;
-concatenations are in ``concats.py``.
+"""Random layers of every kind, over the whole range of their parameters, small enough to simulate;
+``concats.py`` has the concatenations.
 
-Each takes a draft and the tensor to read, adds what it draws, and returns the tensor it wrote.
+Each function takes a draft and the input tensor, adds a random layer, and returns its output
+tensor.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ __all__ = [
     "whole_map",
 ]
 
-MOST_ELEMENTS = 1_500  # of all windows of an image: cycles of its window reader
+MOST_ELEMENTS = 1_500  # of all windows of an image: the cycles of its window reader
 MOST_CHANNELS = 8
 MOST_KERNEL = 11
-SUM_BITS = 30  # of the products; a bias as great still fits int32
+SUM_BITS = 30  # of the sum of products; with a bias of this size it still fits int32
 
 Window = dict[str, Any]  # arguments of random_conv
 
 
 def convolution(draft: Draft, x: Tensor) -> Tensor:
-    """Any kernel from 1 to 11, stride, padding per side, dilation and groups."""
+    """Any kernel from 1 to 11, with any stride, padding per side, dilation and groups."""
     window = random_window(draft.rng, *x.shape[:2])
     if draft.chance(0.1):
         window = _large_kernel(draft, x)
@@ -55,7 +56,7 @@ def convolution(draft: Draft, x: Tensor) -> Tensor:
 
 
 def same_convolution(draft: Draft, x: Tensor) -> Tensor:
-    """A convolution that keeps the shape: padding all round, stride 1."""
+    """A convolution that keeps height and width: padding on all sides, stride 1."""
     kernel = [int(k) for k in draft.rng.choice([1, 2, 3, 3, 5], 2)]
     dilation = [int(d) for d in draft.rng.choice([1, 1, 1, 2], 2)]
     (top, bottom), (left, right) = (
@@ -79,13 +80,13 @@ def whole_map(draft: Draft, x: Tensor) -> Tensor:
 
 
 def linear(draft: Draft, x: Tensor) -> Tensor:
-    """A fully connected layer behind a flatten, which is added where it is needed."""
+    """A fully connected layer; a flatten is added before it if needed."""
     flat = x if x.shape[:2] == (1, 1) else flatten(draft, x)
     return _conv(draft, flat, kernel=(1, 1), groups=1, linear=True)
 
 
 def flatten(draft: Draft, x: Tensor) -> Tensor:
-    """The map as one position."""
+    """Flatten the map to one position."""
     name = draft.name("flatten")
     height, width, channels = x.shape
     y = draft.like(x, name, (1, 1, height * width * channels))
@@ -103,7 +104,7 @@ def same_pool(draft: Draft, x: Tensor) -> Tensor:
 
 
 def average_pool(draft: Draft, x: Tensor) -> Tensor:
-    """Any kernel, stride and padding; at times one window for the whole map."""
+    """Any kernel, stride and padding; in some cases one window for the whole map."""
     window: Window = _pool_window(draft, x)
     if draft.chance(0.3):
         window = {"kernel": x.shape[:2], "stride": x.shape[:2]}
@@ -111,7 +112,7 @@ def average_pool(draft: Draft, x: Tensor) -> Tensor:
 
 
 def requantize(draft: Draft, x: Tensor) -> Tensor:
-    """The same map on another grid: an average of one."""
+    """The same map on another grid: an average pool with a 1x1 kernel."""
     return _average(draft, x, kernel=(1, 1), stride=(1, 1))
 
 
@@ -126,14 +127,14 @@ def relu(draft: Draft, x: Tensor) -> Tensor:
 
 
 def add(draft: Draft, a: Tensor, b: Tensor) -> Tensor:
-    """The sum of two tensors of one shape."""
+    """The sum of two tensors of the same shape."""
     rng, name = draft.rng, draft.name("add")
     y = draft.grid(name, a.shape)
     reach = y.dtype.qmax - y.dtype.qmin
     factors = [float(reach * rng.uniform(0.2, 2) / (x.dtype.qmax - x.dtype.qmin)) for x in (a, b)]
     try:
         multipliers, shift = fixed_point(factors, bits=int(rng.integers(4, 32)))
-    except ValueError:  # too far apart for few bits
+    except ValueError:  # the factors are too far apart for this number of bits
         multipliers, shift = fixed_point(factors, bits=31)
     offset = int(rng.integers(-4 << shift, 4 << shift)) if draft.chance(0.3) else 0
     low = y.zero_point if draft.chance(0.3) else y.dtype.qmin
@@ -142,12 +143,12 @@ def add(draft: Draft, a: Tensor, b: Tensor) -> Tensor:
 
 
 def argmax(draft: Draft, x: Tensor) -> Tensor:
-    """The class, of one position's channels."""
+    """An argmax over the channels of one position."""
     return draft.append(*argmax_of(x))
 
 
 def _conv(draft: Draft, x: Tensor, *, linear: bool = False, **window: Any) -> Tensor:
-    """A convolution with the window given, the rest drawn; sums fit int32 by construction."""
+    """A convolution with the given window and otherwise random parameters; sums fit int32."""
     rng = draft.rng
     channels = x.shape[2]
     outputs = window.get("out_channels") or int(rng.integers(1, MOST_CHANNELS + 1))
@@ -201,7 +202,7 @@ def _average(draft: Draft, x: Tensor, **window: Any) -> Tensor:
 
 
 def _pool_window(draft: Draft, x: Tensor) -> Window:
-    """Kernel, stride and padding less than the kernel; the usual 2x2 by 2 more often."""
+    """Kernel, stride and padding less than the kernel; the usual 2x2 with stride 2 more often."""
     if draft.chance(0.3) and min(x.shape[:2]) >= 2:
         return {"kernel": (2, 2), "stride": (2, 2)}
     axes = []
@@ -214,7 +215,7 @@ def _pool_window(draft: Draft, x: Tensor) -> Window:
 
 
 def _large_kernel(draft: Draft, x: Tensor) -> Window:
-    """A kernel above 5 along one axis or both, the map padded until it fits."""
+    """A kernel above 5 along one axis or both, with the padding that makes it fit."""
     kernel = tuple(int(k) for k in draft.rng.integers(6, MOST_KERNEL + 1, 2))
     lacks = [max(0, k - extent) for k, extent in zip(kernel, x.shape[:2], strict=True)]
     padding = (lacks[0] - lacks[0] // 2, lacks[1] // 2, lacks[0] // 2, lacks[1] - lacks[1] // 2)
@@ -223,6 +224,6 @@ def _large_kernel(draft: Draft, x: Tensor) -> Window:
 
 
 def _elements(x: Tensor, window: Window) -> int:
-    """What a window reader reads for an image."""
+    """The elements that a window reader reads for an image."""
     rows, columns = output_extents(x, **window)
     return int(rows * columns * math.prod(window["kernel"]) * x.shape[2])
