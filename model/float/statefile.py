@@ -1,4 +1,4 @@
-"""State dicts from files: arrays by PyTorch's names, out of an .npz or a .pt, without pickle."""
+"""State dicts from .npz and .pt files: arrays by PyTorch's names, read without pickle."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..layers import NetworkError, require
 __all__ = ["State", "by_layer", "read_state"]
 
 State = Mapping[str, npt.NDArray[Any]]
-MAX_UNPACKED = 1 << 28  # bytes; a few deflated ones can claim any number
+MAX_UNPACKED = 1 << 28  # bytes; a small compressed file can unpack to any size
 
 
 def read_state(path: str | os.PathLike[str]) -> State:
     """Read a state dict: .npz as numpy.savez writes it, .pt or .pth as torch.save does.
 
-    A .pt file needs PyTorch, and is read with ``weights_only=True``. Returns arrays by name, in the
-    file's order. Raises NetworkError, one sentence that names the file, for anything else.
+    A .pt file needs PyTorch and is read with ``weights_only=True``. Returns arrays by name, in the
+    file's order. Raises NetworkError, one sentence that names the file, for any other file.
     """
     name = os.fspath(path)
     suffix = Path(name).suffix
@@ -47,7 +47,7 @@ def _from_npz(content: bytes) -> State:
         arrays = np.load(io.BytesIO(content), allow_pickle=False)
     except (
         Exception
-    ):  # zipfile has several for bytes that are damaged, numpy one for what is no zip
+    ):  # zipfile raises several types for damaged bytes, numpy another for a file that is no zip
         raise NetworkError("is no whole .npz file; save it anew with numpy.savez") from None
     entries, size = [info.filename for info in infos], sum(info.file_size for info in infos)
     for entry in sorted(entries):
@@ -60,7 +60,7 @@ def _from_npz(content: bytes) -> State:
         for entry in arrays.files:
             try:
                 values = arrays[entry]
-            except Exception:  # an object array, or what zlib and numpy say of damaged bytes
+            except Exception:  # an object array, or an error of zlib or numpy for damaged bytes
                 values = None
             if not isinstance(values, np.ndarray):
                 raise NetworkError(
@@ -76,7 +76,7 @@ def _from_pt(content: bytes) -> State:
 
     try:
         loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception:  # torch, pickle and zipfile each have their own for what they refuse
+    except Exception:  # torch, pickle and zipfile each have their own error types
         loaded = None
     if not isinstance(loaded, Mapping) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in loaded.items()
@@ -94,9 +94,9 @@ def _from_pt(content: bytes) -> State:
 
 
 def by_layer(state: State) -> dict[str, dict[str, npt.NDArray[Any]]]:
-    """The arrays ``weight`` and, where there is one, ``bias`` of each layer, in the file's order.
+    """The arrays ``weight`` and, if there is one, ``bias`` of each layer, in the file's order.
 
-    Raises NetworkError for an array of another name, and a layer without weights.
+    Raises NetworkError for an array of another name, and for a layer without weights.
     """
     layers: dict[str, dict[str, npt.NDArray[Any]]] = {}
     for key, values in state.items():

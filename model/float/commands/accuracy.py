@@ -1,4 +1,4 @@
-"""``tercet accuracy``: what quantization costs each network, as the document docs/accuracy.md."""
+"""``tercet accuracy``: the accuracy of each quantized network, as the document docs/accuracy.md."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("docs/accuracy.md"),
         metavar="FILE",
-        help="the document; a picture goes beside it (default: %(default)s)",
+        help="the document; a picture is written to the same folder (default: %(default)s)",
     )
-    add("--nets", nargs="+", default=list(NETS), metavar="NET", help="(default: all)")
+    add("--nets", nargs="+", default=list(NETS), metavar="NET", help="networks (default: all)")
     add(
         "--bits",
         nargs="+",
         type=int,
         choices=WIDTHS,
         default=list(WIDTHS),
-        help="of weights and activations (default: all)",
+        help="bits of weights and activations (default: all)",
     )
     add(
         "--work",
         type=Path,
         default=Path("build/accuracy"),
         metavar="DIR",
-        help="keeps figures, so that an interrupted run goes on (default: %(default)s)",
+        help="folder of finished figures, to resume a run (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Make every figure that is not there yet, then write the document."""
+    """Compute all missing figures, then write the document."""
     for name in args.nets:
         net_of(name)
     picture = args.output.with_suffix(".svg")

@@ -1,8 +1,8 @@
-"""What quantization costs: every network at several widths, as one document.
+"""The cells of docs/accuracy.md: every network at several widths.
 
-A cell of the table is a command, ``tercet quantize ...`` or ``tercet qat ...``, so that whoever
-wants one of the figures types just that. The options were chosen on the validation images
-(``train_common.split``); the test images are only what is measured on.
+A cell of the table is a command, ``tercet quantize ...`` or ``tercet qat ...``, so each figure can
+be reproduced by this command. The options were chosen on the validation images (``common.split``).
+The test images are used for the measurement only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["WIDTHS", "Cell", "cells", "facts_of"]
 WIDTHS = (8, 7, 4)  # bits of weights and activations; pixels and scores have 8
 COMMANDS = {"quantize": command_quantize, "qat": command_qat}
 
-# The options of each width; those of ``qat`` that differ by network follow.
+# The options of each width; the options of ``qat`` that depend on the network follow.
 WIDTH_OPTIONS = {
     8: "",
     7: "--bits-w 7 --bits-a 7",
@@ -39,10 +39,11 @@ def _recipes(net: str, **by_width: str) -> dict[tuple[str, int], str]:
     return {(net, int(width[1:])): words for width, words in by_width.items()}
 
 
-# The options of ``qat`` beside those of the width. At 4 bits steps are learned, from ranges of
-# least squared error: best validation accuracy of three epochs at rate 1e-3, in percent, of ranges
-# observed (minmax), of steps learned from those, and of steps learned from ``mse``: plain 91.3,
-# 91.9, 92.5; separable 76.4, 77.5, 78.3; lenet_avg 98.9, 99.0, 98.9.
+# The options of ``qat`` in addition to those of the width. At 4 bits the steps are learned,
+# starting from ranges of least squared error. The reason is the best validation accuracy in three
+# epochs at rate 1e-3, in percent, with observed ranges (minmax), with steps learned from these, and
+# with steps learned from ``mse``: plain 91.3, 91.9, 92.5; separable 76.4, 77.5, 78.3; lenet_avg
+# 98.9, 99.0, 98.9.
 QAT = {
     **_recipes(
         "plain",
@@ -95,7 +96,7 @@ class Cell:
 
     net: str
     bits: int
-    words: tuple[str, ...]  # of the command line, ``tercet`` and ``-o`` left out
+    words: tuple[str, ...]  # of the command line, without ``tercet`` and ``-o``
 
     @property
     def method(self) -> str:
@@ -104,18 +105,19 @@ class Cell:
 
     @property
     def command(self) -> str:
-        """As one types it."""
+        """The command line."""
         return f"tercet {' '.join(self.words)}"
 
     @property
     def key(self) -> str:
-        """What the figure hangs on: the command and the checkpoint's bytes."""
+        """A hash of everything that determines the figure: the command and the checkpoint's
+        bytes."""
         content = (ZOO / f"{self.net}.npz").read_bytes()
         return hashlib.sha256(f"{self.words}".encode() + content).hexdigest()
 
 
 def cells(nets: Iterable[str] = NETS, widths: Iterable[int] = WIDTHS) -> list[Cell]:
-    """All cells of these networks at these widths, quick ones first."""
+    """All cells of these networks at these widths, network by network."""
     made = []
     for net in nets:
         for bits in widths:
@@ -126,7 +128,7 @@ def cells(nets: Iterable[str] = NETS, widths: Iterable[int] = WIDTHS) -> list[Ce
 
 
 def facts_of(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Run a cell's command, or take what an earlier run left in ``folder``."""
+    """Run a cell's command, or take the result of an earlier run from ``folder``."""
     name = f"{cell.net}-{cell.bits}-{cell.method}"
     kept = folder / f"{name}.facts.json"
     with contextlib.suppress(OSError, ValueError):

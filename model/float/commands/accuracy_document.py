@@ -1,4 +1,4 @@
-"""The facts of ``accuracy.cells`` as Markdown, and as a picture (SVG)."""
+"""The results of the accuracy cells as Markdown and as a picture (SVG)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["markdown", "svg"]
 Facts = Mapping[str, Any]
 Made = Sequence[tuple[Cell, Facts]]
 
-# (what is promised, networks, bits, command, points that may be lost)
+# (description, networks, bits, command, the most points that may be lost)
 FIVE = ("mnist_cnn", "mnist_cnn_bn", "lenet_avg", "lenet_max", "mobilenet")
 TARGETS = (
     ("8 bits after training: at most 0.2 points lost", FIVE, 8, "quantize", 0.2),
@@ -23,27 +23,27 @@ TARGETS = (
 
 INTRODUCTION = """# Accuracy of the integer networks
 
-Percent of the {images} MNIST test images that are recognized, and behind it the points gained or
-lost against the float network. Weights and activations have the bits of the column; pixels and
-class scores have 8. PTQ is post-training quantization, `tercet quantize`; QAT is fine-tuning with
-fake quantization on 12,500 training images, `tercet qat`. Every figure is that of the integers, in
-the golden model.
+Each entry is the percentage of the {images} MNIST test images that are recognized. The number in
+parentheses is the difference to the float network, in percentage points. Weights and activations
+have the bits of the column; pixels and class scores have 8. PTQ is post-training quantization,
+`tercet quantize`; QAT is fine-tuning with fake quantization on 12,500 training images, `tercet
+qat`. Every figure is that of the integer network in the golden model.
 
 """
 CHOICE = """
-Where options were compared, it was on the 2,500 validation images, which nothing learns from;
-those of `mobilenet`, and the rates at 8 and 7 bits of the LeNets and CNNs, were set without a
-search. QAT's epoch is the best one there, epoch 0 being the network as PTQ with the same options
-leaves it. With 10,000 images, one standard deviation of a figure near 99 % is 0.1 points: smaller
-differences say little. The recipe of `separable` at 8 bits was looked for once more, on the
-validation images again, after a first one of 6 epochs (83.56 % there) had come out at 83.83 % on
-the test images.
+Options were compared on the 2,500 validation images, which are not used for training. The options
+of `mobilenet`, and the learning rates of the LeNets and CNNs at 8 and 7 bits, were set without a
+search. QAT keeps the epoch that is best on the validation images; epoch 0 is the network after PTQ
+with the same options. With 10,000 images, one standard deviation of a figure near 99 % is 0.1
+points, so smaller differences are not significant. The recipe of `separable` at 8 bits was searched
+a second time, again on the validation images: a first recipe of 6 epochs (83.56 % there) had
+reached 83.83 % on the test images.
 """
 HOW = """
-## How each was made
+## Commands
 
-Ranges start from 1,000 training images; every seed is 0. One command makes this document and keeps
-what is done in `build/accuracy`, so that it can be interrupted:
+Initial ranges come from 1,000 training images; every seed is 0. One command makes this document. It
+keeps finished figures in `build/accuracy`, so it can be interrupted:
 
     tercet accuracy -o docs/accuracy.md
 
@@ -51,7 +51,7 @@ what is done in `build/accuracy`, so that it can be interrupted:
 
 
 def lost(facts: Facts) -> float:
-    """Points lost against the float network; negative where some were gained."""
+    """Percentage points lost against the float network; negative if points were gained."""
     return 100 * float(facts["float_accuracy"] - facts["int_accuracy"])
 
 
@@ -82,7 +82,7 @@ def _figures(made: Made) -> Iterator[str]:
     for net in dict.fromkeys(cell.net for cell, _ in made):
         places = [(net, bits, method) for bits in widths for method in ("quantize", "qat")]
         row = [by_place[place] for place in places]
-        # of a gain of -0.0, adding 0.0 makes 0.0
+        # adding 0.0 turns a gain of -0.0 into 0.0
         gains = [round(-lost(facts), 2) + 0.0 for facts in row]
         shown = [
             f"{100 * facts['int_accuracy']:.2f} ({gain:+.2f})"
@@ -96,7 +96,7 @@ def _targets(made: Made) -> Iterator[str]:
     for what, nets, bits, method, most in TARGETS:
         for cell, facts in made:
             if (cell.net in nets, cell.bits, cell.method) == (True, bits, method):
-                # accuracies are multiples of 1/images, so a hair settles what floats leave open
+                # accuracies are multiples of 1/images; the margin covers float rounding errors
                 met = "yes" if lost(facts) <= most + 1e-9 else "no"
                 yield f"| {what} | `{cell.net}` | {lost(facts):.2f} | {met} |\n"
 
@@ -112,12 +112,13 @@ def _commands(made: Made) -> Iterator[str]:
 
 
 ROW, LEFT, WIDE, HEAD = 26, 190, 520, 52  # pixels
-LIMIT = 4.0  # points at the right end; what lost more stands there with its number
+LIMIT = 4.0  # points at the right end; greater losses are drawn there, with their number
 COLOURS = {8: "#1b7f79", 7: "#3f6fb5", 4: "#c2571a"}
 
 
 def svg(made: Made) -> str:
-    """Points lost, a row for each network and width: a ring is PTQ, a disc QAT."""
+    """The picture of points lost, with a row for each network and width: a ring is PTQ, a disc
+    QAT."""
     rows = list(dict.fromkeys((cell.net, cell.bits) for cell, _ in made))
     height = HEAD + ROW * len(rows) + 30
     by_place = {(cell.net, cell.bits, cell.method): lost(facts) for cell, facts in made}
@@ -149,5 +150,5 @@ def svg(made: Made) -> str:
 
 
 def _x(points: float) -> float:
-    """The column of a loss; the axis runs from -0.5 to LIMIT."""
+    """The x coordinate of a loss; the axis ranges from -0.5 to LIMIT."""
     return round(LEFT + WIDE * (min(max(points, -0.5), LIMIT) + 0.5) / (LIMIT + 0.5), 1)

@@ -1,4 +1,4 @@
-"""``tercet qat``: a checkpoint, fine-tuned with fake quantization, to an integer network."""
+"""``tercet qat``: fine-tunes a checkpoint with fake quantization and writes an integer network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .quantize import (
 if TYPE_CHECKING:
     from ..training.common import Progress as State
 
-HELP = "fine-tune a checkpoint for its quantization"
+HELP = "fine-tune a checkpoint with fake quantization"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,27 +44,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--net", metavar="NET", help=f"the network it must be, one of {', '.join(NETS)}")
     add("-o", "--output", type=Path, metavar="FILE", help="the network file (default: NET.json)")
     for name, what in (
-        ("epochs", "passes over the 12,500 images to learn from"),
-        ("rate", "Adam's learning rate at the start"),
-        ("augmentation", "how much images are turned, scaled, sheared and shifted, 0 for none"),
-        ("distillation", "the part of the loss taught by the float network, 0 to 1"),
+        ("epochs", "passes over the 12,500 training images"),
+        ("rate", "Adam's initial learning rate"),
+        ("augmentation", "strength of rotation, scaling, shear and shift, 0 for none"),
+        ("distillation", "weight of the float network's probabilities in the loss, 0 to 1"),
     ):
         value = getattr(usual, name)
         add(f"--{name}", type=type(value), default=value, help=f"{what} (default: %(default)s)")
-    add("--delay", type=int, default=0, metavar="STEPS", help="without fake quantization first")
+    add(
+        "--delay",
+        type=int,
+        default=0,
+        metavar="STEPS",
+        help="initial steps without fake quantization (default: %(default)s)",
+    )
     add(
         "--freeze",
         type=int,
         metavar="STEP",
-        help="from which batch norm's statistics and observed ranges stay (default: never)",
+        help="step from which batch norm statistics and observed ranges are kept (default: never)",
     )
-    add("--learned-steps", action="store_true", help="learn the steps between levels")
+    add("--learned-steps", action="store_true", help="learn the quantization steps")
     add_scheme_arguments(parser)
     add_image_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Fine-tune, write the network, show what became of each layer."""
+    """Fine-tune, write the network, print a report of each layer."""
     if args.net is not None:
         net_of(args.net)
     recipe = QatRecipe(
@@ -102,7 +108,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 
 @contextmanager
 def _reported(name: str) -> Iterator[Callable[[State], None]]:
-    """A progress bar over epochs, and what moves it."""
+    """A progress bar over epochs, and the function that advances it."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -121,7 +127,7 @@ def _reported(name: str) -> Iterator[Callable[[State], None]]:
 
 
 def unproven(network: QNetwork) -> list[str]:
-    """The layers whose multipliers only come close to exact arithmetic; see ``qat_rescale``."""
+    """The layers whose multipliers only approximate exact arithmetic; see ``rescale.py``."""
     layers = (layer for layer in network.layers if isinstance(layer, Requantizing))
     return [layer.name for layer in layers if not isinstance(layer.requant.reference, str)]
 

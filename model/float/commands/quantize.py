@@ -1,4 +1,4 @@
-"""``tercet quantize``: a checkpoint and MNIST to an integer network.
+"""``tercet quantize``: from a checkpoint and MNIST to an integer network.
 
 The shipped networks are made by
 
@@ -30,8 +30,8 @@ from ..ptq.quantize import Options, Schemes, accuracy, calibration_images, prepa
 from ..ptq.report import layer_facts, layer_table
 from ..ptq.schemes import OBSERVERS, Scheme
 
-TABLE_WIDTH = 160  # characters; a narrower terminal wraps the lines rather than cutting numbers
-MEASURED = 200  # calibration images that the signal-to-noise ratios are taken on
+TABLE_WIDTH = 160  # characters; a narrower terminal wraps the lines instead of cutting numbers
+MEASURED = 200  # calibration images on which signal-to-noise ratios are measured
 HELP = "quantize a checkpoint to an integer network"
 
 
@@ -52,39 +52,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=16,
         metavar="BITS",
-        help="width of the largest multiplier, 1 to 31; narrower ones that give the same outputs "
-        "take its place (default: %(default)s)",
+        help="width of the largest multiplier, 1 to 31, which defines the outputs; the network "
+        "gets the narrowest with the same outputs (default: %(default)s)",
     )
     add(
         "--rounding",
         choices=[rule.value for rule in Rounding],
         default=Rounding.HALF_UP.value,
-        help="of accumulator * multiplier / 2**shift (default: %(default)s)",
+        help="rounding of accumulator * multiplier / 2**shift (default: %(default)s)",
     )
     numbers: dict[str, Any] = {"type": float, "nargs": "+", "metavar": "X"}
-    add("--mean", default=[0.0], help="the network expects pixels less this, of 0..1", **numbers)
-    add("--std", default=[1.0], help="and divided by this; one number or one a channel", **numbers)
+    add("--mean", default=[0.0], help="mean that the network subtracts, pixels 0..1", **numbers)
+    add("--std", default=[1.0], help="divisor after that; one number or one a channel", **numbers)
 
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare which images serve; :func:`images_of` and :func:`calibration_of` read it."""
+    """Declare the choice of images; :func:`images_of` and :func:`calibration_of` read it."""
     add = parser.add_argument
     add(
         "--images",
         type=int,
         default=1000,
-        help="training images to calibrate on (default: %(default)s)",
+        help="number of training images for calibration (default: %(default)s)",
     )
-    add("--test-images", type=int, help="images to measure accuracy on (default: all there are)")
-    add("--seed", type=int, default=0, help="of all that is random (default: %(default)s)")
+    add("--test-images", type=int, help="number of images for the accuracy (default: all)")
+    add("--seed", type=int, default=0, help="seed of all random choices (default: %(default)s)")
 
 
 def add_scheme_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare how weights and activations are quantized; :func:`schemes_of` reads it."""
+    """Declare the quantization of weights and activations; :func:`schemes_of` reads it."""
     add = parser.add_argument
-    add("--bits-w", type=int, default=8, metavar="BITS", help="of weights, 2 to 8, default 8")
     add(
-        "--bits-a", type=int, default=8, metavar="BITS", help="of activations, 2 to 16 (default: 8)"
+        "--bits-w", type=int, default=8, metavar="BITS", help="bits of weights, 2 to 8 (default: 8)"
+    )
+    add(
+        "--bits-a",
+        type=int,
+        default=8,
+        metavar="BITS",
+        help="bits of activations, 2 to 16 (default: 8)",
     )
     add(
         "--layer",
@@ -96,25 +102,25 @@ def add_scheme_arguments(parser: argparse.ArgumentParser) -> None:
     add("--per-channel", action="store_true", help="a weight scale for each output channel")
     add("--affine-w", action="store_true", help="unsigned weights with a zero point")
     add("--symmetric-a", action="store_true", help="signed activations, zero point 0")
-    add("--reduced", action="store_true", help="activations in one bit less than their type has")
+    add("--reduced", action="store_true", help="activation scales for one bit less than the type")
     for what, letter in (("activations", ""), ("weights", "-w")):
         add(
             f"--observer{letter}",
             choices=OBSERVERS,
             default="minmax",
-            help=f"finds the ranges of {what} (default: %(default)s)",
+            help=f"method for the ranges of {what} (default: %(default)s)",
         )
     add(
         "--percentile",
         type=float,
         default=99.99,
         metavar="P",
-        help="of the observer percentile (default: %(default)s)",
+        help="percentile of the observer of this name (default: %(default)s)",
     )
 
 
 def schemes_of(args: argparse.Namespace, bits_w: int, bits_a: int) -> Schemes:
-    """The schemes that the arguments ask for, with these bits. Raises NetworkError."""
+    """The schemes from the arguments, with the given bits. Raises NetworkError."""
     return Schemes(
         weights=Scheme(
             bits=bits_w,
@@ -134,7 +140,7 @@ def schemes_of(args: argparse.Namespace, bits_w: int, bits_a: int) -> Schemes:
 
 
 def options_of(args: argparse.Namespace) -> Options:
-    """What the arguments ask for. Raises NetworkError."""
+    """The options from the arguments. Raises NetworkError."""
     return replace(
         chosen_schemes(args),
         multiplier_bits=args.multiplier_bits,
@@ -145,7 +151,7 @@ def options_of(args: argparse.Namespace) -> Options:
 
 
 def chosen_schemes(args: argparse.Namespace) -> Options:
-    """The schemes that the arguments ask for, all else as usual. Raises NetworkError."""
+    """The schemes from the arguments, with defaults for all other options. Raises NetworkError."""
     layers = {}
     for text in args.layer:
         name, _, bits = text.partition("=")
@@ -160,7 +166,7 @@ def chosen_schemes(args: argparse.Namespace) -> Options:
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Quantize, write the network, show what became of each layer."""
+    """Quantize, write the network, print a report of each layer."""
     if args.net is not None:
         net_of(args.net)
     options = options_of(args)
@@ -176,13 +182,13 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 
 
 def require_seed(seed: int) -> None:
-    """Raise NetworkError for a seed that numpy would not take."""
+    """Raise NetworkError for a seed that numpy would not accept."""
     if not 0 <= seed < 1 << 32:
         raise NetworkError(f"seed must be 0 to {(1 << 32) - 1}, not {seed}")
 
 
 def images_of(args: argparse.Namespace) -> tuple[Digits, Digits]:
-    """The training images, and those to measure on. Raises DataError."""
+    """The training images, and the images for measuring accuracy. Raises DataError."""
     digits, test = training_digits(), mnist("test")
     return digits, test if args.test_images is None else test.first(args.test_images)
 
@@ -190,7 +196,7 @@ def images_of(args: argparse.Namespace) -> tuple[Digits, Digits]:
 def calibration_of(
     args: argparse.Namespace, checkpoint: Checkpoint, digits: Digits
 ) -> npt.NDArray[np.uint8]:
-    """The images to calibrate on, (N, H, W, C). Raises NetworkError."""
+    """The calibration images, (N, H, W, C). Raises NetworkError."""
     shape = input_shape_of(checkpoint.network)
     return fit_to(calibration_images(digits.images, args.images, args.seed), shape)
 
@@ -204,10 +210,10 @@ def written(
     images: npt.NDArray[np.uint8],
     test: Digits,
 ) -> dict[str, Any]:
-    """Write the network, show what became of each layer and of the accuracy; the facts.
+    """Write the network, print a report of each layer and of the accuracy; return the facts.
 
-    graph : folded, what the network was made from
-    images : (N, H, W, C), of which the first are what the layers are measured on
+    graph : the folded graph from which the network was made
+    images : (N, H, W, C); the layers are measured on the first ones
     """
     json_file.save(network, output)
     layers = layer_facts(network, graph, images[:MEASURED])
@@ -245,7 +251,7 @@ def checkpoint_of(args: argparse.Namespace) -> Checkpoint:
 
 
 def _quantized(graph: Graph, images: np.ndarray[Any, Any], options: Options) -> QNetwork:
-    """Quantize behind a progress bar."""
+    """Quantize with a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("calibrating, images", total=len(images))
@@ -255,7 +261,7 @@ def _quantized(graph: Graph, images: np.ndarray[Any, Any], options: Options) -> 
 def accuracies(
     network: QNetwork, checkpoint: Checkpoint, digits: Digits, options: Options
 ) -> dict[str, Any]:
-    """The accuracy of the integer network, and of the float one that it was made from."""
+    """The accuracies of the integer network and of the float network from which it was made."""
     from ..training.common import accuracy_of
 
     images = fit_to(digits.images, network.tensors[network.input].shape)

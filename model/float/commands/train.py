@@ -1,7 +1,7 @@
-"""``tercet train``: a float network from MNIST to a checkpoint.
+"""``tercet train``: trains a float network on MNIST and writes a checkpoint.
 
-The shipped checkpoints are made by the defaults, ``tercet train plain`` and so on: the same bytes
-again with the same PyTorch on the same kind of CPU.
+The defaults, ``tercet train plain`` and so on, make the shipped checkpoints: the same bytes with
+the same PyTorch on the same kind of CPU.
 """
 
 from __future__ import annotations
@@ -32,16 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, metavar="FILE", help="the checkpoint (default: NET.npz)"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of all that is random (default: %(default)s)"
+        "--seed", type=int, default=0, help="seed of all random choices (default: %(default)s)"
     )
-    parser.add_argument("--epochs", type=int, help="of the main schedule (default: the recipe's)")
     parser.add_argument(
-        "--copies", type=int, help="networks tried side by side (default: the recipe's)"
+        "--epochs", type=int, help="epochs of the main schedule (default: the recipe's)"
+    )
+    parser.add_argument(
+        "--copies", type=int, help="networks trained in parallel (default: the recipe's)"
     )
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Train, take the figure on the test images, write the checkpoint."""
+    """Train, measure the accuracy on the test images, write the checkpoint."""
     net_of(args.network)  # an unknown name is refused before PyTorch is imported
     output = args.output or Path(f"{args.network}.npz")
     if not output.parent.is_dir():
@@ -86,7 +88,7 @@ def _train(args: argparse.Namespace, recipe: Recipe | CopiesRecipe, learn: Digit
 
 
 def _recipe(args: argparse.Namespace) -> Recipe | CopiesRecipe:
-    """The network's recipe with what the command line changes of it."""
+    """The network's recipe with the changes of the command line."""
     recipe = RECIPES[args.network]
     if args.epochs is not None:
         recipe = replace(recipe, epochs=args.epochs)

@@ -1,1 +1,1 @@
-"""The shipped networks in floats."""
+"""The shipped networks as float modules."""

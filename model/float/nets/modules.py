@@ -1,4 +1,4 @@
-"""Networks written as ordinary PyTorch modules: float32 (N, C, H, W) -> ten scores (N, 10).
+"""Networks as ordinary PyTorch modules: float32 (N, C, H, W) -> ten scores (N, 10).
 
 Sources: LeCun et al., "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE 86
 (1998), II.B, for the LeNets; Sandler et al., "MobileNetV2: Inverted Residuals and Linear
@@ -29,7 +29,7 @@ MOBILENET_BLOCKS = (  # input channels, output channels, stride
 
 
 def _sequence(**modules: nn.Module) -> nn.Sequential:
-    """The modules one after another, by their names."""
+    """A sequence of named modules."""
     return nn.Sequential(OrderedDict(modules))
 
 
@@ -80,7 +80,7 @@ def lenet_avg() -> nn.Sequential:
 
 
 def lenet_max() -> nn.Sequential:
-    """32x32x1; max pooling, ReLU after each layer but the last; 61,706 parameters."""
+    """32x32x1; max pooling, ReLU after each layer except the last; 61,706 parameters."""
     return _sequence(
         conv1=nn.Conv2d(1, 6, 5),
         relu1=nn.ReLU(),
@@ -98,7 +98,7 @@ def lenet_max() -> nn.Sequential:
 
 
 class InvertedResidual(nn.Module):
-    """1x1 expansion, 3x3 depthwise, 1x1 projection; added to its input where shapes allow.
+    """1x1 expansion, 3x3 depthwise, 1x1 projection; added to its input if shapes allow.
 
     float32 (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride), rounded up.
     """
@@ -126,7 +126,7 @@ class InvertedResidual(nn.Module):
 
 
 def mobilenet() -> nn.Sequential:
-    """28x28x3; seven inverted residuals; 472,210 parameters beside those of batch norm."""
+    """28x28x3; seven inverted residuals; 472,210 parameters, batch norm not counted."""
     blocks = {
         f"block{number}": InvertedResidual(*block)
         for number, block in enumerate(MOBILENET_BLOCKS, start=1)

@@ -1,8 +1,8 @@
-"""The float networks by name, and the files that keep their weights.
+"""The float networks by name, and the files with their weights.
 
-PyTorch is imported where a module is built or its arrays must be known, so that the networks of
-stride 3 can be read and quantized by numpy alone. A checkpoint is an .npz of a module's arrays by
-PyTorch's names and one JSON text, ``facts``; it is read without pickle.
+PyTorch is imported only when a module is built or its array shapes are needed. The networks of
+stride 3 can therefore be read and quantized with numpy alone. A checkpoint is an .npz of a module's
+arrays by PyTorch's names and one JSON text, ``facts``; it is read without pickle.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ __all__ = [
 ]
 
 ZOO = Path(__file__).parents[2] / "zoo" / "float"
-MAX_UNPACKED = 8_000_000  # bytes; a few deflated ones can claim any number
+MAX_UNPACKED = 8_000_000  # bytes; a small compressed file can unpack to any size
 SUFFIXES = (".pt", ".pth")  # of PyTorch's own files, see state_dicts.py
-UNUSED = "num_batches_tracked"  # batch norm counts batches, which nothing here reads
+UNUSED = "num_batches_tracked"  # batch norm's count of batches, which is not used here
 
 Floats = npt.NDArray[np.float32]
 Shapes = dict[str, tuple[int, ...]]
@@ -57,9 +57,9 @@ class Net:
 
     Parameters
     ----------
-    input_shape : (H, W, C) of the images it takes; the pixel p, 0 to 255, enters as p / 255
-    module : builds it, with PyTorch's initial weights: float32 (N, C, H, W) -> (N, 10)
-    shapes : gives its arrays' shapes by their names in the module's state dict
+    input_shape : (H, W, C) of its images; the pixel p, 0 to 255, enters as p / 255
+    module : builds it with PyTorch's initial weights: float32 (N, C, H, W) -> (N, 10)
+    shapes : returns its arrays' shapes by their names in the module's state dict
     """
 
     input_shape: tuple[int, int, int]
@@ -73,7 +73,7 @@ def _stride3(name: str) -> Net:
 
 
 def _ordinary(name: str, input_shape: tuple[int, int, int]) -> Net:
-    """A network of ``modules``, imported when it is wanted."""
+    """A network of ``modules.py``, imported on first use."""
 
     def module() -> nn.Module:
         from .modules import MODULES
@@ -83,7 +83,7 @@ def _ordinary(name: str, input_shape: tuple[int, int, int]) -> Net:
     def shapes() -> Shapes:
         import torch
 
-        with torch.device("meta"):  # no memory, and no draw of initial weights
+        with torch.device("meta"):  # allocates no memory and draws no initial weights
             state = module().state_dict()
         return {key: tuple(t.shape) for key, t in state.items() if not key.endswith(UNUSED)}
 
@@ -109,7 +109,7 @@ def net_of(name: str) -> Net:
 
 
 def input_shape_of(name: str) -> tuple[int, int, int]:
-    """(H, W, C) of the images that a network takes. Raises NetworkError for an unknown name."""
+    """(H, W, C) of a network's images. Raises NetworkError for an unknown name."""
     return net_of(name).input_shape
 
 
@@ -122,7 +122,7 @@ def build(name: str) -> nn.Module:
 
 
 def state_of(module: nn.Module) -> dict[str, Floats]:
-    """The arrays of a module by its own names, as a checkpoint keeps them."""
+    """The arrays of a module by its own names, as in a checkpoint."""
     state = module.state_dict()
     return {name: t.numpy().copy() for name, t in state.items() if not name.endswith(UNUSED)}
 
@@ -135,7 +135,7 @@ class Checkpoint:
     ----------
     network : a name of ``NETS``
     state : float32 arrays, finite, by their names in the module's state dict ("conv1.weight")
-    facts : how it was trained and what it reached; JSON values only
+    facts : its training and the accuracy reached; JSON values only
     """
 
     network: str
@@ -163,14 +163,14 @@ class Checkpoint:
         """The network's module with these arrays, in evaluation mode."""
         import torch
 
-        with torch.random.fork_rng(devices=[]):  # initial weights are drawn to be replaced
+        with torch.random.fork_rng(devices=[]):  # building draws initial weights, replaced below
             net = build(self.network)
         state = {name: torch.from_numpy(values.copy()) for name, values in self.state.items()}
-        net.load_state_dict(state, strict=False)  # all but the counts of batches
+        net.load_state_dict(state, strict=False)  # all except the counts of batches
         return net.eval()
 
     def graph(self) -> Graph:
-        """The network as a float graph, batch normalizations on their own."""
+        """The network as a float graph, with batch normalizations as separate nodes."""
         from ..torch_export.module import graph_of
 
         height, width, channels = input_shape_of(self.network)
@@ -185,7 +185,7 @@ def shipped() -> list[str]:
 def load(source: str) -> Checkpoint:
     """Read a checkpoint: a shipped one by name, or a file by its path.
 
-    Raises NetworkError, one sentence that names the file, where it is absent or no checkpoint.
+    Raises NetworkError, one sentence that names the file, if it does not exist or is no checkpoint.
     """
     path = ZOO / f"{source}.npz" if source in shipped() else Path(source)
     if path.name == source and not path.suffix:
@@ -209,9 +209,7 @@ def _decode(content: bytes) -> Checkpoint:
         arrays = _unpack(content)
         facts = json.loads(str(arrays.pop("facts")))
         network = facts.pop("network")
-    except (
-        Exception
-    ):  # zipfile, zlib, numpy and json each have their own for bytes that are damaged
+    except Exception:  # zipfile, zlib, numpy and json each raise their own types for damaged bytes
         network = None
     if not isinstance(network, str):
         raise NetworkError(
@@ -223,7 +221,7 @@ def _decode(content: bytes) -> Checkpoint:
 
 
 def _unpack(content: bytes) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of an .npz. Raises ValueError, or what a reader raises, where it is none."""
+    """The arrays of an .npz. Raises ValueError, or a reader's error, if it is none."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > MAX_UNPACKED:
             raise ValueError("unpacks to more than any network")
@@ -235,7 +233,7 @@ def _unpack(content: bytes) -> dict[str, npt.NDArray[Any]]:
 
 
 def _narrow(values: Floats) -> npt.NDArray[Any]:
-    """The same values as float16 where it holds every one of them."""
+    """The values as float16 if all of them are exact in it."""
     with np.errstate(over="ignore"):
         half = values.astype(np.float16)
     return half if np.array_equal(half.astype(np.float32), values) else values
@@ -244,8 +242,8 @@ def _narrow(values: Floats) -> npt.NDArray[Any]:
 def save(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint, whole or not at all; the same one gives the same bytes.
 
-    Arrays that float16 holds exactly are written in it, and are float32 again when read. Raises
-    NetworkError where the file cannot be written.
+    Arrays whose values are exact in float16 are written as float16 and read back as float32. Raises
+    NetworkError if the file cannot be written.
     """
     facts = json.dumps({"network": checkpoint.network, **checkpoint.facts}, sort_keys=True)
     arrays = {name: _narrow(values) for name, values in checkpoint.state.items()}
@@ -254,7 +252,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         for name, values in {**arrays, "facts": np.array(facts)}.items():
             entry = io.BytesIO()
             np.lib.format.write_array(entry, values, allow_pickle=False)
-            # A ZipInfo of its own has a fixed date, so that no clock gets into the bytes.
+            # A ZipInfo has a fixed date, so the bytes do not depend on the clock.
             info = zipfile.ZipInfo(f"{name}.npy")
             archive.writestr(info, entry.getvalue(), zipfile.ZIP_DEFLATED)
     try:

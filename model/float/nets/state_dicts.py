@@ -14,13 +14,13 @@ __all__ = ["load_state_dict"]
 
 
 def load_state_dict(path: Path, network: str) -> Checkpoint:
-    """Read a state dict of one of ``NETS``, tensors alone: nothing in the file is executed.
+    """Read a state dict of one of ``NETS``, tensors only: no code in the file is executed.
 
     Parameters
     ----------
-    network : a name of ``nets.NETS``; the file does not tell
+    network : a name of ``nets.NETS``; the file does not state it
 
-    Raises NetworkError, one sentence that names the file, where it holds anything else.
+    Raises NetworkError, one sentence that names the file, if the file has other contents.
     """
     state = {
         name: np.ascontiguousarray(values, dtype=np.float32)

@@ -1,7 +1,7 @@
 """The two networks of stride 3 as plain data, and their PyTorch modules.
 
-Their layers are data, so that whoever has only numpy can follow them; PyTorch is imported where a
-module is built.
+The layers are data, so they can be used with numpy alone. PyTorch is imported only when a module is
+built.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ INPUT_SHAPE = (28, 28, 1)
 
 @dataclass(frozen=True)
 class ConvSpec:
-    """A bias-free convolution whose stride is its kernel; rows and columns left over are dropped.
+    """A bias-free convolution whose stride is its kernel; leftover rows and columns are dropped.
 
     Parameters
     ----------
     kernel : rows and columns, and the stride along both
-    groups : as in torch.nn.Conv2d; in_channels of them make it depthwise
+    groups : as in torch.nn.Conv2d; ``in_channels`` groups make it depthwise
     relu : whether a ReLU follows
     """
 
@@ -40,7 +40,7 @@ class ConvSpec:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Of the weights: (OC, IC / groups, KH, KW)."""
+        """The shape of the weights: (OC, IC / groups, KH, KW)."""
         return (self.out_channels, self.in_channels // self.groups, self.kernel, self.kernel)
 
 
@@ -63,7 +63,8 @@ STRIDE3: dict[str, tuple[ConvSpec, ...]] = {
 
 
 def layers_of(name: str) -> tuple[ConvSpec, ...]:
-    """The convolutions of a network by its name. Raises NetworkError where it has no such list."""
+    """The convolutions of a network by its name. Raises NetworkError if the network is none of
+    these."""
     if name not in STRIDE3:
         raise NetworkError(
             f"The network {name!r} is no chain of convolutions of stride 3, "
@@ -73,10 +74,11 @@ def layers_of(name: str) -> tuple[ConvSpec, ...]:
 
 
 def build_copies(name: str, copies: int = 1) -> nn.Sequential:
-    """Build a network's module, or ``copies`` independent ones in one, side by side as groups.
+    """Build a network's module, or one module with ``copies`` independent networks as groups.
 
-    The modules are named like the layers, ``relu`` and the layer's number follow a layer with one,
-    and a ``flatten`` closes: float32 (N, 1, 28, 28) -> (N, copies * 10), copy by copy.
+    The submodules have the names of the layers. A submodule ``relu`` plus the layer's number
+    follows a layer with a ReLU, and a ``flatten`` is last: float32 (N, 1, 28, 28) -> (N, copies *
+    10), copy by copy.
 
     Raises NetworkError as :func:`layers_of` does.
     """
@@ -84,7 +86,7 @@ def build_copies(name: str, copies: int = 1) -> nn.Sequential:
 
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     for spec in layers_of(name):
-        first = not modules  # the image is shared by all copies
+        first = not modules  # all copies share the image
         modules[spec.name] = nn.Conv2d(
             spec.in_channels * (1 if first else copies),
             spec.out_channels * copies,

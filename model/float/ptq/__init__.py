@@ -1,1 +1,1 @@
-"""Quantization after training: the float graph, its ranges, and the integer network it becomes."""
+"""Post-training quantization: the float graph, its ranges, and the resulting integer network."""

@@ -1,4 +1,4 @@
-"""Running a float graph on PyTorch: calibration, and what quantization is measured by."""
+"""Execution of a float graph in PyTorch, for calibration and for measuring quantization errors."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .schemes import PIXELS
 
 __all__ = ["apply", "batches", "trace"]
 
-BATCH = 100  # images at once
+BATCH = 100  # images
 
 
 def apply(node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
-    """One node of a folded graph on tensors (N, C, H, W), clip included."""
+    """Run one node of a folded graph on tensors (N, C, H, W), including its clip."""
     x = inputs[0]
     if isinstance(node, g.Weighted):
         weight, bias = (torch.from_numpy(part).to(x.dtype) for part in node.folded())
@@ -32,7 +32,7 @@ def apply(node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
 
 
 def joined(node: g.Joining, inputs: list[torch.Tensor]) -> torch.Tensor:
-    """A node of several inputs, nothing clipped."""
+    """Run a node of several inputs, without its clip."""
     if isinstance(node, g.Concat):
         return torch.cat(inputs, 1)
     return inputs[0] + inputs[1]
@@ -41,7 +41,7 @@ def joined(node: g.Joining, inputs: list[torch.Tensor]) -> torch.Tensor:
 def weighted(
     node: g.Weighted, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
 ) -> torch.Tensor:
-    """A convolution or linear layer with these weights instead of its own, nothing clipped."""
+    """Run a convolution or linear layer with the given weight and bias, without its clip."""
     if isinstance(node, g.Conv):
         window = node.window
         x = _pad(x, window.padding, 0.0)
@@ -52,7 +52,7 @@ def weighted(
 
 
 def unweighted(node: Node, x: torch.Tensor) -> torch.Tensor:
-    """A node of one input and no weights."""
+    """Run a node with one input and no weights."""
     if isinstance(node, g.MaxPool):
         x = _pad(x, node.window.padding, -torch.inf)
         return functional.max_pool2d(x, node.kernel, node.window.stride)
@@ -67,7 +67,7 @@ def unweighted(node: Node, x: torch.Tensor) -> torch.Tensor:
 
 
 def clip(x: torch.Tensor, ends: tuple[float, float]) -> torch.Tensor:
-    """Clip to ``ends``; infinite ones clip nothing."""
+    """Clip to ``ends``; an infinite end clips nothing."""
     if ends == (0, math.inf):
         return functional.relu(x)  # its gradient is cheaper
     return x if ends == g.NO_CLIP else x.clamp(*ends)
@@ -89,14 +89,14 @@ def trace(graph: Graph, images: torch.Tensor) -> dict[str, torch.Tensor]:
 def batches(
     graph: Graph, images: npt.NDArray[np.uint8], grid: Grid = PIXELS
 ) -> Iterator[tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[np.float64]]]]:
-    """Run pixels through a folded graph, batch after batch.
+    """Run pixels through a folded graph in batches.
 
     Parameters
     ----------
     images : uint8 (N, H, W, C)
-    grid : what a pixel stands for
+    grid : of the pixels
 
-    Yields (images, every tensor by name as float64 (N, H, W, C)) for a hundred images at a time.
+    Yields (images, every tensor by name as float64 (N, H, W, C)) for up to 100 images at a time.
     """
     with torch.no_grad():
         for start in range(0, len(images), BATCH):

@@ -1,8 +1,8 @@
-"""A float network as plain data: what front ends read and what quantization works on.
+"""A float network as plain data: the output of front ends and the input of quantization.
 
-Tensors are (C, H, W) in PyTorch's order, vectors (C, 1, 1); a node's output is named like the node.
-A graph comes from ``model/frontends/torch_export.py``; ``fuse`` attaches batch normalizations and
-ReLUs to the layer before them, ``fold`` then works the normalizations into the weights.
+Tensors are (C, H, W), as in PyTorch; vectors are (C, 1, 1). A node and its output have the same
+name. ``model/frontends/torch_export.py`` makes a graph. ``fuse`` attaches batch normalizations and
+ReLUs to the layer before them. ``fold`` then merges the normalizations into the weights.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
     "fuse",
 ]
 
-IMAGE = "image"  # the tensor that images enter by
+IMAGE = "image"  # the name of the input tensor
 NO_CLIP = (-math.inf, math.inf)
 
 Floats = npt.NDArray[np.float64]
@@ -45,7 +45,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One operation: its name, which its output has too, and the tensors it reads."""
+    """One operation: its name, which is also its output's, and the names of its inputs."""
 
     name: str
     inputs: tuple[str, ...]
@@ -67,13 +67,13 @@ class Norm(Node):
 
     @property
     def gain(self) -> Floats:
-        """What x is multiplied by, (C,)."""
+        """The factor of x, (C,)."""
         return self.gamma / np.sqrt(self.var + self.eps)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Clipped(Node):
-    """A node whose output may be clipped at once: (0, inf) is a ReLU, (0, 6) a ReLU6."""
+    """A node whose output may be clipped: (0, inf) is a ReLU, (0, 6) a ReLU6."""
 
     clip: tuple[float, float] = NO_CLIP
 
@@ -82,7 +82,7 @@ class Clipped(Node):
 class Weighted(Clipped):
     """A convolution or linear layer; weight (OC, ...), bias (OC,), float64.
 
-    norm : the batch normalization right behind, before the clip
+    norm : the batch normalization directly after it, before the clip
     """
 
     weight: Floats
@@ -90,7 +90,7 @@ class Weighted(Clipped):
     norm: Norm | None = None
 
     def folded(self) -> tuple[Floats, Floats]:
-        """Weight and bias with the normalization worked in: w * gain, (b - mean) * gain + beta."""
+        """Weight and bias with the normalization merged: w * gain, (b - mean) * gain + beta."""
         if self.norm is None:
             return self.weight, self.bias
         gain = self.norm.gain
@@ -113,17 +113,17 @@ class Linear(Weighted):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Joining(Clipped):
-    """A node of two tensors or more, each on a grid of its own."""
+    """A node with two or more inputs, each on its own grid."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Add(Joining):
-    """The sum of two tensors of one shape."""
+    """The sum of two tensors of the same shape."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Concat(Joining):
-    """The channels of tensors of one height and width, one tensor after another."""
+    """The concatenated channels of tensors of the same height and width."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -136,7 +136,7 @@ class MaxPool(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AvgPool(Node):
-    """The mean of each window, positions outside the map counted as 0."""
+    """The mean of each window; positions outside the map count as 0."""
 
     kernel: tuple[int, int]
     window: Window
@@ -144,16 +144,17 @@ class AvgPool(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Activation(Node):
-    """A clip on its own."""
+    """A clip as a node of its own."""
 
     clip: tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class View(Node):
-    """A reshape, a flattening or a permutation: another order and shape of the input's values.
+    """A reshape, a flattening or a permutation: the input's values in another order and shape.
 
-    places : int64 (C, H, W), the output's: where the input, (C, H, W) raveled, has each element
+    places : int64 (C, H, W), as the output: the index of each element in the raveled input (C, H,
+        W)
     """
 
     places: npt.NDArray[np.int64]
@@ -161,14 +162,14 @@ class View(Node):
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A float network: nodes in the order in which they run, the last one its output.
+    """A float network: nodes in execution order; the last one writes the output.
 
     Parameters
     ----------
     name : the network's
     shape : (C, H, W) of the tensor ``image``
 
-    Raises NetworkError where a node reads what is not there yet or does not fit its input.
+    Raises NetworkError if a node reads a tensor that is not written yet, or does not fit its input.
     """
 
     name: str
@@ -200,7 +201,7 @@ class Graph:
 
 
 def _shape_after(node: Node, inputs: list[Shape]) -> Shape:
-    """The shape of a node's output. Raises NetworkError where its input does not fit."""
+    """The shape of a node's output. Raises NetworkError if its input does not fit."""
     x = inputs[0]
     channels = x[0]
 
@@ -243,10 +244,10 @@ def _slide(node: Node, out: int, x: Shape, kernel: tuple[int, int], window: Wind
 
 
 def fuse(graph: Graph) -> Graph:
-    """Attach each batch normalization to the layer before it, then each ReLU.
+    """Attach each batch normalization, then each ReLU, to the layer before it.
 
-    Raises NetworkError for a normalization that follows no convolution or linear layer, or one
-    whose output something else reads too.
+    Raises NetworkError for a normalization that does not follow a convolution or linear layer, or
+    whose input has other readers.
     """
     nodes = _attached(graph.nodes)
     for node in nodes:
@@ -260,10 +261,10 @@ def fuse(graph: Graph) -> Graph:
 
 
 def _attached(nodes: tuple[Node, ...]) -> list[Node]:
-    """The nodes with normalizations and clips attached to what they follow."""
+    """The nodes, with normalizations and clips attached to the nodes that they follow."""
     readers = Counter(name for node in nodes for name in node.inputs)
     kept: dict[str, Node] = {}
-    now: dict[str, str] = {}  # by what a tensor was called, what it is called
+    now: dict[str, str] = {}  # from a tensor's old name to its new one
     for node in nodes:
         alone = readers[node.inputs[0]] == 1
         renamed = replace(node, inputs=tuple(now.get(name, name) for name in node.inputs))
@@ -278,7 +279,7 @@ def _attached(nodes: tuple[Node, ...]) -> list[Node]:
 
 
 def _merged(before: Node, node: Node) -> Node | None:
-    """Two nodes in one, or None."""
+    """Two nodes merged to one, or None."""
     if isinstance(node, Norm) and isinstance(before, Weighted):
         if before.norm is None and before.clip == NO_CLIP:
             return replace(before, norm=node)
@@ -289,7 +290,7 @@ def _merged(before: Node, node: Node) -> Node | None:
 
 
 def fold(graph: Graph) -> Graph:
-    """Work the batch normalizations of a fused graph into the weights."""
+    """Merge the batch normalizations of a fused graph into the weights."""
     nodes = []
     for node in graph.nodes:
         if isinstance(node, Weighted):

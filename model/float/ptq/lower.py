@@ -1,4 +1,4 @@
-"""From a folded float graph, grids and integer weights to the integer network."""
+"""Lowering: from a folded float graph, grids and integer weights to the integer network."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["clamp_of", "has_grid", "lower", "source_of"]
 
 
 def has_grid(node: Node) -> bool:
-    """Whether a node's output has a scale of its own; the others pass their input's on."""
+    """Whether a node's output has its own grid; other nodes keep their input's grid."""
     return isinstance(node, g.Weighted | g.Joining | g.AvgPool)
 
 
 def source_of(graph: Graph, tensor: str) -> str:
-    """The tensor whose grid ``tensor`` is on: itself, or what pools, clips and views passed on."""
+    """The tensor whose grid ``tensor`` has: itself, or the source of pools, clips and views."""
     nodes = {node.name: node for node in graph.nodes}
     while tensor in nodes and not has_grid(nodes[tensor]):
         (tensor,) = nodes[tensor].inputs
@@ -31,7 +31,7 @@ def source_of(graph: Graph, tensor: str) -> str:
 
 
 def clamp_of(clip: tuple[float, float], grid: Grid) -> tuple[int, int]:
-    """The integers that a clip of real values leaves, its ends rounded to the nearest."""
+    """The clamp in integers for a clip of real values; its ends are rounded to the nearest."""
     low, high = grid.dtype.qmin, grid.dtype.qmax
     if clip[0] > -math.inf:
         low = max(low, grid.zero_point + round(clip[0] / grid.scale))
@@ -50,9 +50,9 @@ def lower(
     graph : folded
     grids : of the image and of each node that has one, see :func:`has_grid`
     weights : by node, (OC, KH, KW, IC / groups), or (OC, 1, 1, IC) in PyTorch's order
-    rescale : finds M, n and the rounding of each layer
+    rescale : chooses M, n and the rounding of each layer
 
-    Raises NetworkError that names the layer where something does not fit.
+    Raises NetworkError, which names the layer, if something does not fit.
     """
     return _Lowering(graph, grids, weights, rescale).network()
 

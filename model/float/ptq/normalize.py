@@ -1,11 +1,11 @@
-"""Input normalization, (x - mean) / std, worked into the first layer, so that raw pixels enter.
+"""Input normalization, (x - mean) / std, merged into the first layer, so that it reads raw pixels.
 
-With x = p / 255 a normalized value is S * (p - 255 * mean), S = 1 / (255 * std): a grid already,
-but for its zero point, which has to be an integer. The difference is the same everywhere in the
-map, so it goes into the bias of the first convolution, exactly; where that layer pads, its border
-holds the zero point instead, and the difference, at most half a grey level, stays a quantization
-error like any other zero point's. Channels of different std differ in their weights, those of
-different mean in what is added to the bias; the latter cannot be had together with padding.
+With x = p / 255 a normalized value is S * (p - 255 * mean), S = 1 / (255 * std). This is a grid,
+except that a zero point must be an integer. The difference is constant over the map, so it is added
+exactly to the bias of the first convolution. If that layer pads, its padding is the zero point
+instead, and the difference, at most half a grey level, remains as a quantization error of the zero
+point. Channels with different std get different weights. Channels with different means get
+different additions to the bias; this is not possible together with padding.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ __all__ = ["normalized"]
 
 
 def normalized(graph: g.Graph, mean: Sequence[float], std: Sequence[float]) -> tuple[g.Graph, Grid]:
-    """Work a normalization into a folded graph that takes normalized images.
+    """Merge a normalization into a folded graph that takes normalized images.
 
     Parameters
     ----------
     mean, std : one number, or one per channel of the image; of pixels in 0..1
 
-    Returns the graph that takes (p - zero_point) * scale instead, and that grid of its image.
-    Raises NetworkError for a std that is not positive, and where the image is read by anything but
-    convolutions.
+    Returns the graph for inputs (p - zero_point) * scale, and that grid of its image. Raises
+    NetworkError for a std that is not positive, and if a node other than a convolution reads the
+    image.
     """
     means, stds = (_per_channel(graph, what, v) for what, v in (("mean", mean), ("std", std)))
     if not (np.isfinite(means).all() and np.isfinite(stds).all() and (stds > 0).all()):
@@ -60,7 +60,7 @@ def _per_channel(graph: g.Graph, what: str, values: Sequence[float]) -> npt.NDAr
 
 
 def _absorbing(node: g.Node, rest: npt.NDArray[np.float64]) -> g.Conv:
-    """The node, if a normalization can be worked into it. Raises NetworkError."""
+    """The node, if a normalization can be merged into it. Raises NetworkError."""
     if not isinstance(node, g.Conv) or node.groups not in (1, len(rest)):
         raise NetworkError(
             f"Layer {node.name!r}: normalization needs a convolution that reads the image, of one "
@@ -75,7 +75,7 @@ def _absorbing(node: g.Node, rest: npt.NDArray[np.float64]) -> g.Conv:
 
 
 def _absorbed(node: g.Conv, gain: npt.NDArray[np.float64], rest: npt.NDArray[np.float64]) -> g.Conv:
-    """A convolution of channels that are each ``gain * (x + rest)``, as one of x."""
+    """A convolution of channels ``gain * (x + rest)``, rewritten as a convolution of x."""
     per_output = len(node.weight) // node.groups
     gains, rests = (
         values[None] if node.groups == 1 else np.repeat(values, per_output)[:, None]

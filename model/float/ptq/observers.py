@@ -1,14 +1,14 @@
-"""Observers: the range that a tensor's values are quantized over.
+"""Observers: the range over which a tensor's values are quantized.
 
-* ``minmax``: least and greatest value of all.
-* ``moving``: each batch's least and greatest, averaged with a tenth for the new batch.
-* ``percentile``: what leaves an equal part of the values out at either end.
-* ``mse``: the range whose quantization has the least squared error, clipping included; searched on
-  a histogram, end by end, in steps of 1/64 of the extremes. (Choukroun et al., "Low-bit
-  Quantization of Neural Networks for Efficient Inference", ICCVW 2019, 3.)
+* ``minmax``: the least and greatest value of all.
+* ``moving``: a moving average of each batch's least and greatest value; a new batch has weight 0.1.
+* ``percentile``: the range that leaves out an equal part of the values at either end.
+* ``mse``: the range whose quantization has the least squared error, clipping included. It is
+  searched on a histogram, one end at a time, in steps of 1/64 of the extremes. (Choukroun et al.,
+  "Low-bit Quantization of Neural Networks for Efficient Inference", ICCVW 2019, 3.)
 
-Each range is rounded to float32, so that another machine's order of summation, some 2**-50 of a
-value, does not reach the result.
+Each range is rounded to float32. Another machine's order of summation changes a value by about
+2**-50 of it, which this rounding removes.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Range = tuple[float, float]
 
 
 class Observer(Protocol):
-    """What watches one tensor, batch after batch."""
+    """An observer of one tensor over several batches."""
 
     def update(self, values: Floats) -> None:
-        """Take a batch, any shape."""
+        """Observe a batch, of any shape."""
 
     def range(self, scheme: Scheme) -> Range:
         """The least and greatest value to be represented."""
@@ -65,7 +65,8 @@ class _Moving(_MinMax):
 
 
 class _Histogram:
-    """Counts of values in bins over [-2**k, 2**k); k grows, and bins merge in pairs, exactly."""
+    """Counts of values in bins over [-2**k, 2**k); when k grows, pairs of bins are merged
+    exactly."""
 
     def __init__(self) -> None:
         self.counts = np.zeros(BINS, dtype=np.int64)
@@ -88,7 +89,7 @@ class _Histogram:
 
     @property
     def filled(self) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """The middle of each bin that holds something, and its count."""
+        """The middle of each non-empty bin, and its count."""
         assert self.reach is not None
         middles = ((np.arange(BINS, dtype=np.float64) + 0.5) / (BINS / 2) - 1) * self.reach
         return middles[self.counts > 0], self.counts[self.counts > 0]
@@ -115,7 +116,7 @@ def observer_of(scheme: Scheme) -> Observer:
 
 
 def extremes_of(values: Floats, scheme: Scheme) -> Range:
-    """The range of an array that is known whole, such as weights: no histogram comes between."""
+    """The range of an array that is completely known, such as weights; no histogram is needed."""
     flat = np.sort(values, axis=None)
     ones = np.ones(len(flat), dtype=np.int64)
     if scheme.observer == "percentile":
@@ -126,7 +127,7 @@ def extremes_of(values: Floats, scheme: Scheme) -> Range:
 
 
 def _percentile(values: Floats, counts: npt.NDArray[np.int64], scheme: Scheme) -> Range:
-    """The least and greatest of the values, rising, between which the percentile lies."""
+    """The least and greatest of the sorted values between which the percentile lies."""
     part = 1 - scheme.percentile / 100
     below = np.cumsum(counts) / counts.sum()
     first = int(np.searchsorted(below, part / 2, side="right"))
@@ -135,8 +136,8 @@ def _percentile(values: Floats, counts: npt.NDArray[np.int64], scheme: Scheme) -
 
 
 def _least_squares(values: Floats, counts: npt.NDArray[np.int64], scheme: Scheme) -> Range:
-    """The range of least squared error: both ends at once where they are symmetric, else the upper
-    end first, then the lower, then both again. Of equals the wider one."""
+    """The range of least squared error. If symmetric, both ends are searched together; else the
+    upper end first, then the lower, then both again. Ties go to the wider range."""
     lo, hi = min(float(values[0]), 0.0), max(float(values[-1]), 0.0)
     parts = [STEPS, STEPS]  # of lo and hi
 

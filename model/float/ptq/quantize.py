@@ -3,13 +3,13 @@
     activations  a range per tensor, observed over the calibration images, see ``observers.py``
     weights      batch normalization folded in; a range per tensor or per output channel
     bias         int32 at scale Sx * Sw
-    multiplier   Sx * Sw / Sy as M / 2**n, see ``requant.fixed_point``, then as few bits of M as
-                 give the same outputs, see ``search/narrowest.py``
+    multiplier   Sx * Sw / Sy as M / 2**n, see ``requant.fixed_point``; then the fewest bits of M
+                 with the same outputs, see ``search/narrowest.py``
 
-The input is raw pixels, scale 1/255 and zero point 0, or what a normalization makes of them. ReLU
-and ReLU6 fuse into the layer before them as its clamp; what is concatenated is put on one grid. The
-class scores get 8 bits at least, so that few of them are equal. All this runs in float64; the same
-arguments give the same network on any machine.
+The input is raw pixels with scale 1/255 and zero point 0, or with the grid of a normalization. ReLU
+and ReLU6 fuse into the layer before them as its clamp. The inputs of a concatenation share one
+grid. The class scores have at least 8 bits, so that few of them are equal. All this runs in
+float64; the same arguments give the same network on any machine.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SCORE_BITS = 8  # of the class scores, at least
 
 @dataclass(frozen=True)
 class Schemes:
-    """How a layer's weights and its output are quantized."""
+    """The quantization schemes of a layer's weights and of its output."""
 
     weights: Scheme = field(default_factory=lambda: Scheme(symmetric=True))
     activations: Scheme = field(default_factory=Scheme)
@@ -69,15 +69,15 @@ class Schemes:
 
 @dataclass(frozen=True)
 class Options:
-    """What there is to choose.
+    """The options of post-training quantization.
 
     Parameters
     ----------
     schemes : of every layer
-    layers : of single layers, by name, instead
+    layers : by name, for single layers, instead of ``schemes``
     multiplier_bits : the width of the largest M, 1 to 31
-    rounding : of acc * M / 2**n; these define the outputs, and the network gets the fewest bits
-        that give the same, see ``search/narrowest.py``
+    rounding : of acc * M / 2**n; this and ``multiplier_bits`` define the outputs. The network then
+        gets the fewest bits with the same outputs, see ``search/narrowest.py``
     mean, std : of a normalization that the float network expects, per channel or one for all
     """
 
@@ -93,7 +93,7 @@ class Options:
             raise NetworkError(f"multiplier bits must be 1 to 31, not {self.multiplier_bits}")
 
     def of(self, graph: Graph, layer: str) -> Schemes:
-        """The schemes of a layer; the scores' activations have 8 bits at least."""
+        """The schemes of a layer; the scores' activations have at least 8 bits."""
         chosen = self.layers.get(layer, self.schemes)
         if layer in self.layers or layer != graph.output:
             return chosen
@@ -101,7 +101,7 @@ class Options:
         return replace(chosen, activations=replace(chosen.activations, bits=bits))
 
     def require_layers(self, graph: Graph) -> None:
-        """Refuse options for layers that there are not, or that have nothing to quantize."""
+        """Refuse options for layers that do not exist or have no grid of their own."""
         names = [node.name for node in graph.nodes if has_grid(node)]
         for name in self.layers:
             if name not in names:
@@ -111,12 +111,12 @@ class Options:
 
 
 def prepare(graph: Graph, options: Options) -> tuple[Graph, Grid]:
-    """Fuse and fold a graph and work the normalization in; the graph and its image's grid."""
+    """Fuse and fold a graph and merge the normalization; return the graph and its image's grid."""
     return entered(g.fold(g.fuse(graph)), options)
 
 
 def entered(graph: Graph, options: Options) -> tuple[Graph, Grid]:
-    """A fused graph with the normalization worked in, and its image's grid."""
+    """A fused graph with the normalization merged, and its image's grid."""
     options.require_layers(graph)
     if set(options.mean) == {0.0} and set(options.std) == {1.0}:
         return graph, PIXELS
@@ -129,16 +129,16 @@ def quantize(
     options: Options | None = None,
     report: Callable[[int], None] = lambda done: None,
 ) -> QNetwork:
-    """Quantize a float graph by what it computes on calibration images.
+    """Quantize a float graph with ranges that are observed on calibration images.
 
     Parameters
     ----------
     images : uint8 (N, H, W, C), N at least 1; see :func:`pixels_of`
-    report : called with the number of images seen so far
+    report : called with the number of images processed so far
 
-    Returns the integer network, named like the float one, closed by an argmax that writes the
-    tensor ``class``. Raises NetworkError that names the layer where a range is empty or infinite,
-    or a bias or multiplier cannot be had.
+    Returns the integer network, with the float network's name, closed by an argmax that writes the
+    tensor ``class``. Raises NetworkError, which names the layer, if a range is empty or infinite,
+    or a bias or multiplier does not fit.
     """
     options = options or Options()
     folded, image = prepare(graph, options)
@@ -153,14 +153,14 @@ def quantize(
 
 
 def share_grids(graph: Graph, grids: dict[str, Grid]) -> None:
-    """Bring what a concatenation alone reads onto its grid, where their types agree.
+    """Give tensors that only a concatenation reads its grid, if their types agree.
 
-    It ends there anyway: this way it is rounded once instead of twice, and the concatenation is a
-    mere order. Pools and clips in between pass a grid on.
+    Their values are then rounded once instead of twice, and the concatenation only reorders. Pools
+    and clips in between keep the grid.
     """
     nodes = {node.name: node for node in graph.nodes}
     readers = Counter(name for node in graph.nodes for name in node.inputs)
-    for node in reversed(graph.nodes):  # what is shared by a later one, the earlier ones share
+    for node in reversed(graph.nodes):  # backwards, so that a grid passes to earlier concatenations
         for name in node.inputs if isinstance(node, g.Concat) else ():
             while name in nodes and readers[name] == 1 and not has_grid(nodes[name]):
                 (name,) = nodes[name].inputs
@@ -169,15 +169,15 @@ def share_grids(graph: Graph, grids: dict[str, Grid]) -> None:
 
 
 def pixels_of(images: npt.ArrayLike, shape: Shape) -> npt.NDArray[np.uint8]:
-    """Check calibration images, and give them as uint8 (N, H, W, C).
+    """Check calibration images and return them as uint8 (N, H, W, C).
 
     Parameters
     ----------
-    images : integers in 0..255, (N, H, W, C), (N, H, W) where C is 1, or vectors (N, C); N at least
+    images : integers in 0..255, (N, H, W, C), or (N, H, W) if C is 1, or vectors (N, C); N at least
         1
     shape : (C, H, W) of the network's input
 
-    Raises NetworkError that says what to do where they have another shape, type or range.
+    Raises NetworkError, with a way out, if they have another shape, type or range.
     """
     channels, height, width = shape
     wanted = (
@@ -217,7 +217,7 @@ def observed(
     options: Options,
     report: Callable[[int], None],
 ) -> dict[str, tuple[float, float]]:
-    """The range of every node that has a grid of its own, rounded to float32; folded graphs."""
+    """The range of every node that has its own grid, rounded to float32; for folded graphs."""
     from .execute import batches
 
     images = pixels_of(images, graph.shape)
@@ -236,7 +236,7 @@ def observed(
         report(done)
     ranges = {}
     for name, scheme in schemes.items():
-        with in_layer(name), np.errstate(over="ignore"):  # what becomes infinite is refused
+        with in_layer(name), np.errstate(over="ignore"):  # an infinite range is refused later
             lo, hi = observers[name].range(scheme)
             ranges[name] = float(np.float32(lo)), float(np.float32(hi))
     return ranges
@@ -255,7 +255,7 @@ def _weights(
 
 
 def accuracy(scores: npt.NDArray[Any], labels: npt.NDArray[np.uint8]) -> float:
-    """The part of the images whose greatest score, the first of equals, is the label's.
+    """The fraction of images whose greatest score is the label's; ties go to the first.
 
     Parameters
     ----------
@@ -268,9 +268,9 @@ def accuracy(scores: npt.NDArray[Any], labels: npt.NDArray[np.uint8]) -> float:
 def calibration_images(
     images: npt.NDArray[np.uint8], count: int, seed: int
 ) -> npt.NDArray[np.uint8]:
-    """Draw ``count`` of the images (N, ...) by ``seed``, the same ones in every numpy.
+    """Draw ``count`` of the images (N, ...) by ``seed``, the same ones in every numpy version.
 
-    Raises NetworkError where ``count`` is below 1 or beyond N.
+    Raises NetworkError if ``count`` is below 1 or above N.
     """
     if not 1 <= count <= len(images):
         raise NetworkError(f"calibration images must number 1 to {len(images)}, not {count}")

@@ -1,4 +1,5 @@
-"""What quantization did to each layer: ranges, scales, multipliers, and how much signal is left."""
+"""The report of a quantization, layer by layer: ranges, scales, multipliers, signal-to-noise
+ratios."""
 
 from __future__ import annotations
 
@@ -21,12 +22,12 @@ __all__ = ["layer_facts", "layer_table"]
 
 
 def _decibels(signal: float, noise: float) -> float | None:
-    """Signal to quantization noise, dB; None where nothing is lost."""
+    """The signal-to-quantization-noise ratio in dB; None if there is no noise."""
     return float(10 * np.log10(signal / noise)) if signal and noise else None
 
 
 class _Seen:
-    """What one layer's float output was, and what its integers make of it."""
+    """The sums of squares of one layer's float output and of its quantization error."""
 
     def __init__(self) -> None:
         self.signal = self.noise = 0.0
@@ -39,12 +40,12 @@ class _Seen:
 def layer_facts(
     network: QNetwork, graph: Graph, images: npt.NDArray[np.uint8]
 ) -> list[dict[str, Any]]:
-    """Each requantizing layer's numbers, from running images (N, H, W, C) both ways.
+    """The numbers of each requantizing layer, measured on images (N, H, W, C) in both networks.
 
-    ``range`` is what the output's integers can stand for.
+    ``range`` is the range of real values that the output's integers can represent.
 
-    graph : the folded graph that the network was made from; its tensors have the same names but
-        for the last one's
+    graph : the folded graph from which the network was made; its tensors have the same names,
+        except the last one
     """
     seen: dict[str, _Seen] = defaultdict(_Seen)
     image = network.tensors[network.input]
@@ -88,7 +89,8 @@ def _facts(network: QNetwork, layer: Requantizing, node: g.Node, seen: _Seen) ->
 
 
 def _weight_sqnr_db(layer: Conv2d, node: g.Weighted) -> float | None:
-    """Of a layer's weights; sorted, since a linear layer's stand in another order."""
+    """The SQNR of a layer's weights; they are sorted, since a linear layer's are in another
+    order."""
     scales = np.array(layer.weights.scales).reshape(-1, 1, 1, 1)
     real = np.sort((layer.weights.centered * scales).reshape(len(scales), -1))
     exact = np.sort(node.weight.reshape(len(scales), -1))
@@ -96,7 +98,7 @@ def _weight_sqnr_db(layer: Conv2d, node: g.Weighted) -> float | None:
 
 
 def layer_table(layers: list[dict[str, Any]]) -> Table:
-    """The facts of :func:`layer_facts` as a table."""
+    """The result of :func:`layer_facts` as a table."""
     table = Table()
     for title in ("layer", "range", "type", "scale", "zero point", "weights", "weight scale"):
         table.add_column(title, justify="left" if title in ("layer", "type") else "right")
@@ -121,7 +123,7 @@ def layer_table(layers: list[dict[str, Any]]) -> Table:
 
 
 def _span(values: list[Any]) -> str:
-    """Nothing, one value, or from the least to the greatest."""
+    """Empty, one value, or the least and the greatest."""
     ends = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in sorted(values)]
     return " .. ".join(ends[:1] if len(ends) < 2 else [ends[0], ends[-1]])
 

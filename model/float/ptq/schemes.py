@@ -1,4 +1,4 @@
-"""How real numbers become integers: schemes, and the scale and zero point that a range gives.
+"""Quantization schemes: the scale and zero point of a range.
 
     symmetric  signed, zero point 0: scale = max(-lo, hi) / qmax, values in [-qmax, qmax]
     affine     unsigned with a zero point: scale = (hi - lo) / (qmax - qmin), zero included in the
@@ -6,7 +6,7 @@
 
 Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference", CVPR 2018, 2.1 and 3; gemmlowp ``doc/quantization.md``. Rounding
-to the nearest, ties to even; float64.
+is to the nearest, ties to even; all in float64.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from ...layers import NetworkError
 __all__ = ["OBSERVERS", "PIXELS", "Scheme"]
 
 OBSERVERS = ("minmax", "moving", "percentile", "mse")  # see observers.py
-PIXELS = Grid(IntType(8, signed=False), 1 / 255, 0)  # raw pixels, p standing for p / 255
+PIXELS = Grid(IntType(8, signed=False), 1 / 255, 0)  # raw pixels: p represents p / 255
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """How a tensor is quantized.
+    """The quantization of a tensor.
 
     Parameters
     ----------
     bits : 2 to 16 for activations, 2 to 8 for weights
-    symmetric : signed around a zero point of 0, else unsigned with a zero point
-    per_channel : a scale for each output channel; of weights only
+    symmetric : signed with zero point 0, else unsigned with a zero point
+    per_channel : one scale for each output channel; for weights only
     observer : one of ``OBSERVERS``, which finds the range
-    reduced : the scale is that of one bit less, while the type keeps all its bits: values beyond
-        the range have room left (PyTorch's reduce_range)
+    reduced : use the scale of one bit less, while the type keeps all its bits, so that values
+        outside the range do not saturate at once (PyTorch's reduce_range)
     percentile : of the observer ``percentile``, 50 to 100
     """
 
@@ -68,14 +68,14 @@ class Scheme:
 
     @property
     def ends(self) -> tuple[int, int]:
-        """The least and greatest integer that the range is laid over."""
+        """The least and greatest integer that the range is mapped to."""
         bits = self.bits - self.reduced
         if self.symmetric:
             return 1 - (1 << (bits - 1)), (1 << (bits - 1)) - 1
         return 0, (1 << bits) - 1
 
     def grid(self, lo: float, hi: float) -> Grid:
-        """The scale and zero point of a range. Raises NetworkError where it is empty."""
+        """The grid of a range. Raises NetworkError if the range is empty or not finite."""
         if not np.isfinite([lo, hi]).all():
             raise NetworkError(f"its range [{lo}, {hi}] is not finite; train the network again")
         if lo >= 0 and hi <= 0:

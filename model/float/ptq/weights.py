@@ -26,11 +26,11 @@ def quantize_weights(
 
     Parameters
     ----------
-    least : from the widest scale to the least that each channel may have, (OC,), where each has one
-        of its own; see :func:`least_scales`
+    least : a function of the widest scale that gives the least allowed scale of each channel,
+        (OC,); used if each channel has its own scale; see :func:`least_scales`
 
-    A channel of nothing but zeros takes the largest scale of the others. Raises NetworkError where
-    all weights are 0, or the scheme has more than 8 bits.
+    A channel of zeros takes the largest scale of the others. Raises NetworkError if all weights are
+    0, or the scheme has more than 8 bits.
     """
     if scheme.bits > 8:
         raise NetworkError(f"weights must have 2 to 8 bits, not {scheme.bits}")
@@ -45,22 +45,23 @@ def quantize_weights(
     scales, zero_points = (
         np.array([getattr(grid, name) for grid in found]) for name in ("scale", "zero_point")
     )
-    if least is not None and scheme.per_channel:  # a wider range holds what a narrower one does
+    if least is not None and scheme.per_channel:  # a larger scale still covers all weights
         scales = np.maximum(scales, least(widest.scale))
     return weights_on(values, scales, zero_points, scheme)
 
 
 def least_scales(bias: Floats, x: Grid, y: Grid, bits: int) -> Callable[[float], Floats]:
-    """The least weight scales with which a layer's biases can be had, as a function of the widest.
+    """The least weight scales for which a layer's biases fit, as a function of the widest scale.
 
-    A channel of tiny weights would have a tiny scale: its bias would leave int32 in steps of Sx *
-    Sw, and its multiplier, over the one shift of the layer, would have no bits left for it. M of
-    ``bits`` bits is at least 2**(bits - 1) * Sw / widest there, and rounded by 1/2 at most; so
+    A channel of tiny weights would have a tiny scale. Its bias, in steps of Sx * Sw, would leave
+    int32, and its multiplier, over the one shift of the layer, would have no bits left. M of
+    ``bits`` bits is there at least 2**(bits - 1) * Sw / widest, and rounded by at most 1/2.
+    Therefore
 
         |bias| <= 2**30 * Sx * Sw        and        |bias| / Sy / 2 <= 2**(bits - 2) * Sw / widest
 
-    keep the bias in int32 and move the output by half a step at most. The weights lose less: at
-    1/128 of the widest scale, all that a channel's weights do is some two steps of the output.
+    keep the bias in int32 and move the output by at most half a step. The weights lose less: at
+    1/128 of the widest scale, a channel's weights contribute only about two steps of the output.
 
     Parameters
     ----------
@@ -79,7 +80,8 @@ def weights_on(
     zero_points: npt.NDArray[np.int64],
     scheme: Scheme,
 ) -> Weights:
-    """Round weights, in the axes of :func:`quantize_weights`, to grids: one, or one a channel."""
+    """Round weights, in the axes of :func:`quantize_weights`, to grids: a single one or one per
+    channel."""
     exact = with_axes(values.astype(np.float64))
     exact = exact if values.ndim == 2 else exact.transpose(0, 2, 3, 1)
     steps, offsets = (array.reshape(-1, 1, 1, 1) for array in (scales, zero_points))
@@ -92,7 +94,7 @@ def weights_on(
 
 
 def quantize_bias(bias: Floats, x: Grid, weights: Weights) -> npt.NDArray[np.int64]:
-    """A bias (OC,) as int32 at scale Sx * Sw. Raises NetworkError where it does not fit."""
+    """A bias (OC,) as int32 at scale Sx * Sw. Raises NetworkError if it does not fit."""
     steps = np.rint(bias / (x.scale * np.array(weights.scales)))
     if np.abs(steps).max(initial=0) >= 1 << 31:
         way_out = "quantize its weights per tensor" if len(weights.scales) > 1 else "scale them up"

@@ -1,1 +1,1 @@
-"""Quantization-aware training: a module that trains on fake-quantized values."""
+"""Quantization-aware training: modules that train on fake-quantized values."""

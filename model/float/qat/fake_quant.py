@@ -1,17 +1,17 @@
-"""Fake quantization: values rounded to an integer grid in the forward pass, and left real.
+"""Fake quantization: values rounded to an integer grid in the forward pass, but stored as reals.
 
     y = S * (clamp(round(x / S) + Z, qmin, qmax) - Z)
 
-Backward, the straight-through estimator takes the rounding for the identity, so that the gradient
-passes where nothing was clamped and is 0 elsewhere (Bengio, Leonard and Courville, "Estimating or
-Propagating Gradients Through Stochastic Neurons", 2013; Jacob et al., CVPR 2018, 3). The step S
-comes from a range that is observed, or is learned (Esser et al., "Learned Step Size Quantization",
-ICLR 2020, 2.1):
+In the backward pass the straight-through estimator treats the rounding as the identity: the
+gradient passes where nothing was clamped and is 0 elsewhere (Bengio, Leonard and Courville,
+"Estimating or Propagating Gradients Through Stochastic Neurons", 2013; Jacob et al., CVPR 2018, 3).
+The step S comes from an observed range, or is learned (Esser et al., "Learned Step Size
+Quantization", ICLR 2020, 2.1):
 
-    dy/dS = round(x / S) - x / S  where nothing was clamped,  qmin - Z or qmax - Z  beyond,
+    dy/dS = round(x / S) - x / S  if nothing was clamped,  qmin - Z or qmax - Z  otherwise,
 
-times 1 / sqrt(n * qmax) for n values to a step. The parameter is the step over the observed one,
-which starts at 1, so that one learning rate suits steps of any size. Grids are those of
+times 1 / sqrt(n * qmax) for n values per step. The parameter is the ratio of the step to the
+observed one. It starts at 1, so one learning rate suits steps of any size. Grids are those of
 ``schemes.Scheme``: float64 scales from float32 ranges.
 """
 
@@ -31,8 +31,8 @@ from ..ptq.schemes import Scheme
 
 __all__ = ["FakeQuantize", "marker"]
 
-FOLLOWING = ("minmax", "moving")  # observers that go on while training; others search just once
-LEAST_RATIO = 2.0**-10  # of a learned step to the observed one, so that it stays positive
+FOLLOWING = ("minmax", "moving")  # observers that continue during training; others search once
+LEAST_RATIO = 2.0**-10  # of a learned step to the observed one; keeps the step positive
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,13 +41,13 @@ def _copy(x: torch.Tensor) -> torch.Tensor:
     return x.clone()
 
 
-# What an exported program shows of a FakeQuantize: that it stands there.
+# An exported program has this operator in the place of a FakeQuantize.
 marker = torch.library.custom_op("tercet::fake_quantize", _copy, mutates_args=())
 marker.register_fake(torch.empty_like)
 
 
 class _Quantize(torch.autograd.Function):
-    """The formulas of the module; ``low`` and ``high`` are qmin - Z and qmax - Z."""
+    """The formulas of the module docstring; ``low`` and ``high`` are qmin - Z and qmax - Z."""
 
     @staticmethod
     def forward(
@@ -81,20 +81,22 @@ class _Quantize(torch.autograd.Function):
 
 
 class FakeQuantize(nn.Module):
-    """Fake quantization of one tensor; see the module.
+    """Fake quantization of one tensor; see the module docstring.
 
-    In training it observes, and quantizes from step ``delay`` on; in evaluation it only quantizes.
+    In training mode it observes, and quantizes after ``delay`` steps. In evaluation mode it only
+    quantizes.
 
     Parameters
     ----------
-    scheme : ``minmax`` and ``moving`` follow the training, activations by a moving average of the
-        batches' extremes, weights by their present ones; ``percentile`` and ``mse`` look once, at
-        the first batch, unless :meth:`set_range` came before
-    channels : scales along the first axis, 1 for one in all
-    weights : values keep to the scheme's ends, and the range follows at once
-    delay : training steps that pass values on as they are
-    learned : the step is learned, from the observed range on, which the delay still follows; the
-        zero point stays
+    scheme : ``minmax`` and ``moving`` follow the training: activations by a moving average of the
+        batches' extremes, weights by their present extremes. ``percentile`` and ``mse`` use only
+        the first batch, unless :meth:`set_range` was called before
+    channels : the number of scales, along the first axis; 1 for a single scale
+    weights : whether the values are weights: they use the scheme's ends, and the range follows at
+        once
+    delay : training steps in which values pass unchanged
+    learned : whether the step is learned, starting from the range observed by the end of the delay;
+        the zero point stays fixed
     """
 
     low: torch.Tensor
@@ -122,11 +124,11 @@ class FakeQuantize(nn.Module):
         self.ratio = nn.Parameter(torch.ones(channels)) if learned else None
 
     def freeze(self) -> None:
-        """Hold the observed range as it is from now on; a learned step is learned on."""
+        """Keep the observed range from now on; a learned step is still learned."""
         self.frozen.fill_(True)
 
     def set_range(self, low: Any, high: Any) -> None:
-        """Set the range, numbers or arrays (channels,); a learned step starts from it."""
+        """Set the range, as numbers or arrays (channels,); a learned step starts from it."""
         for buffer, values in ((self.low, low), (self.high, high)):
             buffer.copy_(torch.as_tensor(values, dtype=torch.float32))
         self.ready.fill_(True)
@@ -146,7 +148,7 @@ class FakeQuantize(nn.Module):
         return scales, zero_points
 
     def grid(self) -> Grid:
-        """The grid of a tensor with one scale. Raises NetworkError where it is not known yet."""
+        """The grid of a tensor with one scale. Raises NetworkError if it is not known yet."""
         scales, zero_points = self.grids()
         return Grid(self.scheme.dtype, float(scales[0]), int(zero_points[0]))
 
@@ -159,7 +161,7 @@ class FakeQuantize(nn.Module):
             raise NetworkError("all its values are 0; train the network again")
         high = np.where(empty, 1, high)
         scales, zero_points = self.scheme.grids(low, high)
-        # as in schemes.quantize_weights, a channel of zeros takes the largest scale of the others
+        # as in weights.quantize_weights, a channel of zeros takes the largest scale of the others
         scales[empty], zero_points[empty] = scales[~empty].max(), 0
         return scales, zero_points
 
@@ -175,7 +177,7 @@ class FakeQuantize(nn.Module):
 
     @property
     def passes(self) -> bool:
-        """Whether values are passed on as they are, since the delay is not over."""
+        """Whether values pass unchanged because the delay is not over."""
         return bool(self.training and self.count <= self.delay)
 
     def _observes(self) -> bool:
@@ -188,7 +190,7 @@ class FakeQuantize(nn.Module):
         return self.scheme.observer in FOLLOWING
 
     def observe(self, x: torch.Tensor) -> None:
-        """Take values in: the range follows them, or is searched in them."""
+        """Observe values: the range follows them, or a search on them finds it."""
         channels = len(self.low)
         rows = x.reshape(channels, -1)
         if self.scheme.observer in FOLLOWING:
@@ -204,7 +206,8 @@ class FakeQuantize(nn.Module):
         self.set_range(low, high)
 
     def quantized(self, x: torch.Tensor) -> torch.Tensor:
-        """The values on the grid, with gradients as the module says; nothing is observed."""
+        """The values on the grid, with the gradients of the module docstring; nothing is
+        observed."""
         scales, zero_points = self.grids()
         shape = (-1,) + (1,) * (x.ndim - 1) if len(scales) > 1 else (1,) * x.ndim
         qmin, qmax = self.scheme.ends if self.weights else _ends(self.scheme)
@@ -212,7 +215,7 @@ class FakeQuantize(nn.Module):
             torch.from_numpy(end - zero_points).to(x.dtype).reshape(shape) for end in (qmin, qmax)
         )
         step = torch.from_numpy(scales)
-        if self.ratio is not None:  # the same value, with a gradient
+        if self.ratio is not None:  # the same step, with a gradient
             base = torch.from_numpy(self._observed_grids()[0])
             step = base * self.ratio.double().clamp_min(LEAST_RATIO)
         values = x.numel() / (len(scales) if self.weights else len(x))
@@ -226,6 +229,6 @@ def _ends(scheme: Scheme) -> tuple[int, int]:
 
 
 def _float32(values: torch.Tensor) -> Floats:
-    """As float64, rounded to float32: modules may be run in float64."""
+    """Round to float32 and return float64; modules may run in float64."""
     exact: Floats = values.numpy().astype(np.float32).astype(np.float64)
     return exact

@@ -1,12 +1,12 @@
-"""Convolutions and linear layers whose weights are fake-quantized, batch norm folded in.
+"""Convolutions and linear layers with fake-quantized weights and folded batch norm.
 
-While a batch norm's statistics follow the batches, the folded weights are those of the running
-statistics, so that their grid does not shake with each batch, and the output is brought back to
-the batch's own (Jacob et al., CVPR 2018, 3.2; Krishnamoorthi, "Quantizing deep convolutional
+While a batch norm's statistics follow the batches, the weights are folded with the running
+statistics, so that their grid does not change with each batch, and the output is rescaled to the
+batch's statistics (Jacob et al., CVPR 2018, 3.2; Krishnamoorthi, "Quantizing deep convolutional
 networks for efficient inference", 2018, 3.2.2; PyTorch's ``torch.ao.nn.intrinsic.qat.ConvBn2d``):
 
     k = gamma / sqrt(running_var + eps)
-    y = batch_norm(conv(x, fake_quantize(w * k)) / k + b)      while training
+    y = batch_norm(conv(x, fake_quantize(w * k)) / k + b)      during training
     y = conv(x, fake_quantize(w * k)) + (b - mean) * k + beta  once frozen, and in evaluation
 """
 
@@ -31,11 +31,11 @@ __all__ = ["FoldedLayer", "GraphLayer", "QatConv2d", "QatLinear"]
 # (input, weight, bias) -> output
 Operator = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
-LEAST_GAIN = 1e-12  # a batch norm's gain is not divided by less
+LEAST_GAIN = 1e-12  # the smallest gain of a batch norm that is used as a divisor
 
 
 class FoldedLayer(nn.Module):
-    """Weights, a bias or None, a batch norm or None, and the weights' fake quantization."""
+    """Weights, an optional bias, an optional batch norm, and the weights' fake quantization."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None
@@ -48,7 +48,8 @@ class FoldedLayer(nn.Module):
         delay: int,
         learned: bool,
     ) -> None:
-        """Add what a plain layer lacks. Raises NetworkError for a norm that cannot be folded."""
+        """Add batch norm and fake quantization to a plain layer. Raises NetworkError for a norm
+        that cannot be folded."""
         if norm is not None and (norm.running_mean is None or norm.momentum is None):
             raise NetworkError(
                 "A batch norm that folds must track running statistics by a momentum; build it "
@@ -62,12 +63,12 @@ class FoldedLayer(nn.Module):
         self.register_buffer("statistics_frozen", torch.zeros((), dtype=torch.bool))
 
     def freeze(self) -> None:
-        """Hold the batch norm's statistics and the weights' range as they are from now on."""
+        """Keep the batch norm's statistics and the weights' range from now on."""
         self.statistics_frozen.fill_(True)
         self.quantize.freeze()
 
     def folded(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weight and bias with the running statistics worked in; see ``graph.Weighted.folded``."""
+        """Weight and bias folded with the running statistics; see ``graph.Weighted.folded``."""
         weight, bias = self.weight.to(dtype), self._bias(dtype)
         if self.norm is None:
             return weight, bias
@@ -76,19 +77,19 @@ class FoldedLayer(nn.Module):
         return _rows(gain, weight) * weight, bias + _or(self.norm.bias, 0.0, bias)
 
     def numbers(self) -> tuple[Floats, Floats]:
-        """Weight and bias as :meth:`folded` gives them, in float64, for whoever lowers."""
+        """Weight and bias as in :meth:`folded`, in float64, for lowering."""
         weight, bias = self.folded(torch.float64)
         return weight.detach().numpy().copy(), bias.detach().numpy().copy()
 
     def integers(self) -> Weights:
-        """The quantized weights, a linear layer's as (OC, 1, 1, IC). Raises NetworkError."""
+        """The quantized weights; a linear layer's are (OC, 1, 1, IC). Raises NetworkError."""
         weight, _ = self.numbers()
         if not self.quantize.ready:
             self.quantize.observe(torch.from_numpy(weight))
         return weights_on(weight, *self.quantize.grids(), self.quantize.scheme)
 
     def through(self, operator: Operator, x: torch.Tensor) -> torch.Tensor:
-        """The layer's output for ``x``, its own ``operator`` doing the sums."""
+        """The layer's output for ``x``; ``operator`` computes the sums."""
         norm = self.norm
         if norm is None or not self.training or self.statistics_frozen:
             weight, bias = self.folded(x.dtype)
@@ -120,7 +121,7 @@ class FoldedLayer(nn.Module):
 
 
 def _or(values: torch.Tensor | None, default: float, like: torch.Tensor) -> torch.Tensor:
-    """The values, or a default of the shape and dtype of ``like``."""
+    """The values, or a default with the shape and dtype of ``like``."""
     return torch.full_like(like, default) if values is None else values.to(like.dtype)
 
 
@@ -129,7 +130,7 @@ def _rows(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 class GraphLayer(FoldedLayer):
-    """The weights of a fused graph's node, to be trained.
+    """The trainable weights of a fused graph's node.
 
     quantize : see ``fake_quant.FakeQuantize``
     """
@@ -137,7 +138,7 @@ class GraphLayer(FoldedLayer):
     def __init__(self, node: g.Weighted, scheme: Scheme, *, delay: int, learned: bool) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.from_numpy(node.weight).float())
-        # a bias before a batch norm only moves its mean
+        # a bias before a batch norm only changes its mean
         trained = node.norm is None and node.bias.any()
         bias = torch.from_numpy(node.bias).float()
         self.bias = nn.Parameter(bias, requires_grad=bool(trained))
@@ -159,10 +160,11 @@ def _norm_of(norm: g.Norm | None) -> nn.BatchNorm2d | None:
 
 
 class QatConv2d(FoldedLayer, nn.Conv2d):
-    """``nn.Conv2d`` with fake-quantized weights, to be placed by hand; arguments as there, and
+    """``nn.Conv2d`` with fake-quantized weights, to be placed by hand. In addition to its
+    arguments:
 
     scheme : of the weights
-    norm : a batch norm that follows, folded in
+    norm : a batch norm that follows; it is folded in
     delay, learned : as in ``FakeQuantize``
     """
 

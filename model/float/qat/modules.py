@@ -1,9 +1,10 @@
-"""Modules with fake quantization placed by hand, read as a ``QatNet``.
+"""Modules with hand-placed fake quantization, read as a ``QatNet``.
 
-A module of ``QatConv2d`` and ``QatLinear`` with a ``FakeQuantize`` behind whatever has a grid of
-its own (convolution, linear layer, addition, average pool; behind the ReLU where one follows) is
-trained as any module is. ``qat_net_of`` traces it, finds its layers again, shares their parameters
-and ranges, and so gives its evaluation on integers and its integer network.
+Such a module has ``QatConv2d`` and ``QatLinear`` layers, and a ``FakeQuantize`` after every
+operation with its own grid (convolution, linear layer, addition, average pool; after the ReLU if
+one follows). It is trained like any module. ``qat_net_of`` traces it, finds its layers again and
+shares their parameters and ranges. The result evaluates the module on integers and gives its
+integer network.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ __all__ = ["qat_net_of"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Placed(g.Node):
-    """A ``FakeQuantize`` by its path in the module."""
+    """A ``FakeQuantize``, with its path in the module."""
 
     path: str
 
@@ -51,13 +52,13 @@ def qat_net_of(
 
     Parameters
     ----------
-    module : float (N, C, H, W), pixels / 255 -> (N, classes); put into evaluation mode
+    module : float (N, C, H, W), pixels / 255 -> (N, classes); it is put into evaluation mode
     shape : (C, H, W) of one image
     name : the network's
     image, freeze : as in ``QatNet``
 
-    Returns a network that shares the module's layers. Raises NetworkError, naming the layer, for
-    what ``graph_of`` refuses, and where fake quantization is missing or has no place.
+    Returns a network that shares the module's layers. Raises NetworkError, which names the layer,
+    for everything that ``graph_of`` refuses, and if fake quantization is missing or misplaced.
     """
     operators = {**OPERATORS, "tercet.fake_quantize.default": Operator(_placed)}
     fused = g.fuse(graph_of(module, shape, name, operators))
@@ -86,11 +87,12 @@ def qat_net_of(
 
 
 def _without_placed(graph: g.Graph) -> tuple[g.Graph, dict[str, str]]:
-    """The graph without them, and their paths by the node whose output they quantize."""
+    """The graph without ``_Placed`` nodes, and their paths by the node whose output they
+    quantize."""
     readers = Counter(name for node in graph.nodes for name in node.inputs)
     kept: dict[str, g.Node] = {}
     paths: dict[str, str] = {}
-    now: dict[str, str] = {}  # by what a tensor was called, what it is called
+    now: dict[str, str] = {}  # from a tensor's old name to its new one
     for node in graph.nodes:
         node = replace(node, inputs=tuple(now.get(name, name) for name in node.inputs))
         if not isinstance(node, _Placed):

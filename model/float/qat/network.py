@@ -1,14 +1,15 @@
 """Quantization-aware training of a whole network.
 
-``QatNet`` is a module that computes a float network with fake quantization in training mode, and
-in evaluation mode what the integer network computes, on integers that floats hold:
+``QatNet`` is a module. In training mode it computes a float network with fake quantization. In
+evaluation mode it computes the same as the integer network, on integers stored as floats:
 
     acc = sum (qx - Zx) * (qw - Zw) + b,  b = round(bias / (Sx * Sw))
     y   = clamp(round(acc * (Sx * Sw / Sy)) + Zy),  ties to even
 
-In float64 the sums are exact and the factor is the nearest float64; the multipliers of
-:meth:`QatNet.lower` equal the exact rational, so that a value can differ from the golden model's
-only within 2**-50 of a tie that is none. In float32, the values within about 2**-22 of a tie.
+In float64 the sums are exact and the factor is the nearest float64. The multipliers of
+:meth:`QatNet.lower` equal the exact rational. A value can therefore differ from the golden model's
+only if it is within 2**-50 of a tie without being one; in float32, only within about 2**-22 of a
+tie.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class QatNet(nn.Module):
 
     Parameters
     ----------
-    graph : fused, of pixels or of what ``image`` makes of them
+    graph : fused, of pixels or of the grid ``image``
     layers : by node, of each convolution and linear layer
     quantizers : by node, of each that has a grid, see ``lower.has_grid``
     image : the grid of the pixels
@@ -67,7 +68,7 @@ class QatNet(nn.Module):
     ) -> None:
         super().__init__()
         self.graph, self.image, self.freeze_at = graph, image, freeze
-        # lists, since a ModuleDict refuses names such as "keys"
+        # ModuleList, because a ModuleDict refuses names such as "keys"
         self._layers, self._quantizers = dict(layers), dict(quantizers)
         self.layers = nn.ModuleList(self._layers.values())
         self.quantizers = nn.ModuleList(self._quantizers.values())
@@ -82,12 +83,12 @@ class QatNet(nn.Module):
         training: Training | None = None,
         report: Callable[[int], None] = lambda done: None,
     ) -> QatNet:
-        """Make a float graph trainable, its ranges those that ``quantize`` would observe.
+        """Make a float graph trainable; its ranges are those that ``quantize`` would observe.
 
-        graph, images, options, report : as ``quantize.quantize`` takes them; its multipliers and
-            rounding are not used, see :meth:`lower`
+        graph, images, options, report : as in ``quantize.quantize``; the options for multipliers
+            and rounding are not used, see :meth:`lower`
 
-        Raises NetworkError as that does.
+        Raises NetworkError as ``quantize`` does.
         """
         options, training = options or Options(), training or Training()
         how: dict[str, Any] = {"delay": training.delay, "learned": training.learned}
@@ -100,14 +101,14 @@ class QatNet(nn.Module):
             with in_layer(node.name):
                 if isinstance(node, g.Weighted):
                     layers[node.name] = GraphLayer(node, schemes.weights, **how)
-                    layers[node.name].integers()  # the range of the weights as they are
+                    layers[node.name].integers()  # observes the range of the untrained weights
                 if node.name in ranges:
                     quantizers[node.name] = FakeQuantize(schemes.activations, **how)
                     quantizers[node.name].set_range(*ranges[node.name])
         return cls(fused, layers, quantizers, image, training.freeze)
 
     def freeze(self) -> None:
-        """Hold statistics and observed ranges as they are from now on."""
+        """Keep statistics and observed ranges from now on."""
         for module in (*self.layers, *self.quantizers):
             module.freeze()
 
@@ -129,11 +130,12 @@ class QatNet(nn.Module):
         return values
 
     def integers(self, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.int64]]:
-        """Every tensor as integers (N, H, W, C), zero points included, as evaluation computes them.
+        """Every tensor as integers (N, H, W, C), zero points included, as computed in evaluation
+        mode.
 
         images : uint8 (N, H, W, C)
 
-        In the dtype of the module's parameters; what is flattened stands in PyTorch's order.
+        Computed in the dtype of the module's parameters; a flattened tensor is in PyTorch's order.
         """
         dtype = self.layers[0].weight.dtype if len(self.layers) else torch.float32
         pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float64) / 255
@@ -155,7 +157,7 @@ class QatNet(nn.Module):
         return grids
 
     def folded(self) -> Graph:
-        """The float network as trained: weights real, batch norm folded in."""
+        """The trained float network: real weights, with batch norm folded in."""
         nodes: list[Node] = []
         for node in self.graph.nodes:
             if isinstance(node, g.Weighted):
@@ -165,10 +167,11 @@ class QatNet(nn.Module):
         return Graph(self.graph.name, self.graph.shape, tuple(nodes))
 
     def lower(self) -> QNetwork:
-        """The integer network: multipliers as in ``qat_rescale``, the narrowest that give the same.
+        """The integer network: multipliers as in ``rescale.py``, then the narrowest with the same
+        outputs.
 
-        Raises NetworkError that names the layer where a range is empty, a bias does not fit, or
-        the network cannot be made of integers.
+        Raises NetworkError, which names the layer, if a range is empty, a bias does not fit, or the
+        network has no integer form.
         """
         weights = {}
         for name, layer in self._layers.items():
@@ -177,20 +180,20 @@ class QatNet(nn.Module):
         return lower(self.folded(), self.grids(), weights, narrowing(half_even()))
 
     def source_of(self, tensor: str) -> str:
-        """The tensor whose grid ``tensor`` is on: itself, or what pools and clips passed on."""
+        """The tensor whose grid ``tensor`` has: itself, or the source of pools and clips."""
         return source_of(self.graph, tensor)
 
     def _grid_of(self, tensor: str, grids: Mapping[str, Grid]) -> Grid:
         return grids[self.source_of(tensor)]
 
     def _pixels(self, images: torch.Tensor) -> torch.Tensor:
-        """Pixels / 255 as integers less the zero point."""
+        """Pixels / 255 as integers, with the zero point subtracted."""
         dtype = self.image.dtype
         levels = torch.round(images * 255).clamp(dtype.qmin, dtype.qmax)
         return levels - self.image.zero_point
 
     def _trained(self, node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
-        """A node's output in training, real values."""
+        """A node's output in training mode, in real values."""
         x = inputs[0]
         if isinstance(node, g.Weighted):
             x = clip(self._layers[node.name].through(partial(weighted, node), x), node.clip)
@@ -203,11 +206,11 @@ class QatNet(nn.Module):
             return y
         before = self._quantizers.get(self.source_of(node.name))
         if isinstance(node, g.Activation) and before is not None and not before.passes:
-            return before.quantized(x)  # the clip's ends onto the grid
+            return before.quantized(x)  # rounds the clip's ends to the grid
         return x
 
     def _integers(self, images: torch.Tensor, grids: Mapping[str, Grid]) -> Tensors:
-        """Every tensor less its zero point, integers in floats (N, C, H, W)."""
+        """Every tensor minus its zero point, integers stored as floats (N, C, H, W)."""
         levels = {g.IMAGE: self._pixels(images)}
         for node in self.graph.nodes:
             sources = [self._grid_of(name, grids) for name in node.inputs]
@@ -224,7 +227,7 @@ class QatNet(nn.Module):
         sources: list[Grid],
         grids: Mapping[str, Grid],
     ) -> torch.Tensor:
-        """A node's output in evaluation; see the module."""
+        """A node's output in evaluation mode; see the module docstring."""
         x = inputs[0]
         if isinstance(node, g.Activation):
             return _clamped(x, node.clip, sources[0])
@@ -244,7 +247,7 @@ class QatNet(nn.Module):
         return _clamped(torch.round(quotient), getattr(node, "clip", g.NO_CLIP), y)
 
     def _product(self, node: g.Weighted, x: torch.Tensor, source: Grid, y: Grid) -> torch.Tensor:
-        """A weighted node's sums in output steps, not rounded yet."""
+        """A weighted node's sums in output steps, not yet rounded."""
         layer = self._layers[node.name]
         weights = layer.integers()
         _, bias = layer.numbers()

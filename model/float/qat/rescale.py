@@ -1,12 +1,12 @@
-"""Multipliers that equal exact arithmetic: what a fake-quantized network rounds, ties to even.
+"""Multipliers that equal the exact arithmetic of a fake-quantized network, ties to even.
 
     convolution, pool, concatenation
                        the narrowest M and n that equal round_half_even(acc * factor) on every
-                       reachable sum, the factor an exact rational; see ``requant/multipliers.py``
+                       reachable sum; the factor is an exact rational; ``requant/multipliers.py``
     addition           the narrowest Ma, Mb, B and n that equal the table of all pairs, up to 8 bits
 
-Where there are none, M has 31 bits, the nearest to the factor, ties to even, and ``reference`` is
-None: these numbers are the definition then.
+If there are none, M has 31 bits and is the nearest to the factor, with ties to even. ``reference``
+is then None: these numbers are the definition.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = ["half_even"]
 Ints = npt.NDArray[np.int64]
 
 WIDEST = 31  # bits of M
-TABLE_BITS = 8  # of an addition's inputs; beyond, the table of all pairs is too large
+TABLE_BITS = 8  # of an addition's inputs; with more, the table of all pairs is too large
 
 
 def half_even() -> Rescale:
-    """See the module."""
+    """The policy that the module docstring describes."""
     exact, nearest = by_reference("half_even"), fixed(WIDEST, Rounding.HALF_EVEN)
 
     def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
@@ -58,19 +58,19 @@ def half_even() -> Rescale:
 
 
 def _levels(inputs: tuple[Tensor, ...]) -> tuple[Ints, Ints]:
-    """All that both inputs can hold, less their zero points, along two axes."""
+    """All values of both inputs, minus their zero points, along two axes."""
     a, b = (np.arange(x.dtype.qmin, x.dtype.qmax + 1) - x.zero_point for x in inputs)
     return a[:, None], b[None, :]
 
 
 def _made(requant: Requant, inputs: tuple[Tensor, ...], y: Tensor) -> Ints:
-    """What a requantization makes of every pair."""
+    """The outputs of a requantization for every pair."""
     terms = (q * m for q, m in zip(_levels(inputs), requant.multipliers, strict=True))
     return requantized(sum(terms, np.zeros((1, 1), np.int64)), requant, y.zero_point)
 
 
 def _sums(scales: list[Fraction], inputs: tuple[Tensor, ...]) -> Ints:
-    """round_half_even(a * fa + b * fb), zero points taken off, in Python's integers."""
+    """round_half_even(a * fa + b * fb) in Python's integers; a and b without their zero points."""
     whole = lcm(*(scale.denominator for scale in scales))
     first, second = (
         q.astype(object) * int(f * whole) for q, f in zip(_levels(inputs), scales, strict=True)

@@ -1,9 +1,9 @@
 """Fine-tuning of a checkpoint with fake quantization.
 
-The epoch whose quantized network is best on the validation images is kept, epoch 0 being the
-checkpoint as post-training quantization leaves it; the test images play no part in any choice.
-Everything random comes from the seed, and one thread is used, so that the same machine and PyTorch
-give the same bytes.
+The epoch whose quantized network is best on the validation images is kept. Epoch 0 is the
+checkpoint after post-training quantization. The test images influence no choice. All randomness
+comes from the seed, and only one thread is used, so the same machine and PyTorch give the same
+bytes.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ __all__ = ["Tuned", "fine_tune"]
 
 @dataclass(frozen=True)
 class Tuned:
-    """What fine-tuning gives."""
+    """The result of fine-tuning."""
 
     net: QatNet  # in evaluation mode
-    epoch: int  # the best one, the first of equals
+    epoch: int  # the best one; ties go to the first
     validation_accuracy: float  # of the quantized network
 
 
@@ -49,8 +49,8 @@ def fine_tune(
 
     Parameters
     ----------
-    digits : the training images; see ``train_common.split``
-    calibration : uint8 (N, H, W, C), images that the first ranges come from
+    digits : the training images; see ``common.split``
+    calibration : uint8 (N, H, W, C), the images for the initial ranges
     options, training : as in ``QatNet.of``
     seed : of the order of the images and their augmentation
     report : called after each epoch, epoch 0 included
@@ -79,7 +79,7 @@ def _copy(net: QatNet) -> dict[str, torch.Tensor]:
 def _epochs(
     net: QatNet, checkpoint: Checkpoint, learn: Examples, recipe: QatRecipe, seed: int
 ) -> Iterator[float]:
-    """Train for one epoch after the other, and give the mean loss of each."""
+    """Train epoch by epoch; yield the mean loss of each."""
     teacher = checkpoint.module().to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
     steps = max(len(learn.labels) // recipe.batch, 1)

@@ -1,4 +1,4 @@
-"""The arguments of ATen operators: each is used, ignored on purpose, or must have one value."""
+"""The arguments of ATen operators: each is used, ignored deliberately, or has one allowed value."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from ...layers import NetworkError
 
 __all__ = ["Only", "Operator", "arguments", "functional", "pair"]
 
-NAMES = {"self": "x", "input": "x"}  # of a schema's arguments, in reading functions
+NAMES = {"self": "x", "input": "x"}  # from a schema's argument to a reading function's parameter
 
 
 class Refusing(Protocol):
-    """What reads nodes, and can say why one is not read."""
+    """A reader of nodes that can make the error for a node."""
 
     def refuse(self, node: torch.fx.Node, reason: str, way_out: str) -> NetworkError:
-        """The error for a node; see ``exported.Reader``."""
+        """The error for a node; see ``program.Reader``."""
 
 
 @dataclass(frozen=True)
 class Only:
-    """The one value that an argument may have; with any other the operator is refused.
+    """The one allowed value of an argument; with any other value the operator is refused.
 
-    reason : what is wrong with another one, such as "is not supported"
+    reason : why another value is refused, such as "is not supported"
     """
 
     value: object
@@ -39,14 +39,14 @@ class Only:
 
 @dataclass(frozen=True)
 class Operator:
-    """How an ATen operator is read, and why arguments that are not looked at may be left out.
+    """The reader of an ATen operator, and the arguments that it may ignore.
 
     Parameters
     ----------
-    read : called as read(reader, FX node, **arguments), with those that its parameters name; they
-        have the names of the operator's schema, ``x`` for ``self`` and ``input``
+    read : called as read(reader, FX node, **arguments), with the arguments that its parameters
+        name; they have the names of the operator's schema, but ``x`` for ``self`` and ``input``
     ignored : arguments that change no value
-    only : arguments that must have one value
+    only : arguments with one allowed value
     """
 
     read: Callable[..., None]
@@ -59,7 +59,7 @@ class Operator:
         return frozenset(list(inspect.signature(self.read).parameters)[2:])
 
     def covers(self, name: str) -> bool:
-        """Whether an argument of the schema is used, ignored on purpose, or checked."""
+        """Whether an argument of the schema is used, ignored deliberately, or checked."""
         return NAMES.get(name, name) in self.taken or name in self.ignored or name in self.only
 
     def __call__(self, reader: Refusing, node: torch.fx.Node) -> None:
@@ -80,7 +80,7 @@ class Operator:
 
 
 def arguments(node: torch.fx.Node) -> dict[str, Any]:
-    """All of an operator's arguments by the names of its schema, defaults filled in."""
+    """All arguments of an operator by the names of its schema, including defaults."""
     values = {}
     for index, parameter in enumerate(node.target._schema.arguments):
         if index < len(node.args):
@@ -93,20 +93,20 @@ def arguments(node: torch.fx.Node) -> dict[str, Any]:
 def functional(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
     """The program without operators that write to their inputs.
 
-    What such an operator writes, every view of its input sees from then on; PyTorch's own
-    functionalization makes that a flow of values.
+    Every view of such an input sees the written values. PyTorch's functionalization replaces the
+    writes by new values.
     """
     for node in program.graph.nodes:
         schema = getattr(node.target, "_schema", None)
         for argument in schema.arguments if schema is not None else ():
             if argument.alias_info is not None and argument.alias_info.is_write:
-                with warnings.catch_warnings():  # of what PyTorch itself calls there
+                with warnings.catch_warnings():  # PyTorch warns about its own calls there
                     warnings.simplefilter("ignore", FutureWarning)
                     return program.run_decompositions({})
     return program
 
 
 def pair(values: Any) -> tuple[int, int]:
-    """One number or two as (y, x)."""
+    """One or two numbers as (y, x)."""
     numbers = [values] if isinstance(values, int) else list(values)
     return (numbers[0], numbers[-1])

@@ -1,20 +1,20 @@
 """Float PyTorch modules, traced by ``torch.export`` and read into a float graph.
 
-``graph_of`` traces a module in evaluation mode and reads these ATen operators; anything else is
-refused by its layer's name, an argument that is not looked at too (``arguments.py``).
-Operators that write to their inputs are made functional first.
+``graph_of`` traces a module in evaluation mode and reads these ATen operators. Other operators, and
+arguments that it does not know (``arguments.py``), are refused with their layer's name. Operators
+that write to their inputs are made functional first.
 
 ======================================  ========================================================
 conv2d, linear                          with or without bias; padding "same" and "valid" too
 batch_norm                              folds into the convolution or linear layer before it
-relu, relu6, hardtanh, clamp            fuse into the layer before them, or stand alone
+relu, relu6, hardtanh, clamp            fuse into the layer before them, or are layers
 max_pool2d, avg_pool2d                  padding counts in the average
-adaptive_avg_pool2d, mean over H and W  by windows of one size
-add                                     of two tensors of one shape
+adaptive_avg_pool2d, mean over H and W  with windows of one size
+add                                     of two tensors of the same shape
 cat                                     of channels or vectors, dim=1
-flatten, view, reshape, unflatten,      any order that the layer behind them can read: linear
-squeeze, unsqueeze, permute, transpose  layers all, convolutions and pools maps as they were made
-dropout, contiguous, clone, detach      nothing at inference; so does a pad by nothing
+flatten, view, reshape, unflatten,      any order that the next layer can read: linear layers
+squeeze, unsqueeze, permute, transpose  read all, convolutions and pools only unchanged maps
+dropout, contiguous, clone, detach      ignored at inference; so is a pad by 0
 ======================================  ========================================================
 """
 
@@ -44,13 +44,14 @@ def graph_of(
 
     Parameters
     ----------
-    module : float (N, C, H, W), or (N, K), -> float (N, classes); left as it is, but put into
-        evaluation mode
+    module : float (N, C, H, W), or (N, K), -> float (N, classes); it is not changed, except that it
+        is put into evaluation mode
     shape : (C, H, W) of one image, or (K,) of one vector
     name : the network's
-    operators : those that can be read, by ATen's names such as ``conv2d.default``
+    operators : the supported ones, by ATen's names such as ``conv2d.default``
 
-    Raises NetworkError, naming the layer, for what cannot be traced or is not supported.
+    Raises NetworkError, which names the layer, for a module that cannot be traced or is not
+    supported.
     """
     _require_float_module(module, name)
     if len(shape) not in (1, 3) or min(shape) < 1:
@@ -58,17 +59,17 @@ def graph_of(
             f"Network {name!r}: the shape of its input must be (C, H, W) or (K,), without the "
             f"batch, not {tuple(shape)}; give one of these"
         )
-    # One image would let torch.export specialize on 1.
+    # With a batch of one image torch.export would specialize on 1.
     example = torch.zeros((2, *shape), dtype=_type_of(module, name))
     try:
         program = torch.export.export(module.eval(), (example,))
-    except Exception as error:  # torch.export raises whatever its tracer stumbles over
+    except Exception as error:  # torch.export raises many types of errors
         raise _not_traced(module, name, example, error) from None
     return Reader(program, shape, name, operators).graph()
 
 
 def _require_float_module(module: object, name: str) -> None:
-    """Refuse what is no module, and modules whose parts are quantized already."""
+    """Refuse objects that are no module, and modules with quantized parts."""
     if not isinstance(module, nn.Module):
         raise NetworkError(
             f"Network {name!r}: a float network is a torch.nn.Module, not {type(module).__name__}; "
@@ -86,11 +87,11 @@ def _require_float_module(module: object, name: str) -> None:
 def _not_traced(
     module: nn.Module, name: str, example: torch.Tensor, error: Exception
 ) -> NetworkError:
-    """Why torch.export failed: the module does not run at all, or cannot be traced."""
+    """The reason of a failure of torch.export: the module does not run, or cannot be traced."""
     try:
         with torch.no_grad():
             module(example)
-    except Exception as failure:  # whatever PyTorch says where shapes or kinds do not fit
+    except Exception as failure:  # PyTorch raises many types if shapes or types do not fit
         return NetworkError(
             f"Network {name!r}: the module fails on inputs of {list(example.shape)} "
             f"({_first_line(failure)}); give the shape of an image as (C, H, W), and a module "
@@ -108,7 +109,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _type_of(module: nn.Module, name: str) -> torch.dtype:
-    """The floating-point type that a module computes in. Raises NetworkError for several."""
+    """The floating-point type of a module. Raises NetworkError if there are several."""
     tensors = (*module.parameters(), *module.buffers())
     types = {str(x.dtype): x.dtype for x in tensors if x.dtype.is_floating_point}
     if len(types) > 1:

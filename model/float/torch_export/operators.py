@@ -1,8 +1,8 @@
-"""The ATen operators of float networks: each as a node of the float graph, or refused.
+"""The ATen operators of float networks: each becomes a node of the float graph or is refused.
 
-A reading function's parameters have the names of the operator's schema (``self`` and ``input`` are
-``x``). What it does not take, :class:`Operator` must explain: arguments that change no value, and
-those of which one value alone is meant. Anything else is refused, arguments of another PyTorch too.
+A reading function's parameters have the names of the operator's schema (``x`` for ``self`` and
+``input``). :class:`Operator` must list the other arguments: those that change no value, and those
+with one allowed value. Any other argument is refused, also one of another PyTorch version.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Pads = tuple[int, int, int, int]  # top, left, bottom, right
 
 
 def _padding(kernel: tuple[int, int], padding: Any, dilation: tuple[int, int]) -> Pads:
-    """(top, left, bottom, right); "same" puts the odd one at the end, as PyTorch does."""
+    """(top, left, bottom, right); "same" puts the odd row or column at the end, as PyTorch does."""
     if padding == "valid":
         return (0, 0, 0, 0)
     if padding == "same":
@@ -143,7 +143,7 @@ def _window(
     padding: Any,
     ceil_mode: bool,
 ) -> Window:
-    """How a pool slides. Raises NetworkError where ceil_mode adds a row or a column."""
+    """The geometry of a pool. Raises NetworkError if ceil_mode adds a row or a column."""
     window = Window(pair(stride or kernel), _padding(kernel, padding, (1, 1)))
     channels, height, width = reader.extents(node)
     before = reader.shapes[reader.map(node.args[0], node)]
@@ -241,7 +241,7 @@ def _cat(reader: Reader, node: torch.fx.Node, tensors: Any, dim: int) -> None:
 
 
 def _reshape(reader: Reader, node: torch.fx.Node, x: Any) -> None:
-    """A reshape: torch.export worked out its extents, and the raster order stays."""
+    """A reshape: torch.export has computed its extents, and the raster order stays."""
     places = reader.seen(x, node).places
     extents = reader.extents(node)
     if math.prod(extents) != places.size:
@@ -290,11 +290,11 @@ def _same(reader: Reader, node: torch.fx.Node, x: Any) -> None:
 
 
 def _by_shape(*names: str) -> Operator:
-    """A reshape whose arguments (``names``) the shape of its output tells."""
+    """A reshape whose arguments (``names``) are implied by the shape of its output."""
     return Operator(_reshape, ignored=names)
 
 
-MEMORY = ("memory_format",)  # where values lie in memory changes none of them
+MEMORY = ("memory_format",)  # the memory layout does not change values
 UNLIKE_TRAINING = Only(False, "normalizes by the batch", "use nn.BatchNorm2d in evaluation mode")
 PLAIN_SUM = Only(1, "is not supported", "use alpha=1")
 
@@ -317,7 +317,7 @@ OPERATORS: Mapping[str, Operator] = {
     "adaptive_avg_pool2d.default": Operator(_adaptive_avg_pool2d),
     "mean.dim": Operator(
         _mean,
-        ignored=("keepdim",),  # the shape of the output tells
+        ignored=("keepdim",),  # implied by the shape of the output
         only={"dtype": Only(None, "changes the type", "leave dtype out")},
     ),
     "add.Tensor": Operator(_add, only={"alpha": PLAIN_SUM}),
@@ -336,7 +336,7 @@ OPERATORS: Mapping[str, Operator] = {
     "swapaxes.default": Operator(_swapaxes),
     "pad.default": Operator(
         _pad,
-        ignored=("mode", "value"),  # of a padding of nothing
+        ignored=("mode", "value"),  # they have no effect if the padding is 0
     ),
     "dropout.default": Operator(_dropout),
     "feature_dropout.default": Operator(_dropout),

@@ -1,4 +1,4 @@
-"""Reading programs of ``torch.export``: tensors and their order, parameters, names of layers."""
+"""Reader of ``torch.export`` programs: tensors and their order, parameters, names of layers."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from .arguments import Operator, functional
 
 __all__ = ["Reader", "Seen", "ends"]
 
-LEAVES = ("torch.nn.modules.", "tercet.model.float.qat.layers.")  # whose modules name layers
+LEAVES = ("torch.nn.modules.", "tercet.model.float.qat.layers.")  # their modules name layers
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A tensor of the graph as an FX node sees it.
+    """A tensor of the graph in the order of an FX node.
 
     Parameters
     ----------
     tensor : of the graph, (C, H, W)
-    places : int64, with the FX node's axes without the batch: where the graph's tensor, raveled,
-        has each element
-    moved_by : the FX node that changed the order last
+    places : int64, with the FX node's axes without the batch: the index of each element in the
+        graph's raveled tensor
+    moved_by : the FX node that last changed the order
     """
 
     tensor: str
@@ -46,10 +46,10 @@ class Seen:
 
 
 class Reader:
-    """One exported program being read, node by node.
+    """Reads one exported program, node by node.
 
     Reshapes and permutations are kept with the values that they move, until an operator asks for a
-    map or a vector: that is the only way to a tensor, so that none can forget them.
+    map or a vector. There is no other access to a tensor, so no operator can ignore its order.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ class Reader:
         self.nodes: list[g.Node] = []
         self.tensors: dict[str, Seen] = {}  # by the name of an FX node
         self.shapes: dict[str, Shape] = {g.IMAGE: _as_map(dims)}  # by the graph's tensor
-        self.views: dict[str, str] = {}  # by FX node, the tensor that holds it as it is seen
+        self.views: dict[str, str] = {}  # by FX node, the View with its values in its order
         self.names: set[str] = {g.IMAGE}
         self.batch = 0
 
     def graph(self) -> g.Graph:
-        """The float graph, without what its output does not depend on."""
+        """The float graph, without nodes that do not affect its output."""
         image, output = ends(self.program, self.name, "module")
         for node in self.program.graph.nodes:
             if node.name == image:
@@ -87,7 +87,7 @@ class Reader:
         return g.Graph(self.name, self.shapes[g.IMAGE], _needed(self.nodes, last))
 
     def _last(self, output: str) -> str:
-        """The graph's tensor that holds the scores, in the module's order."""
+        """The graph's tensor of the scores, in the module's order."""
         seen = self.tensors.get(output)
         if seen is None:
             raise NetworkError(
@@ -108,7 +108,8 @@ class Reader:
         return last
 
     def layer_name(self, node: torch.fx.Node) -> str:
-        """The path of PyTorch's submodule or, of another, path and operator; made unique."""
+        """The path of a PyTorch submodule, or the path and the operator for other nodes; made
+        unique."""
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         path, kind = stack[-1] if stack else ("", "")
         leaf = str(kind).startswith(LEAVES) and ".container." not in str(kind)
@@ -120,7 +121,7 @@ class Reader:
 
     def _read(self, node: torch.fx.Node) -> None:
         if node.target is operator.getitem and node.args[1] == 0:
-            self.same(node, node.args[0])  # of an operator with more outputs, for training
+            self.same(node, node.args[0])  # the operator's other outputs are for training
             return
         found = self.operators.get(str(node.target).removeprefix("aten."))
         if found is None:
@@ -137,7 +138,7 @@ class Reader:
             raise self.refuse(node, reason, "add and join tensors of equal shapes")
 
     def seen(self, value: Any, node: torch.fx.Node) -> Seen:
-        """The activation behind an argument. Raises NetworkError for a constant."""
+        """The activation of an argument. Raises NetworkError for a constant."""
         if not isinstance(value, torch.fx.Node) or value.name not in self.tensors:
             raise self.refuse(
                 node, f"its input {value!r} is no activation", "use layers on activations only"
@@ -145,7 +146,7 @@ class Reader:
         return self.tensors[value.name]
 
     def map(self, value: Any, node: torch.fx.Node) -> str:
-        """The graph's tensor (C, H, W) that holds an argument as ``node`` sees it."""
+        """The graph's tensor (C, H, W) with an argument's values in the order of ``node``."""
         seen = self.seen(value, node)
         if len(seen.dims) != 3:
             reason = f"it reads {list(seen.dims)}, and not a map (channels, rows, columns)"
@@ -153,7 +154,8 @@ class Reader:
         return self._held(value.name, seen)
 
     def vector(self, value: Any, node: torch.fx.Node) -> str:
-        """The graph's tensor (K, 1, 1) that holds an argument (K,) as ``node`` sees it."""
+        """The graph's tensor (K, 1, 1) with the values of an argument (K,) in the order of
+        ``node``."""
         seen = self.seen(value, node)
         if len(seen.dims) != 1:
             reason = f"it reads {list(seen.dims)}, and not a vector"
@@ -161,12 +163,12 @@ class Reader:
         return self._held(value.name, seen)
 
     def whole(self, value: Any, node: torch.fx.Node) -> str:
-        """The graph's tensor that holds an argument, a map or a vector."""
+        """The graph's tensor of an argument, a map or a vector."""
         flat = len(self.seen(value, node).dims) == 1
         return self.vector(value, node) if flat else self.map(value, node)
 
     def _held(self, name: str, seen: Seen) -> str:
-        """The tensor of the graph that is ``seen`` in order, a View of its own if need be."""
+        """The graph's tensor with the values in the order of ``seen``; a new View if needed."""
         shape = _as_map(seen.dims)
         if self.shapes[seen.tensor] == shape and _is_in_order(seen.places):
             return seen.tensor
@@ -179,7 +181,7 @@ class Reader:
         return self.views[name]
 
     def _key(self, value: Any) -> str:
-        """The name of the parameter, buffer or constant behind an FX node; '' for none."""
+        """The name of the parameter, buffer or constant of an FX node; '' if it is none."""
         signature = self.program.graph_signature
         names: dict[str, str] = {
             **signature.inputs_to_parameters,
@@ -189,12 +191,12 @@ class Reader:
         return names.get(getattr(value, "name", ""), "")
 
     def stored(self, value: Any) -> torch.Tensor | None:
-        """The parameter, buffer or constant behind an FX node; None where there is none."""
+        """The parameter, buffer or constant of an FX node; None if it is none."""
         found = {**self.program.constants, **self.program.state_dict}.get(self._key(value))
         return found if isinstance(found, torch.Tensor) else None
 
     def constant(self, value: Any, node: torch.fx.Node) -> npt.NDArray[np.float64]:
-        """A parameter or buffer, as float64. Raises NetworkError for anything computed."""
+        """A parameter or buffer as float64. Raises NetworkError for a computed value."""
         found = self.stored(value)
         if found is None:
             reason = "its weights are not parameters but computed from others"
@@ -207,7 +209,7 @@ class Reader:
         return array
 
     def put(self, node: torch.fx.Node, made: g.Node) -> None:
-        """Add a node of the graph for an FX node, whose output is a map or a vector."""
+        """Add a node of the graph for an FX node whose output is a map or a vector."""
         dims = self.extents(node)
         if len(dims) not in (1, 3):
             reason = f"it gives {list(dims)}, neither a map (channels, rows, columns) nor a vector"
@@ -225,21 +227,21 @@ class Reader:
     def pointwise(
         self, node: torch.fx.Node, x: Any, make: Callable[[str, tuple[str]], g.Node]
     ) -> None:
-        """Add a node that changes each value by itself, in whatever order they come."""
+        """Add an elementwise node, whose input may have any order."""
         seen = self.seen(x, node)
         self.put_like(node, make(self.layer_name(node), (seen.tensor,)), seen)
 
     def move(self, node: torch.fx.Node, x: Any, places: Places) -> None:
-        """Note that an FX node sees the values of ``x`` in another order or shape."""
+        """Record that an FX node has the values of ``x`` in another order or shape."""
         self.tensors[node.name] = Seen(self.seen(x, node).tensor, places, node)
 
     def extents(self, node: torch.fx.Node) -> tuple[int, ...]:
-        """The extents of what an FX node gives, without the batch.
+        """The extents of an FX node's output, without the batch.
 
-        Raises NetworkError where its first axis is not the batch.
+        Raises NetworkError if its first axis is not the batch.
         """
         value = node.meta["val"]
-        first = value[0] if isinstance(value, tuple | list) else value  # others are for training
+        first = value[0] if isinstance(value, tuple | list) else value  # the rest is for training
         shape = [int(extent) for extent in first.shape]
         if shape[:1] != [self.batch]:
             raise self.refuse(
@@ -250,18 +252,18 @@ class Reader:
         return tuple(shape[1:])
 
     def same(self, node: torch.fx.Node, x: Any) -> None:
-        """An operator that does nothing at inference."""
+        """Record an operator that does nothing at inference."""
         self.tensors[node.name] = self.seen(x, node)
 
     def refuse(self, node: torch.fx.Node, reason: str, way_out: str) -> NetworkError:
-        """The error of a layer that cannot be represented."""
+        """The error for a layer that cannot be represented."""
         return NetworkError(f"Layer {self.layer_name(node)!r}: {reason}; {way_out}")
 
 
 def ends(program: torch.export.ExportedProgram, name: str, what: str) -> tuple[str, str]:
     """The names of a program's input and output.
 
-    Raises NetworkError unless there is one of each, naming the network and ``what`` has them.
+    Raises NetworkError unless there is one of each; the message names the network and ``what``.
     """
     signature = program.graph_signature
     for verb, found in (("take", signature.user_inputs), ("return", signature.user_outputs)):
@@ -274,13 +276,13 @@ def ends(program: torch.export.ExportedProgram, name: str, what: str) -> tuple[s
 
 
 def _as_map(dims: tuple[int, ...]) -> Shape:
-    """The extents that the graph has for a map (C, H, W), or for a vector (K,)."""
+    """The graph's shape of a map (C, H, W) or of a vector (K,)."""
     channels, height, width = (*dims, 1, 1)[:3]
     return channels, height, width
 
 
 def _in_order(dims: tuple[int, ...]) -> Places:
-    """The places of a tensor's own raster order."""
+    """The places of a tensor in its own raster order."""
     return np.arange(math.prod(dims), dtype=np.int64).reshape(dims)
 
 
@@ -289,7 +291,7 @@ def _is_in_order(places: Places) -> bool:
 
 
 def _needed(nodes: list[g.Node], last: str) -> tuple[g.Node, ...]:
-    """The nodes that ``last`` depends on, itself the last."""
+    """The nodes on which ``last`` depends, ending with it."""
     wanted, needed = {last}, []
     for node in reversed(nodes):
         if node.name in wanted:

@@ -1,4 +1,5 @@
-"""What all trainings share: the split, images as tensors, augmentation, one thread, accuracy."""
+"""Common parts of all trainings: the split, images as tensors, augmentation, one thread,
+accuracy."""
 
 from __future__ import annotations
 
@@ -27,40 +28,42 @@ __all__ = [
 ]
 
 BLOCK = 500  # images
-BLOCKS = 6  # of which the last one is kept to choose by
-BATCH = 50  # images at once where nothing is learned; larger maps leave the cache
+BLOCKS = 6  # the last one of each six is for validation
+BATCH = 50  # images in inference; more do not fit the cache
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands after an epoch."""
+    """The state of a training after an epoch."""
 
-    epoch: int  # done, a heat's counted
-    epochs: int  # in all
-    loss: float  # mean over the epoch's images, and over the copies where there are some
-    accuracy: float  # on the validation images, of the best copy where there are some
+    epoch: int  # the number of epochs done, including those of a heat
+    epochs: int  # the total number
+    loss: float  # mean over the epoch's images, and over the copies if there are several
+    accuracy: float  # on the validation images, of the best copy if there are several
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Images as a network takes them, with their labels."""
+    """Images in a network's input format, with their labels."""
 
     images: torch.Tensor  # float32 (N, C, H, W), 0..1
     labels: torch.Tensor  # int64 (N,)
 
     @classmethod
     def of(cls, digits: Digits, shape: tuple[int, int, int]) -> Examples:
-        """The digits for a network that takes ``shape``, (H, W, C). Raises as fit_to does."""
+        """The digits for a network with the input shape ``shape``, (H, W, C). Raises as fit_to
+        does."""
         pixels = fit_to(digits.images, shape).transpose(0, 3, 1, 2).astype(np.float32)
         images = torch.from_numpy(np.ascontiguousarray(pixels) / np.float32(255))
         return cls(images, torch.from_numpy(digits.labels.astype(np.int64)))
 
 
 def split(digits: Digits) -> tuple[Digits, Digits]:
-    """Split training digits: those to learn from, and every sixth block of 500 to choose by.
+    """Split training digits into training images and validation images, every sixth block of 500.
 
-    In MNIST the images of a writer stand together, so that in this split, as in the test images,
-    most writers are new. Raises NetworkError where there is no such block.
+    MNIST keeps the images of one writer together. In this split, as in the test images, most
+    writers of the validation images are therefore new. Raises NetworkError if there is no such
+    block.
     """
     chosen = np.arange(len(digits)) // BLOCK % BLOCKS == BLOCKS - 1
     if not chosen.any():
@@ -70,7 +73,8 @@ def split(digits: Digits) -> tuple[Digits, Digits]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread: the order of sums, and so every bit, does not depend on the machine's cores."""
+    """Use one thread: the order of sums, and so every bit, is independent of the number of
+    cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -80,13 +84,14 @@ def one_thread() -> Iterator[None]:
 
 
 def scores(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """What a module computes, batch after batch: (N, C, H, W) -> (N, classes), no gradients."""
+    """A module's scores, computed in batches: (N, C, H, W) -> (N, classes), without gradients."""
     with torch.no_grad():
         return torch.cat([module(part) for part in images.split(BATCH)])
 
 
 def accuracy_on(module: nn.Module, examples: Examples) -> float:
-    """The part of the images whose greatest score is the label's; the module as it stands."""
+    """The fraction of images whose greatest score is the label's; the module's mode is not
+    changed."""
     right = scores(module, examples.images).argmax(dim=1) == examples.labels
     return float(right.double().mean())
 
@@ -97,7 +102,7 @@ def accuracy_of(
     mean: Sequence[float] = (0.0,),
     std: Sequence[float] = (1.0,),
 ) -> float:
-    """The accuracy of a checkpoint's module on digits, normalized first. Raises as fit_to does."""
+    """The accuracy of a checkpoint's module on normalized digits. Raises as fit_to does."""
     with one_thread():
         examples = Examples.of(digits, input_shape_of(checkpoint.network))
         means, stds = (torch.tensor(values).reshape(1, -1, 1, 1) for values in (mean, std))
@@ -106,14 +111,15 @@ def accuracy_of(
 
 
 def augment(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
-    """Turn, scale, shear and shift each image (N, C, H, W) a little, bilinearly."""
+    """Rotate, scale, shear and shift each image (N, C, H, W) randomly, with bilinear
+    interpolation."""
 
     def draw(limit: float) -> torch.Tensor:
         return (torch.rand(len(images), generator=generator) * 2 - 1) * (limit * strength)
 
     angle, shear, wide, high = draw(0.15), draw(0.2), 1 + draw(0.1), 1 + draw(0.1)
     cos, sin = torch.cos(angle), torch.sin(angle)
-    pixel = 2 / images.shape[-1]  # the grid's coordinates run from -1 to 1
+    pixel = 2 / images.shape[-1]  # the grid's coordinates range from -1 to 1
     rows = (
         torch.stack([cos * wide, (shear - sin) * high, draw(pixel / 2)], dim=1),
         torch.stack([sin * wide, cos * high, draw(pixel / 2)], dim=1),
@@ -127,9 +133,9 @@ def augment(images: torch.Tensor, strength: float, generator: torch.Generator) -
 def shuffled(
     learn: Examples, batch: int, augmentation: float, generator: torch.Generator
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """An epoch in random order: images, augmented and channels last in memory, with their labels.
+    """An epoch in random order: augmented images, channels last in memory, and their labels.
 
-    ``batch`` at a time, what is left over goes unused; fewer than ``batch`` are taken at once.
+    Each item has ``batch`` images, or all of them if there are fewer; the remainder is not used.
     """
     steps = max(len(learn.labels) // batch, 1)
     order = torch.randperm(len(learn.labels), generator=generator)

@@ -1,12 +1,12 @@
-"""Training of the networks of stride 3: many copies side by side, the best one kept.
+"""Training of the networks of stride 3: many copies in parallel, of which the best is kept.
 
-The networks are so small that one alone leaves a CPU idle, and that luck decides: some of them die
-in a ReLU. So ``copies`` of a network, grouped into one module, are trained from different initial
-weights for a few epochs (the heat); the best of them by validation accuracy are trained on for the
-whole schedule; each is kept at its best epoch, and of these the one that is best in int8. The test
-images play no part in any choice.
+The networks are so small that a single one does not fill a CPU, and that the result depends on
+luck: some lose units in a ReLU. Therefore ``copies`` of a network, grouped into one module, are
+trained from different initial weights for a few epochs (the heat). The best of them by validation
+accuracy are trained for the whole schedule. Each is kept at its best epoch, and the one that is
+best in int8 is the result. The test images influence no choice.
 
-Everything random comes from the seed, and one thread is used, so that the same machine and PyTorch
+All randomness comes from the seed, and only one thread is used, so the same machine and PyTorch
 give the same bytes.
 """
 
@@ -32,7 +32,7 @@ __all__ = ["train_copies"]
 
 CLASSES = 10
 CALIBRATION = 1_000  # images
-CROSS_ENTROPY = 0.5  # of a schedule goes by before the loss takes its exponent, past the peak rate
+CROSS_ENTROPY = 0.5  # of a schedule, before the loss gets its exponent; after the peak rate
 
 
 def train_copies(
@@ -46,14 +46,14 @@ def train_copies(
 
     Parameters
     ----------
-    network : a name of ``nets_stride3.STRIDE3``
-    digits : the training images; see :func:`train_common.split`
+    network : a name of ``stride3.STRIDE3``
+    digits : the training images; see :func:`common.split`
     seed : of the initial weights, the order of the images and their augmentation
     report : called after each epoch
 
-    Returns the best of the finalists, each at its best epoch: of them, the one that quantized to
-    int8 recognizes most validation images. Its facts are the seed, the recipe, epoch and copy, how
-    many images served, and both validation accuracies.
+    Returns the best of the finalists, each at its best epoch: the one that recognizes most
+    validation images when quantized to int8. Its facts are the seed, the recipe, epoch and copy,
+    the numbers of images, and both validation accuracies.
     """
     learn, choose = split(digits)
     sets = Examples.of(learn, INPUT_SHAPE), Examples.of(choose, INPUT_SHAPE)
@@ -82,7 +82,7 @@ def _candidates(
     seed: int,
     report: Callable[[Progress], None],
 ) -> list[Checkpoint]:
-    """Train; the finalists, each at its best epoch."""
+    """Train and return the finalists, each at its best epoch."""
     generator = torch.Generator().manual_seed(seed)
     weights = _initial_weights(network, recipe, generator)
     epochs = recipe.heat_epochs + recipe.epochs
@@ -109,7 +109,7 @@ def _candidates(
 
 
 def _int8_accuracy(candidate: Checkpoint, images: npt.NDArray[np.uint8], choose: Digits) -> float:
-    """What is left of a network's accuracy in int8; -1 where it cannot be quantized."""
+    """A network's accuracy after quantization to int8; -1 if it cannot be quantized."""
     try:
         return accuracy(quantize(candidate.graph(), images)(choose.images), choose.labels)
     except NetworkError:
@@ -120,7 +120,8 @@ Stacked = dict[str, torch.Tensor]  # weights (copies, OC, IC / groups, KH, KW) b
 
 
 def _initial_weights(network: str, recipe: CopiesRecipe, generator: torch.Generator) -> Stacked:
-    """He et al.'s normal weights, variance 2 / fan-in; without their sign where they start so."""
+    """He et al.'s normal weights, variance 2 / fan-in; their absolute values in ``positive``
+    layers."""
     weights = {}
     for spec in layers_of(network):
         deviation = math.sqrt(2 / math.prod(spec.shape[1:]))
@@ -130,7 +131,7 @@ def _initial_weights(network: str, recipe: CopiesRecipe, generator: torch.Genera
 
 
 class _Run:
-    """Copies of a network being trained through one schedule."""
+    """The training of several copies of a network through one schedule."""
 
     def __init__(
         self,
@@ -153,7 +154,7 @@ class _Run:
                 self.net.get_parameter(f"{name}.weight").copy_(values.flatten(0, 1))
 
     def weights(self) -> Stacked:
-        """The weights as they stand, copies first."""
+        """The present weights, with the copy as the first axis."""
         return {
             name: self.net.get_parameter(f"{name}.weight").detach().reshape(-1, *shape)
             for name, shape in self.shapes.items()
@@ -162,7 +163,7 @@ class _Run:
     def epochs(
         self, learn: Examples, choose: Examples
     ) -> Iterator[tuple[int, float, torch.Tensor]]:
-        """Train, and give after each epoch its number from 1, its loss, each copy's accuracy."""
+        """Train; after each epoch yield its number from 1, its loss, and each copy's accuracy."""
         steps = max(len(learn.labels) // self.recipe.batch, 1)
         optimizer = torch.optim.Adam(self.net.parameters(), lr=self.recipe.rate)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -182,12 +183,13 @@ class _Run:
             yield epoch, total / steps / self.copies, self.accuracies(choose)
 
     def loss(self, images: torch.Tensor, labels: torch.Tensor, q: float) -> torch.Tensor:
-        """The sum over the copies of their mean loss, so that no copy feels another.
+        """The sum of the copies' mean losses; the copies do not influence each other.
 
-        Cross-entropy -log p of the label's probability at q = 0; above it (1 - p**q) / q,
-        between cross-entropy and 1 - p, the expected error: a network too small for all digits
-        learns more of them when the hopeless ones pull less. (Zhang and Sabuncu, "Generalized Cross
-        Entropy Loss for Training Deep Neural Networks with Noisy Labels", NeurIPS 2018, 3.)
+        The loss is the cross-entropy -log p of the label's probability at q = 0. For q > 0 it is (1
+        - p**q) / q, between cross-entropy and the expected error 1 - p. A network that is too small
+        for all digits learns more of them if hopeless ones have less influence. (Zhang and Sabuncu,
+        "Generalized Cross Entropy Loss for Training Deep Neural Networks with Noisy Labels",
+        NeurIPS 2018, 3.)
         """
         if self.recipe.augmentation:
             images = augment(images, self.recipe.augmentation, self.generator)

@@ -1,4 +1,4 @@
-"""How each float network is trained by default."""
+"""The default training recipe of each float network."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["RECIPES", "CopiesRecipe", "QatRecipe", "Recipe", "Training"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an ordinary module is trained: one cycle of AdamW on the cross entropy."""
+    """The training of an ordinary module: one cycle of AdamW on the cross-entropy."""
 
     epochs: int  # passes over the training images
     batch: int  # images
-    rate: float  # AdamW's learning rate at its peak; one cycle, up in a sixth of the time
-    decay: float  # AdamW's weight decay, which keeps weights from standing out
+    rate: float  # AdamW's peak learning rate; one cycle, which rises in a sixth of the time
+    decay: float  # AdamW's weight decay, which prevents outliers among the weights
     augmentation: float  # as in CopiesRecipe
     half: bool = False  # whether the trained arrays are rounded to float16
 
@@ -26,18 +26,18 @@ class Recipe:
 
 @dataclass(frozen=True)
 class CopiesRecipe:
-    """How a network of stride 3 is trained: copies side by side, the best of them kept."""
+    """The training of a network of stride 3: many copies in parallel, of which the best is kept."""
 
     epochs: int  # of the whole schedule, passes over the training images
-    heat_epochs: int  # of the schedule that every copy goes through first
+    heat_epochs: int  # of the first schedule, for all copies
     copies: int  # networks in the heat
-    finalists: int  # copies that go on
+    finalists: int  # copies that continue after the heat
     batch: int  # images
-    rate: float  # Adam's learning rate at its peak; one cycle, up in a sixth of the time
-    augmentation: float  # 0 for none; at 1 to 9 degrees, 0.2 shear, 10 % of size, half a pixel
-    exponent: float  # q of the loss at the end, 0 to 1; see train_copies
-    penalty: float  # on the mean square of the scores, which keeps their steps small in 8 bits
-    positive: tuple[str, ...] = ()  # layers whose weights start positive, as a weighted mean
+    rate: float  # Adam's peak learning rate; one cycle, which rises in a sixth of the time
+    augmentation: float  # 0 for none; 1 for up to 9 degrees, shear 0.2, 10 % of size, half a pixel
+    exponent: float  # final q of the loss, 0 to 1; see copies.py
+    penalty: float  # on the mean square of the scores; keeps their quantization step small
+    positive: tuple[str, ...] = ()  # layers whose initial weights are positive: a weighted mean
 
     def __post_init__(self) -> None:
         _refuse_below_1(self, "epochs", "heat_epochs", "copies", "finalists", "batch")
@@ -49,10 +49,10 @@ class CopiesRecipe:
 
 @dataclass(frozen=True)
 class Training:
-    """How fake quantization comes in while training.
+    """The schedule of fake quantization during training.
 
-    delay : steps without it
-    freeze : the step from which statistics and observed ranges stay; None for never
+    delay : training steps without fake quantization
+    freeze : the step from which statistics and observed ranges are kept; None for never
     learned : whether steps are learned instead of observed
     """
 
@@ -68,16 +68,16 @@ class Training:
 
 @dataclass(frozen=True)
 class QatRecipe:
-    """How a checkpoint is fine-tuned: Adam, its rate falling to 0 along a cosine.
+    """The fine-tuning of a checkpoint: Adam, with a rate that falls to 0 along a cosine.
 
     Parameters
     ----------
-    epochs : passes over the training images; 0 is mere quantization
-    rate : Adam's learning rate at the start
+    epochs : passes over the training images; 0 only quantizes
+    rate : Adam's initial learning rate
     batch : images
-    augmentation : as in ``train_common.augment``, 0 for none
-    distillation : the part of the loss that is the cross entropy to the float network's
-        probabilities instead of the labels, 0 to 1 (Hinton, Vinyals and Dean, "Distilling the
+    augmentation : as in ``common.augment``, 0 for none
+    distillation : the weight, 0 to 1, of the cross-entropy to the float network's probabilities in
+        the loss; the rest is that to the labels (Hinton, Vinyals and Dean, "Distilling the
         Knowledge in a Neural Network", 2015)
     """
 
@@ -128,7 +128,7 @@ RECIPES: dict[str, Recipe | CopiesRecipe] = {
         augmentation=0.5,
         exponent=0.7,
         penalty=1e-4,
-        positive=("dw1", "pw1"),  # one filter for three channels: a mean serves them best
+        positive=("dw1", "pw1"),  # one filter for three channels: a mean suits them best
     ),
     "mnist_cnn": Recipe(epochs=30, batch=64, rate=5e-3, decay=0.02, augmentation=1.0),
     "mnist_cnn_bn": Recipe(epochs=25, batch=64, rate=5e-3, decay=0.02, augmentation=1.0),

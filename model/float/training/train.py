@@ -1,8 +1,8 @@
 """Training of the float networks on MNIST, each by its recipe.
 
-The epoch that is best on the validation images is kept; the test images play no part in any choice.
-Everything random comes from the seed, and one thread is used, so that the same machine and PyTorch
-give the same bytes.
+The epoch that is best on the validation images is kept. The test images influence no choice. All
+randomness comes from the seed, and only one thread is used, so the same machine and PyTorch give
+the same bytes.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ def train(
     seed: int,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Checkpoint:
-    """Train a network as its recipe says; of a ``CopiesRecipe`` see :func:`train_copies`.
+    """Train a network by its recipe; for a ``CopiesRecipe`` see :func:`train_copies`.
 
     Parameters
     ----------
-    network : a name of ``nets.NETS``; of ``nets_stride3.STRIDE3`` where the recipe has copies
+    network : a name of ``nets.NETS``; of ``stride3.STRIDE3`` if the recipe has copies
     digits : the training images; see :func:`split`
     seed : of the initial weights, the order of the images and their augmentation
     report : called after each epoch
 
-    Returns the network at its best epoch, the first of equals. Its facts are the seed, the recipe,
-    the epoch, how many images served, and the validation accuracy of the arrays as they are kept.
+    Returns the network at its best epoch; ties go to the first. Its facts are the seed, the recipe,
+    the epoch, the numbers of images, and the validation accuracy of the stored arrays.
     """
     if isinstance(recipe, CopiesRecipe):
         return train_copies(network, digits, recipe, seed, report)
@@ -77,10 +77,10 @@ def _best_epoch(
     seed: int,
     report: Callable[[Progress], None],
 ) -> tuple[dict[str, Floats], int]:
-    """Train; the arrays after the best epoch, and its number from 1."""
+    """Train; return the arrays after the best epoch, and its number from 1."""
     shape = input_shape_of(network)
     images, unseen = Examples.of(learn, shape), Examples.of(choose, shape)
-    with torch.random.fork_rng(devices=[]):  # modules draw from PyTorch's own generator
+    with torch.random.fork_rng(devices=[]):  # modules draw from PyTorch's global generator
         torch.manual_seed(seed)
         net = build(network).to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
@@ -96,7 +96,7 @@ def _best_epoch(
 def _epochs(
     net: nn.Module, learn: Examples, recipe: Recipe, generator: torch.Generator
 ) -> Iterator[float]:
-    """Train for one epoch after the other, and give the mean loss of each."""
+    """Train epoch by epoch; yield the mean loss of each."""
     steps = max(len(learn.labels) // recipe.batch, 1)
     optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
