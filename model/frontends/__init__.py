@@ -1,1 +1,1 @@
-"""Readers of quantized networks from elsewhere, one file per source."""
+"""Readers of networks from other tools, one module or folder for each source."""

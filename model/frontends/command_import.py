@@ -1,4 +1,4 @@
-"""``tercet import``: a network quantized elsewhere to an integer network."""
+"""``tercet import``: reads a network from another tool and writes an integer network."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from ..terminal import console
 
 __all__ = ["FORMATS", "HELP", "add_arguments", "run"]
 
-HELP = "read a network quantized elsewhere"
+HELP = "read a network from another tool"
 
-# The module behind each format, whose ``read(source, name=None)`` makes the network, and whose
-# ``compare(source, network, inexact)``, if it has one, says how it equals its source; imported only
-# when it is wanted, since each may need packages of its own.
+# The module of each format. Its ``read(source, name=None)`` makes the network, and its optional
+# ``compare(source, network, inexact)`` reports the equality with the source. It is imported on use,
+# since it may need additional packages.
 FORMATS = {
     "onnx": ".onnx",
     "scale-shift": ".scale_shift",
     "text": "..formats.text_file",
 }
-OPTIONS = {  # of one format alone, by their names in ``read``; layer becomes its triples
+OPTIONS = {  # of a single format, by their names in ``read``; ``layer`` becomes ``triples``
     "onnx": ("inexact",),
     "scale-shift": ("layer", "gain", "size", "paddings", "relus", "pools", "max_bits"),
 }
@@ -45,13 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="NET", help="the network file (default: NAME.json)"
     )
-    parser.add_argument("--name", help="the network's (default: the one it has, or the file's)")
+    parser.add_argument("--name", help="the network's name (default: from the model, or the file)")
     group = parser.add_argument_group("onnx", "a model quantized for ONNX Runtime")
     group.add_argument(
         "--inexact",
         action="store_true",
         default=None,
-        help="accept pools and additions with ties that ONNX Runtime's rounding errors decide",
+        help="accept pools and additions whose ties depend on ONNX Runtime's rounding errors",
     )
     group = parser.add_argument_group(
         "scale-shift", "an .npz or .pt state dict of uint8 weights and float biases"
@@ -61,10 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_triple,
         action="append",
         metavar="NAME=m,n,Z",
-        help="a layer's scale m / 2**n and zero point; one for each layer (default: those of "
-        'FILE\'s neighbour, x.layers.json beside x.npz: {"NAME": [m, n, Z], ...})',
+        help="a layer's scale m / 2**n and zero point; one for each layer (default: read from "
+        'x.layers.json in the folder of FILE x.npz: {"NAME": [m, n, Z], ...})',
     )
-    group.add_argument("--gain", type=float, help="q stands for q / GAIN (default: 256)")
+    group.add_argument("--gain", type=float, help="an integer q represents q / GAIN (default: 256)")
     group.add_argument(
         "--size", type=_integers, metavar="H,W", help="of the images (default: 28,28)"
     )
@@ -72,19 +72,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--paddings",
         type=_integers,
         metavar="N,...",
-        help="of the convolutions in turn, 0 for those behind (default: 2)",
+        help="paddings of the first convolutions, 0 for the others (default: 2)",
     )
     group.add_argument("--relus", type=int, help="how many layers have a ReLU (default: 2)")
-    group.add_argument("--pools", type=int, help="how many have a 2x2 average pool (default: 2)")
+    group.add_argument(
+        "--pools", type=int, help="how many convolutions have a 2x2 average pool (default: 2)"
+    )
     group.add_argument(
         "--max-bits",
         type=int,
-        help="of an activation, which saturates beyond (default: all that it can reach)",
+        help="the most bits of an activation, which saturates (default: as many as it needs)",
     )
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Read the network, write its file, and say what it is."""
+    """Read the network, write its file, and print a summary."""
     if args.format not in FORMATS:
         raise UserError(
             f"There is no format {args.format!r} to import; there are {', '.join(FORMATS)}"
@@ -136,7 +138,7 @@ def _unique(given: list[tuple[str, list[int]]]) -> dict[str, list[int]]:
 
 
 def _beside(path: Path) -> dict[str, list[int]]:
-    """The layers' m, n and Z from the file beside ``path``. Raises NetworkError."""
+    """The layers' m, n and Z from the file next to ``path``. Raises NetworkError."""
     beside = path.parent / f"{path.stem}.layers.json"
     try:
         content = beside.read_text(encoding="utf-8")
@@ -154,7 +156,7 @@ def _beside(path: Path) -> dict[str, list[int]]:
 
 
 def _triple(text: str) -> tuple[str, list[int]]:
-    """NAME=m,n,Z, for ``add_argument(type=...)``."""
+    """Parse NAME=m,n,Z, for ``add_argument(type=...)``."""
     name, _, numbers = text.partition("=")
     triple = _integers(numbers) if numbers else []
     if not name or len(triple) != 3:

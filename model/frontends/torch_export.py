@@ -1,7 +1,7 @@
 """Float PyTorch modules, read through ``torch.export`` and quantized.
 
-What can be read is listed in ``float/torch_export/module.py``; ``model/float/ptq/quantize.py``
-quantizes it.
+``float/torch_export/module.py`` lists the supported operators; ``float/ptq/quantize.py`` quantizes
+the module.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def read(
     Parameters
     ----------
     module, shape, name : as in :func:`graph_of`
-    images : uint8 (N, H, W, C), or (N, K), raw pixels to calibrate on; p enters the module as
-        p / 255, or as the options' mean and std say
-    options : what there is to choose
+    images : uint8 (N, H, W, C), or (N, K), raw pixels for calibration; p enters the module as p /
+        255, or normalized by the options' mean and std
+    options : see ``ptq.quantize.Options``
 
     Raises NetworkError as :func:`graph_of` and :func:`quantize` do.
     """

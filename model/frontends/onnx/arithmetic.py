@@ -1,15 +1,16 @@
-"""What ONNX Runtime's CPU operators compute, as requantizations of an integer network.
+"""The arithmetic of ONNX Runtime's CPU operators, as requantizations of an integer network.
 
-All in float32, told from the sources of MLAS and of the CPU provider (ONNX Runtime 1.32, x86-64):
+All in float32, according to the sources of MLAS and of the CPU provider (ONNX Runtime 1.32,
+x86-64):
 
 * QLinearConv, QGemm, QLinearMatMul: nearbyint(float(acc) * ((Sx * Sw) / Sy)) + Zy, saturated
   (``qlinearconv.cc``, ``quant_gemm.cc``, ``mlas/lib/quantize.cpp`` MlasRequantizeOutput).
-* QLinearGlobalAveragePool: the same on the integer sum, the factor Sx / (Sy * float(H * W))
+* QLinearGlobalAveragePool: the same on the integer sum, with the factor Sx / (Sy * float(H * W))
   (``mlas/lib/qlgavgpool.cpp``).
 * QLinearAveragePool: dequantizes each value, adds in floats, nearbyint(sum / n / Sy + Zy)
   (``contrib_ops/cpu/quantization/qlinear_pool.cc``).
 * QuantizeLinear of a DequantizeLinear: nearbyint((Sx * (q - Zx)) / Sy) + Zy.
-* QLinearConcat: the same, of each input.
+* QLinearConcat: the same for each input.
 * QLinearAdd: see ``add_table``.
 """
 
@@ -46,13 +47,13 @@ __all__ = [
     "undecided",
 ]
 
-FEW_PAIRS = 8  # of an addition's 65,536
-FEW = 0.01  # of a pool's sums: so many may come close to a tie without being one
-TIE = 2.0**-40  # float64 tells ties from their neighbours that well
+FEW_PAIRS = 8  # of an addition's 65,536: the most that may differ
+FEW = 0.01  # of a pool's sums: the most that may be close to a tie without being one
+TIE = 2.0**-40  # the distance within which a float64 value is a tie
 
 
 def multiplied(x: Tensor, weights: Weights, grid: Grid) -> Rescale:
-    """Of a convolution or a linear layer: the float32 factor (Sx * Sw) / Sy per channel."""
+    """For a convolution or a linear layer: the float32 factor (Sx * Sw) / Sy per channel."""
     scales = np.array(weights.scales, np.float32)
     with np.errstate(over="ignore", under="ignore"):
         factors = np.float32(x.scale) * scales / np.float32(grid.scale)
@@ -60,7 +61,7 @@ def multiplied(x: Tensor, weights: Weights, grid: Grid) -> Rescale:
 
 
 def averaged(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
-    """Of a global average pool: the float32 factor Sx / (Sy * float(n))."""
+    """For a global average pool: the float32 factor Sx / (Sy * float(n))."""
     assert isinstance(layer, AvgPool2d)
     (x,) = inputs
     positions = np.float32(layer.kernel[0] * layer.kernel[1])
@@ -70,13 +71,13 @@ def averaged(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds)
 
 
 def pooled(inexact: bool) -> Rescale:
-    """Of an average pool that ONNX Runtime sums in floats: the real factor.
+    """For an average pool that ONNX Runtime sums in floats: the real factor.
 
-    It rounds half-even after it has added the zero point; half-up is nearer to that where the zero
-    point is odd.
+    ONNX Runtime rounds half-even after it has added the zero point; half-up is nearer to that if
+    the zero point is odd.
 
-    Equal to it wherever the rounding errors of its sum cannot reach a tie. Where sums are ties, or
-    more than a few come that close, the layer is refused unless ``inexact``.
+    The result is equal unless rounding errors of the float sum reach a tie. If sums are ties, or
+    more than a few are that close to one, the layer is refused unless ``inexact``.
     """
 
     def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
@@ -96,12 +97,12 @@ def pooled(inexact: bool) -> Rescale:
 
 
 def undecided(pool: AvgPool2d, x: Tensor, y: Tensor, reach: Bounds) -> tuple[int, int, int]:
-    """Count the sums of an average pool that float rounding errors can carry across a tie.
+    """Count the sums of an average pool that float rounding errors can move across a tie.
 
-    Each value, each addition, both divisions and the zero point's addition round once, each by a
-    relative 2**-24 at most.
+    Each value, each addition, both divisions and the addition of the zero point round once, each by
+    a relative error of at most 2**-24.
 
-    Returns (sums that are ties, sums that come that close, all reachable sums).
+    Returns (sums that are ties, other sums within the error, all reachable sums).
     """
     positions = pool.kernel[0] * pool.kernel[1]
     sums = np.arange(int(reach[0][0]), int(reach[1][0]) + 1, dtype=np.int64)
@@ -112,7 +113,7 @@ def undecided(pool: AvgPool2d, x: Tensor, y: Tensor, reach: Bounds) -> tuple[int
     lowest, highest = (end - y.zero_point for end in (pool.requant.low, pool.requant.high))
     value = value[(value > lowest - 1) & (value < highest + 1)]
     largest = np.abs(value)
-    if reach[0][0] < 0 < reach[1][0]:  # terms of both signs cancel, their errors do not
+    if reach[0][0] < 0 < reach[1][0]:  # terms of both signs cancel, but their errors do not
         largest = np.full_like(value, max(-int(reach[0][0]), int(reach[1][0])) * float(factor))
     error = ((positions + 2) * largest + np.abs(value + y.zero_point)) * 2.0**-24
     distance = np.abs(value - np.floor(value) - 0.5)
@@ -121,7 +122,7 @@ def undecided(pool: AvgPool2d, x: Tensor, y: Tensor, reach: Bounds) -> tuple[int
 
 
 def _exact_in_float32(x: Tensor, y: Tensor, positions: int) -> bool:
-    """Whether no step of the float sum rounds, and ties go to the even output as half-even says."""
+    """Whether no step of the float sum rounds, and ties go to the even output as in half-even."""
     if x.scale != y.scale or positions & (positions - 1) or y.zero_point % 2:
         return False
     digits = Fraction(x.scale).numerator.bit_length()
@@ -129,7 +130,7 @@ def _exact_in_float32(x: Tensor, y: Tensor, positions: int) -> bool:
 
 
 def requantized(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
-    """Of a QuantizeLinear that follows a DequantizeLinear, equal on every input."""
+    """For a QuantizeLinear after a DequantizeLinear; equal on every input."""
     assert isinstance(layer, AvgPool2d)
     (x,) = inputs
     clamp = (layer.requant.low, layer.requant.high)
@@ -139,7 +140,7 @@ def requantized(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Boun
 
 
 def concatenated(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
-    """Of a QLinearConcat, equal on every value of every input."""
+    """For a QLinearConcat; equal on every value of every input."""
     assert isinstance(layer, Concat)
     clamp = (layer.requant.low, layer.requant.high)
     requant, wrong = search_concat([requant_table(x, y) for x in inputs], inputs, y, clamp)
@@ -157,11 +158,11 @@ def _require_equal(x: Tensor, differing: int) -> None:
 
 
 def added(inexact: bool) -> Rescale:
-    """Of a QLinearAdd: equal on every pair of inputs.
+    """For a QLinearAdd; equal on every pair of inputs.
 
-    Now and then the float rounding errors of a few pairs contradict each other, so that no sum of
-    two products equals them all; all but those pairs are equal then. More than ``FEW_PAIRS`` are
-    refused unless ``inexact``.
+    In rare cases the float rounding errors of a few pairs contradict each other, so that no sum of
+    two products equals all of them. All other pairs are then equal. More than ``FEW_PAIRS`` such
+    pairs are refused unless ``inexact``.
     """
 
     def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
@@ -192,18 +193,19 @@ def _rounded(value: npt.NDArray[np.float32], y: Tensor, zero_point: int) -> npt.
 
 
 def requant_table(x: Tensor, y: Tensor) -> npt.NDArray[np.int64]:
-    """What QuantizeLinear makes of each dequantized value of ``x``."""
+    """The output of QuantizeLinear for each dequantized value of ``x``."""
     with np.errstate(all="ignore"):
         real = np.float32(x.scale) * (_values(x) - np.float32(x.zero_point))
         return _rounded(real / np.float32(y.scale), y, y.zero_point)
 
 
 def add_table(a: Tensor, b: Tensor, y: Tensor) -> npt.NDArray[np.int64]:
-    """What QLinearAdd makes of each pair (A, B), on x86-64 with AVX2 and FMA.
+    """The output of QLinearAdd for each pair (A, B), on x86-64 with AVX2 and FMA.
 
-    With ra = Sa / Sy and rb = Sb / Sy, and fma rounding once: constant = Zy - fma(ra, Za, rb * Zb),
-    y = nearbyint(fma(a, ra, fma(b, rb, constant))) (``mlas/lib/intrinsics/avx2/qladd_avx2.cpp``;
-    that the compiler fuses the constant's products is measured).
+    With ra = Sa / Sy, rb = Sb / Sy, and fma with a single rounding: constant = Zy - fma(ra, Za, rb
+    * Zb), y = nearbyint(fma(a, ra, fma(b, rb, constant)))
+    (``mlas/lib/intrinsics/avx2/qladd_avx2.cpp``; a measurement shows that the compiler fuses the
+    constant's products).
     """
     with np.errstate(all="ignore"):
         ra, rb = (np.float32(x.scale) / np.float32(y.scale) for x in (a, b))
@@ -215,6 +217,6 @@ def add_table(a: Tensor, b: Tensor, y: Tensor) -> npt.NDArray[np.int64]:
 
 
 def _fma(x: Any, y: Any, z: Any) -> Any:
-    """x * y + z in float32, rounded once: the product is exact in float64, and so, for 8-bit values
-    and factors of ordinary size, is the sum."""
+    """x * y + z in float32, rounded once. The product is exact in float64, and so is the sum for
+    8-bit values and factors of ordinary size."""
     return (np.float64(x) * np.float64(y) + np.float64(z)).astype(np.float32)

@@ -1,8 +1,8 @@
-"""What of each ONNX operator is looked at: its inputs and attributes, and values that are meant.
+"""The known inputs and attributes of each ONNX operator, and the values that attributes may have.
 
-A node with an input or attribute that nobody accounts for is refused, so that a later operator set
-cannot give one a meaning that is passed over. Sources: ``onnx.defs``; for ``com.microsoft``, ONNX
-Runtime's ``docs/ContribOperators.md``.
+A node with an unknown input or attribute is refused, so that a meaning from a later operator set is
+not ignored. Sources: ``onnx.defs``; for ``com.microsoft``, ONNX Runtime's
+``docs/ContribOperators.md``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ __all__ = ["KNOWN", "Known", "require_known"]
 
 @dataclass(frozen=True)
 class Known:
-    """The inputs and attributes of an operator that are accounted for.
+    """The known inputs and attributes of an operator.
 
     Parameters
     ----------
-    inputs : how many; None for any number
-    used : attributes that the reader looks at
+    inputs : their number; None for any number
+    used : attributes that the reader uses
     ignored : attributes that change no value here
-    only : attributes by the values that they may have
+    only : attributes with their allowed values
     """
 
     inputs: int | None
@@ -33,7 +33,7 @@ class Known:
     only: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
 
     def covers(self, attribute: str) -> bool:
-        """Whether an attribute is used, ignored on purpose, or checked."""
+        """Whether an attribute is used, ignored deliberately, or checked."""
         return attribute in (*self.used, *self.ignored, *self.only)
 
 
@@ -81,7 +81,7 @@ KNOWN: Mapping[str, Known] = {
 
 
 def require_known(node: Node) -> None:
-    """Refuse a node with an input or an attribute that its reader does not account for."""
+    """Refuse a node with an unknown input or attribute."""
     known = KNOWN[node.op]
     if known.inputs is not None and len(node.inputs) > known.inputs:
         raise node.refuse(

@@ -1,4 +1,4 @@
-"""How a network that was read equals ONNX Runtime: every tensor, on images of all values."""
+"""Comparison of a network with ONNX Runtime: every tensor, on images with all values."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from .network import read_with_names
 __all__ = ["Comparison", "compare", "compared"]
 
 IMAGES = 64
-LARGEST = 1 << 22  # values of all images, so that large ones are fewer
-STEP = 1  # what float32 rounding errors move a value by
+LARGEST = 1 << 22  # values of all images; limits the number of large images
+STEP = 1  # the greatest difference that float32 rounding errors cause
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was compared, and what differed.
+    """The extent of a comparison and its differences.
 
     Parameters
     ----------
-    images : how many
+    images : the number of images
     values : of all tensors and images
-    differing : how many differ, by tensor, in the order of the network; only those that do
+    differing : the number of differing values by tensor, in the order of the network; only tensors
+        with differences
     largest : the greatest difference, in steps of the tensor
     """
 
@@ -50,15 +51,16 @@ class Comparison:
         )
 
     def require_close(self) -> None:
-        """Raise NetworkError where more differs than float rounding errors explain."""
+        """Raise NetworkError if a difference is greater than float rounding errors explain."""
         if self.largest > STEP:
             raise NetworkError(f"{self}; quantize every operator's output, or use --inexact")
 
 
 def compare(source: str | Path | bytes, network: QNetwork, *, inexact: bool | None = None) -> str:
-    """How a network equals the model that it was read from, in a sentence; see :func:`compared`.
+    """Compare a network with the model that it was read from, and report in a sentence; see
+    :func:`compared`.
 
-    Raises NetworkError where it differs by more than float rounding errors, unless ``inexact``.
+    Raises NetworkError if it differs by more than float rounding errors, unless ``inexact``.
     """
     if find_spec("onnxruntime") is None:
         return "not compared with ONNX Runtime, which is not installed (pip install onnxruntime)"
@@ -73,12 +75,12 @@ def compared(source: str | Path | bytes, network: QNetwork, seed: int = 0) -> Co
 
     Parameters
     ----------
-    source : as ``onnx.read`` takes it
-    network : as it gave it
-    seed : of the images, which hold every value of the network's input
+    source : as for ``onnx.read``
+    network : its result
+    seed : of the images, which contain every value of the network's input
 
-    The tensors are those of a session that gives them all, and the scores those of a session of
-    the model as it is, since outputs can keep a session from fusing. Raises NetworkError where ONNX
+    The tensors come from a session that outputs all of them. The scores come from a session of the
+    unchanged model, since additional outputs can prevent fusion. Raises NetworkError if ONNX
     Runtime does not run the model.
     """
     from .session import output, session_trace
@@ -93,12 +95,12 @@ def compared(source: str | Path | bytes, network: QNetwork, seed: int = 0) -> Co
     images = real.reshape(count, -1)[:, image.places.ravel()].reshape(count, *image.dims)
     try:
         theirs, scores = session_trace(source, images), output(source, images)
-    except Exception as error:  # whatever ONNX Runtime says of a model that it cannot run
+    except Exception as error:  # ONNX Runtime raises many types for a model that it cannot run
         reason = str(error).strip().splitlines()[0]
         raise NetworkError(
             f"ONNX Runtime does not run the model ({reason}); export it again"
         ) from None
-    if len(scores) < count:  # a batch of the model's is larger
+    if len(scores) < count:  # count is no multiple of the model's fixed batch size
         count = len(scores)
     ours = network.trace(theirs[network.input])
     differences = {name: _distance(ours[name], theirs[name]) for name in theirs}
@@ -124,7 +126,7 @@ def _distance(ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> npt.NDArray[n
 def _scores_distance(
     network: QNetwork, ours: npt.NDArray[Any], scores: npt.NDArray[Any]
 ) -> npt.NDArray[np.int64]:
-    """The distance in steps of scores (N, H, W, C) from what a model gives, floats or integers."""
+    """The distance, in steps, of scores (N, H, W, C) from a model's output, floats or integers."""
     tensor = network.tensors[network.output]
     maps = scores.transpose(0, 2, 3, 1) if scores.ndim == 4 else scores.reshape(ours.shape)
     if np.issubdtype(maps.dtype, np.floating):

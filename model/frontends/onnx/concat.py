@@ -1,9 +1,9 @@
-"""Concat and QLinearConcat: channels of quantized tensors one after another.
+"""Concat and QLinearConcat: concatenated channels of quantized tensors.
 
-ONNX Runtime requantizes each tensor by a table, ``onnx_arithmetic.requant_table``, or copies it
-where its scale and zero point are the output's (``contrib_ops/cpu/quantization/qlinear_concat.cc``,
-``qlinear_lookup_table.cc``); in floats, between DequantizeLinear and QuantizeLinear, the same comes
-of it.
+ONNX Runtime requantizes each tensor by a table, ``arithmetic.requant_table``, or copies it if its
+scale and zero point are the output's (``contrib_ops/cpu/quantization/qlinear_concat.cc``,
+``qlinear_lookup_table.cc``). In floats, between DequantizeLinear and QuantizeLinear, the result is
+the same.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _joined(
     grid: Grid,
     clamp: tuple[int, int] | None = None,
 ) -> Ordered:
-    """The layer. A single tensor is a mere requantization."""
+    """The layer; for a single tensor, a requantization."""
     first = inputs[0]
     axis, rank = node.integer("axis", 1), len(first.dims) + 1
     if axis not in (1, 1 - rank) or any(len(x.dims) + 1 != rank for x in inputs):

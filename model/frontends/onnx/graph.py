@@ -1,7 +1,7 @@
-"""An ONNX file as a plain graph, nothing in it believed.
+"""An ONNX file as a plain graph; the file is not trusted.
 
-Only the file's own bytes are read: tensors stored in other files are refused, and so are subgraphs,
-functions of the file's own and operators of unknown domains. Source: ONNX ``docs/IR.md``.
+Only the file's own bytes are read. Tensors in other files are refused, and so are subgraphs,
+functions defined in the file and operators of unknown domains. Source: ONNX ``docs/IR.md``.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ MAX_BYTES = 1 << 30
 MAX_EXTENT = 1 << 16  # of the input's channels, rows and columns
 MAX_VALUES = 1 << 24  # of an image
 MAX_ATTRIBUTE = 1 << 10  # of kernels, strides, pads and dilations
-DOMAINS = ("", "ai.onnx", "com.microsoft")  # the last one has ONNX Runtime's QGemm, QLinearAdd, ...
+DOMAINS = ("", "ai.onnx", "com.microsoft")  # the last has ONNX Runtime's QGemm, QLinearAdd, ...
 OLDEST_OPSET = 10  # the first with QuantizeLinear
 
 
 @dataclass(frozen=True)
 class Node:
-    """One node; the name of an input that is left out is ''."""
+    """One node; an omitted input has the name ''."""
 
     op: str
     name: str
@@ -45,22 +45,23 @@ class Node:
         return f"Node {self.name!r} ({self.op if self.op.isprintable() else repr(self.op)})"
 
     def refuse(self, reason: str, way_out: str) -> NetworkError:
-        """The error for what cannot be read here."""
+        """The error for a node that cannot be read."""
         return NetworkError(f"{self}: {reason}; {way_out}")
 
     def input(self, index: int) -> str:
-        """The name of an input; '' where it is left out."""
+        """The name of an input; '' if it is omitted."""
         return self.inputs[index] if index < len(self.inputs) else ""
 
     def integer(self, name: str, default: int) -> int:
-        """An attribute that is one integer. Raises NetworkError where it is something else."""
+        """An integer attribute. Raises NetworkError if it has another type."""
         value = self.attributes.get(name, default)
         if not isinstance(value, int):
             raise self.refuse(f"{name} must be an integer", "export the model again")
         return value
 
     def integers(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
-        """An attribute that is a list of integers as long as ``default``, none beyond 1024."""
+        """A list of integers with the length of ``default``, each at most 1024. Raises
+        NetworkError."""
         values = self.attributes.get(name, list(default))
         if not isinstance(values, list) or not all(isinstance(v, int) for v in values):
             raise self.refuse(f"{name} must be a list of integers", "export the model again")
@@ -70,7 +71,7 @@ class Node:
         return tuple(values)
 
     def require(self, name: str, value: object, *, otherwise: object, way_out: str) -> None:
-        """Refuse an attribute that is neither ``value`` nor left out where that means it."""
+        """Refuse an attribute unless it is ``value``; ``otherwise`` is its default."""
         found = self.attributes.get(name, otherwise)
         if found != value:
             raise self.refuse(f"{name} must be {value}, not {found}", way_out)
@@ -78,17 +79,17 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """The part of a model that its one output depends on.
+    """The part of a model that affects its output.
 
     Parameters
     ----------
     name : of the model
-    input : the name of its one input
-    batch : the extent of the input's first axis, 0 where it may be any
+    input : the name of its only input
+    batch : the extent of the input's first axis, 0 if it is not fixed
     shape : of the input without the batch: (C, H, W) or (K,)
-    output : the name of its one output
-    nodes : in an order in which every input is there before it is read
-    tensors : what is constant, by name
+    output : the name of its only output
+    nodes : in an order in which every input is written before it is read
+    tensors : the constants by name
     """
 
     name: str
@@ -114,7 +115,8 @@ class Graph:
         return {name: node for node in self.nodes for name in node.outputs}
 
     def constant(self, node: Node, name: str) -> npt.NDArray[Any]:
-        """A constant that ``node`` reads. Raises NetworkError where it is none, or malformed."""
+        """A constant that ``node`` reads. Raises NetworkError if it is no constant, or
+        malformed."""
         if name not in self.tensors:
             way_out = "make it an initializer (fold constants when exporting)"
             raise node.refuse(f"input {name!r} is not constant", way_out)
@@ -198,7 +200,7 @@ def _model(source: str | Path | bytes) -> ModelProto:
 
 
 def _check_texts(graph: GraphProto) -> None:
-    """Every name is text; protobuf gives bytes where it is not UTF-8."""
+    """Check that every name is text; protobuf gives bytes if it is not UTF-8."""
     texts = [graph.name, *(tensor.name for tensor in graph.initializer)]
     for node in graph.node:
         texts += [node.name, node.op_type, node.domain, *node.input, *node.output]
@@ -242,7 +244,7 @@ def _node(proto: onnx.NodeProto, number: int) -> Node:
 
 
 def _check_order(nodes: Sequence[Node], known: set[str]) -> None:
-    """Each input is there before it is read, and each name is written once."""
+    """Check that each input is written before it is read, and each name is written once."""
     known = {"", *known}
     for node in nodes:
         for name in node.inputs:
@@ -256,7 +258,7 @@ def _check_order(nodes: Sequence[Node], known: set[str]) -> None:
 
 
 def _shape(value: ValueInfoProto) -> tuple[int, ...]:
-    """The input's extents but for the batch."""
+    """The input's extents without the batch."""
     where = f"The input {value.name!r}"
     if value.type.tensor_type.elem_type != TensorProto.FLOAT:
         raise NetworkError(f"{where} must be float32; let a QuantizeLinear make integers of it")
@@ -275,7 +277,7 @@ def _shape(value: ValueInfoProto) -> tuple[int, ...]:
 
 
 def _needed(nodes: Sequence[Node], output: str) -> tuple[Node, ...]:
-    """The nodes that ``output`` depends on."""
+    """The nodes on which ``output`` depends."""
     wanted, needed = {output}, []
     for node in reversed(nodes):
         if wanted.intersection(node.outputs):

@@ -1,6 +1,6 @@
 """ONNX operators as layers of an integer network.
 
-What each operator computes is in ``arithmetic.py``; ``ordered.py`` keeps ONNX's order.
+``arithmetic.py`` has the arithmetic of each operator; ``ordered.py`` keeps ONNX's axis order.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .values import Constant
 __all__ = ["Layers"]
 
 Clamp = tuple[int, int] | None
-MAX_WINDOW = 1 << 16  # positions of an average
+MAX_WINDOW = 1 << 16  # positions of a pool
 
 
 class Layers:
-    """Adds the layers that operators stand for to a builder.
+    """Adds the layers of ONNX operators to a builder.
 
-    inexact : whether ties that float rounding errors decide are accepted
+    inexact : whether to accept ties that depend on float rounding errors
     """
 
     def __init__(self, builder: OrderedBuilder, inexact: bool) -> None:
@@ -75,7 +75,7 @@ class Layers:
         grid: Grid,
         clamp: Clamp = None,
     ) -> Ordered:
-        """A fully connected layer, Gemm or MatMul."""
+        """A fully connected layer: Gemm or MatMul."""
         node.require("alpha", 1.0, otherwise=1.0, way_out="fold it into the weights")
         node.require("beta", 1.0, otherwise=1.0, way_out="fold it into the bias")
         node.require("transA", 0, otherwise=0, way_out="transpose the weights instead")
@@ -101,7 +101,7 @@ class Layers:
     def add(
         self, node: Node, name: str, a: Ordered, b: Ordered, grid: Grid, clamp: Clamp = None
     ) -> Ordered:
-        """The sum of two tensors of one shape."""
+        """The sum of two tensors of the same shape."""
         if a.dims != b.dims:
             reason = f"its inputs have the shapes {list(a.dims)} and {list(b.dims)}"
             raise node.refuse(reason, "broadcast before the model is exported")
@@ -113,7 +113,7 @@ class Layers:
     def average_pool(
         self, node: Node, name: str, x: Ordered, grid: Grid, clamp: Clamp = None
     ) -> Ordered:
-        """An average pool whose padding, if any, counts."""
+        """An average pool; padding, if any, counts."""
         kernel = _pool_kernel(node)
         frame = window(node, x, kernel)
         if any(frame.padding) and node.integer("count_include_pad", 0) != 1:
@@ -126,7 +126,7 @@ class Layers:
     def global_average_pool(
         self, node: Node, name: str, x: Ordered, grid: Grid, clamp: Clamp = None
     ) -> Ordered:
-        """The average of each channel, summed in integers."""
+        """The average of each channel, with an integer sum."""
         node.require("channels_last", 0, otherwise=0, way_out="export it channels first")
         kernel = _whole(node, x)
         return self.builder.avg_pool2d(name, x, kernel, Window(), grid, averaged, clamp=clamp)
@@ -140,7 +140,7 @@ class Layers:
         grid: Grid,
         clamp: Clamp = None,
     ) -> Ordered:
-        """The average of each channel, summed in floats."""
+        """The average of each channel, with a float sum."""
         if len(x.dims) != 3 or sorted(axis % 4 for axis in axes) != [2, 3]:
             raise node.refuse(f"axes are {list(axes)}", "average over height and width, [2, 3]")
         kernel = _whole(node, x)
@@ -155,7 +155,7 @@ class Layers:
         return self.builder.max_pool2d(name, x, kernel, window(node, x, kernel))
 
     def requantize(self, x: Ordered, name: str, grid: Grid, clamp: Clamp = None) -> Ordered:
-        """The same values on another grid, or clamped."""
+        """The same values on another grid, or a clamp if the grid is the same."""
         if grid == x.grid:
             low, high = clamp or (grid.dtype.qmin, grid.dtype.qmax)
             return self.builder.relu(name, x, low, high)
@@ -163,7 +163,7 @@ class Layers:
 
 
 def _require_types(node: Node, x: Ordered, weights: Weights, grid: Grid) -> None:
-    """ONNX Runtime computes other mixtures in floats, or not at all."""
+    """Refuse type combinations that ONNX Runtime computes in floats or not at all."""
     if x.tensor.dtype != grid.dtype or (x.tensor.dtype.signed and not weights.dtype.signed):
         types = f"{x.tensor.dtype}, {weights.dtype} and {grid.dtype}"
         raise node.refuse(
@@ -186,7 +186,7 @@ def _bias(
 
 
 def _extents(node: Node, x: Ordered) -> tuple[int, int]:
-    """Rows and columns of a map. Raises NetworkError for what is none."""
+    """Rows and columns of a map. Raises NetworkError if the tensor is no map."""
     if len(x.dims) != 3:
         raise node.refuse("its input is flat", "put it before the Flatten")
     return x.dims[1], x.dims[2]
@@ -201,7 +201,7 @@ def _whole(node: Node, x: Ordered) -> tuple[int, int]:
 
 
 def _pool_kernel(node: Node) -> tuple[int, int]:
-    """Rows and columns of a pool without any oddity."""
+    """Rows and columns of a pool; unusual attributes are refused."""
     node.require("dilations", [1, 1], otherwise=[1, 1], way_out="use a pool without dilation")
     node.require("storage_order", 0, otherwise=0, way_out="leave it out")
     if len(node.outputs) > 1:
@@ -214,9 +214,9 @@ def _pool_kernel(node: Node) -> tuple[int, int]:
 
 
 def window(node: Node, x: Ordered, kernel: tuple[int, ...]) -> Window:
-    """Strides, pads (ONNX and here: top, left, bottom, right) and dilations of a node.
+    """Strides, pads (top, left, bottom, right, as in ONNX) and dilations of a node.
 
-    Raises NetworkError for extents rounded up, where that makes a difference.
+    Raises NetworkError if ceil_mode would add a window.
     """
     strides = node.integers("strides", (1, 1))
     dilations = node.integers("dilations", (1, 1))

@@ -1,4 +1,4 @@
-"""ONNX operators that move values and change none: another order, noted with the tensor.
+"""ONNX operators that only move values: they change the order that is recorded with the tensor.
 
 Sources: ONNX Flatten-13, Reshape-14, Transpose-13, Squeeze-13, Unsqueeze-13.
 """
@@ -49,7 +49,7 @@ def _transpose(reader: Reader, node: Node, x: Ordered) -> Ordered:
 
 
 def _axes(reader: Reader, node: Node, rank: int) -> list[int] | None:
-    """The axes of a Squeeze or Unsqueeze, 0 being the batch; None where they are left out."""
+    """The axes of a Squeeze or Unsqueeze, where 0 is the batch; None if they are left out."""
     axes = node.attributes.get("axes")
     if axes is None and node.input(1):
         axes = extents_of(reader, node, node.input(1))

@@ -1,12 +1,12 @@
 """Networks quantized for ONNX Runtime, in QDQ form or in operator form.
 
-``onnxruntime.quantization.quantize_static`` writes both. In QDQ form float operators stand between
-DequantizeLinear and QuantizeLinear nodes, and ONNX Runtime fuses each such group into the integer
-operator that the other form names; that operator's arithmetic is what the integer network equals
+``onnxruntime.quantization.quantize_static`` writes both. In QDQ form float operators are between
+DequantizeLinear and QuantizeLinear nodes. ONNX Runtime fuses each such group into the integer
+operator that the other form names. The integer network equals this operator's arithmetic
 (``arithmetic.py``, and "ONNX Runtime" in ``ARITHMETIC.md``).
 
-The network's input is what the first QuantizeLinear makes of an image. Where its scale is 1/255 in
-float32 and its zero point 0, and pixels p enter as p / 255, that is p itself.
+The network's input is the output of the first QuantizeLinear. If its scale is 1/255 in float32, its
+zero point 0, and pixels p enter as p / 255, the input is p itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .reader import Reader
 
 __all__ = ["read", "read_with_names"]
 
-WAYS_OUT = {  # of operators that users are likely to meet
+WAYS_OUT = {  # for operators that users are likely to have
     "BatchNormalization": "fold it into the convolution (onnxruntime.quantization.preprocess)",
     "Softmax": "cut it off, the greatest score stays the greatest",
     "Transpose": "export the model channels first, without it",
@@ -36,12 +36,13 @@ def read(source: str | Path | bytes, name: str | None = None, *, inexact: bool =
 
     Parameters
     ----------
-    source : the path of a model, or its bytes; nothing but these is read
+    source : the path of a model, or its bytes; no other file is read
     name : the network's; by default the file's, or the graph's
-    inexact : accept average pools and additions with many ties, which ONNX Runtime's rounding
-        errors decide; what else may differ, and how seldom, is in ``ARITHMETIC.md``
+    inexact : accept average pools and additions with many ties, which depend on ONNX Runtime's
+        rounding errors; ``ARITHMETIC.md`` describes which values may differ, and how rarely
 
-    Raises NetworkError that names the node, the reason and a way out for what cannot be read.
+    Raises NetworkError, which names the node, the reason and a way out, if the model cannot be
+    read.
     """
     return read_with_names(source, name, inexact=inexact)[0]
 
@@ -49,9 +50,9 @@ def read(source: str | Path | bytes, name: str | None = None, *, inexact: bool =
 def read_with_names(
     source: str | Path | bytes, name: str | None = None, *, inexact: bool = False
 ) -> tuple[QNetwork, dict[str, tuple[str, Ordered]]]:
-    """Read as :func:`read` does, and tell how to find the network's tensors in the model.
+    """Read as :func:`read` does, and find the network's tensors in the model.
 
-    Returns the network, and by its tensors the names there and how the model orders them.
+    Returns the network, and for each of its tensors the name in the model and the model's order.
     """
     graph = load(source)
     fallback = graph.name if isinstance(source, bytes) else Path(source).stem

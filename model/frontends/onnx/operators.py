@@ -1,4 +1,4 @@
-"""What each ONNX operator does to a reading: a real result in between, or a layer."""
+"""The effect of each ONNX operator on the reader: an intermediate real result, or a layer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .values import Constant, Pending, clamp_on, constant_of, grid_of, quantized
 __all__ = ["OPERATORS"]
 
 Clamp = tuple[int, int] | None
-CODES = {0: None, 2: np.uint8, 3: np.int8}  # ONNX's, of a QuantizeLinear without zero point
+CODES = {0: None, 2: np.uint8, 3: np.int8}  # ONNX's types of a QuantizeLinear without zero point
 
 
 def _quantize(reader: Reader, node: Node) -> None:
@@ -35,7 +35,7 @@ def _quantize(reader: Reader, node: Node) -> None:
     )
     if x in reader.raw:
         image = value = _image(reader, node, grid)
-        for moved, layer in reader.raw[x]:  # what moves values may as well move integers
+        for moved, layer in reader.raw[x]:  # moving values and quantizing them commute
             value = layer(reader, moved, value)
         reader.define(node, value)
         reader.names.setdefault(image.tensor.name, (node.outputs[0], image))
@@ -59,9 +59,10 @@ def _quantize(reader: Reader, node: Node) -> None:
 
 
 def _require_unmerged(reader: Reader, node: Node, one_type: bool) -> None:
-    """Refuse two quantizations in a row that ONNX Runtime makes one of, with another scale.
+    """Refuse two consecutive quantizations that ONNX Runtime merges into one with another scale.
 
-    It does where nothing else reads what lies between (``double_qdq_pairs_remover.cc``).
+    It merges them if the tensors between them have no other reader
+    (``double_qdq_pairs_remover.cc``).
     """
     graph = reader.graph
     names, ops = [node.outputs[0], node.input(0)], ["DequantizeLinear", "QuantizeLinear"]
@@ -192,7 +193,7 @@ def _reduce_mean(reader: Reader, node: Node) -> None:
 
 
 def _clip_ends(reader: Reader, node: Node) -> tuple[float, float]:
-    """The least and greatest value that a Relu or a Clip lets through."""
+    """The least and greatest value that a Relu or a Clip passes."""
     if node.op == "Relu":
         return 0.0, np.inf
     ends = []
@@ -216,7 +217,7 @@ def _clip(reader: Reader, node: Node) -> None:
 
 
 def _same(reader: Reader, node: Node, layer: Callable[[Reader, Node, Ordered], Ordered]) -> None:
-    """An operator that only moves or compares values, on integers or on what they stand for."""
+    """An operator that only moves or compares values, on integers or on real values."""
     if node.input(0) in reader.raw:
         reader.raw[node.outputs[0]] = (*reader.raw[node.input(0)], (node, layer))
     elif node.input(0) in reader.integers:
@@ -229,7 +230,7 @@ def _same(reader: Reader, node: Node, layer: Callable[[Reader, Node, Ordered], O
 
 
 def _move(reader: Reader, node: Node, layer: Callable[[Reader, Node, Ordered], Ordered]) -> None:
-    """An operator that moves activations, or extents where an operator of theirs has its name."""
+    """An operator that moves activations; it may also be applied to extents."""
     if node.op in SHAPES and (
         node.input(0) in reader.extents or node.input(0) in reader.graph.tensors
     ):

@@ -1,4 +1,4 @@
-"""One reading of an ONNX graph: what each name stands for so far."""
+"""The state of reading an ONNX graph: the value of each name so far."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ __all__ = ["Reader"]
 CONSTANT = (
     "fuse it with its neighbour (onnxruntime.quantization.preprocess makes a Gemm of a MatMul)"
 )
-RESERVED = {"image", "logits", "class", "argmax"}  # names that the builder gives itself
+RESERVED = {"image", "logits", "class", "argmax"}  # names that the builder uses itself
 
-Moved = tuple[Node, Callable[["Reader", Node, Ordered], Ordered]]  # a node, what it does
+Moved = tuple[Node, Callable[["Reader", Node, Ordered], Ordered]]  # a node and its function
 
 
 class Reader:
-    """One reading: what each name stands for so far."""
+    """The state of reading one graph: the value of each name so far."""
 
     def __init__(self, graph: Graph, name: str, inexact: bool) -> None:
         self.graph = graph
         self.builder = OrderedBuilder(name)
         self.layers = Layers(self.builder, inexact)
-        self.image: Ordered | None = None  # the network's input, once it is known
+        self.image: Ordered | None = None  # the network's input, when it is known
         self.integers: dict[str, Ordered] = {}
         self.reals: dict[str, Ordered | Constant | Pending] = {}
         self.raw: dict[str, tuple[Moved, ...]] = {
             graph.input: ()
-        }  # the input, and how it was moved
+        }  # the input, and the nodes that moved it
         self.extents: dict[str, list[int]] = {}  # see shapes.py
         self.names: dict[str, tuple[str, Ordered]] = {}  # in the model, see network.py
         self.taken = set(RESERVED)
@@ -44,7 +44,7 @@ class Reader:
         return name
 
     def quantized(self, node: Node, name: str) -> Ordered:
-        """The tensor of integers that an input names."""
+        """The integer tensor of an input name."""
         if name in self.graph.tensors:
             raise node.refuse(f"input {name!r} is constant", CONSTANT)
         if name not in self.integers:
@@ -52,7 +52,7 @@ class Reader:
         return self.integers[name]
 
     def dequantized(self, node: Node, index: int) -> Ordered:
-        """The tensor that a real input stands for, straight from a DequantizeLinear."""
+        """The tensor of a real input that comes directly from a DequantizeLinear."""
         value = self.reals.get(node.input(index))
         if isinstance(value, Ordered):
             return value
@@ -67,7 +67,7 @@ class Reader:
         raise node.refuse(reason, "quantize it, then dequantize it")
 
     def constant(self, node: Node, index: int) -> Constant:
-        """The quantized constant that a real input stands for."""
+        """The quantized constant of a real input."""
         value = self.reals.get(node.input(index))
         if not isinstance(value, Constant):
             reason = f"input {node.input(index)!r} is no quantized constant"
@@ -75,12 +75,12 @@ class Reader:
         return value
 
     def define(self, node: Node, value: Ordered) -> None:
-        """Say which tensor of the network an output of integers is."""
+        """Record the network's tensor of an integer output."""
         self.integers[node.outputs[0]] = value
         self.names.setdefault(value.tensor.name, (node.outputs[0], value))
 
     def operand(self, node: Node, index: int) -> Ordered:
-        """An activation given as integers, scale and zero point, three inputs in a row."""
+        """An activation given by three consecutive inputs: integers, scale and zero point."""
         x = self.quantized(node, node.input(index))
         if grid_of(self.graph, node, node.input(index + 1), node.input(index + 2)) != x.grid:
             reason = f"scale, zero point or type of {node.input(index)!r} differ from its own"

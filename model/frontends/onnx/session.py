@@ -1,4 +1,4 @@
-"""ONNX Runtime's own integers, to compare an integer network with."""
+"""ONNX Runtime's integers, for comparison with an integer network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .network import read_with_names
 __all__ = ["output", "session_of", "session_trace"]
 
 # On x86 without VNNI, kernels of uint8 * int8 add pairs of products in saturating 16 bits, unless
-# a session asks for exact ones. It changes nothing elsewhere.
+# a session requests exact ones. The entry has no effect on other CPUs.
 EXACT = {"session.x64quantprecision": "1"}
 
 
@@ -27,17 +27,17 @@ def session_of(
     config: dict[str, str] | None = None,
     options: Callable[[], onnxruntime.SessionOptions] = onnxruntime.SessionOptions,
 ) -> onnxruntime.InferenceSession:
-    """A session on the CPU that adds integers exactly.
+    """A session on the CPU whose integer sums are exact.
 
     Parameters
     ----------
     config : further entries of the session's configuration
-    options : makes others; a default session's
+    options : makes the session options; by default those of a default session
     """
 
     def session(entries: dict[str, str]) -> onnxruntime.InferenceSession:
         made = options()
-        made.log_severity_level = 3  # errors: it warns of quantized weights that it leaves alone
+        made.log_severity_level = 3  # errors only: it warns of quantized weights that it ignores
         for key, value in entries.items():
             made.add_session_config_entry(key, value)
         return onnxruntime.InferenceSession(model, made, providers=["CPUExecutionProvider"])
@@ -46,8 +46,8 @@ def session_of(
     try:
         return session({**EXACT, **config})
     except (exceptions.Fail, exceptions.NotImplemented):
-        # It makes weights unsigned, and trips over those that several nodes or int8 activations
-        # share; the latter are added exactly in any case.
+        # With this entry it makes weights unsigned, and fails if several nodes or int8 activations
+        # share them; sums with int8 activations are exact without it.
         return session(config)
 
 
@@ -56,16 +56,16 @@ def session_trace(
     images: npt.NDArray[np.float32],
     config: dict[str, str] | None = None,
 ) -> dict[str, npt.NDArray[Any]]:
-    """Run a quantized model in ONNX Runtime (CPU) and give every quantized tensor's integers.
+    """Run a quantized model in ONNX Runtime (CPU) and return every quantized tensor's integers.
 
     Parameters
     ----------
-    images : float32 (N, C, H, W) or (N, K), as the model takes them
-    config : further entries of the session's configuration; a default session has none, but adds
-        exactly on every CPU here, see :func:`session_of`
+    images : float32 (N, C, H, W) or (N, K), the model's input
+    config : further entries of the session's configuration; without them it is a default session,
+        but with exact sums on every CPU, see :func:`session_of`
 
-    Returns integers (N, H, W, C) by the name that ``read`` gives the tensor: ``image`` is what the
-    first QuantizeLinear makes of the images, and what the integer network takes.
+    Returns integers (N, H, W, C) by the tensor's name in the result of ``read``. ``image`` is the
+    output of the first QuantizeLinear and the input of the integer network.
     """
     _, names = read_with_names(source, inexact=True)
     model = onnx.load_model_from_string(_bytes(source))
@@ -82,7 +82,7 @@ def session_trace(
 
 
 def output(source: str | Path | bytes, images: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-    """What a session of the model as it is, no output added, gives for images as above."""
+    """The output of a session of the unchanged model, for images as in :func:`session_trace`."""
     session = session_of(_bytes(source))
     (found,) = _run(session, [session.get_outputs()[0].name], images)
     return found
@@ -95,7 +95,7 @@ def _bytes(source: str | Path | bytes) -> bytes:
 def _run(
     session: onnxruntime.InferenceSession, names: list[str], images: npt.NDArray[np.float32]
 ) -> list[npt.NDArray[Any]]:
-    """Run a session on batches of the size that its model asks for, which need not be any."""
+    """Run a session on batches of the model's fixed batch size, if it has one."""
     (taken,) = session.get_inputs()
     size = taken.shape[0] if isinstance(taken.shape[0], int) else len(images)
     parts = [

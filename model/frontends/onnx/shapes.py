@@ -1,4 +1,4 @@
-"""Extents computed in the graph, as ``x.view(x.size(0), -1)`` leaves them when it is exported.
+"""Extents that are computed in the graph, as in an exported ``x.view(x.size(0), -1)``.
 
 They are lists of integers with 0 for the batch, which a Reshape copies from its input. Source: ONNX
 Shape-15, Gather-13, Unsqueeze-13, Concat-13, Reshape-14.
@@ -18,7 +18,7 @@ MAX_AXES = 8  # of a tensor
 
 
 def extents_of(reader: Reader, node: Node, name: str) -> list[int]:
-    """The list of integers that ``node`` reads. Raises NetworkError where it is not known."""
+    """The list of integers that ``node`` reads. Raises NetworkError if it is not known."""
     if name in reader.extents:
         return reader.extents[name]
     values = reader.graph.constant(node, name)
@@ -67,6 +67,6 @@ SHAPES: dict[str, Callable[[Reader, Node], list[int]]] = {
 def extents(reader: Reader, node: Node) -> None:
     """Read one of these operators. Raises NetworkError."""
     found = SHAPES[node.op](reader, node)
-    if len(found) > MAX_AXES:  # a chain of Concat could double them without end
+    if len(found) > MAX_AXES:  # a chain of Concat nodes could double them again and again
         raise node.refuse(f"it gives {len(found)} extents", "export it with a fixed shape")
     reader.extents[node.outputs[0]] = found

@@ -1,4 +1,4 @@
-"""What names stand for while an ONNX graph is read: integers, constants, results in between."""
+"""The values of names while an ONNX graph is read: integers, constants, intermediate results."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ __all__ = [
 UINT8 = IntType(8, signed=False)
 INT8 = IntType(8, signed=True)
 TYPES = {np.dtype(np.uint8): UINT8, np.dtype(np.int8): INT8}
-BIAS_TOLERANCE = 1e-5  # of a bias' scale, which ONNX Runtime takes for Sx * Sw without a look
+BIAS_TOLERANCE = 1e-5  # relative, of a bias' scale; ONNX Runtime assumes Sx * Sw unchecked
 
 
 @dataclass(frozen=True)
 class Constant:
-    """Ordered constants: scales float32 and zero points, one or one per index along ``axis``."""
+    """A quantized constant: float32 scales and zero points, one or one per index along ``axis``."""
 
     values: npt.NDArray[Any]
     scales: npt.NDArray[np.float32]
@@ -42,9 +42,9 @@ class Constant:
     axis: int
 
     def per_channel(self, node: Node, axis: int, values: npt.NDArray[Any]) -> Weights:
-        """As weights (OC, KH, KW, IC / groups) made of ``values``, whose channels were ``axis``.
+        """Make weights (OC, KH, KW, IC / groups) from ``values``, whose channels were ``axis``.
 
-        Raises NetworkError where there are scales along another axis, or too few or too many.
+        Raises NetworkError if the scales are along another axis, or their number is wrong.
         """
         if self.values.dtype not in TYPES:
             raise node.refuse(f"weights are {self.values.dtype}", "quantize them as int8 or uint8")
@@ -67,7 +67,8 @@ class Constant:
         )
 
     def as_bias(self, node: Node, x: Ordered, weights: Weights) -> npt.NDArray[Any]:
-        """As a bias at the scale Sx * Sw. Raises NetworkError for another scale or zero point."""
+        """The values as a bias at the scale Sx * Sw. Raises NetworkError for another scale or zero
+        point."""
         if self.zero_points.any():
             raise node.refuse("the bias has a zero point", "quantize it with zero point 0")
         expected = np.float64(x.tensor.scale) * np.array(weights.scales)
@@ -82,14 +83,15 @@ class Constant:
 
 @dataclass(frozen=True)
 class Pending:
-    """A real-valued result that waits for the QuantizeLinear behind it.
+    """A real-valued result that waits for a QuantizeLinear after it.
 
     emit : (the layer's name, the grid, the clamp) -> the layer's output
-    fused : whether ONNX Runtime computes it in integers, and then only with a clamp that the
-        output's type implies
-    low, high : the clamp of a Relu or Clip behind it, real values
-    moves : what then moves values or takes maxima, none of which changes their order: a session
-        moves the QuantizeLinear before it (``qdq_propagation.cc``), and so does the reader
+    fused : whether ONNX Runtime computes it in integers; the output's type must then imply the
+        clamp
+    low, high : the clamp of a Relu or Clip after it, real values
+    moves : operators after it that move values or take maxima; rounding commutes with them. A
+        session moves the QuantizeLinear before them (``qdq_propagation.cc``), and so does the
+        reader
     """
 
     node: Node
@@ -100,13 +102,13 @@ class Pending:
     moves: tuple[Callable[[Ordered], Ordered], ...] = ()
 
     def clipped(self, low: float, high: float) -> Pending:
-        """With one clamp more."""
+        """This result with an additional clamp."""
         clip = (min(max(value, low), high) for value in (self.low, self.high))
         return replace(self, low=next(clip), high=next(clip))
 
 
 def clamp_on(grid: Grid, low: float, high: float) -> tuple[int, int]:
-    """What QuantizeLinear makes of a real clamp, float32 at a time."""
+    """The integers that QuantizeLinear makes of a real clamp, in float32."""
     scale = np.float32(grid.scale)
     ends = []
     for value in (low, high):
@@ -133,7 +135,7 @@ def _scales(graph: Graph, node: Node, name: str) -> npt.NDArray[np.float32]:
 def _zero_points(
     graph: Graph, node: Node, name: str, dtype: npt.DTypeLike | None
 ) -> npt.NDArray[Any]:
-    """The zero points; 0 in ``dtype``, uint8 by default, where there are none."""
+    """The zero points; if there are none, 0 in ``dtype``, by default uint8."""
     if not name:
         return np.zeros(1, dtype or np.uint8)
     zero_points = graph.constant(node, name)
@@ -149,8 +151,8 @@ def _zero_points(
 def grid_of(
     graph: Graph, node: Node, scale: str, zero_point: str, dtype: npt.DTypeLike | None = None
 ) -> Grid:
-    """Scale and zero point of an activation, by the names of two inputs; without the second the
-    zero point is 0 in ``dtype``, uint8 by default. Raises NetworkError."""
+    """The grid of an activation, from the names of its scale and zero point. Without a zero point
+    it is 0 in ``dtype``, by default uint8. Raises NetworkError."""
     scales = _scales(graph, node, scale)
     zero_points = _zero_points(graph, node, zero_point, None)
     if not zero_point and dtype is not None:
@@ -163,7 +165,7 @@ def grid_of(
 
 
 def constant_of(graph: Graph, node: Node, name: str, scale: str, zero_point: str) -> Constant:
-    """A quantized constant, by the names of three inputs. Raises NetworkError."""
+    """A quantized constant from the names of three inputs. Raises NetworkError."""
     values = graph.constant(node, name)
     axis = node.integer("axis", 1)
     return Constant(
@@ -175,7 +177,7 @@ def constant_of(graph: Graph, node: Node, name: str, scale: str, zero_point: str
 
 
 def quantized_constant(graph: Graph, node: Node) -> Constant:
-    """What a QuantizeLinear makes of a float constant. Raises NetworkError."""
+    """The result of QuantizeLinear on a float constant. Raises NetworkError."""
     values = graph.constant(node, node.input(0))
     scales = _scales(graph, node, node.input(1))
     zero_points = _zero_points(graph, node, node.input(2), None)

@@ -1,9 +1,9 @@
-"""From a float graph with quantizations to integer layers.
+"""Integer layers from a float graph with quantize nodes.
 
-A sum (convolution, linear layer, average pool, addition) becomes a layer when its quantization is
-reached. What stands between the two, ReLUs, maximum pools and flattenings, never changes the order
-of values, so that it commutes with rounding: round(relu(x)) is a clamp of round(x), the greatest of
-some rounded values is the greatest of them rounded. A ReLU right behind a sum is its clamp.
+A sum (convolution, linear layer, average pool, addition) becomes a layer when its quantize node is
+reached. ReLUs, maximum pools and flattenings between the two keep the order of values, so they
+commute with rounding: round(relu(x)) is a clamp of round(x), and the greatest of several rounded
+values is the rounded greatest value. A ReLU directly after a sum becomes its clamp.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ __all__ = ["Layers"]
 class _Real:
     """A tensor that is not quantized yet.
 
-    source : the node that computes it, or the quantized tensor or None for the image that it is
-    steps : what then happens to it, none of which changes the order of values
+    source : the node that computes it, the quantized tensor that it equals, or None for the image
+    steps : the operations after that, all of which keep the order of values
     """
 
     source: g.Node | Ordered | None
@@ -45,7 +45,7 @@ class Layers:
     Parameters
     ----------
     parameters : by layer, the weights as integers
-    output : where the scores lie if the program leaves them in floats
+    output : the grid of the scores if the program leaves them in floats
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Layers:
         self.graph, self.parameters = graph, parameters
         self.builder = OrderedBuilder(graph.name)
         self.values: dict[str, Ordered | _Real] = {g.IMAGE: _Real(None)}
-        self.made: dict[str, tuple[Quantize, Ordered]] = {}  # by what is quantized, and its source
+        self.made: dict[str, tuple[Quantize, Ordered]] = {}  # by quantized tensor and by its source
         for node in graph.nodes:
             self.values[node.name] = self._value(node)
         last = self.values[graph.output]
@@ -63,7 +63,7 @@ class Layers:
 
     @property
     def scores(self) -> Ordered:
-        """What the network returns."""
+        """The network's output."""
         scores = self.values[self.graph.output]
         assert isinstance(scores, Ordered)
         return scores
@@ -100,7 +100,8 @@ class Layers:
         return _Real(node)
 
     def _require_integers(self, node: g.Node, name: str) -> None:
-        """See to it that a sum reads integers; a ReLU of integers has them, quantized or not."""
+        """Check that a sum reads integers; a ReLU of integers counts as integers, quantized or
+        not."""
         x = self.values[name]
         if isinstance(x, _Real) and isinstance(x.source, Ordered):
             clips = {end for step in x.steps if isinstance(step, g.Activation) for end in step.clip}
@@ -116,14 +117,14 @@ class Layers:
             )
 
     def _quantized(self, node: Quantize, x: Ordered | _Real) -> Ordered:
-        """The integers that a quantize node gives, with the layers that compute them."""
+        """The integers of a quantize node; adds the layers that compute them."""
         if isinstance(x, Ordered):
             return self._requantized(node, x, ())
         source = x.source
         read = node.inputs[0]
         keys = {read, g.IMAGE if source is None else getattr(source, "name", read)}
         if isinstance(source, Ordered):
-            keys = {read}  # other readers of integers do not matter
+            keys = {read}  # other readers of integers have no influence
         for key in sorted(keys & self.made.keys()):
             before, tensor = self.made[key]
             if (before.inputs, before.grid, before.clamp) == (node.inputs, node.grid, node.clamp):
@@ -151,7 +152,7 @@ class Layers:
         return self.builder.relu(node.name, image, *clamp)
 
     def _requantized(self, node: Quantize, x: Ordered, steps: tuple[g.Node, ...]) -> Ordered:
-        """What is quantized already, brought to another grid or clamped."""
+        """A quantized tensor, converted to another grid or clamped."""
         low, high, rest = _clamped(node, steps)
         if node.grid == x.grid:
             reached = self.builder.builder.value_range(x.tensor.name)
@@ -172,7 +173,7 @@ class Layers:
         return x
 
     def _step(self, node: g.Node, x: Ordered) -> Ordered:
-        """A maximum pool or another order of integers."""
+        """A maximum pool or a reordering of integers."""
         if isinstance(node, g.MaxPool):
             return self.builder.max_pool2d(node.name, x, node.kernel, node.window)
         assert isinstance(node, g.View)
@@ -219,7 +220,7 @@ class Layers:
 
 
 def _clamped(quantize: Quantize, steps: tuple[g.Node, ...]) -> tuple[int, int, tuple[g.Node, ...]]:
-    """The clamp of a sum with the ReLUs right behind it, and the steps that are left."""
+    """The clamp of a sum with the ReLUs directly after it, and the remaining steps."""
     low, high = quantize.clamp
     for index, step in enumerate(steps):
         if not isinstance(step, g.Activation):
@@ -232,7 +233,7 @@ def _clamped(quantize: Quantize, steps: tuple[g.Node, ...]) -> tuple[int, int, t
 def _split_bias(
     node: g.Node, parameters: Parameters, x: Grid
 ) -> tuple[npt.NDArray[np.int64], list[Fraction]]:
-    """The bias as integers at Sx * Sw, and what is left of it, in the same steps."""
+    """The bias as integers at Sx * Sw, and the remainder in the same steps."""
     scales = parameters.weights.scales
     units = [Fraction(x.scale) * Fraction(scale) for scale in scales]
     units *= len(parameters.bias) if len(units) == 1 else 1

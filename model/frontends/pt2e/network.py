@@ -5,22 +5,22 @@ scales and biases exactly as the program stores them, a layer computes
 
     y = clamp(round((sum (qx - Zx) * (qw - Zw) * Sx * Sw + bias) / Sy) + Zy), ties to even
 
-and that is what ``read`` gives, bit for bit: the bias is an integer at Sx * Sw plus what is left of
-it in ``requant.offsets``, and M, B and n equal the exact value on every sum in reach, where
-``requant.reference`` is ``half_even`` (``rescale.py``). An average pool divides before its one
-rounding, an addition rounds its sum once. The one exception is a layer without weights whose
-factor is not dyadic and which meets exact ties (an average of 36 positions, input and output of one
-scale; an addition or a requantization of scales 11 to 10): no M, B and n give ties to even there,
-all go up, and ``reference`` is None; it is None too where 31 bits of M do not suffice, as for
-scores of far more than 8 bits, and M, B and n are then the closest.
+``read`` returns exactly this, bit for bit. The bias is an integer at Sx * Sw plus the remainder in
+``requant.offsets``. M, B and n equal the exact value on every reachable sum if
+``requant.reference`` is ``half_even`` (``rescale.py``). An average pool divides before its only
+rounding; an addition rounds its sum once. There is one exception: a layer without weights whose
+factor is not dyadic and which meets exact ties (an average of 36 positions with one scale for input
+and output; an addition or a requantization with scales in the ratio 11 to 10). No M, B and n give
+ties to even there, so all ties go up, and ``reference`` is None. It is also None if 31 bits of M do
+not suffice, as for scores of far more than 8 bits; M, B and n are then the closest.
 
-Run by PyTorch the program computes in float32, whose rounding errors (of sums, of the dequantized
-weights, of the reciprocal of Sy) move values that lie within some 2**-20 of a tie, and break the
-exact ties of average pools and additions by chance; ``pt2e_run.trace`` runs a program both ways.
+PyTorch runs the program in float32. Its rounding errors (of sums, of the dequantized weights, of
+the reciprocal of Sy) change values within about 2**-20 of a tie, and decide the exact ties of
+average pools and additions arbitrarily. ``run.trace`` runs a program both ways.
 
-Supported are the operators of ``frontends/torch_export.py``, between quantizations per tensor of 2
-to 8 bits; weights per tensor or per output channel. torchao is needed to make such programs, not to
-read them.
+The supported operators are those of ``float/torch_export/module.py``, between quantizations per
+tensor of 2 to 8 bits, with weights per tensor or per output channel. torchao is needed to make such
+programs, not to read them.
 """
 
 from __future__ import annotations
@@ -51,24 +51,25 @@ def read(program: Program, name: str | None = None, output: Grid | None = None) 
 
     Parameters
     ----------
-    program : what ``convert_pt2e`` gives, or ``torch.export.export`` of that; float32 (N, C, H, W)
-        -> float32 (N, classes)
+    program : the result of ``convert_pt2e``, or of ``torch.export.export`` on it; float32 (N, C, H,
+        W) -> float32 (N, classes)
     name : the network's; ``pt2e`` by default
-    output : where the scores lie, if the program leaves its last layer's output in floats, as
+    output : the grid of the scores, if the program leaves its last layer's output in floats, as
         programs of X86InductorQuantizer do
 
-    Raises NetworkError that names the layer or node, the reason and a way out for anything else; a
-    path too, since ``torch.export.load`` unpickles and evaluates what a file says.
+    Raises NetworkError, which names the layer or node, the reason and a way out, for any other
+    program. A path is refused too, since ``torch.export.load`` unpickles and evaluates the file's
+    contents.
     """
     return reading(program, name, output).network
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A network with what it was read from.
+    """A network and the program from which it was read.
 
-    tensors : by the name of each quantize node, the tensor of the network that holds its integers
-    orders : by tensor, the order in which the program has its elements
+    tensors : by the name of each quantize node, the network's tensor with its integers
+    orders : by tensor, the order of its elements in the program
     """
 
     network: QNetwork
@@ -78,7 +79,7 @@ class Reading:
 
 
 def reading(program: Program, name: str | None = None, output: Grid | None = None) -> Reading:
-    """Read as :func:`read` does, and say which tensor stands for which node."""
+    """Read as :func:`read` does, and find the tensor of each quantize node."""
     name = name or "pt2e"
     exported = _exported(program, name)
     reader = ProgramReader(exported, name, PT2E_OPERATORS)
@@ -91,13 +92,13 @@ def reading(program: Program, name: str | None = None, output: Grid | None = Non
     for node, x in found.items():
         if isinstance(x, Ordered):
             tensor = network.output if x.tensor.name == last else x.tensor.name
-            places = reader.tensors[node].places  # of the graph's tensor, which x holds
+            places = reader.tensors[node].places  # in the graph's tensor, whose values x has
             tensors[node], orders[tensor] = tensor, x.seen(x.places.ravel()[places], "")
     return Reading(network, reader.program, tensors, orders)
 
 
 def _exported(program: object, name: str) -> torch.export.ExportedProgram:
-    """The program as torch.export has it. Raises NetworkError for anything else."""
+    """The program as an ExportedProgram. Raises NetworkError for any other object."""
     if isinstance(program, str | PathLike):
         raise NetworkError(
             f"Network {name!r}: a saved program is not read, since torch.export.load unpickles and "

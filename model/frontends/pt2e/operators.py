@@ -1,7 +1,7 @@
-"""The operators that quantize and dequantize in PT2E programs, beside the float networks' own.
+"""The quantize and dequantize operators of PT2E programs, in addition to those of float networks.
 
-Sources: ``torch/ao/quantization/fx/_decomposed.py`` for what they compute, and
-``torchao/quantization/pt2e/convert.py`` for which of them a converted program has.
+Sources: ``torch/ao/quantization/fx/_decomposed.py`` for their arithmetic, and
+``torchao/quantization/pt2e/convert.py`` for the operators of a converted program.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_BITS = 8  # of activations and weights
 def _type_of(
     reader: ProgramReader, node: torch.fx.Node, low: int, high: int, dtype: torch.dtype
 ) -> IntType:
-    """The narrowest type that holds [low, high]. Raises NetworkError for what is no 8-bit type."""
+    """The narrowest type for [low, high]. Raises NetworkError if it has no 2 to 8 bits."""
     kind = str(dtype).removeprefix("torch.")
     if not low < high:
         reason = f"its quant_min {low} must lie below its quant_max {high}"
@@ -127,7 +127,7 @@ def _array(
     high: int,
     dtype: torch.dtype,
 ) -> QuantizedArray:
-    """A parameter's integers; int32 for a bias, else of 2 to 8 bits."""
+    """A parameter's integers: int32 for a bias, otherwise 2 to 8 bits."""
     bias = dtype == torch.int32
     kind = IntType(32, signed=True) if bias else _type_of(reader, node, low, high, dtype)
     values = stored.detach().to(torch.int64).numpy()
@@ -189,7 +189,7 @@ PT2E_OPERATORS: Mapping[str, Operator] = {
     "quantized_decomposed.quantize_per_tensor.default": Operator(_quantize),
     "quantized_decomposed.dequantize_per_tensor.default": Operator(_dequantize),
     "quantized_decomposed.quantize_per_channel.default": Operator(
-        _quantize_per_channel,  # refused, whatever they are
+        _quantize_per_channel,  # always refused
         ignored=("scales", "zero_points", "axis", "quant_min", "quant_max", "dtype"),
     ),
     "quantized_decomposed.dequantize_per_channel.default": Operator(_dequantize_per_channel),

@@ -1,4 +1,4 @@
-"""Reading PT2E programs into a float graph with quantizations, parameters as integers beside it."""
+"""Reader of PT2E programs: a float graph with quantize nodes, and its parameters as integers."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ WEIGHTED = ("conv2d.default", "conv2d.padding", "linear.default")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Quantize(g.Node):
-    """clamp(round_half_even(x / scale) + zero_point, *clamp)."""
+    """A quantize node: clamp(round_half_even(x / scale) + zero_point, *clamp)."""
 
     grid: Grid
     clamp: tuple[int, int]
 
     def rounded(self, value: float) -> int:
-        """What it makes of one real value, exactly; infinities become the ends."""
+        """The integer of one real value, exactly; infinities become the ends of the clamp."""
         if math.isinf(value):
             return self.clamp[0] if value < 0 else self.clamp[1]
         steps = round(Fraction(value) / Fraction(self.grid.scale))  # ties to even
@@ -43,7 +43,7 @@ class Quantize(g.Node):
 
 @dataclass(frozen=True, eq=False)
 class QuantizedArray:
-    """A parameter behind a dequantize node: (values - zero_points) * scales along axis 0.
+    """A parameter with a dequantize node: (values - zero_points) * scales along axis 0.
 
     values : int64, any shape
     scales, zero_points : one, or one per index of axis 0
@@ -55,7 +55,7 @@ class QuantizedArray:
     zero_points: tuple[int, ...]
 
     def fractions(self) -> list[Fraction]:
-        """The real values of a vector, exactly."""
+        """The exact real values of a vector."""
         count = len(self.values)
         scales = self.scales * (count if len(self.scales) == 1 else 1)
         zero_points = self.zero_points * (count if len(self.zero_points) == 1 else 1)
@@ -69,7 +69,7 @@ class QuantizedArray:
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
-    """What a convolution or linear layer multiplies and adds; axes as PyTorch has them.
+    """The weights and bias of a convolution or linear layer, with PyTorch's axes.
 
     weights : (OC, IC / groups, KH, KW) or (OC, IC)
     bias : (OC,), in real values
@@ -79,13 +79,13 @@ class Parameters:
     bias: list[Fraction]
 
     def laid_out(self, values: npt.NDArray[np.int64]) -> Weights:
-        """As a layer has them; ``values`` are the weights', (OC, KH, KW, IC / groups)."""
+        """The weights of a layer; ``values`` are the integers as (OC, KH, KW, IC / groups)."""
         w = self.weights
         return Weights(values=values, dtype=w.dtype, scales=w.scales, zero_points=w.zero_points)
 
 
 class ProgramReader(Reader):
-    """A reader that keeps quantize nodes, and the integers behind dequantized parameters."""
+    """A reader that keeps quantize nodes, and the integers of dequantized parameters."""
 
     def __init__(
         self, program: torch.export.ExportedProgram, name: str, operators: Mapping[str, Operator]
@@ -121,13 +121,13 @@ class ProgramReader(Reader):
         super()._read(node)
 
     def network_error(self, reason: str, way_out: str) -> NetworkError:
-        """The error of a program that is not what this reader is for."""
+        """The error for a program that this reader does not support."""
         return NetworkError(f"Network {self.name!r}: {reason}; {way_out}")
 
     def constant(self, value: Any, node: torch.fx.Node) -> npt.NDArray[np.float64]:
         found = self.quantized.get(getattr(value, "name", ""))
         if found is not None:
-            return found.values.astype(np.float64)  # for its shape; put() has the integers
+            return found.values.astype(np.float64)  # only for its shape; put() uses the integers
         weighted = str(node.target).removeprefix("aten.") in WEIGHTED
         if weighted and value is arguments(node)["weight"]:
             raise self.refuse(
@@ -154,12 +154,12 @@ class ProgramReader(Reader):
         return name
 
     def refuse_at(self, node: torch.fx.Node, reason: str, way_out: str) -> NetworkError:
-        """The error of a quantize or dequantize node."""
+        """The error for a quantize or dequantize node."""
         return NetworkError(f"Node {node.name!r}: {reason}; {way_out}")
 
 
 def _image_dims(program: torch.export.ExportedProgram, name: str) -> tuple[int, ...]:
-    """(C, H, W) or (K,) of the program's one input. Raises NetworkError where it is neither."""
+    """(C, H, W) or (K,) of the program's only input. Raises NetworkError if it is neither."""
     image, _ = ends(program, name, "program")
     nodes = {node.name: node for node in program.graph.nodes}
     shape = list(nodes[image].meta["val"].shape) if image in nodes else []

@@ -1,7 +1,7 @@
-"""M, B and n that equal exact real arithmetic, a float bias included, on every sum in reach.
+"""M, B and n that equal exact real arithmetic, with a float bias, on every reachable sum.
 
-What is to be equalled is y = clamp(round_half_even((sum + rest) * factor) + Zy) in rationals. Tried
-first is half-up, the cheapest in hardware; half-even is for factors of few bits, with which sums
+The target is y = clamp(round_half_even((sum + rest) * factor) + Zy) in rationals. Half-up, the
+cheapest rule in hardware, is tried first. Half-even is for factors of few bits, with which sums
 meet exact ties in both directions.
 """
 
@@ -37,13 +37,13 @@ Ints = npt.NDArray[np.int64]
 def exactly(rests: Sequence[Fraction] = ()) -> Rescale:
     """The narrowest requantization that equals half-even rounding of the exact value.
 
-    ``reference`` is then ``half_even``. Where there is none (exact ties in both directions, and a
-    factor that is not dyadic) all ties go up, and ``reference`` is None; it is None as well where
-    the factors do not fit M and n, which then come as close as they can.
+    ``reference`` is then ``half_even``. If there is none (exact ties in both directions and a
+    factor that is not dyadic), all ties go up and ``reference`` is None. It is also None if the
+    factors do not fit M and n, which are then the closest ones.
 
     Parameters
     ----------
-    rests : per output channel, what belongs to the sum beside its integer; 0 if empty
+    rests : per output channel, the fraction of the sum in addition to its integer; 0 if empty
     """
 
     def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
@@ -54,7 +54,7 @@ def exactly(rests: Sequence[Fraction] = ()) -> Rescale:
         scales = factors(layer, inputs, y)
         spread = scales if len(scales) > 1 else scales * len(reach[0])
         target = Target("half_even", spread, *reach, y.zero_point, *ends, biases=rests)
-        # Without rests a convolution is spared offsets; a pool has but one of them.
+        # Without rests a convolution gets no offsets; a pool has only one, so it may.
         plain = isinstance(layer, Conv2d) and not any(rests)
         for search in (narrow if plain else narrow_with_offset, _half_even):
             try:
@@ -70,7 +70,8 @@ def exactly(rests: Sequence[Fraction] = ()) -> Rescale:
 
 
 def _half_even(target: Target) -> Requant:
-    """With rests there is no search for this rule: M / 2**n and B / 2**n are exact or nothing."""
+    """Half-even; with rests there is no search for this rule: M / 2**n and B / 2**n must be
+    exact."""
     if not any(target.biases):
         return narrow(target, Rounding.HALF_EVEN)
     slopes = [Fraction(scale) for scale in target.scales if isinstance(scale, Fraction)]
@@ -94,10 +95,10 @@ def _half_even(target: Target) -> Requant:
 
 
 def _ties_up(target: Target) -> Requant:
-    """Half-up rounding of the exact value: half-even, of sums a little above the real ones.
+    """Half-up rounding of the exact value, as half-even rounding of slightly greater sums.
 
-    With a factor p / q, steps lie at multiples of 1 / 2p. A quarter of 1 / p more makes each tie
-    round up, and keeps every other sum on its side.
+    With a factor p / q, ties are at sums that are multiples of 1 / 2p. Adding 1 / 4p to each sum
+    makes every tie round up, and keeps every other sum on its side.
     """
     biases = [
         Fraction(target.bias(channel)) + Fraction(1, 4 * exact(scale).numerator)
@@ -128,7 +129,7 @@ def _half_even_pairs(inputs: tuple[Tensor, ...], y: Tensor, found: Requant) -> I
     for bits in range(1, MAX_MULTIPLIER.bit_length() + 1):
         try:
             multipliers, shift = fixed_point(scales, bits)
-        except ValueError:  # too narrow for the smaller of two factors that lie far apart
+        except ValueError:  # the smaller of two distant factors needs more bits
             continue
         rule = Rounding.HALF_EVEN
         yield replace(found, multipliers=multipliers, shift=shift, rounding=rule, offsets=(0,))

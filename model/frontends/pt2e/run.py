@@ -1,4 +1,5 @@
-"""Running PT2E programs, as PyTorch does in float32 or in float64 for what they mean."""
+"""Execution of PT2E programs: in float32 as PyTorch does, or in float64, close to exact
+arithmetic."""
 
 from __future__ import annotations
 
@@ -19,17 +20,18 @@ __all__ = ["trace"]
 def trace(
     program: Program, images: torch.Tensor, *, exact: bool = False, output: Grid | None = None
 ) -> dict[str, npt.NDArray[np.int64]]:
-    """Run a program and give the integers of every quantize node.
+    """Run a program and return the integers of every quantize node.
 
     Parameters
     ----------
-    images : float32 (N, C, H, W); run in batches of the size that the program was exported for
-    exact : compute in float64, with scales and biases as they are, which is as good as exact where
-        scales are float32 numbers, as observers choose them; in float32, as PyTorch, otherwise
-    output : as ``pt2e.read`` takes it; nothing is traced for it
+    images : float32 (N, C, H, W); run in batches of the size for which the program was exported
+    exact : compute in float64 with the stored scales and biases. This is practically exact if
+        scales are float32 numbers, as observers choose them. Otherwise compute in float32, as
+        PyTorch does
+    output : as in ``pt2e.read``; nothing is traced for it
 
-    Returns int64 (N, H, W, C) by the name of the tensor in ``pt2e.read(program)``: ``image`` is
-    what its network takes. Raises NetworkError as ``read`` does.
+    Returns int64 (N, H, W, C) by the tensor's name in ``pt2e.read(program)``: ``image`` is the
+    network's input. Raises NetworkError as ``read`` does.
     """
     found = reading(program, output=output)
     (image,) = found.program.graph_signature.user_inputs
@@ -51,7 +53,7 @@ def trace(
 
 
 def _run(found: Reading, images: torch.Tensor, exact: bool) -> dict[str, torch.Tensor]:
-    """The integers of one batch by tensor."""
+    """The integers of one batch, by tensor."""
     env = dict(_stored(found.program))
     (image,) = found.program.graph_signature.user_inputs
     env[str(image)] = images
@@ -68,13 +70,13 @@ def _run(found: Reading, images: torch.Tensor, exact: bool) -> dict[str, torch.T
             env[node.name] = operators.get(str(node.target), node.target)(*args, **kwargs)
             if node.name in found.tensors:
                 integers[found.tensors[node.name]] = env[node.name]
-    if found.network.input not in integers:  # it is quantized behind a pool, or clipped
+    if found.network.input not in integers:  # it is quantized after a pool, or clipped
         integers[found.network.input] = _image(found, env[str(image)])
     return integers
 
 
 def _image(found: Reading, images: torch.Tensor) -> torch.Tensor:
-    """The integers that the network takes, from real images."""
+    """The network's input integers, from real images."""
     tensor = found.network.tensors[found.network.input]
     dtype = torch.int8 if tensor.dtype.signed else torch.uint8
     low, high = tensor.dtype.qmin, tensor.dtype.qmax
@@ -96,7 +98,7 @@ def _stored(program: torch.export.ExportedProgram) -> dict[str, Any]:
 def _quantize(
     x: torch.Tensor, scale: float, zero_point: int, low: int, high: int, dtype: torch.dtype
 ) -> torch.Tensor:
-    """By one division, which gives exact ties exactly; PyTorch multiplies by the reciprocal."""
+    """Quantize by one division, which keeps exact ties; PyTorch multiplies by the reciprocal."""
     return torch.clamp(torch.round(x / scale) + zero_point, low, high).to(dtype)
 
 

@@ -1,4 +1,4 @@
-"""Integer LeNets made by hand: scales, shifts and offsets of each layer."""
+"""Handwritten integer LeNets with a scale, a shift and a zero point for each layer."""
 
 from .network import Triple, read
 

@@ -1,4 +1,4 @@
-"""Float networks in the scale, shift and zero point form of ``network.py``."""
+"""Conversion of float networks to the scale, shift and zero point form of ``network.py``."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def to_scale_shift(
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Triple]]:
     """Quantize the arrays of a float LeNet layer by layer.
 
-    Asymmetric: s = (max - min) / 255 over the weights and 0, Z = round(-min / s),
-    w = round(weight / s) + Z clamped to 0..255, ties to even; m / 2**n is the nearest to s with an
-    m of ``multiplier_bits`` bits.
+    Asymmetric: s = (max - min) / 255 over the weights and 0, Z = round(-min / s), w = round(weight
+    / s) + Z clamped to 0..255, ties to even; m / 2**n is the nearest to s with an m of
+    ``multiplier_bits`` bits.
 
     Parameters
     ----------
     state : floats by name, ``X.weight`` and ``X.bias``
 
-    Returns (the state dict: weights uint8, biases as they are; (m, n, Z) by layer). Raises
-    NetworkError where weights are not finite, all 0, or too small for a shift.
+    Returns (the state dict: weights uint8, biases unchanged; (m, n, Z) by layer). Raises
+    NetworkError if weights are not finite, all 0, or too small for a shift.
     """
     made: dict[str, npt.NDArray[Any]] = {}
     triples: dict[str, Triple] = {}

@@ -1,16 +1,16 @@
-"""LeNets with a scale, a shift and a zero point per layer, as people write them by hand for FPGAs.
+"""LeNets with a scale, a shift and a zero point per layer, as written by hand for FPGAs.
 
-The form: unsigned 8-bit weights w with one zero point Z per layer and a real scale s, told as m and
-n with m / 2**n near s. Activations stay wide, real value = q / gain, from raw pixels on:
+The form: unsigned 8-bit weights w with one zero point Z per layer, and a real scale s, given as m
+and n with m / 2**n near s. Activations stay wide; real value = q / gain, starting with raw pixels:
 
     out = ((sum x * (w - Z) + round(bias * gain / (m / 2**n))) * m) >> n
 
-The shift is arithmetic: it floors. ``round`` is that of Python, numpy and torch: ties to even, here
+The shift is arithmetic, so it floors. ``round`` is that of Python, numpy and torch: ties to even,
 in the floating type of the stored bias (float32 in a PyTorch state dict), division included. A ReLU
 and a 2x2 average pool (rounded to nearest, ties to even) follow the first layers.
 
-Nothing brings activations back to 8 bits: each output is as wide as the ranges of its channels make
-it (``widths.py``), so the clamp never acts and the integers are those of the formula.
+Activations are not reduced to 8 bits. Each output is as wide as the ranges of its channels require
+(``widths.py``), so the clamp never acts and the integers are those of the formula.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Triple = tuple[int, int, int]  # m, n, Z
 
 @dataclass(frozen=True)
 class _Shape:
-    """What the arrays do not tell; see :func:`read`."""
+    """The parameters that the arrays do not state; see :func:`read`."""
 
     gain: float
     size: tuple[int, int]
@@ -89,19 +89,20 @@ def read(
     ----------
     source : a file of ``statefile.read_state``, or arrays by name: ``X.weight`` (OC, IC, KH, KW) or
         (OC, IC), integers 0 to 255 of any dtype; ``X.bias`` (OC,), floats, or integers that are
-        rounded already; a layer without a bias has none. Linear layers take their inputs channels
+        already rounded; a layer without a bias has none. The inputs of linear layers are channels
         first, as PyTorch flattens
     triples : (m, n, Z) by layer name
     name : the network's
-    gain : an activation q stands for q / gain; 256 for raw pixels of 0 to 255
+    gain : an activation q represents q / gain; 256 for raw pixels of 0 to 255
     size : rows and columns of an image
-    paddings : of the convolutions in turn, on all four sides; 0 for those behind
-    relus, pools : how many layers, and convolutions, from the first on have a ReLU, and a pool
+    paddings : of the first convolutions, on all four sides; 0 for the others
+    relus, pools : the number of layers with a ReLU, and of convolutions with a pool, counted from
+        the first
 
-    max_bits : of an activation. Fewer than the ranges ask for make narrower hardware, but values
-        beyond saturate, and the scores are the formula's only where none is beyond
+    max_bits : of an activation. Fewer bits than the ranges require make narrower hardware, but
+        values outside saturate, and the scores equal the formula's only if no value saturates
 
-    Raises NetworkError that names the layer.
+    Raises NetworkError, which names the layer.
     """
     shape = _Shape(gain, size, paddings, relus, pools, max_bits)
     state = source if isinstance(source, Mapping) else read_state(source)
@@ -135,7 +136,7 @@ def _triple(layer: str, triple: Sequence[int]) -> Triple:
 
 
 def _weights(layer: str, values: npt.NDArray[Any], triple: Triple) -> Weights:
-    """Weights as the builder takes them, (OC, KH, KW, IC)."""
+    """Weights in the builder's axes, (OC, KH, KW, IC)."""
     m, n, zero_point = triple
     require(
         values.ndim in (2, 4) and values.size > 0 and values.dtype.kind in "iuf",
@@ -193,7 +194,7 @@ class _Network:
         self.x = self.builder.input((*shape.size, channels), Grid(UINT8, 1 / shape.gain, 0))
         most = IntType(shape.max_bits, signed=True)
         self.widths = Widths(np.zeros(channels, np.int64), np.full(channels, UINT8.qmax), most)
-        self.count = 0  # layers so far
+        self.count = 0  # number of layers so far
 
     def layer(self, name: str, arrays: Mapping[str, npt.NDArray[Any]], triple: Triple) -> None:
         """Add a convolution or a linear layer, with its ReLU and pool."""
@@ -253,7 +254,7 @@ class _Network:
             f"Layer {name!r}: its weights take {taken} values, but {given} come in; "
             "a state dict holds its layers in the order in which they run",
         )
-        # PyTorch flattens channels first, Flatten leaves them last
+        # PyTorch flattens channels first, Flatten channels last
         split = weights.values.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         weights = replace(weights, values=split.reshape(len(split), 1, 1, given))
         self.widths.flatten(height * width)
@@ -274,6 +275,7 @@ class _Network:
         )
 
     def _widened(self, layer: Conv2d | AvgPool2d) -> tuple[Grid, Requant]:
-        """An output wide enough for all that ``layer`` writes, its clamp at the ends."""
+        """An output grid that is wide enough for all outputs of ``layer``, and the clamp at its
+        ends."""
         dtype, requant = self.widths.widen(layer)
         return Grid(dtype, 1 / self.shape.gain, 0), requant

@@ -1,4 +1,4 @@
-"""Types as wide as values can get, for networks that bring no activations back to few bits."""
+"""Output types as wide as the values require, for networks that do not requantize to few bits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...requant import Requant
 
 __all__ = ["WIDE", "Widths"]
 
-WIDE = 1 << 62  # a clamp beyond all sums
+WIDE = 1 << 62  # a clamp that no sum reaches
 
 
 class Widths:
@@ -25,8 +25,8 @@ class Widths:
 
     Parameters
     ----------
-    low, high : int64 (C,), those of the tensor that the first layer reads
-    most : the widest type there may be; values beyond it saturate
+    low, high : int64 (C,), of the tensor that the first layer reads
+    most : the widest allowed type; values outside it saturate
     """
 
     def __init__(
@@ -34,20 +34,21 @@ class Widths:
     ) -> None:
         self._range: Bounds = low, high
         self._most = most
-        self._form: Affine | None = None  # of a position, since the last ReLU or pool
+        self._form: Affine | None = None  # of one position, since the last ReLU or pool
 
     def flatten(self, positions: int) -> None:
-        """Lay all positions of the map side by side as channels."""
+        """Turn all positions of the map into channels."""
         if positions > 1:
             low, high = (np.tile(end, positions) for end in self._range)
             self._range, self._form = (low, high), None
 
     def widen(self, layer: Conv2d | AvgPool2d) -> tuple[IntType, Requant]:
-        """The narrowest signed type for what ``layer`` writes, and its clamp there.
+        """The narrowest signed type for the outputs of ``layer``, and the requantization with its
+        clamp.
 
-        layer : of one group; its clamp stands at ``WIDE``, the lower end at 0 for a ReLU
+        layer : of one group; its clamp is at ``WIDE``, its lower end at 0 for a ReLU
 
-        Raises NetworkError where accumulator or output leave int32.
+        Raises NetworkError if accumulator or output leave int32.
         """
         where = f"Layer {layer.name!r}"
         if isinstance(layer, Conv2d):
@@ -70,7 +71,7 @@ class Widths:
         return dtype, replace(layer.requant, low=low, high=high)
 
     def _after(self, layer: Conv2d | AvgPool2d) -> Bounds:
-        """The range of each channel that ``layer`` writes; the affine form goes along."""
+        """The range of each channel that ``layer`` writes; also updates the affine form."""
         low, high = output_range(layer, [self._range], (0, 0))
         if isinstance(layer, AvgPool2d) or layer.requant.low == 0:
             self._form = None

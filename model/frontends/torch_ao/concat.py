@@ -1,14 +1,14 @@
-"""FloatFunctional.cat of a converted torch.ao module: channels one after another.
+"""FloatFunctional.cat of a converted torch.ao module: a concatenation of channels.
 
-``quantized::cat`` dequantizes and quantizes each value in float32, in an order of its own for each
-memory format; with S and Z of an input, Sy and Zy of the output:
+``quantized::cat`` dequantizes and quantizes each value in float32. The order of operations depends
+on the memory format. With S and Z of an input, and Sy and Zy of the output:
 
 * channels-last memory, whole groups of 8 channels: rint(fma(S, q, -(S * Z)) * (1 / Sy)) + Zy;
-* channels-last memory, the channels left over: rint((q - Z) * S * (1 / Sy) + Zy);
+* channels-last memory, the remaining channels: rint((q - Z) * S * (1 / Sy) + Zy);
 * other memory, and vectors: rint(fma((q - Z) * S, 1 / Sy, Zy)).
 
 Sources: ATen ``native/quantized/cpu/TensorShape.cpp``, ``kernels/QuantizedOpKernels.cpp``
-(qcat_nhwc_kernel, which copies inputs on the output's grid); what compilers fuse of it is measured
+(qcat_nhwc_kernel, which copies inputs on the output's grid). Fusion by compilers was measured
 (``tests/test_model_frontends_torch_ao_concat.py``).
 """
 
@@ -37,7 +37,7 @@ Ints = npt.NDArray[np.int64]
 def cat(
     builder: OrderedBuilder, step: Step, inputs: list[Ordered], grid: Grid, rescale: Rescale
 ) -> Ordered:
-    """Add the layer. Raises NetworkError, naming it, for anything but channels."""
+    """Add the layer. Raises NetworkError, which names it, for any axis other than the channels."""
     shapes = [value.shape for value in step.inputs]
     channels = sum(shape[1] for shape in shapes)
     if len(shapes) < 2 or step.output.shape[:2] != (shapes[0][0], channels):
@@ -46,12 +46,12 @@ def cat(
 
 
 def cat_table(x: Tensor, y: Tensor, rule: str) -> Ints:
-    """What each value of ``x`` becomes, by one of ``RULES``, before the clamp: int64 (A,)."""
+    """The output for each value of ``x``, by one of ``RULES``, before the clamp: int64 (A,)."""
     q = np.arange(x.dtype.qmin, x.dtype.qmax + 1)
     scale, inverse = np.float32(x.scale), np.float32(1) / np.float32(y.scale)
     if rule == "vector":
         offset = -(scale * np.float32(x.zero_point))
-        # float64 holds 8 bits times 24 bits plus 24 bits of about the same exponent
+        # exact in float64: 8 bits times 24 bits plus 24 bits of about the same exponent
         real = (q * float(scale) + float(offset)).astype(np.float32)
         rounded = np.rint(real * inverse) + y.zero_point
     else:
@@ -66,7 +66,7 @@ def cat_table(x: Tensor, y: Tensor, rule: str) -> Ints:
 
 
 def _rules(step: Step, channels: int) -> list[str]:
-    """The rules that an input's channels have, that of most of them first."""
+    """The rules of an input's channels; the rule of most channels first."""
     if not all(value.channels_last for value in step.inputs):
         return ["other"]
     vectors = channels // LANES * LANES
@@ -76,7 +76,7 @@ def _rules(step: Step, channels: int) -> list[str]:
 
 def cat_requant(step: Step, layer: Concat, inputs: tuple[Tensor, ...], y: Tensor) -> Requant:
     """The requantization that equals the engine's on every value of every input, by the rule of
-    most of its channels; on as many as can be where near ties contradict each other."""
+    most channels; on as many values as possible if near ties contradict each other."""
     clamp = layer.requant.low, layer.requant.high
     tables = [cat_table(x, y, _rules(step, x.shape[2])[0]) for x in inputs]
     return search_concat(tables, inputs, y, clamp)[0]
@@ -85,8 +85,8 @@ def cat_requant(step: Step, layer: Concat, inputs: tuple[Tensor, ...], y: Tensor
 def values_that_differ(
     step: Step, layer: Concat, inputs: tuple[Tensor, ...], y: Tensor
 ) -> tuple[int, int]:
-    """Of all values of all inputs, by each rule that some channels have: (how many the layer
-    requantizes otherwise, how many there are)."""
+    """Count over all values of all inputs, and over each rule that some channels have: (the values
+    that the layer requantizes differently, all values)."""
     different = count = 0
     for index, x in enumerate(inputs):
         q = np.arange(x.dtype.qmin, x.dtype.qmax + 1, dtype=np.int64) - x.zero_point

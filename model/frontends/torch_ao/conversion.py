@@ -1,7 +1,6 @@
-"""Float modules made into torch.ao's eager-mode int8 ones: fused, prepared, calibrated, converted.
+"""Conversion of float modules to torch.ao's eager-mode int8: fuse, prepare, calibrate, convert.
 
-torch.ao is deprecated; it is touched here and in ``run.py``, ``network.py`` and
-``operators.py`` alone.
+torch.ao is deprecated. Only this file, ``run.py``, ``network.py`` and ``operators.py`` use it.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from .engines import in_force
 
 __all__ = ["convert", "pixels", "quantized_state", "with_state"]
 
-# What fuse_modules makes one module of, the longest first.
+# The sequences that fuse_modules fuses to one module, the longest first.
 FUSED = (
     (nn.Conv2d, nn.BatchNorm2d, nn.ReLU),
     (nn.Conv2d, nn.BatchNorm2d),
@@ -64,7 +63,7 @@ def _additions(module: nn.Module) -> None:
 
 
 def _fusions(module: nn.Module) -> list[list[str]]:
-    """What to fuse: the paths of modules that stand behind one another in one module."""
+    """The fusions: paths of consecutive modules in the same parent."""
     paths: list[list[str]] = []
     for name, parent in module.named_modules():
         children = list(parent.named_children())
@@ -84,11 +83,10 @@ def convert(net: nn.Module, images: npt.NDArray[np.uint8], engine: str = "x86") 
 
     Parameters
     ----------
-    net : a sequence of modules, each called behind the one before it, as model/float/nets/nets.py
-    builds them;
-        left as it is
+    net : a sequence of modules, each called after the one before it, as float/nets/nets.py builds
+        them; it is not changed
     images : uint8 (N, H, W) or (N, H, W, C), the calibration images; the pixel p enters as p / 255
-    engine : one of ``torch_engines.ENGINES``; its default qconfig is used
+    engine : one of ``engines.ENGINES``; its default qconfig is used
 
     Returns the converted module: float (N, C, H, W) -> float (N, classes). Raises NetworkError for
     an unknown engine.
@@ -117,16 +115,19 @@ def _converted(net: nn.Module, images: torch.Tensor) -> nn.Module:
 
 
 def pixels(images: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """Images uint8 (N, H, W) or (N, H, W, C) as networks take them: float32 (N, C, H, W), 0..1."""
+    """Convert images uint8 (N, H, W) or (N, H, W, C) to a network's input: float32 (N, C, H, W),
+    0..1."""
     channels_first = images[:, np.newaxis] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
     floats = channels_first.astype(np.float32) / np.float32(255)
     return torch.from_numpy(np.ascontiguousarray(floats))
 
 
 def quantized_state(source: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[str, Any]:
-    """A quantized module's state dict, from a file as torch.save writes it, or as it is.
+    """A quantized module's state dict: a mapping is returned unchanged, a file of torch.save is
+    read.
 
-    Read with ``weights_only=True``. Raises NetworkError, naming the file, for anything else.
+    The file is read with ``weights_only=True``. Raises NetworkError, which names the file, for any
+    other file.
     """
     if isinstance(source, Mapping):
         return source
@@ -137,7 +138,7 @@ def quantized_state(source: str | os.PathLike[str] | Mapping[str, Any]) -> Mappi
         raise NetworkError(f"The state dict {name} cannot be read: {error.strerror}") from None
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception:  # torch, pickle and zipfile each have their own for what they refuse
+    except Exception:  # torch, pickle and zipfile each have their own error types
         state = None
     if not isinstance(state, Mapping):
         raise NetworkError(
@@ -152,7 +153,7 @@ def with_state(
 ) -> nn.Module:
     """The converted module of a float one, with the quantized weights and scales of a state dict.
 
-    Raises NetworkError where torch.ao cannot convert the module, and where names or shapes differ.
+    Raises NetworkError if torch.ao cannot convert the module, or if names or shapes differ.
     """
     net = copy.deepcopy(net).eval()
     with in_force(engine):
@@ -160,12 +161,12 @@ def with_state(
             net.qconfig = ao.get_default_qconfig(engine)
         try:
             module = _converted(net, images)
-        except Exception as error:  # whatever PyTorch says where shapes or kinds do not fit
+        except Exception as error:  # PyTorch raises many types if shapes or types do not fit
             raise NetworkError(
                 f"The float module cannot be converted: {_first_line(error)}; give it as it was "
                 "before torch.ao's prepare, stubs included, modules fused"
             ) from None
-        # The versions of its modules' layouts, which a mapping alone does not carry.
+        # The versions of its modules' layouts, which a plain mapping does not have.
         versions = getattr(state, "_metadata", module.state_dict()._metadata)
         given: Any = OrderedDict(state)
         given._metadata = versions
@@ -180,6 +181,6 @@ def with_state(
 
 
 def _first_line(error: Exception) -> str:
-    """What an error says, without what follows it."""
+    """The first two lines of an error's text."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:2]).rstrip(".;") or type(error).__name__

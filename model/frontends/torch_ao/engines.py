@@ -1,10 +1,10 @@
-"""How PyTorch's x86 int8 engines requantize, told from a layer's scales and biases.
+"""The requantization rules of PyTorch's x86 int8 engines, from a layer's scales and biases.
 
-FBGEMM adds the bias in steps of the accumulator and multiplies by one float32 factor; oneDNN
-multiplies by three, one after another, adds the bias before the last and the zero point behind it.
-Sources: ATen ``native/quantized/cpu/qconv.cpp``, ``qlinear.cpp`` and ``OnednnUtils.h``, FBGEMM
-``QuantUtilsAvx2.cc`` (requantizeOutputProcessingAvx2); what compilers make of it, and in which
-order oneDNN goes, as measured on near-ties of every layer shape here
+FBGEMM adds the bias in steps of the accumulator and multiplies by one float32 factor. oneDNN
+multiplies by three factors one after another; it adds the bias before the last and the zero point
+after it. Sources: ATen ``native/quantized/cpu/qconv.cpp``, ``qlinear.cpp`` and ``OnednnUtils.h``,
+FBGEMM ``QuantUtilsAvx2.cc`` (requantizeOutputProcessingAvx2). The effects of compilers, and the
+order of oneDNN's operations, were measured on near ties of every layer shape here
 (``tests/test_model_frontends_torch_ao_engines.py``).
 """
 
@@ -40,21 +40,21 @@ __all__ = [
     "target_of",
 ]
 
-# What each engine rounds by, a name of reference.REFERENCES; x86 is one or the other by the CPU.
+# The rule of each engine, a name of references.REFERENCES; x86 is one of them, by the CPU.
 RULES = {"fbgemm": "float32_half_even", "onednn": "float32_chain"}
 ENGINES = (*RULES, "x86")
-# Channels that ATen's average pools take at once, by the CPU: (of a window, of the whole map).
+# Channels that ATen's average pools process at once, by CPU: (of a window, of the whole map).
 LANES = {"AVX512": (16, 8), "AVX2": (8, 8)}
 
 
 @dataclass(frozen=True)
 class Bias:
-    """A layer's float bias, and what of its weights' scheme counts for adding it.
+    """A layer's float bias, and the kind of its weights' scales, which determines how it is added.
 
     Parameters
     ----------
     values : float32 (OC,), finite
-    per_channel : whether the weights' scales are per channel, be it a single one
+    per_channel : whether the weights' scales are per channel, even if there is only one
     """
 
     values: npt.NDArray[np.float32]
@@ -69,7 +69,7 @@ def require_engine(engine: str) -> None:
 
 @contextmanager
 def in_force(engine: str) -> Iterator[None]:
-    """Make an engine PyTorch's for a while. Raises NetworkError for an unknown one."""
+    """Select an engine in PyTorch temporarily. Raises NetworkError for an unknown one."""
     require_engine(engine)
     before = torch.backends.quantized.engine
     torch.backends.quantized.engine = engine
@@ -80,12 +80,12 @@ def in_force(engine: str) -> Iterator[None]:
 
 
 def rule_of(engine: str, layer: Conv2d) -> str:
-    """The name in reference.REFERENCES of what an engine computes for a layer on this machine.
+    """The rule, a name of references.REFERENCES, of an engine for a layer on this machine.
 
-    ``x86`` hands a linear layer to FBGEMM, and a convolution to oneDNN on Linux where the CPU has
-    AVX-512 VNNI, the weights are symmetric and the groups number at most 100, and to FBGEMM
-    elsewhere (ATen ``qlinear_prepack.cpp``; ``OnednnUtils.h``, should_use_onednn_quant). Raises
-    NetworkError for an unknown engine.
+    ``x86`` uses FBGEMM for a linear layer. For a convolution it uses oneDNN on Linux if the CPU has
+    AVX-512 VNNI, the weights are symmetric and there are at most 100 groups; otherwise FBGEMM (ATen
+    ``qlinear_prepack.cpp``; ``OnednnUtils.h``, should_use_onednn_quant). Raises NetworkError for an
+    unknown engine.
     """
     require_engine(engine)
     if engine == "x86":
@@ -99,7 +99,8 @@ def rule_of(engine: str, layer: Conv2d) -> str:
 def target_of(
     engine: str, x: Tensor, layer: Conv2d, y: Tensor, reach: Bounds, bias: Bias | None = None
 ) -> Target:
-    """What an engine makes of a layer from ``x`` to ``y``, over the accumulators in ``reach``."""
+    """An engine's requantization of a layer from ``x`` to ``y``, over the accumulators in
+    ``reach``."""
     rule = rule_of(engine, layer)
     one, sx, sy = np.float32(1), np.float32(x.scale), np.float32(y.scale)
     sw = np.broadcast_to(np.array(layer.weights.scales, dtype=np.float32), layer.out_channels)
@@ -108,8 +109,8 @@ def target_of(
         scales = [Fraction(float(factor)) for factor in sx * sw / sy]
         biases = _in_accumulator_steps(bias, sx * sw) if bias else ()
     else:
-        # ATen hands oneDNN the reciprocals of scales, which are inverted again there: the input's,
-        # and of a linear layer the weights' too.
+        # ATen passes reciprocals of scales to oneDNN, which inverts them again: the input's, and
+        # for a linear layer also the weights'.
         if isinstance(layer, Linear):
             sw = one / (one / sw)
         chains = ((one / (one / sx), scale, one / sy) for scale in sw)
@@ -122,10 +123,11 @@ def target_of(
 
 
 def _in_accumulator_steps(bias: Bias, steps: npt.NDArray[np.float32]) -> tuple[float, ...]:
-    """What FBGEMM adds to float32(acc), exactly.
+    """The exact value that FBGEMM adds to float32(acc).
 
-    Per channel the quotient, in float32. Per tensor the product with the reciprocal, which a fused
-    multiply-add does not round: float64 holds it. Infinite where the steps are too small.
+    With scales per channel it is the quotient, in float32. With scales per tensor it is the product
+    with the reciprocal, which a fused multiply-add does not round; it is exact in float64. It is
+    infinite if the steps are too small.
     """
     with np.errstate(divide="ignore", over="ignore"):
         if bias.per_channel:
@@ -137,12 +139,13 @@ def _in_accumulator_steps(bias: Bias, steps: npt.NDArray[np.float32]) -> tuple[f
 def pool_targets(
     layer: AvgPool2d, x: Tensor, reach: Bounds, *, whole: bool, channels_last: bool
 ) -> list[Target]:
-    """What ATen makes of an average pool, by rule, that of most channels first.
+    """ATen's requantizations of an average pool, one for each rule; the rule of most channels
+    first.
 
-    The engines share it. On channels-last memory, whole vectors of channels are rounded before the
-    zero point is added, or, of the global pool (``whole``), after it is added by a fused
-    multiply-add; the channels left over, and all of other memory, after a product and a sum. The
-    global pool must be channels last.
+    All engines share them. In channels-last memory, whole vectors of channels are rounded before
+    the zero point is added; in the global pool (``whole``), after a fused multiply-add adds it. The
+    remaining channels, and all channels in other memory formats, use a separate product and sum.
+    The global pool must be channels last.
     """
     factor = Fraction(float(np.float32(1) / np.float32(layer.kernel[0] * layer.kernel[1])))
     channels, rule = x.shape[2], "float32_fused" if whole else "float32_half_even"
@@ -155,19 +158,19 @@ def pool_targets(
 
 
 def add_table(a: Tensor, b: Tensor, y: Tensor) -> npt.NDArray[np.int64]:
-    """What ATen's quantized add makes of every pair, before the clamp: int64 (A, B).
+    """The output of ATen's quantized add for every pair, before the clamp: int64 (A, B).
 
-    Each side is scale * q - scale * zero_point by a fused multiply-add, their sum times 1 / Sy is
+    Each side is scale * q - scale * zero_point by a fused multiply-add. Their sum times 1 / Sy is
     rounded and Zy added, all in float32 (``QuantizedOpKernels.cpp``, qadd_kernel; Vectorized
-    dequantize). The last elements of a tensor, fewer than a vector's 64, are computed otherwise
-    there: (q - zero_point) * scale, and Zy added before the rounding.
+    dequantize). The last elements of a tensor, fewer than a vector's 64, are computed differently:
+    (q - zero_point) * scale, and Zy is added before the rounding.
     """
     sides = []
     for x in (a, b):
         scale = np.float32(x.scale)
         offset = -(scale * np.float32(x.zero_point))
         q = np.arange(x.dtype.qmin, x.dtype.qmax + 1).astype(np.float64)
-        # float64 holds 8 bits times 24 bits plus 24 bits of about the same exponent
+        # exact in float64: 8 bits times 24 bits plus 24 bits of about the same exponent
         sides.append((q * float(scale) + float(offset)).astype(np.float32))
     total: npt.NDArray[Any] = sides[0][:, None] + sides[1][None, :]
     product = total * (np.float32(1) / np.float32(y.scale))

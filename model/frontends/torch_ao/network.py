@@ -1,8 +1,8 @@
 """PyTorch's eager-mode int8 networks (torch.ao.quantization), read into integers.
 
-``read`` gives an integer network that takes the integers of the module's QuantStub and equals
-PyTorch's own engine at every layer; what the engines compute is in ``engines.py``, which
-modules there are in ``operators.py``. ``convert`` makes such modules of float ones.
+``read`` returns an integer network. Its input is the integers of the module's QuantStub, and it
+equals PyTorch's own engine at every layer. ``engines.py`` has the arithmetic of the engines,
+``operators.py`` the supported modules. ``convert`` makes such modules from float ones.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from .run import Step, record
 
 __all__ = ["convert", "differing", "module_trace", "pixels", "read", "read_state_dict"]
 
-SAMPLE = 200  # images that run at once: a gigabyte of values is soon reached
+SAMPLE = 200  # images in one run, to limit memory
 
 
 def _between_stubs(steps: list[Step]) -> list[Step]:
-    """The steps from Quantize up to DeQuantize. Raises NetworkError for all else."""
+    """The steps from Quantize to the one before DeQuantize. Raises NetworkError for other steps."""
     if not steps or not isinstance(steps[0].module, nnq.Quantize):
         raise NetworkError(
             "The module must start with a converted QuantStub; "
@@ -68,7 +68,7 @@ def _between_stubs(steps: list[Step]) -> list[Step]:
 
 
 def _assemble(steps: list[Step], name: str, answer: Answer) -> tuple[QNetwork, dict[str, Any]]:
-    """The network, its requantizations given by ``answer``, and its tensors as the run had them."""
+    """The network, with requantizations from ``answer``, and its tensors in the recorded run."""
     first, *others = _between_stubs(steps)
     builder = OrderedBuilder(name)
     y = add_input(builder, first)
@@ -82,7 +82,7 @@ def _assemble(steps: list[Step], name: str, answer: Answer) -> tuple[QNetwork, d
     network = builder.network(y)
     values = {network.output if key == builder.last else key: v for key, v in values.items()}
     for layer in network.layers:
-        if isinstance(layer, Flatten):  # in raster order what it was
+        if isinstance(layer, Flatten):  # the same values in raster order
             values[layer.output] = values[layer.input].reshape(
                 -1, 1, 1, math.prod(values[layer.input].shape[1:])
             )
@@ -90,7 +90,7 @@ def _assemble(steps: list[Step], name: str, answer: Answer) -> tuple[QNetwork, d
 
 
 def _integers(step: Step, y: Ordered) -> npt.NDArray[Any]:
-    """What a step gave, in the network's order: uint8 (N, H, W, C)."""
+    """A step's output in the network's order: uint8 (N, H, W, C)."""
     assert step.output.integers is not None
     return raster(step.output.integers, y)
 
@@ -98,20 +98,20 @@ def _integers(step: Step, y: Ordered) -> npt.NDArray[Any]:
 def _unanswered(
     step: Step, layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds
 ) -> Requant:
-    """A requantization of which only the clamp is right."""
+    """A placeholder requantization; only its clamp is valid."""
     assert isinstance(layer, Requantizing)
     return replace(layer.requant, multipliers=(1,) * len(inputs))
 
 
 def module_trace(module: nn.Module, images: torch.Tensor) -> dict[str, npt.NDArray[np.uint8]]:
-    """Run a converted module and give every quantized tensor's integers (int_repr).
+    """Run a converted module and return every quantized tensor's integers (int_repr).
 
     Parameters
     ----------
-    images : float32 (N, C, H, W), as the module takes them
+    images : float32 (N, C, H, W), the module's input
 
-    Returns uint8 (N, H, W, C) by the name that ``read`` gives the tensor: ``image`` is what the
-    QuantStub makes of the images, and what the integer network takes. What was flattened is in the
+    Returns uint8 (N, H, W, C) by the tensor's name in the result of ``read``. ``image`` is the
+    output of the QuantStub and the input of the integer network. A flattened tensor is in the
     integer network's order, channels last.
     """
     return _assemble(record(module, images), "trace", _unanswered)[1]
@@ -120,7 +120,8 @@ def module_trace(module: nn.Module, images: torch.Tensor) -> dict[str, npt.NDArr
 def _targets(
     engine: str, step: Step, layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds
 ) -> list[Target]:
-    """What the engine makes of a layer; of pools by rule, that of most channels first."""
+    """The engine's requantizations of a layer; for a pool one per rule, the rule of most channels
+    first."""
     if isinstance(layer, AvgPool2d):
         whole = isinstance(step.module, nn.AdaptiveAvgPool2d)
         last = step.inputs[0].channels_last
@@ -134,7 +135,7 @@ def _targets(
 
 
 def _pooled(targets: list[Target]) -> Requant:
-    """The requantization of an average pool: half-up, or else by a rule with ties."""
+    """The requantization of an average pool: half-up if possible, else a rule with ties."""
     first, *others = targets
     for rule in (Rounding.HALF_UP, Rounding.HALF_EVEN, Rounding.FLOAT32):
         try:
@@ -147,7 +148,7 @@ def _pooled(targets: list[Target]) -> Requant:
 
 
 class _Search:
-    """Answers by searching; layers that no M, B and n equal are left open, with their targets."""
+    """Finds requantizations; a layer that no M, B and n equal stays open, with its target."""
 
     def __init__(self, engine: str) -> None:
         self.engine = engine
@@ -186,7 +187,7 @@ def _contradictory(target: Target) -> list[int]:
 def _seen(
     module: nn.Module, network: QNetwork, images: torch.Tensor, targets: Mapping[str, Target]
 ) -> dict[str, list[Counter[int]]]:
-    """How often images lead to each accumulator of layers, in the channels that are in conflict."""
+    """The number of occurrences of each accumulator on images, for channels without M, B and n."""
     counts = {name: [Counter[int]() for _ in target.scales] for name, target in targets.items()}
     channels = {name: _contradictory(target) for name, target in targets.items()}
     for part in images.split(SAMPLE):
@@ -204,7 +205,7 @@ def _seen(
 
 
 def _require_exact_sums(network: QNetwork, values: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Refuse a module of which a layer is further from its own integers than a rounding step."""
+    """Refuse a module if a layer differs from its own integers by more than one step."""
     for layer in network.layers:
         if not isinstance(layer, Conv2d):
             continue
@@ -233,21 +234,24 @@ def read(
     """Read a converted eager-mode module into an integer network.
 
     The network's input is the integers of the module's QuantStub (``module_trace(...)["image"]``),
-    not pixels. Each layer's M, B and n equal the engine on every accumulator the layer can reach,
-    and the layer's ``requant.reference`` names the engine's rule (additions, equal on every pair,
-    have no name); where none do, they differ on as few as they can, on those that ``images`` lead
-    to last of all, ``reference`` is None and ``differing`` counts them.
+    not pixels. Each layer's M, B and n equal the engine on every accumulator that the layer can
+    reach, and the layer's ``requant.reference`` names the engine's rule (additions, equal on every
+    pair, have no name). If no M, B and n are equal, they differ on as few accumulators as possible,
+    preferably on ones that ``images`` do not cause; ``reference`` is then None, and ``differing``
+    counts the differences.
 
     Parameters
     ----------
     module : QuantStub, modules of ``operators.py`` in any nesting, DeQuantStub; converted
     name : the network's
-    images : float32 (N, C, H, W), as the module takes them; a sample of what it will meet
-    engine : fbgemm, onednn or x86, for which the module was converted; by default the one in force
-    inexact : accept a module that saturates on ``images``, and read what its integers say
+    images : float32 (N, C, H, W), the module's input; a sample of its typical inputs
+    engine : fbgemm, onednn or x86, for which the module was converted; by default PyTorch's current
+        one
+    inexact : accept a module that saturates on ``images``, and read its integers as if sums were
+        exact
 
-    Raises NetworkError that names the layer, the reason and a way out for anything else; also where
-    the module, run on ``images``, is not what its own integers say.
+    Raises NetworkError, which names the layer, the reason and a way out, for any other module, and
+    if the module's results on ``images`` do not match its own integers.
     """
     engine = engine or torch.backends.quantized.engine
     require_engine(engine)
@@ -283,16 +287,17 @@ def read_state_dict(
     *,
     inexact: bool = False,
 ) -> QNetwork:
-    """Read the state dict of a converted module, given the float module that it was made of.
+    """Read the state dict of a converted module, together with the float module that it was made
+    from.
 
     Parameters
     ----------
     source : a file as torch.save writes it, read with ``weights_only=True``, or the state dict
-    net : as it was before torch.ao's prepare: with its stubs, fused; left as it is. Its qconfig is
-        the engine's default one where it has none
+    net : the float module before torch.ao's prepare: with its stubs, fused. It is not changed. If
+        it has no qconfig, the engine's default is used
     name, images, engine, inexact : as in :func:`read`
 
-    Raises NetworkError for files that are no state dict, and for those that do not fit ``net``.
+    Raises NetworkError for a file that is no state dict, and for one that does not fit ``net``.
     """
     engine = engine or torch.backends.quantized.engine
     require_engine(engine)
@@ -303,7 +308,7 @@ def read_state_dict(
 def differing(
     network: QNetwork, module: nn.Module, images: torch.Tensor, engine: str
 ) -> dict[str, tuple[int, int]]:
-    """Count what a network read from a module requantizes otherwise than PyTorch's engine.
+    """Count the values that a network requantizes differently from PyTorch's engine.
 
     Returns {layer: (how many differ, how many there are)}: reachable accumulators over all channels
     of convolutions and linear layers, reachable sums of average pools (once for each rule that some

@@ -1,13 +1,13 @@
 """The modules of a converted torch.ao network as integer layers.
 
 ==============================  ====================================================================
-nnq.Conv2d, nniq.ConvReLU2d     weights and bias as they are; padding of zeros
-nnq.Linear, nniq.LinearReLU     of vectors, in whatever order they come
+nnq.Conv2d, nniq.ConvReLU2d     weights and bias unchanged; padding of zeros
+nnq.Linear, nniq.LinearReLU     of vectors, in any order
 MaxPool2d, AvgPool2d            without ceil_mode; padding counts in the average
 AdaptiveAvgPool2d               to one position
 nnq.QFunctional                 add and add_relu; cat of channels
 ReLU, nnq.ReLU6                 a clamp
-Flatten, Unflatten              behind the batch; ``ordered.py`` keeps the order
+Flatten, Unflatten              of all axes except the batch; ``ordered.py`` keeps the order
 ==============================  ====================================================================
 """
 
@@ -39,12 +39,12 @@ __all__ = ["Answer", "add_input", "add_step", "bias_of"]
 UINT8 = IntType(8, signed=False)
 INT8 = IntType(8, signed=True)
 
-# (the step that asks, and what the builder asks) -> the requantization
+# (the step, and the arguments of a Rescale) -> the requantization
 Answer = Callable[[Step, Layer, tuple[Tensor, ...], Tensor, Bounds], Requant]
 
 
 def _float32(step: Step, scale: float) -> float:
-    """Check that a scale is what the engines make of it."""
+    """Check that a scale is a positive float32, as the engines use it."""
     if not 0 < scale < float("inf") or float(np.float32(scale)) != scale:
         raise step.refuse(
             f"its scale {scale} is no positive float32", "let an observer choose the scale"
@@ -53,7 +53,7 @@ def _float32(step: Step, scale: float) -> float:
 
 
 def _grid(step: Step) -> Grid:
-    """Where a step's output lies."""
+    """The grid of a step's output."""
     value = step.output
     if value.dtype != torch.quint8 or value.integers is None:
         raise step.refuse(f"its output is {value.dtype}", "choose quint8 activations")
@@ -61,7 +61,7 @@ def _grid(step: Step) -> Grid:
 
 
 def add_input(builder: OrderedBuilder, step: Step) -> Ordered:
-    """Declare what the QuantStub gives as the network's input."""
+    """Declare the output of the QuantStub as the network's input."""
     if len(step.output.shape) not in (2, 4):
         raise step.refuse(
             f"its output has the shape {list(step.output.shape)}", "give images (N, C, H, W)"
@@ -89,7 +89,7 @@ def _weights(step: Step) -> Weights:
 
 
 def bias_of(step: Step) -> Bias | None:
-    """A layer's bias; None where there is none, or all of it is 0."""
+    """A layer's bias; None if there is none, or all of it is 0."""
     bias = step.module.bias()
     if bias is None or not bias.any():
         return None
@@ -150,7 +150,7 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 def _window(step: Step) -> tuple[tuple[int, int], Window]:
-    """A pool's kernel, and how it slides."""
+    """The kernel and the geometry of a pool."""
     module = step.module
     if module.ceil_mode:
         raise step.refuse("ceil_mode is not supported", "pad the map instead")
@@ -247,7 +247,8 @@ OPERATORS: dict[type[nn.Module], Callable[..., Ordered]] = {
 
 
 def add_step(builder: OrderedBuilder, step: Step, inputs: list[Ordered], answer: Answer) -> Ordered:
-    """Add what a step does. Raises NetworkError, naming the layer, where it is not supported."""
+    """Add the layer of a step. Raises NetworkError, which names the layer, if it is not
+    supported."""
     kind = type(step.module)
     if kind not in OPERATORS:
         raise step.refuse(

@@ -1,7 +1,7 @@
-"""What a converted torch.ao module does, found by running it: one step per module that it calls.
+"""The steps of a converted torch.ao module, recorded while it runs: one step for each module call.
 
-The data flow is read off the tensors themselves: a step takes what an earlier step gave. Whatever
-is computed between modules belongs to none of them, and is refused.
+The tensors themselves show the data flow: a step reads the output of an earlier step. A computation
+between modules belongs to no step and is refused.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from ...layers import NetworkError
 __all__ = ["Step", "Value", "record"]
 
 FUNCTIONS = ("add", "add_relu", "add_scalar", "mul", "mul_scalar", "cat", "matmul", "sub")
-SAME = (nn.Identity, nn.Dropout, nn.Dropout2d, nnq.Dropout)  # nothing at inference
+SAME = (nn.Identity, nn.Dropout, nn.Dropout2d, nnq.Dropout)  # no effect at inference
 
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """A tensor as it was when it was made.
+    """A copy of a tensor, made when the tensor was computed.
 
     Parameters
     ----------
     shape, dtype : PyTorch's
-    integers : of a quantized tensor, as PyTorch orders them; None of any other
+    integers : of a quantized tensor, in PyTorch's order; None for any other
     scale, zero_point : of a quantized tensor; else 1 and 0
-    channels_last : whether ATen takes it for channels-last memory
+    channels_last : whether ATen treats it as channels-last memory
     """
 
     shape: tuple[int, ...]
@@ -48,7 +48,7 @@ class Value:
 
     @classmethod
     def of(cls, tensor: torch.Tensor) -> Value:
-        """Look at a tensor, and copy it."""
+        """Copy a tensor."""
         shape, dtype = tuple(tensor.shape), tensor.dtype
         if not tensor.is_quantized or tensor.qscheme() != torch.per_tensor_affine:
             return cls(shape, dtype)
@@ -68,7 +68,7 @@ class Step:
     output: Value
 
     def refuse(self, reason: str, way_out: str) -> NetworkError:
-        """The error that says why this step cannot be read, and what to do."""
+        """The error for a step that cannot be read, with the reason and a way out."""
         return refusal(self.name, reason, way_out)
 
 
@@ -77,18 +77,18 @@ def refusal(name: str, reason: str, way_out: str) -> NetworkError:
 
 
 class _Recorder:
-    """The steps of a run so far, and which tensor is which value."""
+    """The steps of a run so far, and the value of each tensor."""
 
     def __init__(self, images: torch.Tensor) -> None:
         self.steps: list[Step] = []
-        self.kept: list[torch.Tensor] = [images]  # alive, so that no other gets its id
+        self.kept: list[torch.Tensor] = [images]  # kept alive, so that no other gets its id
         self.values = {id(images): Value.of(images)}
         self.calls: dict[str, int] = {}
 
     def call(
         self, name: str, function: str, module: nn.Module, inputs: tuple[Any, ...], output: Any
     ) -> None:
-        """Write a call down."""
+        """Record a call."""
         flat = chain.from_iterable(x if isinstance(x, list | tuple) else [x] for x in inputs)
         tensors = [x for x in flat if isinstance(x, torch.Tensor)]
         for tensor in tensors:
@@ -115,7 +115,7 @@ class _Recorder:
 
 @contextmanager
 def _watched(module: nn.Module, recorder: _Recorder) -> Iterator[None]:
-    """Have a module's calls written down: those of its leaves, and of its QFunctionals."""
+    """Record the calls of a module's leaves and of its QFunctionals."""
     handles, patched = [], []
     functional = [m for m in module.modules() if isinstance(m, nnq.QFunctional)]
     inside = {id(part) for m in functional for part in m.modules()}
@@ -141,7 +141,7 @@ def _watched(module: nn.Module, recorder: _Recorder) -> Iterator[None]:
 
 
 def _noted(recorder: _Recorder, name: str, function: str, part: nn.Module) -> Any:
-    """A function of a QFunctional that is written down when it is called."""
+    """A function of a QFunctional that records each call."""
     original = getattr(part, function)
 
     @wraps(original)
@@ -155,14 +155,14 @@ def _noted(recorder: _Recorder, name: str, function: str, part: nn.Module) -> An
 
 
 def record(module: nn.Module, images: torch.Tensor) -> list[Step]:
-    """Run a module and give its steps, in the order in which they ran.
+    """Run a module and return its steps, in execution order.
 
     Parameters
     ----------
-    images : float32 (N, C, H, W), or as the module takes them
+    images : float32 (N, C, H, W), or the module's other input format
 
-    Raises NetworkError where the module cannot run, where something is computed between its
-    modules, and where it returns anything but what its last step made.
+    Raises NetworkError if the module cannot run, if a computation is outside its submodules, or if
+    it returns anything but the output of its last step.
     """
     if isinstance(module, torch.fx.GraphModule):
         raise NetworkError(
@@ -180,7 +180,7 @@ def record(module: nn.Module, images: torch.Tensor) -> list[Step]:
             result = module(images)
         except NetworkError:
             raise
-        except Exception as error:  # whatever PyTorch says where shapes or kinds do not fit
+        except Exception as error:  # PyTorch raises many types if shapes or types do not fit
             after = f" after layer {recorder.steps[-1].name!r}" if recorder.steps else ""
             reason = str(error).strip().partition("\n")[0].partition(". ")[0]
             raise NetworkError(
