@@ -1,4 +1,4 @@
-"""The widths of requantizers, and what synthesis makes of them, as Markdown."""
+"""The widths of requantizers and their cells after synthesis, as Markdown."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ..flow.synth import Resources
 
 __all__ = ["FORMS", "Measured", "markdown"]
 
-# The forms that are synthesized, and what each is.
+# The synthesized forms, each with its description.
 FORMS = {
     "31 bits": "M of 31 bits, the nearest to Sx * Sw / Sy",
-    "equal": "the narrowest M, n and B that give what those 31 bits give",
+    "equal": "the narrowest M, n and B with the same outputs as those 31 bits",
     "narrow": "the network as it ships",
 }
 
@@ -20,16 +20,16 @@ Measured = Mapping[str, Mapping[str, Resources]]  # by target, then by form
 
 INTRODUCTION = """# How wide requantizers must be
 
-What each layer multiplies its accumulators by: with M of 31 bits, as engines carry it that see any
-layer, and with the narrowest M that gives the same output on every accumulator that the layer's
-weights let it reach. Widths are bits, the sign included where there is one; M has none, and takes
-a bit more where a block multiplies signed numbers. One command makes this page, in a quarter of an
+This page gives the width of each layer's multiplier M: with M of 31 bits, as in engines that must
+serve any layer, and with the narrowest M that gives the same output on every accumulator that the
+layer's weights allow. Widths are in bits. Signed numbers include the sign. M is unsigned and takes
+one more bit if a block multiplies signed numbers. One command makes this page, in a quarter of an
 hour:
 
     tercet requantizers -o docs/requantizers.md
 
-`tercet narrow NET` shows one network, and with `-o` writes any network file with the narrowest
-multipliers that leave its outputs what they are. How the search works and what it proves is told in
+`tercet narrow NET` shows one network. With `-o` it writes a network file with the narrowest
+multipliers that keep all outputs. The search and what it proves are described in
 [model/ARITHMETIC.md](../model/ARITHMETIC.md#narrowest-multipliers).
 
 """
@@ -38,29 +38,31 @@ LAYERS = """
 ## Layer by layer
 
 - **acc**: the accumulator, from the range analysis. **active**: its active range; an accumulator
-  clamped into it first gives the same output (`model/requant/active.py`).
-- **equal**: the narrowest M that gives every output of 31 bits; here {spread}.
-  **unlike**: accumulators on which the network gives something else, since its definition has M of
-  fewer bits: a rounding of its own.
-- **defined**: M of that definition, the nearest to the factor, 16 bits unless told otherwise.
-- **M**: the narrowest M that gives every output of the definition, which is what ships. Where it
-  has the definition's bits, the search has shown that none is narrower.
-- **checked**: accumulators, all that are reachable, on which M and a wider definition were
-  compared: by their thresholds when the network was made and for this page, one by one in the
-  tests. Empty where M is the definition.
-- **product**: bits of the accumulator times M of 31 bits, and of the clamped one times the
-  narrowest. Then the blocks that the two take: {blocks}.
+  that is first clamped to it gives the same output (`model/requant/active.py`).
+- **equal**: the narrowest M that gives the same outputs as M of 31 bits; here {spread}.
+  **unlike**: accumulators on which the network's output differs from that, because its definition
+  has an M of fewer bits, which rounds differently.
+- **defined**: M of that definition, the nearest to the factor, by default 16 bits.
+- **M**: the narrowest M that gives the same outputs as the definition; the network ships with it.
+  If it has as many bits as the definition, the search has shown that none is narrower.
+- **checked**: the accumulators, all reachable ones, on which M was compared with a wider
+  definition: by thresholds when the network was made and for this page, one by one in the tests.
+  Empty if M is the definition.
+- **product**: bits of the accumulator times M of 31 bits, and of the clamped accumulator times the
+  narrowest M. The last columns give the multiplier blocks that the two take: {blocks}.
 """
 
 SYNTHESIS = """
 ## What it saves
 
-The requantizers of a network alone, an addition as a whole, after Yosys, before placement:
+The cells of a network's requantizers alone (of an addition as a whole), after Yosys, before
+placement:
 
 {forms}
 
-A carry cell of ECP5 stands for two LUTs, one of 7-series for four bits of a chain. The hardware
-multiplies the accumulator as it is; blocks by size above are those of the clamped one.
+A carry cell of ECP5 corresponds to two LUTs, one of 7-series to four bits of a carry chain. The
+hardware clamps each accumulator to the bits of its active range and then multiplies it
+(`hw/operand.py`). It does not clamp the inputs of additions and concatenations.
 
 """
 
@@ -68,7 +70,7 @@ multiplies the accumulator as it is; blocks by size above are those of the clamp
 def markdown(
     layers: Mapping[str, Sequence[Widths]], measured: Mapping[str, Measured], targets: Sequence[str]
 ) -> str:
-    """The document, lines of tables left long.
+    """The document; lines of tables are not wrapped.
 
     Parameters
     ----------
@@ -85,10 +87,10 @@ def markdown(
 
 
 def _spread(layers: Mapping[str, Sequence[Widths]]) -> str:
-    """How many bits M takes beside the active accumulator's, of what is no addition."""
+    """The bits of M minus those of the active range, least to greatest; without additions."""
     single = [layer for found in layers.values() for layer in found if layer.differing is not None]
     apart = [layer.equal - layer.active for layer in single]
-    return f"{min(apart):+} to {max(apart):+} beside **active**"
+    return f"{min(apart):+} to {max(apart):+} bits relative to **active**"
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
@@ -97,7 +99,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator
 
 
 def _summary(layers: Mapping[str, Sequence[Widths]]) -> Iterator[str]:
-    """A row for each network: the widest numbers, and blocks in all."""
+    """A row for each network: the widest numbers, and the total of blocks."""
     columns = ["network", "requantizers", "M", "widest product", *(f"{b} blocks" for b in BLOCKS)]
     yield from _table(columns, (_summary_row(name, found) for name, found in layers.items()))
 
