@@ -44,8 +44,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Window:
-    """The geometry of a sliding kernel: stride and dilation (y, x); padding (top, left, bottom,
-    right)."""
+    """The geometry of a sliding kernel: (y, x) pairs, padding (top, left, bottom, right)."""
 
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -61,8 +60,7 @@ class Window:
 
 
 class Builder:
-    """An integer network under construction; each method adds a layer and returns its output
-    tensor.
+    """An integer network under construction; each method adds a layer and returns its output.
 
     A tensor has the name of the layer that writes it. The network's output is ``logits`` unless a
     layer has this name. Conflicting names get a number. Every method raises NetworkError, which
@@ -76,7 +74,7 @@ class Builder:
         self._producers: dict[str, Layer] = {}
 
     def value_range(self, tensor: str) -> tuple[int, int]:
-        """The least and greatest value that ``tensor`` can hold."""
+        """The least and greatest value that ``tensor`` can have."""
         if tensor in self._producers:
             return self._producers[tensor].value_range(self)
         dtype = self.tensors[tensor].dtype

@@ -134,8 +134,7 @@ def training_digits() -> Digits:
 
 
 def digits_for_simulation(count: int) -> Digits:
-    """Return ``count`` digits: MNIST's first test images, or scikit-learn's first ones without
-    MNIST.
+    """Return ``count`` digits: MNIST's first test images, or else scikit-learn's first digits.
 
     Raises DataError if ``count`` is below 1 or above the number of images, if an MNIST file is
     malformed, or if neither source is available.
@@ -173,8 +172,7 @@ def fit_to(images: Bytes, shape: tuple[int, int, int]) -> Bytes:
 
 
 def _find(prefix: str) -> tuple[Path, Path]:
-    """The paths of images and labels in the first folder that has both; downloads them if no folder
-    has."""
+    """The paths of images and labels in the first folder with both; downloads missing files."""
     names = (f"{prefix}-images-idx3-ubyte.gz", f"{prefix}-labels-idx1-ubyte.gz")
     cache = cache_folder()
     named = os.environ.get("TERCET_DATA")

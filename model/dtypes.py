@@ -53,7 +53,7 @@ class IntType:
 
     @property
     def numpy(self) -> np.dtype[Any]:
-        """The narrowest numpy dtype that holds every value."""
+        """The narrowest numpy dtype that can represent every value."""
         size = next(size for size in (8, 16, 32) if self.bits <= size)
         return np.dtype(f"{'int' if self.signed else 'uint'}{size}")
 

@@ -22,8 +22,7 @@ __all__ = ["as_beats", "in_bytes", "per_slot", "weight_rows"]
 
 
 def as_beats(maps: npt.NDArray[np.int64], lanes: int, fill: int = 0) -> npt.NDArray[np.int64]:
-    """Arrange maps (N, H, W, C) as the beats of a stream, (N, beats, lanes); ``fill`` pads the last
-    beat of a row."""
+    """Arrange maps (N, H, W, C) as beats (N, beats, lanes); ``fill`` pads the end of a row."""
     images, height, width, channels = maps.shape
     beats = -(-width * channels // lanes)
     rows = np.full((images, height, beats * lanes), fill, dtype=np.int64)

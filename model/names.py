@@ -25,8 +25,7 @@ def free_name(name: str, taken: Container[str]) -> str:
 
 
 def distinct(wanted: Iterable[tuple[K, str]], taken: Iterable[str] = ()) -> dict[K, str]:
-    """A unique name for each key: the wanted one, with a number if it is taken or an earlier key
-    has it."""
+    """A unique name for each key: the wanted one, with a number if it is taken already."""
     used = set(taken)
     result = {}
     for key, name in wanted:

@@ -1,1 +1,1 @@
-"""What a network is written as for other tools: ROM contents, ONNX."""
+"""Writers of networks for other tools: ROM contents, ONNX."""

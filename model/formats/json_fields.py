@@ -102,8 +102,7 @@ def number(value: object) -> float:
 
 
 def items(read: Callable[[object], T], length: int | None = None) -> Callable[[object], list[T]]:
-    """A reader of lists: each item is converted by ``read``; ``length``, if given, is the item
-    count."""
+    """A reader of lists: ``read`` converts each item; ``length``, if given, is their number."""
 
     def read_items(value: object) -> list[T]:
         if not isinstance(value, list) or (length is not None and len(value) != length):

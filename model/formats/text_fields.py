@@ -1,5 +1,4 @@
-"""The fields of ``text_file.py``: the fields of each kind of layer, with their readers and
-writers."""
+"""The fields of ``text_file.py`` by kind of layer, with their readers and writers."""
 
 from __future__ import annotations
 

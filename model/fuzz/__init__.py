@@ -1,2 +1,1 @@
-"""Random integer networks for the fuzzer and for tests: always legal, and reproducible from the
-generator's seed."""
+"""Random integer networks for the fuzzer and for tests: always legal, reproducible by seed."""

@@ -22,8 +22,7 @@ TYPES = (UINT8, INT8, IntType(4, signed=True), IntType(11, signed=False))
 
 
 def concat(draft: Draft, inputs: Sequence[Tensor]) -> Tensor:
-    """Concatenate the channels of tensors of one height and width; often on their grid if they
-    share one."""
+    """Concatenate the channels of tensors of one height and width; often on their common grid."""
     first, *others = inputs
     name = draft.name("concat")
     shape = (*first.shape[:2], sum(x.shape[2] for x in inputs))

@@ -49,8 +49,7 @@ def _residual(draft: Draft, x: Tensor) -> Tensor:
 
 
 def _branches(draft: Draft, x: Tensor) -> Tensor:
-    """A fork of two or three branches of zero or more layers that keep the shape; they join in a
-    concatenation."""
+    """A fork of two or three branches that keep the shape; they join in a concatenation."""
     count = int(draft.rng.integers(2, 4))
     if count * x.shape[2] > op.MOST_CHANNELS:
         return _residual(draft, x)

@@ -155,8 +155,7 @@ FAST: dict[str, Callable[..., Operator]] = {
 
 @dataclass(frozen=True)
 class _Step:
-    """One or two layers run together: the tensors that they read and write, and the tensors to
-    drop."""
+    """One or two layers run together: the tensors that they read, write and then drop."""
 
     reads: tuple[str, ...]
     output: str
@@ -172,8 +171,7 @@ def _every_layer(network: Runnable) -> list[_Step]:
 
 
 def _to_the_output(network: Runnable) -> list[_Step]:
-    """The steps that the output needs: a convolution and its max pool as one, tensors dropped after
-    use."""
+    """The steps for the output: a convolution and its max pool as one, used tensors dropped."""
     readers: dict[str, list[Layer]] = {name: [] for name in network.tensors}
     for layer in network.layers:
         for name in layer.reads:

@@ -135,8 +135,7 @@ class FastConv:
         return best
 
     def _columns(self, x: Array, ow: int) -> Array:
-        """The horizontal taps of each row: (G, rows, KW, ICG, PW, OW, N), one PW index per pool
-        column."""
+        """The horizontal taps of each row: (G, rows, KW, ICG, PW, OW, N), PW of the pool."""
         height, _, width, n = x.shape
         _, _, kw, icg = self._conv.weights.values.shape
         groups, pw = self._conv.groups, self._pool[1]

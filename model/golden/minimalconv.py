@@ -44,8 +44,7 @@ def fast_conv(
 
 
 class MinimalConv(FastConv):
-    """A convolution with KW = 3, stride and dilation 1 along columns, and a pool of two columns
-    after it."""
+    """A convolution with KW = 3, stride and dilation 1 along columns, and a pool of two columns."""
 
     def __init__(
         self, conv: Conv2d, zero_point: int, low: int, high: int, pool: tuple[int, int]

@@ -94,8 +94,7 @@ class Requantizing(Layer):
         return self.requant.low, self.requant.high
 
     def factors(self, ratios: list[Fraction]) -> list[Fraction]:
-        """The real factors that the multipliers approximate; ``ratios`` are Sx / Sy of each tensor
-        read."""
+        """The real factors of the multipliers; ``ratios`` are Sx / Sy of each tensor read."""
         return ratios
 
     def sum_bounds(self, network: Values) -> Bounds:

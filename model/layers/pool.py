@@ -111,8 +111,7 @@ class AvgPool2d(_Pool, Requantizing):
 
 
 def _taps(x: npt.NDArray[Any], pool: _Pool, fill: int) -> Iterator[npt.NDArray[Any]]:
-    """The values that each tap reads from a batch (H, C, W, N), over all windows: (OH, C, OW, N)
-    each."""
+    """The values that each tap reads from a batch (H, C, W, N): (OH, C, OW, N) each."""
     top, left, bottom, right = pool.padding
     if any(pool.padding):
         pads = ((top, bottom), (0, 0), (left, right), (0, 0))

@@ -24,8 +24,8 @@ def frozen_integers(what: str, values: npt.NDArray[np.int64]) -> npt.NDArray[np.
 
 
 def with_axes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Convert weights of a fully connected layer, (OC, IC), to those of a 1x1 convolution; return
-    others unchanged."""
+    """Weights of a fully connected layer, (OC, IC), as those of a 1x1 convolution; others
+    unchanged."""
     return values[:, np.newaxis, np.newaxis] if values.ndim == 2 else values
 
 
@@ -59,8 +59,7 @@ class Weights:
 
     @cached_property
     def centered(self) -> npt.NDArray[np.int64]:
-        """Values minus their zero points, int64 (OC, KH, KW, IC / groups): the factors of the
-        products."""
+        """Values minus zero points, int64 (OC, KH, KW, IC / groups): the products' factors."""
         zero_points = np.array(self.zero_points_per_channel, dtype=np.int64)
         centered: npt.NDArray[np.int64] = self.values - zero_points[:, None, None, None]
         return centered

@@ -62,8 +62,7 @@ class Affine:
         return cls(low, high, weights, bias, none + least, none + most, layer.requant.shift)
 
     def through(self, layer: Conv2d) -> Affine:
-        """The output of ``layer`` for these values; requirements as in :meth:`after`, and a 1x1
-        kernel."""
+        """The output of ``layer`` for these values; as in :meth:`after`, with a 1x1 kernel."""
         weights, bias = _multiplied(layer)
         least, most = _moves(layer.requant)
         up, down = np.maximum(weights, 0), np.minimum(weights, 0)

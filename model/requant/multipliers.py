@@ -83,8 +83,7 @@ def _constraints(
 
 @dataclass
 class _Interval:
-    """The real factors M / 2**n that meet a channel's constraints; no upper limit if ``high`` is
-    None."""
+    """The real factors M / 2**n that meet a channel's constraints; ``high`` None if unlimited."""
 
     low: Fraction = Fraction(0)
     low_inclusive: bool = False
@@ -130,8 +129,7 @@ def _nearest(span: tuple[int, int], scale: Scale, shift: int) -> int:
 
 
 def narrow(target: Target, rule: Rounding = Rounding.HALF_UP) -> Requant:
-    """Find the narrowest requantization by ``rule`` that equals ``target`` on all reachable
-    accumulators.
+    """Find the narrowest requantization by ``rule`` equal to ``target`` on all reachable sums.
 
     Half-up is the default because it is the cheapest in hardware: one constant added before the
     shift. Ties of the reference need no extra logic, because the search chooses an M that avoids
@@ -215,8 +213,7 @@ def _fit(
 def _most_agreed(
     target: Target, channel: int, rule: Rounding, seen: Mapping[int, int]
 ) -> _Interval:
-    """The open interval of factors that meet the most demands; demands on ``seen`` accumulators
-    first.
+    """The open interval of factors that meet the most demands, ``seen`` accumulators first.
 
     Ties go to the interval whose unmet demands are furthest from 0, where accumulators are rarest,
     and then to the one nearest to the real factor.

@@ -52,8 +52,7 @@ class _Side:
         return [(x, self.sign * y) for x, y in _upper_hull(facing)]
 
     def without(self, x: int, low: int, high: int) -> _Side:
-        """The side after the point at ``x`` moves by one accumulator; dropped if that is out of
-        range."""
+        """The side after the point at ``x`` moves by one accumulator, or out of range."""
         points = dict(self.points)
         y, beside = points.pop(x), x + self.sign
         if low <= beside <= high:
@@ -133,8 +132,7 @@ def _real(target: Target) -> list[tuple[Fraction, Fraction]]:
 
 
 def _last_shift(target: Target) -> int:
-    """The greatest shift with which every real factor has at most 31 bits and every sum 62, with
-    margin."""
+    """The greatest shift for which real factors have 31 bits and sums 62, with margin."""
     real = _real(target)
     reach = [max(abs(int(lo)), abs(int(hi))) for lo, hi in zip(target.lo, target.hi, strict=True)]
     sums = (abs(b) + (r + 1) * f for (f, b), r in zip(real, reach, strict=True))

@@ -1,5 +1,4 @@
-"""Rounding rules of other engines: the rules that a fixed-point M, n and rule can be proven equal
-to.
+"""Rounding rules of other engines, which a fixed-point M, n and rule can be proven equal to.
 
 Each converts an int32 accumulator to an output, y = clamp(round(acc * factor) + Zy), with exactly
 the order of operations and the number types of its engine (measured; see ARITHMETIC.md):

@@ -76,8 +76,7 @@ def round_shift(value: npt.NDArray[np.int64], shift: int, rule: Rounding) -> npt
 
 
 def round_exact_float(quotient: npt.NDArray[np.float64], rule: Rounding) -> npt.NDArray[np.float64]:
-    """Round quotients by the same rules; float64 must represent them exactly, also after adding
-    1/2.
+    """Round quotients by the same rules; quotient and quotient + 1/2 must be exact in float64.
 
     Returns integers; ``quotient`` is overwritten.
     """

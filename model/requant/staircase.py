@@ -79,8 +79,7 @@ class Target:
 
 
 def reference_outputs(target: Target, channel: int, acc: Acc) -> Acc:
-    """The reference's outputs for accumulators of one channel, clamped; int64, the shape of
-    ``acc``."""
+    """The reference's clamped outputs for accumulators of one channel; int64, shape of ``acc``."""
     if isinstance(target.reference, Requant):
         return requantize(acc, channel_of(target.reference, channel), target.zero_point)
     return REFERENCES[target.reference](
@@ -94,10 +93,9 @@ def reference_outputs(target: Target, channel: int, acc: Acc) -> Acc:
 
 
 def thresholds(function: Callable[[Acc], Acc], lo: int, hi: int, outputs: Acc) -> Acc:
-    """For each output, the least accumulator in [lo, hi] for which ``function`` gives at least
-    that.
+    """For each output, the least accumulator in [lo, hi] at which ``function`` reaches it.
 
-    The result is lo if all accumulators do, and hi + 1 if none does. int64, the shape of
+    The result is lo if all accumulators reach it, and hi + 1 if none does. int64, the shape of
     ``outputs``.
     """
     left = np.full(outputs.shape, lo, dtype=np.int64)
@@ -137,8 +135,7 @@ def _pair(target: Target, requant: Requant, channel: int) -> tuple[Acc, Acc]:
 
 
 def differences(target: Target, requant: Requant) -> tuple[int, int]:
-    """Count the reachable accumulators, over all channels, on which ``requant`` and reference
-    differ.
+    """Count the reachable accumulators, all channels, on which ``requant`` differs from ``target``.
 
     Returns (how many differ, how many there are).
     """

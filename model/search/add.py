@@ -56,8 +56,7 @@ class _Demands:
         return greatest - least
 
     def exact_ends(self, multipliers: tuple[int, int], shift: int) -> tuple[Ints, Ints]:
-        """The least integer offset of each demand ``above``, and the greatest of each demand
-        ``below``."""
+        """The least integer offset of each ``above``, the greatest of each ``below``."""
         half = 1 << (shift - 1)
         a, b, bound = self.above
         least = bound * half - a * multipliers[0] - b * multipliers[1]
@@ -109,8 +108,7 @@ def _widest(demands: _Demands, factors: tuple[float, float]) -> tuple[float, flo
 
 
 def _fewest(least: Ints, greatest: Ints) -> tuple[int, int]:
-    """The offset that meets most demands (ties go to the nearest to 0), and the number of unmet
-    demands."""
+    """The offset that meets most demands (ties: nearest to 0), and the number of unmet ones."""
     ends = np.unique(np.concatenate([least, greatest, [0]]))
     met = np.searchsorted(np.sort(least), ends, side="right")
     met += len(greatest) - np.searchsorted(np.sort(greatest), ends, side="left")
@@ -185,8 +183,7 @@ def search_add(
 def search_one(
     reference: npt.NDArray[Any], x: Tensor, y: Tensor, clamp: tuple[int, int]
 ) -> tuple[Requant, int]:
-    """:func:`search_add` for a table over one input, integers (A,). The Requant has one
-    multiplier."""
+    """:func:`search_add` for a table over one input, integers (A,), and one multiplier."""
     table = np.clip(np.asarray(reference, np.int64), *clamp)
     demands = _demands(table[:, None], _inputs(x), np.zeros(1, np.int64), y, *clamp)
     (multiplier, _), offset, shift, left = _search(demands, (x.scale / y.scale, 0.0))

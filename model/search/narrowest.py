@@ -77,8 +77,7 @@ def narrowest(requant: Requant, inputs: Sequence[Tensor], y: Tensor, reach: Boun
 
 
 def narrowing(rescale: Rescale) -> Rescale:
-    """A Rescale that gives the narrowest form of the result of ``rescale``, which is the
-    definition."""
+    """A Rescale: the narrowest form of the result of ``rescale``, which is the definition."""
 
     def narrower(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
         return narrowest(rescale(layer, inputs, y, reach), inputs, y, reach)
@@ -113,8 +112,7 @@ def proven(layer: Requantizing, network: QNetwork) -> int:
 
 
 def target_of(definition: Requant, zero_point: int, reach: Bounds) -> Target:
-    """A definition as a search's target: one channel if all share M and B, else one for each
-    channel."""
+    """A definition as a search's target: one channel if all share M and B, else all channels."""
     lo, hi = reach
     if max(len(definition.multipliers), len(definition.offsets)) == 1:
         lo, hi = lo.min(keepdims=True), hi.max(keepdims=True)
@@ -139,8 +137,7 @@ def _surroundings(network: QNetwork, layer: Requantizing) -> tuple[list[Tensor],
 
 
 def _cost(requant: Requant) -> tuple[int, int, bool]:
-    """The order of preference: bits of M; then the cost of rounding (none, a constant, more); then
-    offsets."""
+    """The order of preference: bits of M; cost of rounding (none, a constant, more); offsets."""
     adds = {Rounding.FLOOR: 0, Rounding.HALF_UP: 1}.get(requant.rounding, 2)
     return max(requant.multipliers).bit_length(), adds, requant.has_offsets
 
@@ -157,8 +154,7 @@ def _without_twos(requant: Requant) -> Requant:
 
 
 def _equal_staircases(target: Target, definition: Requant) -> Iterator[Requant]:
-    """Requantizations equal to a definition: half-up, by its own rule, with one offset for all
-    channels."""
+    """Requantizations equal to a definition: half-up, by its own rule, with a shared offset."""
     if (target.high - target.low) * len(target.scales) > MAX_STEPS:
         return
     rules = dict.fromkeys([Rounding.HALF_UP, definition.rounding])

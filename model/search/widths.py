@@ -55,8 +55,7 @@ class Widths:
 
     @property
     def products(self) -> tuple[int, int]:
-        """Bits of a product before and after: the whole accumulator times 31 bits, and its active
-        range times the narrowest M."""
+        """Bits of a product before (accumulator times 31 bits) and after (active times narrow)."""
         return self.accumulator + self.wide + 1, self.active + self.narrow + 1
 
     def blocks(self, block: str) -> tuple[int, int]:

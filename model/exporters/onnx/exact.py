@@ -57,8 +57,7 @@ class WeightedSum:
 
 @dataclass(frozen=True)
 class Term:
-    """A tensor of exact integers stored as floats, its multipliers, and a bound on its
-    magnitude."""
+    """A tensor of exact integers in floats, its multipliers, and a bound on its magnitude."""
 
     value: str
     multipliers: tuple[int, ...]
@@ -109,8 +108,7 @@ def accumulate(nodes: Nodes, total: WeightedSum, x: str, zero_point: int, reach:
 
 
 def _digits(nodes: Nodes, total: WeightedSum, x: str, reach: int) -> list[tuple[str, int]]:
-    """Split x into (digit, shift) with x = sum(digit * 2**shift), each small enough for exact
-    sums."""
+    """Split x into (digit, shift), x = sum(digit * 2**shift), each small enough for exact sums."""
     bits = ((FLOAT32_EXACT - 1) // max(total.weight, 1)).bit_length() - 1
     require(
         bits >= 1,

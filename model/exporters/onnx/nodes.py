@@ -80,8 +80,7 @@ class Nodes:
         return name
 
     def node(self, operator: str, inputs: Sequence[str], what: str, **attributes: Any) -> str:
-        """Add a node with one output, named after the layer and its purpose; return the output's
-        name."""
+        """Add a node with one output, named after layer and purpose; return the output's name."""
         name = f"{self.layer.name}{self._separator}{what}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
@@ -95,8 +94,7 @@ class Nodes:
         return self._with_axes(tensor, rank(self.network, tensor), axes, f"{what}_reshaped")
 
     def shape_output(self, axes: int) -> None:
-        """Convert the last node's output, which has 2 or 4 axes, to the axes of the layer's
-        output."""
+        """Convert the last node's output, of 2 or 4 axes, to the axes of the layer's output."""
         value = self.nodes[-1].output[0]
         self._with_axes(value, axes, rank(self.network, self.layer.output), "y_reshaped")
 
@@ -121,10 +119,9 @@ class Nodes:
             self.cast(value, element_type(self.y.dtype), "y_clamped")
 
     def close(self, facts: dict[str, str]) -> None:
-        """Make the last node write the layer's output, and attach ``facts`` to the layer's own
-        node.
+        """Make the last node write the layer's output; attach ``facts`` to the layer's own node.
 
-        This is the first node whose operator is no conversion. It takes the layer's name.
+        The layer's own node is the first one that is no conversion. It takes the layer's name.
         """
         own = next((node for node in self.nodes if node.op_type not in HELPERS), self.nodes[-1])
         own.name = self.layer.name

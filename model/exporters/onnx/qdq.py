@@ -29,13 +29,11 @@ Floats = npt.NDArray[np.float32]
 
 
 class NoScaleError(ValueError):
-    """The layer cannot be DequantizeLinear -> Conv -> QuantizeLinear; the message gives the
-    reason."""
+    """The layer has no form DequantizeLinear -> Conv -> QuantizeLinear, for the given reason."""
 
 
 def weight_scales(conv: Conv2d, x: Tensor, y: Tensor, reach: Bounds) -> Floats:
-    """Find the weights' scales with which a fused node equals ``conv`` on all reachable
-    accumulators.
+    """Find the weights' scales with which a fused node equals ``conv`` on all its accumulators.
 
     Parameters
     ----------
@@ -79,8 +77,7 @@ def _checkpoints(requant: Requant, zero_point: int, reach: Bounds) -> Acc:
 
 
 def _search(conv: Conv2d, y: Tensor, scales: Floats, acc: Acc, expected: Acc) -> Floats:
-    """One scale for all channels if M and Sw are shared and such a scale exists, else one per
-    channel."""
+    """One scale for all channels if M and Sw are shared and there is one, else one per channel."""
     own = np.array(conv.weights.scales, dtype=np.float64)
     if len(own) == len(conv.requant.multipliers) == 1:
         found = _scale(conv, y, scales, 0, acc.ravel(), expected.ravel())
@@ -122,8 +119,7 @@ def _scale(
 def _misses(
     conv: Conv2d, y: Tensor, scales: Floats, scale: np.float32, acc: Acc, expected: Acc
 ) -> tuple[bool, bool]:
-    """Whether a fused node gives too small, and whether it gives too large, values of |output -
-    Zy|."""
+    """Whether a fused node gives too small, and too large, values of |output - Zy|."""
     with np.errstate(over="ignore", under="ignore"):
         product = scales[0] * scale
         factor = product / scales[1]

@@ -110,8 +110,7 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """A hash of everything that determines the figure: the command and the checkpoint's
-        bytes."""
+        """A hash of the inputs of the figure: the command and the checkpoint's bytes."""
         content = (ZOO / f"{self.net}.npz").read_bytes()
         return hashlib.sha256(f"{self.words}".encode() + content).hexdigest()
 

@@ -117,8 +117,7 @@ COLOURS = {8: "#1b7f79", 7: "#3f6fb5", 4: "#c2571a"}
 
 
 def svg(made: Made) -> str:
-    """The picture of points lost, with a row for each network and width: a ring is PTQ, a disc
-    QAT."""
+    """The picture of points lost, a row for each network and width: a ring is PTQ, a disc QAT."""
     rows = list(dict.fromkeys((cell.net, cell.bits) for cell, _ in made))
     height = HEAD + ROW * len(rows) + 30
     by_place = {(cell.net, cell.bits, cell.method): lost(facts) for cell, facts in made}

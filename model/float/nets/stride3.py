@@ -63,8 +63,7 @@ STRIDE3: dict[str, tuple[ConvSpec, ...]] = {
 
 
 def layers_of(name: str) -> tuple[ConvSpec, ...]:
-    """The convolutions of a network by its name. Raises NetworkError if the network is none of
-    these."""
+    """The convolutions of a network by its name. Raises NetworkError for other networks."""
     if name not in STRIDE3:
         raise NetworkError(
             f"The network {name!r} is no chain of convolutions of stride 3, "

@@ -65,8 +65,7 @@ class _Moving(_MinMax):
 
 
 class _Histogram:
-    """Counts of values in bins over [-2**k, 2**k); when k grows, pairs of bins are merged
-    exactly."""
+    """Counts of values in bins over [-2**k, 2**k); if k grows, pairs of bins merge exactly."""
 
     def __init__(self) -> None:
         self.counts = np.zeros(BINS, dtype=np.int64)

@@ -1,5 +1,4 @@
-"""The report of a quantization, layer by layer: ranges, scales, multipliers, signal-to-noise
-ratios."""
+"""The report of a quantization by layer: ranges, scales, multipliers, signal-to-noise ratios."""
 
 from __future__ import annotations
 
@@ -89,8 +88,7 @@ def _facts(network: QNetwork, layer: Requantizing, node: g.Node, seen: _Seen) ->
 
 
 def _weight_sqnr_db(layer: Conv2d, node: g.Weighted) -> float | None:
-    """The SQNR of a layer's weights; they are sorted, since a linear layer's are in another
-    order."""
+    """The SQNR of a layer's weights; sorted, since a linear layer's are in another order."""
     scales = np.array(layer.weights.scales).reshape(-1, 1, 1, 1)
     real = np.sort((layer.weights.centered * scales).reshape(len(scales), -1))
     exact = np.sort(node.weight.reshape(len(scales), -1))

@@ -80,8 +80,7 @@ def weights_on(
     zero_points: npt.NDArray[np.int64],
     scheme: Scheme,
 ) -> Weights:
-    """Round weights, in the axes of :func:`quantize_weights`, to grids: a single one or one per
-    channel."""
+    """Round weights, in the axes of :func:`quantize_weights`, to one grid or one per channel."""
     exact = with_axes(values.astype(np.float64))
     exact = exact if values.ndim == 2 else exact.transpose(0, 2, 3, 1)
     steps, offsets = (array.reshape(-1, 1, 1, 1) for array in (scales, zero_points))

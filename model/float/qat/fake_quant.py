@@ -206,8 +206,7 @@ class FakeQuantize(nn.Module):
         self.set_range(low, high)
 
     def quantized(self, x: torch.Tensor) -> torch.Tensor:
-        """The values on the grid, with the gradients of the module docstring; nothing is
-        observed."""
+        """The values on the grid, with the module docstring's gradients; does not observe."""
         scales, zero_points = self.grids()
         shape = (-1,) + (1,) * (x.ndim - 1) if len(scales) > 1 else (1,) * x.ndim
         qmin, qmax = self.scheme.ends if self.weights else _ends(self.scheme)

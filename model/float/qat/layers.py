@@ -48,8 +48,7 @@ class FoldedLayer(nn.Module):
         delay: int,
         learned: bool,
     ) -> None:
-        """Add batch norm and fake quantization to a plain layer. Raises NetworkError for a norm
-        that cannot be folded."""
+        """Add batch norm and fake quantization. Raises NetworkError for an unsuitable norm."""
         if norm is not None and (norm.running_mean is None or norm.momentum is None):
             raise NetworkError(
                 "A batch norm that folds must track running statistics by a momentum; build it "
@@ -160,8 +159,7 @@ def _norm_of(norm: g.Norm | None) -> nn.BatchNorm2d | None:
 
 
 class QatConv2d(FoldedLayer, nn.Conv2d):
-    """``nn.Conv2d`` with fake-quantized weights, to be placed by hand. In addition to its
-    arguments:
+    """``nn.Conv2d`` with fake-quantized weights, for use by hand; in addition to its arguments:
 
     scheme : of the weights
     norm : a batch norm that follows; it is folded in

@@ -87,8 +87,7 @@ def qat_net_of(
 
 
 def _without_placed(graph: g.Graph) -> tuple[g.Graph, dict[str, str]]:
-    """The graph without ``_Placed`` nodes, and their paths by the node whose output they
-    quantize."""
+    """The graph without ``_Placed`` nodes, and their paths by the node that they quantize."""
     readers = Counter(name for node in graph.nodes for name in node.inputs)
     kept: dict[str, g.Node] = {}
     paths: dict[str, str] = {}

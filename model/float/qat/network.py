@@ -130,8 +130,7 @@ class QatNet(nn.Module):
         return values
 
     def integers(self, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.int64]]:
-        """Every tensor as integers (N, H, W, C), zero points included, as computed in evaluation
-        mode.
+        """Every tensor as integers (N, H, W, C), zero points included, in evaluation mode.
 
         images : uint8 (N, H, W, C)
 
@@ -167,8 +166,7 @@ class QatNet(nn.Module):
         return Graph(self.graph.name, self.graph.shape, tuple(nodes))
 
     def lower(self) -> QNetwork:
-        """The integer network: multipliers as in ``rescale.py``, then the narrowest with the same
-        outputs.
+        """The integer network, with the multipliers of ``rescale.py`` made the narrowest.
 
         Raises NetworkError, which names the layer, if a range is empty, a bias does not fit, or the
         network has no integer form.

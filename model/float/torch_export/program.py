@@ -108,8 +108,7 @@ class Reader:
         return last
 
     def layer_name(self, node: torch.fx.Node) -> str:
-        """The path of a PyTorch submodule, or the path and the operator for other nodes; made
-        unique."""
+        """The path of PyTorch's submodule, for other nodes path and operator; made unique."""
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         path, kind = stack[-1] if stack else ("", "")
         leaf = str(kind).startswith(LEAVES) and ".container." not in str(kind)
@@ -154,8 +153,7 @@ class Reader:
         return self._held(value.name, seen)
 
     def vector(self, value: Any, node: torch.fx.Node) -> str:
-        """The graph's tensor (K, 1, 1) with the values of an argument (K,) in the order of
-        ``node``."""
+        """The graph's tensor (K, 1, 1) with an argument's values (K,) in the order of ``node``."""
         seen = self.seen(value, node)
         if len(seen.dims) != 1:
             reason = f"it reads {list(seen.dims)}, and not a vector"

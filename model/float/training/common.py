@@ -1,5 +1,4 @@
-"""Common parts of all trainings: the split, images as tensors, augmentation, one thread,
-accuracy."""
+"""Common parts of all trainings: split, images as tensors, augmentation, one thread, accuracy."""
 
 from __future__ import annotations
 
@@ -51,8 +50,7 @@ class Examples:
 
     @classmethod
     def of(cls, digits: Digits, shape: tuple[int, int, int]) -> Examples:
-        """The digits for a network with the input shape ``shape``, (H, W, C). Raises as fit_to
-        does."""
+        """The digits for a network with input ``shape``, (H, W, C). Raises as fit_to does."""
         pixels = fit_to(digits.images, shape).transpose(0, 3, 1, 2).astype(np.float32)
         images = torch.from_numpy(np.ascontiguousarray(pixels) / np.float32(255))
         return cls(images, torch.from_numpy(digits.labels.astype(np.int64)))
@@ -73,8 +71,7 @@ def split(digits: Digits) -> tuple[Digits, Digits]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Use one thread: the order of sums, and so every bit, is independent of the number of
-    cores."""
+    """Use one thread: sums, and so all bits, do not depend on the number of cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -90,8 +87,7 @@ def scores(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 
 def accuracy_on(module: nn.Module, examples: Examples) -> float:
-    """The fraction of images whose greatest score is the label's; the module's mode is not
-    changed."""
+    """The fraction of images whose greatest score is the label's, in the module's present mode."""
     right = scores(module, examples.images).argmax(dim=1) == examples.labels
     return float(right.double().mean())
 
@@ -111,8 +107,7 @@ def accuracy_of(
 
 
 def augment(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
-    """Rotate, scale, shear and shift each image (N, C, H, W) randomly, with bilinear
-    interpolation."""
+    """Rotate, scale, shear and shift each image (N, C, H, W) randomly, bilinearly."""
 
     def draw(limit: float) -> torch.Tensor:
         return (torch.rand(len(images), generator=generator) * 2 - 1) * (limit * strength)

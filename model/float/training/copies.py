@@ -120,8 +120,7 @@ Stacked = dict[str, torch.Tensor]  # weights (copies, OC, IC / groups, KH, KW) b
 
 
 def _initial_weights(network: str, recipe: CopiesRecipe, generator: torch.Generator) -> Stacked:
-    """He et al.'s normal weights, variance 2 / fan-in; their absolute values in ``positive``
-    layers."""
+    """He et al.'s normal weights, variance 2 / fan-in; absolute values in ``positive`` layers."""
     weights = {}
     for spec in layers_of(network):
         deviation = math.sqrt(2 / math.prod(spec.shape[1:]))

@@ -57,8 +57,7 @@ class Comparison:
 
 
 def compare(source: str | Path | bytes, network: QNetwork, *, inexact: bool | None = None) -> str:
-    """Compare a network with the model that it was read from, and report in a sentence; see
-    :func:`compared`.
+    """Compare a network with its source model and report in a sentence; see :func:`compared`.
 
     Raises NetworkError if it differs by more than float rounding errors, unless ``inexact``.
     """

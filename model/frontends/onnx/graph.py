@@ -60,8 +60,7 @@ class Node:
         return value
 
     def integers(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
-        """A list of integers with the length of ``default``, each at most 1024. Raises
-        NetworkError."""
+        """As many integers as in ``default``, each at most 1024. Raises NetworkError."""
         values = self.attributes.get(name, list(default))
         if not isinstance(values, list) or not all(isinstance(v, int) for v in values):
             raise self.refuse(f"{name} must be a list of integers", "export the model again")
@@ -115,8 +114,7 @@ class Graph:
         return {name: node for node in self.nodes for name in node.outputs}
 
     def constant(self, node: Node, name: str) -> npt.NDArray[Any]:
-        """A constant that ``node`` reads. Raises NetworkError if it is no constant, or
-        malformed."""
+        """A constant that ``node`` reads. Raises NetworkError for others and malformed ones."""
         if name not in self.tensors:
             way_out = "make it an initializer (fold constants when exporting)"
             raise node.refuse(f"input {name!r} is not constant", way_out)

@@ -67,8 +67,7 @@ class Constant:
         )
 
     def as_bias(self, node: Node, x: Ordered, weights: Weights) -> npt.NDArray[Any]:
-        """The values as a bias at the scale Sx * Sw. Raises NetworkError for another scale or zero
-        point."""
+        """The values as a bias at scale Sx * Sw. Raises NetworkError for another grid."""
         if self.zero_points.any():
             raise node.refuse("the bias has a zero point", "quantize it with zero point 0")
         expected = np.float64(x.tensor.scale) * np.array(weights.scales)

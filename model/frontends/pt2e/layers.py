@@ -100,8 +100,7 @@ class Layers:
         return _Real(node)
 
     def _require_integers(self, node: g.Node, name: str) -> None:
-        """Check that a sum reads integers; a ReLU of integers counts as integers, quantized or
-        not."""
+        """Check that a sum reads integers; a ReLU of integers counts, even if unquantized."""
         x = self.values[name]
         if isinstance(x, _Real) and isinstance(x.source, Ordered):
             clips = {end for step in x.steps if isinstance(step, g.Activation) for end in step.clip}

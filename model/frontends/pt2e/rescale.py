@@ -70,8 +70,7 @@ def exactly(rests: Sequence[Fraction] = ()) -> Rescale:
 
 
 def _half_even(target: Target) -> Requant:
-    """Half-even; with rests there is no search for this rule: M / 2**n and B / 2**n must be
-    exact."""
+    """Half-even. With rests there is no search: M / 2**n and B / 2**n must be exact."""
     if not any(target.biases):
         return narrow(target, Rounding.HALF_EVEN)
     slopes = [Fraction(scale) for scale in target.scales if isinstance(scale, Fraction)]

@@ -1,5 +1,4 @@
-"""Execution of PT2E programs: in float32 as PyTorch does, or in float64, close to exact
-arithmetic."""
+"""Execution of PT2E programs: in float32 as PyTorch does, or in float64, nearly exact."""
 
 from __future__ import annotations
 

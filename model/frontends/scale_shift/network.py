@@ -275,7 +275,6 @@ class _Network:
         )
 
     def _widened(self, layer: Conv2d | AvgPool2d) -> tuple[Grid, Requant]:
-        """An output grid that is wide enough for all outputs of ``layer``, and the clamp at its
-        ends."""
+        """An output grid wide enough for all outputs of ``layer``, and the clamp at its ends."""
         dtype, requant = self.widths.widen(layer)
         return Grid(dtype, 1 / self.shape.gain, 0), requant

@@ -43,10 +43,10 @@ class Widths:
             self._range, self._form = (low, high), None
 
     def widen(self, layer: Conv2d | AvgPool2d) -> tuple[IntType, Requant]:
-        """The narrowest signed type for the outputs of ``layer``, and the requantization with its
-        clamp.
+        """The narrowest signed type for the outputs of ``layer``, and its requantization.
 
-        layer : of one group; its clamp is at ``WIDE``, its lower end at 0 for a ReLU
+        layer : of one group; its clamp is at ``WIDE``, its lower end at 0 for a ReLU; the result's
+            clamp is at the ends of the outputs
 
         Raises NetworkError if accumulator or output leave int32.
         """

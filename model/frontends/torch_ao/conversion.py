@@ -115,16 +115,14 @@ def _converted(net: nn.Module, images: torch.Tensor) -> nn.Module:
 
 
 def pixels(images: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """Convert images uint8 (N, H, W) or (N, H, W, C) to a network's input: float32 (N, C, H, W),
-    0..1."""
+    """Convert images uint8 (N, H, W[, C]) to a network's input: float32 (N, C, H, W), 0..1."""
     channels_first = images[:, np.newaxis] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
     floats = channels_first.astype(np.float32) / np.float32(255)
     return torch.from_numpy(np.ascontiguousarray(floats))
 
 
 def quantized_state(source: str | os.PathLike[str] | Mapping[str, Any]) -> Mapping[str, Any]:
-    """A quantized module's state dict: a mapping is returned unchanged, a file of torch.save is
-    read.
+    """A quantized module's state dict, given as a mapping or as a file of torch.save.
 
     The file is read with ``weights_only=True``. Raises NetworkError, which names the file, for any
     other file.

@@ -99,8 +99,7 @@ def rule_of(engine: str, layer: Conv2d) -> str:
 def target_of(
     engine: str, x: Tensor, layer: Conv2d, y: Tensor, reach: Bounds, bias: Bias | None = None
 ) -> Target:
-    """An engine's requantization of a layer from ``x`` to ``y``, over the accumulators in
-    ``reach``."""
+    """An engine's requantization of a layer from ``x`` to ``y``, for accumulators in ``reach``."""
     rule = rule_of(engine, layer)
     one, sx, sy = np.float32(1), np.float32(x.scale), np.float32(y.scale)
     sw = np.broadcast_to(np.array(layer.weights.scales, dtype=np.float32), layer.out_channels)
@@ -139,8 +138,7 @@ def _in_accumulator_steps(bias: Bias, steps: npt.NDArray[np.float32]) -> tuple[f
 def pool_targets(
     layer: AvgPool2d, x: Tensor, reach: Bounds, *, whole: bool, channels_last: bool
 ) -> list[Target]:
-    """ATen's requantizations of an average pool, one for each rule; the rule of most channels
-    first.
+    """ATen's requantizations of an average pool, one per rule; that of most channels first.
 
     All engines share them. In channels-last memory, whole vectors of channels are rounded before
     the zero point is added; in the global pool (``whole``), after a fused multiply-add adds it. The

@@ -120,8 +120,7 @@ def module_trace(module: nn.Module, images: torch.Tensor) -> dict[str, npt.NDArr
 def _targets(
     engine: str, step: Step, layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds
 ) -> list[Target]:
-    """The engine's requantizations of a layer; for a pool one per rule, the rule of most channels
-    first."""
+    """The engine's requantizations of a layer; for a pool one per rule, most channels first."""
     if isinstance(layer, AvgPool2d):
         whole = isinstance(step.module, nn.AdaptiveAvgPool2d)
         last = step.inputs[0].channels_last
@@ -287,8 +286,7 @@ def read_state_dict(
     *,
     inexact: bool = False,
 ) -> QNetwork:
-    """Read the state dict of a converted module, together with the float module that it was made
-    from.
+    """Read the state dict of a converted module, given the float module that it came from.
 
     Parameters
     ----------

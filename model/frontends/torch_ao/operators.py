@@ -247,8 +247,7 @@ OPERATORS: dict[type[nn.Module], Callable[..., Ordered]] = {
 
 
 def add_step(builder: OrderedBuilder, step: Step, inputs: list[Ordered], answer: Answer) -> Ordered:
-    """Add the layer of a step. Raises NetworkError, which names the layer, if it is not
-    supported."""
+    """Add the layer of a step. Raises NetworkError, which names an unsupported layer."""
     kind = type(step.module)
     if kind not in OPERATORS:
         raise step.refuse(
