@@ -216,7 +216,7 @@ def _read_idx(path: Path, ndim: int) -> Bytes:
         with gzip.GzipFile(path, "rb") as file:
             return _parse_idx(file, ndim)
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise DataError(f"{where} is no whole gzip file; fetch it anew") from None
+        raise DataError(f"{where} is not a complete gzip file; download it again") from None
     except OSError as error:
         raise DataError(f"{where} cannot be read: {error.strerror or error}") from None
     except DataError as error:

@@ -88,8 +88,8 @@ def _temporary() -> Path:
             except OSError as error:
                 reasons.append(f"{place}: {error.strerror}")
     raise TemporaryError(
-        f"Temporary files cannot be written ({', '.join(reasons)}); set TMPDIR to a folder that "
-        "can be, of letters, digits and ._+- alone"
+        f"Temporary files cannot be written ({', '.join(reasons)}); set TMPDIR to a "
+        "writable folder whose path has only letters, digits and ._+-"
     )
 
 

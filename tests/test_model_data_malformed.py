@@ -91,7 +91,7 @@ def test_refuses_a_malformed_file(folder: Path, case: str) -> None:
 def test_refuses_a_damaged_gzip(folder: Path, damage: Callable[[bytes], bytes]) -> None:
     path = folder / IMAGES
     path.write_bytes(damage(path.read_bytes()))
-    message = f"The MNIST file {path} is no whole gzip file; fetch it anew"
+    message = f"The MNIST file {path} is not a complete gzip file; download it again"
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         mnist("test")
 

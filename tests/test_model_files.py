@@ -96,7 +96,7 @@ def test_says_where_nothing_temporary_can_be_written(tmp_path, monkeypatch):
         pass
     assert str(caught.value) == (
         f"Temporary files cannot be written ({tmp_path / 'absent'}: No such file or directory); "
-        "set TMPDIR to a folder that can be, of letters, digits and ._+- alone"
+        "set TMPDIR to a writable folder whose path has only letters, digits and ._+-"
     )
 
 

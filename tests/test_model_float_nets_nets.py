@@ -144,7 +144,7 @@ def refused(path, reason):
 
 NO_CHECKPOINT = (
     "it is no .npz file of arrays and a JSON text 'facts' that names its network; "
-    "make it anew with tercet train"
+    "make it again with tercet train"
 )
 
 

@@ -42,7 +42,8 @@ def test_quantizing_it_gives_the_shipped_network(tmp_path, capsys):
     with pytest.raises(NetworkError) as caught:
         command_quantize.run(parser.parse_args([str(path)]))
     assert str(caught.value) == (
-        f"The checkpoint {path} does not tell its network; add --net, one of {', '.join(nets.NETS)}"
+        f"The checkpoint {path} does not state its network; "
+        f"add --net, one of {', '.join(nets.NETS)}"
     )
 
 

@@ -91,7 +91,7 @@ def test_a_reduced_range_has_the_scale_of_one_bit_less_in_the_whole_type():
                 Weights(np.ones((1, 1, 1, 1), np.int64), IntType(8, signed=True), (1e-5,)),
             ),
             "its bias of 3 does not fit int32 at the scale of inputs times weights; its weights "
-            "are too small beside it, scale them up",
+            "are too small for it, scale them up",
         ),
     ],
 )

@@ -129,7 +129,7 @@ def shared(m, x):
         ),
         (
             lambda m, x: m.after1(m.conv2(m.conv1(x))),
-            "Layer 'conv1': its output has no grid; place a FakeQuantize behind it, or behind its "
+            "Layer 'conv1': its output has no grid; place a FakeQuantize after it, or after its "
             "ReLU",
         ),
         (

@@ -67,7 +67,7 @@ BAD = [
     (edited(["format"], "onnx"), "field 'format' must be 'tercet-network', not 'onnx'"),
     (
         edited(["version"], 2),
-        "field 'version' must be 1, not 2; make the file anew with this tercet",
+        "field 'version' must be 1, not 2; write the file with this tercet",
     ),
     (edited(["name"], "a-b"), "Network name must be letters, digits and underscores, not 'a-b'"),
     (edited(["layers"], {}), "The file: field 'layers' must be a list, not {}"),

@@ -119,7 +119,7 @@ REFUSED = {
     ),
     "tensor truncated": (
         truncated,
-        WEIGHTS + "tensor 'constant2' does not hold the values its type and extents ask for; "
+        WEIGHTS + "tensor 'constant2' does not have the values for its type and extents; "
         "export the model again",
     ),
     "tensor of absurd extents": (

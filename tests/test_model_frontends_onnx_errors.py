@@ -99,7 +99,7 @@ REFUSED = {
     ),
     "output in floats": (
         lambda model: setattr(model.graph.output[0], "name", "conv4"),
-        "The output 'conv4' is not quantized; put a QuantizeLinear behind its operator",
+        "The output 'conv4' is not quantized; put a QuantizeLinear after its operator",
     ),
     "two outputs": (
         lambda model: model.graph.output.append(model.graph.input[0]),

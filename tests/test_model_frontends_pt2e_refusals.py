@@ -92,15 +92,15 @@ FUNCTIONS = {
     ),
     "two_grids": (
         lambda net, x: on_grid(on_grid(x, 0.25) + on_grid(x, 0.5)),
-        "Layer 'image': 'quantize_per_tensor' and 'quantize_per_tensor_1' quantize what it gives "
-        "in two ways; let one quantization serve all its readers",
+        "Layer 'image': 'quantize_per_tensor' and 'quantize_per_tensor_1' quantize its output "
+        "in two ways; use one quantization for all its readers",
     ),
     "two_readers": (
         lambda net, x: on_grid(
             on_grid(y := conv(net, on_grid(x)), 0.25) + on_grid(torch.relu(y), 0.25)
         ),
-        "Layer 'conv2d': 'quantize_per_tensor_1' and 'quantize_per_tensor_2' quantize what it "
-        "gives in two ways; let one quantization serve all its readers",
+        "Layer 'conv2d': 'quantize_per_tensor_1' and 'quantize_per_tensor_2' quantize its "
+        "output in two ways; use one quantization for all its readers",
     ),
     "other_parameters": (
         lambda net, x: Q.dequantize_per_tensor(
@@ -225,7 +225,7 @@ def test_refuses(case):
         (
             {"bias": torch.tensor([0.0, 1e9])},
             "Layer 'conv2d': its bias is 4000000000 at the scale of its sums, beyond int32; its "
-            "weights are too small beside it",
+            "weights are too small for it",
         ),
     ],
 )
@@ -268,7 +268,7 @@ def test_refuses_other_inputs_and_outputs():
 def test_refuses_files(path):
     assert refusal(path) == (
         "Network 'pt2e': a saved program is not read, since torch.export.load unpickles and "
-        "evaluates what the file says; load it where you trust it, and give read the program"
+        "evaluates the file; load it yourself if you trust it, and pass the program to read"
     )
 
 

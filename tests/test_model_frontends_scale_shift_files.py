@@ -44,7 +44,8 @@ def test_files_of_other_kinds_are_refused(tmp_path):
 
 
 NO_ARRAY = (
-    "which is no whole array of numbers (pickled objects are not read); save it anew as numbers"
+    "which is not a complete array of numbers (pickled objects are not read); "
+    "save it again as numbers"
 )
 
 
@@ -54,14 +55,14 @@ def test_damaged_and_pickled_npz_files_are_refused(tmp_path):
     for size in (0, 10, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
         assert file_refusal(path) == (
-            f"The state dict {path} is no whole .npz file; save it anew with numpy.savez"
+            f"The state dict {path} is not a complete .npz file; save it again with numpy.savez"
         )
     directory = whole.index(b"PK\x01\x02")
     unknown_version = whole[: directory + 6] + b"\xd7" + whole[directory + 7 :]
     for damaged in (b"XX" + whole[2:], unknown_version):
         path.write_bytes(damaged)
         assert file_refusal(path) == (
-            f"The state dict {path} is no whole .npz file; save it anew with numpy.savez"
+            f"The state dict {path} is not a complete .npz file; save it again with numpy.savez"
         )
     at = whole.index(b"\x82" * 9)
     path.write_bytes(whole[:at] + b"\x83" + whole[at + 1 :])  # against its checksum
@@ -82,7 +83,7 @@ def zipped(path, *entries):
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
 def test_names_that_stand_twice_and_bombs_are_refused(tmp_path, monkeypatch):
     path = zipped(tmp_path / "x.npz", ("conv1.weight.npy", None), ("conv1.weight.npy", None))
-    assert file_refusal(path) == f"The state dict {path} holds 'conv1.weight' twice; save it anew"
+    assert file_refusal(path) == f"The state dict {path} holds 'conv1.weight' twice; save it again"
     zipped(path, ("conv1.weight.npy", None), ("notes.txt", "hello"))
     assert file_refusal(path) == f"The state dict {path} holds 'notes.txt', {NO_ARRAY}"
     monkeypatch.setattr(statefile, "MAX_UNPACKED", 1000)

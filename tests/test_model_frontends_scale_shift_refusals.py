@@ -23,7 +23,7 @@ def test_the_small_one_reads():
 
 NOT_LIKE = (
     "arrays must be called like conv1.weight and conv1.bias; "
-    "leave out what is neither, batch norm folded into the weights"
+    "remove all others, and fold batch norm into the weights"
 )
 ORDER = "a state dict holds its layers in the order in which they run"
 

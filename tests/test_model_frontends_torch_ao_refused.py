@@ -163,7 +163,7 @@ class Computing(nn.Module):
 
 
 BETWEEN = (
-    "its input comes from no module; write what stands between it and the module before it as "
+    "its input comes from no module; write all operations between it and the module before it as "
     "modules, additions as torch.ao.nn.quantized.FloatFunctional"
 )
 
@@ -182,7 +182,7 @@ BETWEEN = (
         ),
         (
             lambda net, y: (net.functional.add(y, y), net.dequant(y))[1],
-            "Layer 'functional': nothing comes of its output; take it out of the module",
+            "Layer 'functional': nothing uses its output; take it out of the module",
         ),
         (
             lambda net, y: net.dequant(net.functional.mul(y, y)),
@@ -272,7 +272,7 @@ def test_a_module_that_saturates_is_not_what_its_integers_say():
     with pytest.raises(NetworkError) as caught:
         torch_ao.read(module, "net", images)
     assert re.fullmatch(
-        r"Layer 'layer_1': 256 of 256 values of the module differ from what its own integers say, "
+        r"Layer 'layer_1': 256 of 256 values of the module differ from those of its own integers, "
         r"by up to \d+, since PyTorch's kernels add pairs of products in saturating 16 bits; "
         r"calibrate to 7 bits \(an observer with reduce_range=True\), or take the exact sums by "
         r"inexact=True",

@@ -192,7 +192,7 @@ class Lambda(nn.Module):
         ),
         (
             lambda net, x: x.clamp(1, 2),
-            "Layer 'clamp': it clips to [1.0, 2.0], which does not hold 0 and more; "
+            "Layer 'clamp': it clips to [1.0, 2.0], which does not contain 0 and other values; "
             "use ReLU or ReLU6",
         ),
         (
@@ -241,7 +241,7 @@ class Lambda(nn.Module):
         (
             lambda net, x: nn.functional.pad(x, (1, 1, 0, 0)),
             "Layer 'pad': it pads by [1, 1, 0, 0] on its own; "
-            "give the convolution or pool behind it the padding",
+            "pad in the convolution or pool after it",
         ),
         (
             lambda net, x: x.mean(1),

@@ -139,7 +139,7 @@ def test_a_layer_that_is_not_what_it_refers_to_is_found_by_name():
     with pytest.raises(NetworkError) as caught:
         proven(layers[1], net)
     assert str(caught.value) == (
-        "Layer 'conv2': requant is not what it refers to: channel 0: accumulator 2236 gives 11, "
+        "Layer 'conv2': requant differs from its reference: channel 0: accumulator 2236 gives 11, "
         "the reference M of 16 bits over 2**23 10"
     )
 

@@ -80,7 +80,7 @@ def test_narrow_refuses_a_file_that_is_not_what_it_says(tmp_path, capsys):
     lie = requantized(net, lambda layer: replace(layer.requant, multipliers=(m,)))
     save(lie, tmp_path / "lie.json")
     assert main(["narrow", str(tmp_path / "lie.json")]) == 1
-    assert "Layer 'conv3': requant is not what it refers to: " in capsys.readouterr().err
+    assert "Layer 'conv3': requant differs from its reference: " in capsys.readouterr().err
 
 
 @pytest.mark.yosys

@@ -48,11 +48,11 @@ def _from_npz(content: bytes) -> State:
     except (
         Exception
     ):  # zipfile raises several types for damaged bytes, numpy another for a file that is no zip
-        raise NetworkError("is no whole .npz file; save it anew with numpy.savez") from None
+        raise NetworkError("is not a complete .npz file; save it again with numpy.savez") from None
     entries, size = [info.filename for info in infos], sum(info.file_size for info in infos)
     for entry in sorted(entries):
         if entries.count(entry) > 1:
-            raise NetworkError(f"holds {entry.removesuffix('.npy')!r} twice; save it anew")
+            raise NetworkError(f"holds {entry.removesuffix('.npy')!r} twice; save it again")
     if size > MAX_UNPACKED:
         raise NetworkError(f"unpacks to {size} bytes, more than the {MAX_UNPACKED} read here")
     state = {}
@@ -64,8 +64,8 @@ def _from_npz(content: bytes) -> State:
                 values = None
             if not isinstance(values, np.ndarray):
                 raise NetworkError(
-                    f"holds {entry!r}, which is no whole array of numbers (pickled objects are "
-                    "not read); save it anew as numbers"
+                    f"holds {entry!r}, which is not a complete array of numbers (pickled objects "
+                    "are not read); save it again as numbers"
                 )
             state[entry] = values
     return state
@@ -104,7 +104,7 @@ def by_layer(state: State) -> dict[str, dict[str, npt.NDArray[Any]]]:
         require(
             layer.isidentifier() and layer.isascii() and kind in ("weight", "bias"),
             f"Array {key!r}: arrays must be called like conv1.weight and conv1.bias; "
-            "leave out what is neither, batch norm folded into the weights",
+            "remove all others, and fold batch norm into the weights",
         )
         layers.setdefault(layer, {})[kind] = np.asarray(values)
     require(bool(layers), "The state dict is empty; it must hold conv1.weight and so on")

@@ -53,7 +53,7 @@ def from_json(document: object) -> QNetwork:
     version = fields.take("version", integer)
     if version != VERSION:
         raise NetworkError(
-            f"field 'version' must be {VERSION}, not {version}; make the file anew with this tercet"
+            f"field 'version' must be {VERSION}, not {version}; write the file with this tercet"
         )
     tensors = fields.take("tensors", lambda value: Fields("Field 'tensors'", value).left)
     network = QNetwork(

@@ -101,13 +101,13 @@ def proven(layer: Requantizing, network: QNetwork) -> int:
             try:
                 return check(target_of(requant.reference, y.zero_point, reach), requant)
             except NoMultiplierError as error:
-                raise NetworkError(f"requant is not what it refers to: {error}") from None
+                raise NetworkError(f"requant differs from its reference: {error}") from None
         if max(x.dtype.bits for x in inputs) > PAIR_BITS:
             raise NetworkError(f"a reference of an addition above {PAIR_BITS} bits is not checked")
         table = _outputs_of_pairs(requant, inputs, y)
         different = int((table != _outputs_of_pairs(requant.reference, inputs, y)).sum())
         if different:
-            raise NetworkError(f"requant is not what it refers to: {different} pairs differ")
+            raise NetworkError(f"requant differs from its reference: {different} pairs differ")
         return table.size
 
 

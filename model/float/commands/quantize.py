@@ -235,7 +235,7 @@ def checkpoint_of(args: argparse.Namespace) -> Checkpoint:
     if args.checkpoint.endswith(SUFFIXES):
         if args.net is None:
             raise NetworkError(
-                f"The checkpoint {args.checkpoint} does not tell its network; add --net, one of "
+                f"The checkpoint {args.checkpoint} does not state its network; add --net, one of "
                 f"{', '.join(NETS)}"
             )
         from ..nets.state_dicts import load_state_dict

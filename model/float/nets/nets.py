@@ -214,7 +214,7 @@ def _decode(content: bytes) -> Checkpoint:
     if not isinstance(network, str):
         raise NetworkError(
             "it is no .npz file of arrays and a JSON text 'facts' that names its network; "
-            "make it anew with tercet train"
+            "make it again with tercet train"
         )
     wide = {n: a.astype(np.float32) if a.dtype == np.float16 else a for n, a in arrays.items()}
     return Checkpoint(network, wide, facts)

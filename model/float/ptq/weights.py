@@ -99,6 +99,6 @@ def quantize_bias(bias: Floats, x: Grid, weights: Weights) -> npt.NDArray[np.int
         way_out = "quantize its weights per tensor" if len(weights.scales) > 1 else "scale them up"
         raise NetworkError(
             f"its bias of {np.abs(bias).max():g} does not fit int32 at the scale of inputs times "
-            f"weights; its weights are too small beside it, {way_out}"
+            f"weights; its weights are too small for it, {way_out}"
         )
     return steps.astype(np.int64)

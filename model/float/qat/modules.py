@@ -77,8 +77,8 @@ def qat_net_of(
         if has_grid(node):
             if node.name not in paths:
                 raise NetworkError(
-                    f"Layer {node.name!r}: its output has no grid; place a FakeQuantize behind it, "
-                    "or behind its ReLU"
+                    f"Layer {node.name!r}: its output has no grid; place a FakeQuantize after it, "
+                    "or after its ReLU"
                 )
             quantizer = module.get_submodule(paths[node.name])
             assert isinstance(quantizer, FakeQuantize)

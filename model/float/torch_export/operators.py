@@ -106,7 +106,7 @@ def _clip(reader: Reader, node: torch.fx.Node, x: Any, low: Any, high: Any) -> N
     least = -math.inf if low is None else float(low)
     most = math.inf if high is None else float(high)
     if not least <= 0 <= most or least == most:
-        reason = f"it clips to [{least}, {most}], which does not hold 0 and more"
+        reason = f"it clips to [{least}, {most}], which does not contain 0 and other values"
         raise reader.refuse(node, reason, "use ReLU or ReLU6")
     reader.pointwise(node, x, lambda name, inputs: g.Activation(name, inputs, clip=(least, most)))
 
@@ -273,7 +273,7 @@ def _swapaxes(reader: Reader, node: torch.fx.Node, x: Any, axis0: int, axis1: in
 def _pad(reader: Reader, node: torch.fx.Node, x: Any, pad: Any) -> None:
     if any(pad):
         reason = f"it pads by {list(pad)} on its own"
-        raise reader.refuse(node, reason, "give the convolution or pool behind it the padding")
+        raise reader.refuse(node, reason, "pad in the convolution or pool after it")
     reader.same(node, x)
 
 

@@ -129,7 +129,7 @@ class Graph:
         try:
             return np.array(numpy_helper.to_array(tensor))
         except (ValueError, TypeError, KeyError, OverflowError):
-            reason = f"tensor {name!r} does not hold the values its type and extents ask for"
+            reason = f"tensor {name!r} does not have the values for its type and extents"
             raise node.refuse(reason, "export the model again") from None
 
 

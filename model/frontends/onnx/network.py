@@ -68,8 +68,7 @@ def read_with_names(
     result = reader.integers.get(graph.output) or reader.reals.get(graph.output)
     if not isinstance(result, Ordered):
         raise NetworkError(
-            f"The output {graph.output!r} is not quantized; "
-            "put a QuantizeLinear behind its operator"
+            f"The output {graph.output!r} is not quantized; put a QuantizeLinear after its operator"
         )
     network, last = reader.builder.network(result), reader.builder.last
     if last in reader.names:

@@ -44,7 +44,9 @@ def _quantize(reader: Reader, node: Node) -> None:
     if isinstance(real, Pending):
         clamp = clamp_on(grid, real.low, real.high)
         if real.fused and clamp != (grid.dtype.qmin, grid.dtype.qmax):
-            reason = "the clamp behind it is not what the output's zero point and scale imply"
+            reason = (
+                "the clamp after it is not the one that the output's zero point and scale imply"
+            )
             way_out = "quantize the activation with its zero point at the end of its type"
             raise real.node.refuse(reason, way_out)
         result = real.emit(reader.fresh(real.node), grid, clamp)

@@ -129,8 +129,8 @@ class Layers:
             if (before.inputs, before.grid, before.clamp) == (node.inputs, node.grid, node.clamp):
                 return tensor
             raise NetworkError(
-                f"Layer {key!r}: {before.name!r} and {node.name!r} quantize what it gives in two "
-                "ways; let one quantization serve all its readers"
+                f"Layer {key!r}: {before.name!r} and {node.name!r} quantize its output in two "
+                "ways; use one quantization for all its readers"
             )
         if isinstance(source, Ordered):
             tensor = self._requantized(node, source, x.steps)
@@ -241,7 +241,7 @@ def _split_bias(
         if not INT32.qmin <= value <= INT32.qmax:
             raise NetworkError(
                 f"Layer {node.name!r}: its bias is {value} at the scale of its sums, beyond int32; "
-                "its weights are too small beside it"
+                "its weights are too small for it"
             )
     rests = [
         bias / unit - value for bias, value, unit in zip(parameters.bias, whole, units, strict=True)

@@ -102,7 +102,7 @@ def _exported(program: object, name: str) -> torch.export.ExportedProgram:
     if isinstance(program, str | PathLike):
         raise NetworkError(
             f"Network {name!r}: a saved program is not read, since torch.export.load unpickles and "
-            "evaluates what the file says; load it where you trust it, and give read the program"
+            "evaluates the file; load it yourself if you trust it, and pass the program to read"
         )
     if isinstance(program, torch.export.ExportedProgram):
         return program

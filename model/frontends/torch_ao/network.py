@@ -63,7 +63,7 @@ def _between_stubs(steps: list[Step]) -> list[Step]:
     used = {value for step in steps[: end + 1] for value in step.inputs}
     for step in steps[:end]:
         if step.output not in used:
-            raise step.refuse("nothing comes of its output", "take it out of the module")
+            raise step.refuse("nothing uses its output", "take it out of the module")
     return steps[:end]
 
 
@@ -76,7 +76,9 @@ def _assemble(steps: list[Step], name: str, answer: Answer) -> tuple[QNetwork, d
     for step in others:
         inputs = [held[value] for value in step.inputs if value in held]
         if len(inputs) != len(step.inputs):
-            raise step.refuse("it takes what no layer made", "quantize once, at the start")
+            raise step.refuse(
+                "it reads a tensor that no layer wrote", "quantize once, at the start"
+            )
         y = held[step.output] = add_step(builder, step, inputs, answer)
         values[y.tensor.name] = _integers(step, y)
     network = builder.network(y)
@@ -215,7 +217,7 @@ def _require_exact_sums(network: QNetwork, values: Mapping[str, npt.NDArray[Any]
         if distance.max(initial=0) > 1:
             raise NetworkError(
                 f"Layer {layer.name!r}: {np.count_nonzero(distance > 1)} of {distance.size} values "
-                "of the module differ from what its own integers say, by up to "
+                "of the module differ from those of its own integers, by up to "
                 f"{distance.max()}, since PyTorch's kernels add pairs of products in saturating 16 "
                 "bits; calibrate to 7 bits (an observer with reduce_range=True), or take the exact "
                 "sums by inexact=True"

@@ -96,7 +96,7 @@ class _Recorder:
                 raise refusal(
                     name,
                     "its input comes from no module",
-                    "write what stands between it and the module before it as modules, "
+                    "write all operations between it and the module before it as modules, "
                     "additions as torch.ao.nn.quantized.FloatFunctional",
                 )
         if not isinstance(output, torch.Tensor) or not tensors:
