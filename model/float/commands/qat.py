@@ -127,7 +127,7 @@ def _reported(name: str) -> Iterator[Callable[[State], None]]:
 
 
 def unproven(network: QNetwork) -> list[str]:
-    """The layers whose multipliers only approximate exact arithmetic; see ``rescale.py``."""
+    """The layers whose multipliers only approximate exact arithmetic; see ``qat/rescale.py``."""
     layers = (layer for layer in network.layers if isinstance(layer, Requantizing))
     return [layer.name for layer in layers if not isinstance(layer.requant.reference, str)]
 

@@ -83,7 +83,7 @@ def read(
     pools: int = 2,
     max_bits: int = 32,
 ) -> QNetwork:
-    """Read such a network; its layers are those of the state dict, in its order.
+    """Read a network in this form; its layers are those of the state dict, in its order.
 
     Parameters
     ----------
@@ -98,7 +98,6 @@ def read(
     paddings : of the first convolutions, on all four sides; 0 for the others
     relus, pools : the number of layers with a ReLU, and of convolutions with a pool, counted from
         the first
-
     max_bits : of an activation. Fewer bits than the ranges require make narrower hardware, but
         values outside saturate, and the scores equal the formula's only if no value saturates
 
