@@ -115,7 +115,12 @@ def _converted(net: nn.Module, images: torch.Tensor) -> nn.Module:
 
 
 def pixels(images: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """Convert images uint8 (N, H, W[, C]) to a network's input: float32 (N, C, H, W), 0..1."""
+    """Convert images to a network's input.
+
+    images : uint8 (N, H, W) or (N, H, W, C)
+
+    Returns float32 (N, C, H, W), 0..1.
+    """
     channels_first = images[:, np.newaxis] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
     floats = channels_first.astype(np.float32) / np.float32(255)
     return torch.from_numpy(np.ascontiguousarray(floats))
