@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-from sim_cores import tiny_network
 from tercet.gen.cli import main
 from tercet.model import load, save
 from tercet.model.builder import Builder, Grid, Window
@@ -16,6 +15,7 @@ from tercet.model.requant import Rounding
 from tercet.model.search.policies import fixed
 from tercet.sim import command_sim
 from tercet.sim.run.picture import drawing, verdict_lines
+from tinycore import tiny_network
 
 pytestmark = [
     pytest.mark.icarus,

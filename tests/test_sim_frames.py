@@ -5,10 +5,10 @@ import shutil
 from dataclasses import dataclass
 
 import pytest
-from sim_cores import TINY_MANIFEST, TINY_VERILOG, tiny_images, tiny_network
 from tercet.sim.bench.bench import steady_distance
 from tercet.sim.run.compile import compile_verilog
 from tercet.sim.run.job import TESTS, run_frames
+from tinycore import TINY_MANIFEST, TINY_VERILOG, tiny_images, tiny_network
 
 needs_icarus = pytest.mark.skipif(
     shutil.which("iverilog") is None, reason="Icarus Verilog is not installed"

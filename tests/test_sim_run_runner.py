@@ -6,12 +6,12 @@ import sysconfig
 import tempfile
 
 import pytest
-from sim_cores import TINY_MANIFEST, TINY_VERILOG, tiny_images, tiny_network
 from tercet.model.errors import UserError
 from tercet.sim.run import simulators
 from tercet.sim.run.compile import compile_verilog
 from tercet.sim.run.job import TESTS, run_frames
 from tercet.sim.run.simulators import SimulatorError, require_simulator
+from tinycore import TINY_MANIFEST, TINY_VERILOG, tiny_images, tiny_network
 
 VERSION = sysconfig.get_python_version()
 needs_icarus = pytest.mark.skipif(

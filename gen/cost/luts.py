@@ -2,8 +2,8 @@
 
 Counted are all LUTs that a core occupies in a device, as nextpnr packs it: those of carries and of
 LUT RAM too, and on iCE40 the logic cells of flip-flops that no LUT drives. The factors are fitted
-to cores of shipped and of random networks by ``tests/lutfit.py``, which also tells how far off the
-estimate is.
+to cores of shipped and of random networks by ``tests/support/lutfit.py``, which also tells how far
+off the estimate is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 // A core of two layers, small enough to check by eye, with the ports and the behaviour that every
 // emitted core has. It proves the bench: right as it stands, and wrong in one way at a time where
 // test_sim_frames.py replaces a line. Written by hand beside the network of the same name in
-// sim_cores.py; 4x4x1 uint8 -> conv1 2x2 stride 2, 2 channels, uint8 -> conv2 2x2, 3 channels,
+// tinycore.py; 4x4x1 uint8 -> conv1 2x2 stride 2, 2 channels, uint8 -> conv2 2x2, 3 channels,
 // int6 -> argmax, uint2. It takes a whole image before it computes.
 
 // Pixels to (2, 2, 2) values: y = clamp((w . x + 4) >> 3, 0, 255).

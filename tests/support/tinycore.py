@@ -13,7 +13,7 @@ from tercet.model.layers.weights import Weights
 from tercet.model.network import QNetwork
 from tercet.model.requant import Requant, Rounding
 
-TINY_VERILOG = Path(__file__).parent / "data" / "tiny.v"
+TINY_VERILOG = Path(__file__).parent.parent / "data" / "tiny.v"
 
 UINT8, INT6, UINT2 = IntType(8, signed=False), IntType(6, signed=True), IntType(2, signed=False)
 

@@ -1,6 +1,6 @@
 """Fit the factors of ``gen/cost/luts.py`` to synthesized cores, for an hour.
 
-    python tests/lutfit.py [ecp5 xilinx ice40]
+    python tests/support/lutfit.py [ecp5 xilinx ice40]
 
 Prints for each core what Yosys counts and the LUTs it occupies beside what ``gen/plan/cost.py``
 says now; then the factors, and how far off each core is with them, and with those that are fitted
