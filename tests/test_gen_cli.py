@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from fakecommands import FakePoint, command, fail, installer
-from living import gone
+from otherprocess import gone
 from tercet.gen import cli, start
 from tercet.model.errors import UserError
 

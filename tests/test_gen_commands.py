@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from otherprocess import holder
 from tercet.gen.cli import main
 from tercet.gen.commands import synth as command_synth
 from tercet.gen.flow.nextpnr import DoesNotFitError, Timing
@@ -11,7 +12,6 @@ from tercet.gen.flow.pnr_report import CriticalPath, Routed
 from tercet.gen.flow.synth import Resources
 from tercet.model import files, save
 from tercet.model.fuzz.convs import random_network
-from test_model_files import holder
 
 RESOURCES = Resources(0, 0, 0, 0, 1, 0, 7, frozenset({"conv1.engine.weights"}))
 

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from amaranth import unsigned
+from channelends import sink, source
 from hwsim import PAUSES, run_core, run_ports
-from inceptionnet import INT8, RESCALE, UINT8, inception
+from inceptionnet import inception
 from plancheck import check_plan
+from residualnet import INT8, RESCALE, UINT8
 from tercet.gen.timing.channel import Channel, run
 from tercet.gen.timing.processes import Pipeline, take_turns
 from tercet.gen.verilog.core import Core
@@ -15,7 +17,6 @@ from tercet.model.fuzz.concats import random_concat
 from tercet.model.fuzz.draws import random_images
 from tercet.model.layers.weights import Weights
 from tercet.model.requant import Requant, Rounding
-from test_gen_timing_processes import sink, source
 
 
 @pytest.mark.parametrize(("one_grid", "goal"), [(True, 10_000), (True, 1), (False, None)])

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 from hwsim import PAUSES
-from inceptionnet import INT8, RESCALE, SAME, UINT8
+from inceptionnet import SAME
+from residualnet import INT8, RESCALE, UINT8
 from tercet.gen.plan import make_plan
 from tercet.gen.plan.deadlock import least_depths
 from tercet.gen.plan.schedule import _Core

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from occupied import occupied
+from residualnet import residual
 from tercet.gen.cost.devices import DEVICES, ECP5, ICE40, SERIES_7, Device
 from tercet.gen.cost.parts import Cost, cost_of_part
 from tercet.gen.plan import device_goal, make_plan
@@ -13,7 +14,6 @@ from tercet.gen.plan.device_goal import DeviceGoal
 from tercet.gen.verilog.core import Core
 from tercet.gen.verilog.emit import to_verilog
 from tercet.model import load
-from test_model_builder import residual
 
 LUT_ERROR = 0.2  # of the estimate
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hwsim import run_core
 from plancheck import check_plan
+from residualnet import RESCALE, residual
 from tercet.gen.plan import make_plan
 from tercet.gen.verilog.core import Core, ports_of
 from tercet.model.dtypes import IntType
@@ -15,7 +16,6 @@ from tercet.model.layers import Argmax, Flatten, Tensor
 from tercet.model.layers.linear import Linear
 from tercet.model.requant import Rounding
 from tercet.model.search.policies import by_reference
-from test_model_builder import RESCALE, residual
 
 # Shapes, depth and goal (cycles between images; None is one value per cycle).
 CASES = {

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from amaranth import unsigned
+from channelends import sink, source
 from hwsim import PAUSES, run_ports
 from tercet.gen.parts.alone import own_cycles
 from tercet.gen.parts.conv import ConvPart
@@ -17,7 +18,6 @@ from tercet.hw.geometry import PatchGeometry
 from tercet.hw.patch import PatchEngine, PatchSpec
 from tercet.model.fuzz.convs import network_of, random_conv, random_network
 from tercet.model.fuzz.draws import random_tensor
-from test_gen_timing_processes import sink, source
 
 
 @pytest.mark.parametrize("windows", [False, True])

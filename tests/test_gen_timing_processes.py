@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from amaranth import unsigned
 from amaranth.lib import data
-from hwsim import PAUSES, run_ports
+from channelends import free_sink, free_source, sink, source
+from hwsim import PAUSES, Chain, run_ports
 from tercet.gen.parts.engine_steps import engine_steps
 from tercet.gen.timing.channel import Channel, run
 from tercet.gen.timing.converters import packer, serializer
@@ -21,31 +22,7 @@ from tercet.hw.sequential import SequentialRequantizer
 from tercet.hw.stream import StreamFifo
 from tercet.hw.window import WindowReader, WindowSpec
 from tercet.model.requant import Requant, Rounding
-from test_hw_lanes import Chain
 from windowgen import RANDOM, WINDOWS, random_geometry, window_geometry
-
-
-def source(o, beats, pauses, seed, index=0):
-    """What ``hwsim`` sends, by the same draws: a beat after pauses from when the last was taken."""
-    rng, into = np.random.default_rng([*np.atleast_1d(seed), index]), PAUSES[pauses][0]
-    cycle = 0
-    for _ in range(beats):
-        while rng.random() < into:
-            cycle += 1
-        cycle = (yield from o.put(cycle)) + 1
-
-
-def sink(i, beats, pauses, seed, index=1):
-    """What ``hwsim`` takes: a beat in the first cycle, of those it draws, that is no pause."""
-    rng, out_of = np.random.default_rng([*np.atleast_1d(seed), index]), PAUSES[pauses][1]
-    cycle = -1
-    for _ in range(beats):
-        offered = yield from i.get()
-        ready = False
-        while cycle < offered or not ready:
-            cycle += 1
-            ready = rng.random() >= out_of
-        i.take(cycle)
 
 
 def check_windows(g, pauses, seed, images=3):
@@ -74,17 +51,6 @@ def test_windows_take_the_same_cycles(name, pauses, seed):
 def test_random_windows_take_the_same_cycles(case, seed):
     rng = np.random.default_rng([seed, 7, case])
     check_windows(random_geometry(rng), str(rng.choice(list(PAUSES))), [seed, case])
-
-
-def free_source(o, beats):
-    cycle = -1
-    for _ in range(beats):
-        cycle = yield from o.put(cycle + 1)
-
-
-def free_sink(i, beats):
-    for _ in range(beats):
-        i.take((yield from i.get()))
 
 
 def check_cycles(g, slots, reader_latency):

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from amaranth import unsigned
 from inceptionnet import inception
+from residualnet import residual
 from tercet.gen.plan import make_plan
 from tercet.gen.verilog.core import Core
 from tercet.gen.verilog.emit import to_verilog
 from tercet.gen.verilog.prose import prose
 from tercet.hw.argmax import Argmax
 from tercet.model import load
-from test_model_builder import residual
 
 
 @pytest.fixture(scope="module")

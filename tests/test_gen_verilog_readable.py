@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from inceptionnet import inception
+from residualnet import residual
+from simcore import FRAMES, SIMULATORS, Core
 from tercet.gen.flow.yosys import run_yosys
 from tercet.gen.keywords import KEYWORDS
 from tercet.gen.plan.links import RESERVED, Links
@@ -15,8 +17,6 @@ from tercet.gen.verilog.build import write_core
 from tercet.model import QNetwork, load
 from tercet.model.fuzz.draws import random_images
 from tercet.model.names import distinct
-from test_model_builder import residual
-from test_sim_networks import FRAMES, SIMULATORS, Core
 
 # What a name may meet: other layers' parts, the shell, ports, wires between instances, the words of
 # Verilog, of C++ and of cocotb, and numbers that tell names apart.

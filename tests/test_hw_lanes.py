@@ -4,10 +4,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from amaranth import Module, signed, unsigned
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
-from hwsim import PAUSES, run_streams
+from amaranth import signed, unsigned
+from amaranth.lib import data
+from hwsim import PAUSES, Chain, run_streams
 from tercet.hw.lanes import Packer, Serializer, converter, steps_between
 
 
@@ -93,22 +92,3 @@ def test_converters_keep_the_order(lanes, wanted, steps, pauses, seed):
         unit, sent.reshape(-1, lanes).tolist(), len(expected), pauses=pauses, seed=seed
     )
     assert [list(payload) for payload in run.outputs] == expected
-
-
-class Chain(wiring.Component):
-    """Components one behind the other."""
-
-    def __init__(self, chain, lanes, wanted):
-        self.chain = chain
-        x, y = (stream.Signature(data.ArrayLayout(8, count)) for count in (lanes, wanted))
-        super().__init__({"i": In(x), "o": Out(y)})
-
-    def elaborate(self, platform):
-        m = Module()
-        o = flipped(self.i)
-        for name, component in self.chain.items():
-            m.submodules[name] = component
-            connect(m, o, component.i)
-            o = component.o
-        connect(m, o, flipped(self.o))
-        return m

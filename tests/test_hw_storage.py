@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-import test_hw_patch as patches
-import test_hw_window as windows
 from amaranth import signed, unsigned
 from amaranth.lib import data, memory
 from hwsim import run_streams
+from patchcheck import SHAPES, build, check
 from tercet.hw import stream, sums, window
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.layer import ConvSpec
@@ -17,6 +16,7 @@ from tercet.hw.rom import Rom
 from tercet.hw.storage import Kind, ram_storage, rom_storage
 from tercet.model.fuzz.draws import random_images
 from tercet.model.requant import Requant, Rounding
+from windowcheck import check_windows
 from windowgen import WINDOWS, window_geometry
 
 BLOCK, LUT = Kind.BLOCK, Kind.LUT
@@ -135,14 +135,14 @@ def write_first(monkeypatch):
 )
 def test_sums_are_not_read_while_they_are_written(write_first, name, seed):
     rng = np.random.default_rng(seed)
-    engine, conv, x = patches.build(rng, *patches.SHAPES[name])
-    patches.check(engine, conv, x, random_images(rng, x, 3), "both", seed)
+    engine, conv, x = build(rng, *SHAPES[name])
+    check(engine, conv, x, random_images(rng, x, 3), "both", seed)
 
 
 @pytest.mark.parametrize("pauses", ["none", "both"])
 @pytest.mark.parametrize("name", WINDOWS)
 def test_windows_are_not_read_while_they_are_written(write_first, name, pauses, seed):
-    windows.check(window_geometry(*WINDOWS[name]), seed, pauses=pauses)
+    check_windows(window_geometry(*WINDOWS[name]), seed, pauses=pauses)
 
 
 @pytest.mark.parametrize("depth", [3, 4, 7])

@@ -15,36 +15,14 @@ from tercet.model.fuzz.convs import random_conv
 from tercet.model.fuzz.draws import random_images, random_tensor
 from tercet.model.layers.conv import accumulate_loop
 from tercet.model.layout import per_slot
-from windowgen import RANDOM, WINDOWS, random_geometry, window_geometry, windows_of
-
-UINT8 = unsigned(8)
-
-
-def check(geometry, seed, *, images=3, shape=UINT8, fill=7, pauses="none", reset_after=0, lanes=1):
-    g = geometry
-    rng = np.random.default_rng(seed)
-    low = -(shape.signed << (shape.width - 1))
-    values = rng.integers(
-        low, low + (1 << shape.width), (images, g.height, g.width, g.channels * lanes)
-    )
-    expected = windows_of(values, g, fill, lanes)
-    reader = WindowReader(WindowSpec(geometry=g, activation=shape, fill=fill, lanes=lanes))
-    run = run_streams(
-        reader,
-        values.reshape(-1, lanes).tolist(),
-        len(expected),
-        pauses=pauses,
-        seed=seed,
-        reset_after=reset_after,
-    )
-    assert [list(payload) for payload in run.outputs] == expected
-    return run, reader
+from windowcheck import check_windows
+from windowgen import RANDOM, WINDOWS, random_geometry, window_geometry
 
 
 @pytest.mark.parametrize("pauses", ["output", "both"])
 @pytest.mark.parametrize("name", WINDOWS)
 def test_reads_every_window(name, pauses, seed):
-    check(window_geometry(*WINDOWS[name]), seed, pauses=pauses)
+    check_windows(window_geometry(*WINDOWS[name]), seed, pauses=pauses)
 
 
 @pytest.mark.parametrize("case", range(RANDOM))
@@ -52,18 +30,18 @@ def test_reads_random_windows(case, seed):
     rng = np.random.default_rng([seed, case])
     pauses = str(rng.choice(list(PAUSES)))
     options = {"pauses": pauses, "fill": int(rng.integers(0, 256))}
-    check(random_geometry(rng), seed, lanes=int(rng.integers(1, 4)), **options)
+    check_windows(random_geometry(rng), seed, lanes=int(rng.integers(1, 4)), **options)
 
 
 @pytest.mark.parametrize(("shape", "fill"), [(signed(8), -128), (signed(5), 15), (unsigned(16), 0)])
 def test_fills_in_every_type(shape, fill, seed):
-    check(window_geometry(*WINDOWS["padding_per_side"]), seed, shape=shape, fill=fill)
+    check_windows(window_geometry(*WINDOWS["padding_per_side"]), seed, shape=shape, fill=fill)
 
 
 @pytest.mark.parametrize("reset_after", [1, 20, 50, 83])
 @pytest.mark.parametrize("name", ["same_padding", "stride_above_kernel"])
 def test_reset_returns_to_an_images_first_window(name, reset_after, seed):
-    check(window_geometry(*WINDOWS[name]), seed, pauses="both", reset_after=reset_after)
+    check_windows(window_geometry(*WINDOWS[name]), seed, pauses="both", reset_after=reset_after)
 
 
 @pytest.mark.parametrize("taps", ["one", "row", "all"])
@@ -73,7 +51,7 @@ def test_takes_the_cycles_that_the_geometry_says(name, taps, seed):
     g = window_geometry(
         *WINDOWS[name], taps={"one": 1, "row": kernel[1], "all": kernel[0] * kernel[1]}[taps]
     )
-    run, reader = check(g, seed, images=4)
+    run, reader = check_windows(g, seed, images=4)
     last = run.given[g.beats - 1 :: g.beats]
     assert last[3] - last[2] == g.busy_cycles
     assert run.given[0] == run.taken[int(g.needed[0, 0]) - 1] + reader.spec.latency

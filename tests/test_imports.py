@@ -1,4 +1,7 @@
-"""Who may import whom: model <- hw <- gen <- sim, no circles, frameworks in corners, no pickle."""
+"""Who may import whom: model <- hw <- gen <- sim, no circles, frameworks in corners, no pickle.
+
+Tests import helpers, not each other, and their names are the paths of what they test.
+"""
 
 import ast
 import subprocess
@@ -90,9 +93,70 @@ def test_imports_go_one_way(path):
     assert list(complaints(path, (ROOT / path).read_text())) == []
 
 
+def complaints_of_tests(path, source):
+    """What the rules say against a file of the tests."""
+    tree = ast.parse(source)
+    for _, name in imports(path, tree):
+        if name.split(".")[0].startswith(("test_", "conftest")):
+            yield f"{name} must not be imported; what tests share has its place in tests/support"
+    yield from dangers(tree)
+
+
 @pytest.mark.parametrize("path", TESTS, ids=str)
-def test_tests_load_no_pickles_and_import_no_stars(path):
-    assert list(dangers(ast.parse((ROOT / path).read_text()))) == []
+def test_tests_keep_to_the_rules(path):
+    assert list(complaints_of_tests(path, (ROOT / path).read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import hwsim\nfrom tercet.hw import rom", []),
+        ("from test_hw_rom import x", ["test_hw_rom"]),
+        ("def f():\n    import numpy, test_hw_rom as rom", ["test_hw_rom"]),
+        ("from conftest import seed", ["conftest"]),
+    ],
+)
+def test_test_modules_are_not_imported(source, expected):
+    found = list(complaints_of_tests(Path("tests/test_x.py"), source))
+    assert [complaint.split()[0] for complaint in found] == expected
+
+
+def misnamed(stem, paths):
+    """The file that a test is named after, if not by its whole path; or None.
+
+    Tests of ``gen/flow/synth.py`` are ``test_gen_flow_synth.py``. What follows the longest path in
+    a name is free, as in ``test_gen_cli_json.py``, unless it is a name from further down.
+    """
+    at, deepest = Path(), stem.removeprefix("test_")
+    for path in sorted(paths, key=lambda path: len(path.parts)):
+        name = "_".join(path.with_suffix("").parts)
+        if stem == f"test_{name}":
+            return None
+        if stem.startswith(f"test_{name}_"):
+            at, deepest = path.with_suffix(""), stem.removeprefix(f"test_{name}_")
+    return next((path for path in paths if at in path.parents and path.stem == deepest), None)
+
+
+def test_tests_are_named_after_paths():
+    folders = {folder for path in FILES for folder in path.parents} - {Path()}
+    named = {path: misnamed(path.stem, [*FILES, *folders]) for path in TESTS}
+    assert {path: name for path, name in named.items() if name} == {}
+
+
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [
+        ("test_gen_flow_synth", None),
+        ("test_gen_synth", "gen/flow/synth.py"),
+        ("test_gen_flow_all", None),
+        ("test_gen_flow_yosys_errors", None),
+        ("test_gen_flow", None),
+        ("test_synth", "gen/flow/synth.py"),
+    ],
+)
+def test_names_that_leave_folders_out_are_found(stem, expected):
+    paths = map(Path, ("gen", "gen/flow", "gen/flow/synth.py", "gen/flow/yosys.py"))
+    assert misnamed(stem, list(paths)) == (expected and Path(expected))
 
 
 def arrows(files, read):

@@ -2,12 +2,12 @@
 
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from residualnet import residual
 from smallnet import FIRST, TENSORS, network
 from tercet.model import NetworkError, QNetwork, load
 from tercet.model.dtypes import IntType
@@ -17,7 +17,6 @@ from tercet.model.fuzz.draws import random_tensor
 from tercet.model.layers import Flatten, Tensor
 from tercet.model.layers.weights import Weights
 from tercet.model.requant import Requant, Rounding
-from test_model_builder import residual
 
 UINT8 = IntType(8, signed=False)
 
@@ -184,7 +183,6 @@ endmodule
 
 
 @pytest.mark.icarus
-@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
 @pytest.mark.parametrize("form", ["mem", "hex"])
 def test_verilog_reads_every_word(seed, form, tmp_path):
     rng = np.random.default_rng(seed)

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from otherprocess import holder
 from tercet.model import files
 from tercet.model.errors import UserError
 from tercet.model.files import locked, temporary_folder, write_all, write_whole
@@ -98,23 +99,6 @@ def test_says_where_nothing_temporary_can_be_written(tmp_path, monkeypatch):
         f"Temporary files cannot be written ({tmp_path / 'absent'}: No such file or directory); "
         "set TMPDIR to a writable folder whose path has only letters, digits and ._+-"
     )
-
-
-HOLDER = """
-import sys, pathlib
-from tercet.model.files import locked
-with locked(pathlib.Path(sys.argv[1])):
-    print("has it", flush=True)
-    sys.stdin.readline()
-"""
-
-
-def holder(folder):
-    """A process that has a folder until it is sent a line."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, folder], **pipes)
-    assert process.stdout.readline() == "has it\n"
-    return process
 
 
 @pytest.mark.parametrize("filled", [True, False])

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from shippedfigures import SHIPPED
 from tercet.model import NetworkError
 from tercet.model.data import MissingError, mnist, training_digits
 from tercet.model.float.commands import quantize as command_quantize
@@ -171,20 +172,6 @@ def arguments(*words):
     parser = argparse.ArgumentParser()
     command_quantize.add_arguments(parser)
     return parser.parse_args(words)
-
-
-# The figures of the shipped networks, as the README gives them, and what the float network must
-# reach: test images, float, int8, target. All of mobilenet's images take a minute and a half: its
-# figures there are 0.9922 and 0.9914.
-SHIPPED = {
-    "plain": (10000, 0.9451, 0.9444, 0.940),
-    "separable": (10000, 0.8399, 0.8386, 0.810),
-    "mnist_cnn": (10000, 0.9884, 0.9884, 0.985),
-    "mnist_cnn_bn": (10000, 0.9909, 0.9907, 0.985),
-    "lenet_avg": (10000, 0.9898, 0.9900, 0.988),
-    "lenet_max": (10000, 0.9907, 0.9904, 0.988),
-    "mobilenet": (1000, 0.9900, 0.9890, 0.985),
-}
 
 
 def test_every_network_that_ships_has_its_figures():

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from residualnet import residual
 from smallnet import TENSORS, network
 from tercet.model import NetworkError, QNetwork, load
 from tercet.model.formats.json_file import dumps as json_of
@@ -13,7 +14,6 @@ from tercet.model.formats.text_file import dumps, loads, read
 from tercet.model.fuzz.concats import random_concat
 from tercet.model.fuzz.convs import random_network
 from tercet.model.layers import Argmax
-from test_model_builder import residual
 
 
 def assert_same(net):

@@ -9,14 +9,13 @@ pytest.importorskip("onnxruntime")
 
 from dataclasses import replace
 
-from onnxgen import Model
+from onnxgen import Model, coded, grid
 from tercet.gen.cli import main
 from tercet.model.frontends.onnx import read
 from tercet.model.frontends.onnx.comparison import Comparison, compared
 from tercet.model.layers import NetworkError
 from tercet.model.layers.conv import Conv2d
 from tercet.model.network import QNetwork
-from test_model_frontends_onnx_operators import coded, grid
 
 
 def pooled_before_it_is_quantized(model, x):

@@ -6,14 +6,13 @@ import pytest
 pytest.importorskip("onnxruntime")
 
 from inceptionnet import inception
-from onnxgen import Model, differing, images, quantized
+from onnxgen import Model, coded, differing, grid, images, quantized
 from onnxrun import assert_equal
 from tercet.model.frontends.onnx import read
 from tercet.model.fuzz.concats import random_concat
 from tercet.model.fuzz.draws import random_images
 from tercet.model.layers import NetworkError
 from tercet.model.requant import Rounding
-from test_model_frontends_onnx_operators import coded, grid
 
 FIRST = np.float32(1 / 255)
 

@@ -9,28 +9,12 @@ pytest.importorskip("onnxruntime")
 
 import onnxruntime
 from onnx import helper, numpy_helper
-from onnxgen import Model, differing, images, quantized
+from onnxgen import Model, coded, differing, grid, images, quantized
 from tercet.model.frontends.onnx import read
 from tercet.model.frontends.onnx.arithmetic import add_table
 from tercet.model.frontends.onnx.session import session_trace
 from tercet.model.frontends.onnx.values import INT8, UINT8
 from tercet.model.layers import NetworkError, Tensor
-
-
-def grid(model, x, scale, zero_point, dtype=np.uint8):
-    """QuantizeLinear and DequantizeLinear behind x."""
-    names = model.constant(scale), model.constant(zero_point, dtype)
-    return model.node("DequantizeLinear", model.node("QuantizeLinear", x, *names), *names)
-
-
-def coded(model, *shape, scale=0.0123, axis=None):
-    """Quantized weights."""
-    values = model.constant(model.rng.integers(-100, 100, shape), np.int8)
-    if axis is None:
-        return model.node("DequantizeLinear", values, model.constant(scale))
-    scales = model.constant(model.rng.uniform(0.01, 0.02, shape[axis]))
-    zero_points = model.constant(np.zeros(shape[axis]), np.int8)
-    return model.node("DequantizeLinear", values, scales, zero_points, axis=axis)
 
 
 def requantizations(model):

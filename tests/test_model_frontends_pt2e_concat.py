@@ -1,23 +1,12 @@
 """Concatenations in PT2E programs: every element equals the program's in float64."""
 
-import warnings
-
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-with warnings.catch_warnings():  # torchao uses torch.jit.script_method as it is imported
-    warnings.simplefilter("ignore")
-    pytest.importorskip("torchao.quantization.pt2e", reason="torchao is not installed")
-
-from pt2eprograms import check, converted, images_of  # noqa: E402
-from test_model_frontends_pt2e_refusals import exported, on_grid  # noqa: E402
+from pt2eprograms import MARKS, by_hand, check, converted, images_of, on_grid  # noqa: E402
 from torch import nn  # noqa: E402
 
-pytestmark = [
-    pytest.mark.torch,
-    pytest.mark.filterwarnings("ignore:XNNPACKQuantizer is deprecated!:UserWarning"),
-    pytest.mark.filterwarnings("ignore:erase_node:UserWarning"),
-]
+pytestmark = MARKS
 
 
 class Branches(nn.Module):
@@ -60,5 +49,5 @@ def test_every_value_of_every_grid_equals_the_program(grids, seed):
         return on_grid(torch.cat([x, torch.relu(on_grid(x + x, *b))], 1), *y)
 
     images = torch.linspace(-128, 127, 1024).reshape(4, 1, 16, 16) * a[0]
-    program = exported(forward, images[:2])
+    program = by_hand(forward, images.shape[1:])
     check(program, images)

@@ -13,16 +13,12 @@ with warnings.catch_warnings():  # torchao uses torch.jit.script_method as it is
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.testing.pt2e import _xnnpack_quantizer as xnnpack
 
+from pt2eprograms import INT8, MARKS, Q, on_grid  # noqa: E402
 from tercet.model.frontends.pt2e import read  # noqa: E402
 from torch import nn  # noqa: E402
 
-pytestmark = [
-    pytest.mark.torch,
-    pytest.mark.filterwarnings("ignore:XNNPACKQuantizer is deprecated!:UserWarning"),
-]
+pytestmark = MARKS
 
-Q = torch.ops.quantized_decomposed
-INT8 = (-128, 127, torch.int8)
 WEIGHTS = torch.ones(2, 1, 3, 3, dtype=torch.int8)
 SCALES = torch.tensor([0.25, 0.5])
 ZEROS = torch.zeros(2, dtype=torch.int64)
@@ -47,12 +43,6 @@ class Hand(nn.Module):
 def exported(function, *inputs, **buffers):
     """The exported program of a function, for two images unless there are other inputs."""
     return torch.export.export(Hand(function, buffers).eval(), inputs or (torch.zeros(2, 1, 4, 4),))
-
-
-def on_grid(x, scale=0.5, zero_point=3, ends=INT8):
-    """Quantized, and back."""
-    q = Q.quantize_per_tensor(x, scale, zero_point, *ends)
-    return Q.dequantize_per_tensor(q, scale, zero_point, *ends)
 
 
 def per_channel(net, axis=0):
@@ -115,17 +105,17 @@ FUNCTIONS = {
         "again",
     ),
     "sixteen_bits": (
-        lambda net, x: on_grid(x, ends=(-32768, 32767, torch.int16)),
+        lambda net, x: on_grid(x, dtype=(-32768, 32767, torch.int16)),
         "Node 'quantize_per_tensor': its integers are int16 in [-32768, 32767]; choose int8 or "
         "uint8 of 2 to 8 bits in the quantizer",
     ),
     "empty_range": (
-        lambda net, x: on_grid(x, ends=(5, 5, torch.int8)),
+        lambda net, x: on_grid(x, dtype=(5, 5, torch.int8)),
         "Node 'quantize_per_tensor': its quant_min 5 must lie below its quant_max 5; choose both "
         "in the quantizer",
     ),
     "zero_point_outside": (
-        lambda net, x: on_grid(x, zero_point=-3, ends=(0, 127, torch.int8)),
+        lambda net, x: on_grid(x, zero_point=-3, dtype=(0, 127, torch.int8)),
         "Node 'quantize_per_tensor': its zero point -3 lies outside [0, 127]; calibrate it again, "
         "zero included",
     ),

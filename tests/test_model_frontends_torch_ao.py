@@ -17,18 +17,12 @@ pytestmark = [
 
 from tercet.model.float.nets.modules import InvertedResidual  # noqa: E402
 from tercet.model.frontends import torch_ao  # noqa: E402
-from tercet.model.frontends.torch_ao import engines as torch_engines  # noqa: E402
-from tercet.model.frontends.torch_ao import network  # noqa: E402
+from tercet.model.frontends.torch_ao import network as reading  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.ao import quantization as ao  # noqa: E402
 from torch.ao.nn import quantized as nnq  # noqa: E402
+from torchengines import ENGINES, assert_equal  # noqa: E402
 from torchnets import BLANK, converted, fused, random_images, seeded, with_stubs  # noqa: E402
-
-ENGINES = [
-    name for name in torch_engines.ENGINES if name in torch.backends.quantized.supported_engines
-]
-if not ENGINES:
-    pytest.skip("PyTorch has no x86 int8 engine here", allow_module_level=True)
 
 PER_TENSOR = ao.QConfig(
     activation=ao.HistogramObserver.with_args(reduce_range=True),
@@ -44,24 +38,6 @@ def _engine_and_threads():
     yield
     torch.backends.quantized.engine = engine
     torch.set_num_threads(threads)
-
-
-def assert_equal(module, engine, images):
-    """Read a module by some images, compare every tensor on others, and give the network."""
-    network = torch_ao.read(module, "net", images[: len(images) // 2], engine)
-    theirs = torch_ao.module_trace(module, images)
-    ours = network.trace(theirs["image"])
-    assert set(ours) - set(theirs) <= {"class"}
-    for tensor, values in theirs.items():
-        assert np.array_equal(values, ours[tensor]), tensor
-    result = module(images)
-    logits = nn.Flatten()(torch.from_numpy(theirs["logits"].astype(np.float32)))
-    held = network.tensors[network.output]
-    assert torch.equal(
-        (logits - held.zero_point) * held.scale,
-        result.permute(0, 2, 3, 1).flatten(1) if result.dim() == 4 else result,
-    )
-    return network
 
 
 class Residual(nn.Module):
@@ -186,9 +162,9 @@ def test_reading_counts_what_the_images_lead_to_in_the_channels_in_conflict(monk
         return closest(target, seen=seen)
 
     target_scales = []
-    monkeypatch.setattr(network, "narrow", fail)
-    monkeypatch.setattr(network, "closest", note)
-    monkeypatch.setattr(network, "SAMPLE", 7)
+    monkeypatch.setattr(reading, "narrow", fail)
+    monkeypatch.setattr(reading, "closest", note)
+    monkeypatch.setattr(reading, "SAMPLE", 7)
     module = converted(seeded(with_stubs(nn.Conv2d(1, 2, 14, stride=14))), (1, 28, 28))
     images = torch.rand(20, 1, 28, 28, generator=torch.Generator().manual_seed(3))
     torch_ao.read(module, "a", images, "fbgemm")

@@ -14,9 +14,9 @@ from tercet.model.dtypes import IntType  # noqa: E402
 from tercet.model.frontends import torch_ao  # noqa: E402
 from tercet.model.frontends.torch_ao.concat import RULES, cat_table  # noqa: E402
 from tercet.model.layers import Tensor  # noqa: E402
-from test_model_frontends_torch_ao import ENGINES, assert_equal  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.ao import quantization as ao  # noqa: E402
+from torchengines import ENGINES, assert_equal  # noqa: E402
 from torchnets import converted, random_images, seeded  # noqa: E402
 
 UINT8 = IntType(8, signed=False)

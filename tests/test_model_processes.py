@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 
 import pytest
-from living import gone
+from otherprocess import gone
 from tercet.model.processes import Stopped, in_parallel, run, stoppable
 
 # A program that starts another one, and says who that is.

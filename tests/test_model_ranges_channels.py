@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from residualnet import residual
 from tercet.model.dtypes import IntType
 from tercet.model.fuzz.convs import network_of, random_conv, random_network
 from tercet.model.fuzz.draws import random_images, random_tensor
@@ -14,7 +15,6 @@ from tercet.model.layers.pool import AvgPool2d
 from tercet.model.layers.weights import Weights
 from tercet.model.ranges.channels import channel_ranges, output_range
 from tercet.model.requant import Requant, Rounding, requantize
-from test_model_builder import residual
 
 
 @pytest.mark.parametrize("case", range(10))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shippedfigures import SHIPPED
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -27,9 +28,6 @@ def test_the_python_runs_as_it_stands(tmp_path, monkeypatch, seed):
 
 
 def test_the_figures_are_the_tested_ones():
-    pytest.importorskip("torch", reason="PyTorch is not installed")
-    from test_model_float_ptq_quantize import SHIPPED
-
     rows = re.findall(
         r"^\| `(\w+)` \|.*?\| ([\d.]+) % \| ([\d.]+) % \|$",
         section("The networks"),

@@ -5,11 +5,11 @@ Without an option those that take seconds; with ``--all-networks`` all of them, 
 
 import numpy as np
 import pytest
+from simcore import FRAMES, SIMULATORS, Core
 from tercet.gen.cli import main
 from tercet.gen.verilog.build import write_core
 from tercet.model import QNetwork, load
 from tercet.model.data import digits_for_simulation, fit_to
-from test_sim_networks import FRAMES, SIMULATORS, Core
 
 SHIPPED = ("plain", "separable", "mnist_cnn", "mnist_cnn_bn", "lenet_avg", "lenet_max")
 PAUSED = "frames/pauses=both"

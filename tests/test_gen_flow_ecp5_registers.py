@@ -10,6 +10,7 @@ import pytest
 from amaranth import signed
 from amaranth.lib import data
 from ecp5cases import CASES, MODULE
+from simcore import FRAMES, OUTPUT, RESETS, Core
 from tercet.gen.flow.synth import synthesize
 from tercet.gen.flow.yosys import run_yosys
 from tercet.gen.verilog.build import write_core
@@ -18,17 +19,8 @@ from tercet.hw.rom import Rom
 from tercet.hw.storage import folded_rows
 from tercet.model import load
 from tercet.model.data import digits_for_simulation, fit_to
-from test_sim_networks import FRAMES, OUTPUT, RESETS, Core
 
 pytestmark = [pytest.mark.yosys, pytest.mark.slow]
-
-
-def needs_icarus(test):
-    """Marks a test."""
-    missing = shutil.which("iverilog") is None
-    return pytest.mark.icarus(
-        pytest.mark.skipif(missing, reason="Icarus Verilog is not installed")(test)
-    )
 
 
 DATA = Path(__file__).parent / "data"
@@ -101,7 +93,7 @@ def test_the_multipliers_and_block_rams_of_plain_have_their_registers_inside(pla
     assert [cell["parameters"]["REGMODE_A"] for cell in memories] == ["OUTREG"] * 2
 
 
-@needs_icarus
+@pytest.mark.icarus
 @pytest.mark.mnist
 def test_the_packed_netlist_of_plain_equals_the_golden_model(plain):
     core, _ = plain
@@ -155,7 +147,7 @@ def simulate(folder, original, netlist, seed, steps):
     return int(ran.stdout.split()[0])
 
 
-@needs_icarus
+@pytest.mark.icarus
 def test_blocks_of_every_shape_compute_the_same(tmp_path, seed):
     original = DATA / "ecp5_memories.v"
     cells, netlist = packed(original, "ecp5_memories", tmp_path)
@@ -178,7 +170,7 @@ def test_blocks_of_every_shape_compute_the_same(tmp_path, seed):
     assert simulate(tmp_path, original, netlist, seed, 20000) > 0
 
 
-@needs_icarus
+@pytest.mark.icarus
 @pytest.mark.parametrize("name", CASES)
 def test_only_what_stays_the_same_moves(name, tmp_path, seed):
     body, multipliers, memories = CASES[name]

@@ -6,11 +6,11 @@ an option one plan; with ``--all-networks`` five or more of each network, for an
 
 import numpy as np
 import pytest
+from simcore import FRAMES, SIMULATORS, Core
 from tercet.gen.plan.goals import CycleGoal, MultiplierGoal
 from tercet.gen.verilog.build import write_core
 from tercet.model import load
 from tercet.model.data import digits_for_simulation, fit_to
-from test_sim_networks import FRAMES, SIMULATORS, Core
 
 ONE = 1 << 40  # cycles: a multiplier a layer does
 GOALS = {

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -17,10 +16,7 @@ from tercet.sim import command_sim
 from tercet.sim.run.picture import drawing, verdict_lines
 from tinycore import tiny_network
 
-pytestmark = [
-    pytest.mark.icarus,
-    pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed"),
-]
+pytestmark = pytest.mark.icarus
 
 
 def simulate(*arguments, capsys, folder, code=0):

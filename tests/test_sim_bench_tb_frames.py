@@ -1,7 +1,6 @@
 """The bench proven on a hand-written core: it passes what is right and catches each planted bug."""
 
 import re
-import shutil
 from dataclasses import dataclass
 
 import pytest
@@ -10,9 +9,6 @@ from tercet.sim.run.compile import compile_verilog
 from tercet.sim.run.job import TESTS, run_frames
 from tinycore import TINY_MANIFEST, TINY_VERILOG, tiny_images, tiny_network
 
-needs_icarus = pytest.mark.skipif(
-    shutil.which("iverilog") is None, reason="Icarus Verilog is not installed"
-)
 IMAGES = 10
 
 
@@ -36,7 +32,6 @@ def sound(tmp_path_factory, seed):
     return run_tiny(TINY_VERILOG, tmp_path_factory.mktemp("tiny"), seed, TESTS)
 
 
-@needs_icarus
 @pytest.mark.icarus
 @pytest.mark.parametrize("test", TESTS)
 def test_passes_a_sound_core(sound, test, seed):
@@ -51,7 +46,6 @@ def test_passes_a_sound_core(sound, test, seed):
         ]
 
 
-@needs_icarus
 @pytest.mark.icarus
 def test_measures_cycles_without_pauses_only(sound):
     steady, paused = sound["frames/pauses=none"].facts, sound["frames/pauses=both"].facts
@@ -74,7 +68,6 @@ def test_steady_distance_is_that_of_the_later_half(cycles, distance):
     assert steady_distance(cycles) == distance
 
 
-@needs_icarus
 @pytest.mark.icarus
 def test_one_image_has_a_latency_but_no_distance(tmp_path, seed):
     tests = ["frames/pauses=none"]
@@ -82,7 +75,6 @@ def test_one_image_has_a_latency_but_no_distance(tmp_path, seed):
     assert (facts["cycles_per_image"], facts["latency_cycles"]) == (None, 27)
 
 
-@needs_icarus
 @pytest.mark.icarus
 def test_the_same_seed_gives_the_same_run(sound, tmp_path, seed):
     tests = ["frames/pauses=both", "resets/pauses=both"]  # without the tests before them
@@ -217,14 +209,12 @@ def ids(bugs):
     return [bug.name for bug in bugs]
 
 
-@needs_icarus
 @pytest.mark.icarus
 @pytest.mark.parametrize("bug", BUGS, ids=ids(BUGS))
 def test_catches_a_bug_in_plain_frames(bug, tmp_path, seed):
     catch(bug, [bug.test], tmp_path, seed)
 
 
-@needs_icarus
 @pytest.mark.icarus
 @pytest.mark.parametrize("bug", FRAME_BUGS, ids=ids(FRAME_BUGS))
 def test_catches_a_bug_in_the_framing(bug, tmp_path, seed):
@@ -232,14 +222,12 @@ def test_catches_a_bug_in_the_framing(bug, tmp_path, seed):
     catch(bug, [bug.test] if bug.test else tests, tmp_path, seed)
 
 
-@needs_icarus
 @pytest.mark.icarus
 @pytest.mark.parametrize("bug", RESET_BUGS, ids=ids(RESET_BUGS))
 def test_catches_what_a_reset_forgets(bug, tmp_path, seed):
     catch(bug, ["resets/pauses=none"], tmp_path, seed)
 
 
-@needs_icarus
 @pytest.mark.icarus
 @pytest.mark.parametrize(
     ("key", "value", "complaint"),
@@ -263,7 +251,6 @@ def test_catches_a_manifest_that_is_off_by_a_cycle(key, value, complaint, tmp_pa
     assert outcome.failure == complaint
 
 
-@needs_icarus
 @pytest.mark.icarus
 def test_a_stream_that_is_not_there_is_named(tmp_path, seed):
     streams = [TINY_MANIFEST["streams"][0] | {"scope": "conv7"}]
