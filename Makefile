@@ -83,7 +83,7 @@ lint: .venv/.lint
 	@$(BIN)/python -m ruff format --check --quiet .
 	@rm -rf build/types && mkdir -p build/types/tercet && cd build/types/tercet && \
 	    ln -s ../../../tercet/__init__.py ../../../model ../../../hw ../../../gen ../../../sim .
-	@MYPYPATH=build/types $(BIN)/python -m mypy -p tercet
+	@MYPYPATH=build/types:tests/support $(BIN)/python -m mypy build/types/tercet tests
 
 newcomer:
 	@.ci/newcomer '$(COMMANDS)' $(SUITES)
@@ -125,8 +125,8 @@ $(BIN)/pip:
 	@touch $@
 
 .venv/.lint: .venv/.sim
-	@echo "Setting up .venv: ruff and mypy; seconds, once."
-	@$(INSTALL) --no-build-isolation --editable '.[sim,lint]'
+	@echo "Setting up .venv: ruff, mypy and pytest; seconds, once."
+	@$(INSTALL) --no-build-isolation --editable '.[sim,test,lint]'
 	@$(COMPILE)
 	@touch $@
 

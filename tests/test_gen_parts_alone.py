@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from anylayers import any_layers
 from tercet.gen.parts.alone import own_cycles
 from tercet.gen.parts.conv import ConvPart
 from tercet.model.fuzz.convs import random_network
@@ -13,7 +14,7 @@ def test_a_convolution_knows_its_cycles_with_any_lanes(windows, seed):
     for _ in range(20):
         shape = (*rng.integers(1, 9, 2).tolist(), int(rng.integers(1, 4)))
         network = random_network(rng, shape=shape, depth=1, argmax=False, windows=windows)
-        (layer,) = network.layers
+        (layer,) = any_layers(network)
         base = ConvPart.of(network, layer)
         written = [lanes for lanes in (1, 2, 3) if layer.out_channels % lanes == 0]
         for part in base.choices(1, written):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from anylayers import any_layers
 from hwsim import run_core
 from plancheck import check_plan
 from residualnet import RESCALE, residual
@@ -65,7 +66,7 @@ def test_predicts_cycles_and_latency_of_the_core(name, argmax, seed):
 def test_builds_what_rounds_as_float32_and_what_has_offsets(seed):
     rng = np.random.default_rng([seed, 32])
     network = random_network(rng, shape=(6, 6, 2), depth=2, rounding=Rounding.FLOAT32, argmax=False)
-    first, second = network.layers
+    first, second = any_layers(network)
     offsets = tuple(rng.integers(-(1 << 20), 1 << 20, second.out_channels).tolist())
     requant = replace(second.requant, rounding=Rounding.HALF_EVEN, offsets=offsets)
     network = replace(network, layers=[first, replace(second, requant=requant)])

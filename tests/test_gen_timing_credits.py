@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from amaranth import unsigned
+from anylayers import any_layers
 from channelends import sink, source
 from hwsim import PAUSES, run_ports
 from tercet.gen.parts.alone import own_cycles
@@ -29,7 +30,7 @@ def test_a_convolution_with_many_multipliers_knows_its_cycles(windows, seed):
         network = random_network(
             rng, shape=shape, depth=1, argmax=False, windows=windows, out_channels=12, groups=1
         )
-        base = ConvPart.of(network, network.layers[0])
+        base = ConvPart.of(network, any_layers(network)[0])
         for part in base.choices(1, [1, 2, 3, 4]):
             if part.geometry.multipliers < MANY_MULTIPLIERS:
                 assert part.credits == 0

@@ -13,7 +13,8 @@ from tercet.hw.argmax import Argmax
 class Broken(wiring.Component):
     """Two drivers of one signal, which Amaranth refuses."""
 
-    o: Out(1)
+    def __init__(self):
+        super().__init__({"o": Out(1)})
 
     def elaborate(self, platform):
         m = Module()

@@ -103,7 +103,7 @@ def test_says_where_it_looked(folder: Path, tmp_path: Path) -> None:
 
 def test_refuses_an_unknown_split() -> None:
     with pytest.raises(DataError, match=r"^split must be one of train, test, not 'validation'$"):
-        mnist("validation")  # type: ignore[arg-type]
+        mnist("validation")
 
 
 def test_simulation_takes_mnist_first(folder: Path, digits: Digits) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from anylayers import any_layers
 from residualnet import residual
 from smallnet import FIRST, TENSORS, network
 from tercet.model import NetworkError, QNetwork, load
@@ -206,7 +207,7 @@ def test_verilog_reads_every_word(seed, form, tmp_path):
 
 def test_the_coe_holds_the_shipped_weights():
     net = load("plain")
-    conv = net.layers[0]
+    conv = any_layers(net)[0]
     text = rom_files(net, "coe")["conv1_weights.coe"]
     words = re.findall(r"[0-9a-f]{2}(?=[,;]\n)", text.partition("vector=\n")[2])
     values = np.array([int(word, 16) for word in words], dtype=np.uint8).view(np.int8)

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from anylayers import any_layers
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from tercet.model.builder import Grid  # noqa: E402
@@ -95,7 +96,7 @@ def test_what_a_concatenation_alone_reads_is_on_its_grid(seed):
     network = quantize(graph(seed), images_of(seed))
     t = network.tensors
     grids = {name: (t[name].dtype, t[name].scale, t[name].zero_point) for name in t}
-    layers = {layer.name: layer for layer in network.layers}
+    layers = {layer.name: layer for layer in any_layers(network)}
     # cat is read by cat_2 alone, so both are on one grid, and what cat alone reads; not the stem,
     # which others read, and not what three makes, which is used twice under two names
     for name in ("one", "three", "pooled", "cat"):
@@ -125,7 +126,7 @@ def test_layers_with_types_of_their_own_keep_their_grids(seed):
     wide = Schemes(activations=Scheme(12))
     network = quantize(graph(seed), images_of(seed), Options(layers={"one": wide}))
     assert str(network.tensors["one"].dtype) == "uint12"
-    layers = {layer.name: layer for layer in network.layers}
+    layers = {layer.name: layer for layer in any_layers(network)}
     assert not layers["cat"].copies(network)
 
 

@@ -1,9 +1,11 @@
 """From float graphs to integer networks: what the integers stand for, normalization, mixed bits."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from anylayers import any_layers
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from tercet.model.builder import Grid  # noqa: E402
@@ -93,7 +95,7 @@ def test_bits_go_to_each_layer_and_scores_keep_eight(seed):
     ]  # fmt: skip
     mixed = Options(low, layers={"conv1": Schemes(Scheme(2), Scheme(12)), "fc": low})
     network = quantize(graph, images, mixed)
-    conv1, logits = network.layers[0], network.tensors["logits"]
+    conv1, logits = any_layers(network)[0], network.tensors["logits"]
     assert (str(conv1.weights.dtype), str(network.tensors["conv1"].dtype)) == ("uint2", "uint12")
     assert str(logits.dtype) == "uint4"
 
@@ -138,7 +140,9 @@ def test_behind_padding_half_a_grey_level_is_left(seed):
     graph = fold(fuse(residual(seed, (1, 8, 12), padding=1)))
     changed, grid = normalized(graph, (0.1307,), (0.3081,))
     assert grid == Grid(IntType(8, signed=False), 1 / (255 * 0.3081), 33)
-    np.testing.assert_array_equal(changed.nodes[0].bias, graph.nodes[0].bias)
+    now: Any = changed.nodes[0]
+    before: Any = graph.nodes[0]
+    np.testing.assert_array_equal(now.bias, before.bias)
 
 
 @pytest.mark.parametrize(

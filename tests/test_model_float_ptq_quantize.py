@@ -7,16 +7,17 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from anylayers import any_layers
 from shippedfigures import SHIPPED
 from tercet.model import NetworkError
 from tercet.model.data import MissingError, mnist, training_digits
-from tercet.model.float.commands import quantize as command_quantize
 from tercet.model.float.nets import nets
 from tercet.model.float.nets.stride3 import STRIDE3, layers_of
 from tercet.model.formats.json_file import ZOO, dumps, shipped
 from tercet.model.requant import Rounding
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+from tercet.model.float.commands import quantize as command_quantize  # noqa: E402
 from tercet.model.float.ptq import execute  # noqa: E402
 from tercet.model.float.ptq.graph import fold, fuse  # noqa: E402
 from tercet.model.float.ptq.quantize import Options, Schemes, accuracy, calibration_images, quantize  # noqa: E402
@@ -29,7 +30,7 @@ def checkpoint(network, seed):
     rng = np.random.default_rng(seed)
     weights = {
         f"{spec.name}.weight": rng.normal(0, 0.4, spec.shape).astype(np.float32)
-        for spec in layers_of(network)
+        for spec in any_layers(network)
     }
     return nets.Checkpoint(network, weights)
 
@@ -64,7 +65,7 @@ def naive_float(check, image):
 def test_the_float_trace_is_the_network(network):
     check, images = checkpoint(network, 3), random_images(4, 3)
     trace = float_trace(check, images)
-    last = layers_of(network)[-1].name
+    last = any_layers(network)[-1].name
     for index, image in enumerate(images):
         assert np.allclose(trace[last][index].ravel(), naive_float(check, image), rtol=1e-12)
 
@@ -76,14 +77,14 @@ def test_layers_have_the_scales_names_and_clamps_of_the_scheme(network, per_chan
     schemes = Schemes(weights=Scheme(symmetric=True, per_channel=per_channel))
     options = Options(schemes, multiplier_bits=14, rounding=Rounding.HALF_AWAY)
     quantized = quantize(check.graph(), images[..., np.newaxis], options)
-    specs, floats = layers_of(network), float_trace(check, images)
+    specs, floats = any_layers(network), float_trace(check, images)
     names = [spec.name for spec in specs]
     assert [layer.name for layer in quantized.layers] == [*names, "argmax"]
     assert list(quantized.tensors) == ["image", *names[:-1], "logits", "class"]
     image, label = quantized.tensors["image"], quantized.tensors["class"]
     assert (str(image.dtype), image.scale, image.zero_point) == ("uint8", 1 / 255, 0)
     assert (str(label.dtype), label.scale, label.zero_point) == ("uint4", 1.0, 0)
-    for spec, layer in zip(specs, quantized.layers, strict=False):
+    for spec, layer in zip(specs, any_layers(quantized), strict=False):
         x, y = quantized.tensors[layer.input], quantized.tensors[layer.output]
         exact = floats[layer.name]
         grid = Scheme().grid(*(float(np.float32(end)) for end in (exact.min(), exact.max())))

@@ -1,6 +1,7 @@
 """Grids and integer weights in exact rationals; observers against brute force."""
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,6 +199,8 @@ def test_the_percentile_leaves_out_what_it_says(seed, percentile):
 
 def test_histograms_merge_exactly_as_they_grow(seed):
     values = np.random.default_rng(seed).normal(0, 1, 5000) * 2.0 ** np.arange(5000).clip(0, 12)
+    grown: Any
+    at_once: Any
     grown, at_once = (observer_of(Scheme(observer="mse")) for _ in range(2))
     for part in np.split(np.sort(np.abs(values)) * np.sign(values), 50):
         grown.update(part)

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from tercet.model.float.commands.qat import unproven
 from tercet.model.formats.json_file import dumps
 from tercet.model.layers import NetworkError, Requantizing
 from tercet.model.requant import Rounding
 
 torch = pytest.importorskip("torch")
+from tercet.model.float.commands.qat import unproven  # noqa: E402
 from tercet.model.float.ptq.execute import trace  # noqa: E402
 from tercet.model.float.ptq.graph import fold, fuse  # noqa: E402
 from tercet.model.float.ptq.quantize import Options, Schemes  # noqa: E402

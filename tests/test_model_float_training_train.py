@@ -103,9 +103,12 @@ def test_a_module_learns_and_keeps_its_best_epoch():
 
 def test_arrays_are_rounded_to_float16_before_their_figure_is_taken(monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        train_module, "accuracy_of", lambda checkpoint, digits: seen.append(checkpoint) or 0.25
-    )
+
+    def accuracy(checkpoint, digits):
+        seen.append(checkpoint)
+        return 0.25
+
+    monkeypatch.setattr(train_module, "accuracy_of", accuracy)
     found = train("mnist_cnn", strokes(3000), replace(QUICK, half=True), seed=5)
     for name, values in found.state.items():
         assert values.dtype == np.float32

@@ -1,7 +1,7 @@
 """``tercet import`` as a user calls it."""
 
 import json
-from importlib import import_module
+from importlib import import_module, metadata
 from inspect import signature
 from types import SimpleNamespace
 
@@ -30,7 +30,7 @@ ARGUMENTS = {"size": [4, 4], "paddings": [1], "relus": 1, "pools": 1, "gain": 12
 def call(tmp_path, monkeypatch, capsys):
     """A function that imports in a folder of its own: words -> (exit code, standard error)."""
     point = SimpleNamespace(name="import", load=lambda: command_import)
-    monkeypatch.setattr(cli.metadata, "entry_points", lambda group: [point])
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [point])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.txt").write_text(text_file.dumps(network()))
     np.savez(tmp_path / "tiny.npz", **STATE)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from anylayers import any_layers
 from scaleshift import LAYERS, state_dict
 from tercet.model.data import mnist
 from tercet.model.float.nets import nets
@@ -140,14 +141,14 @@ def test_no_relu_is_left_alone_and_scales_say_the_gain(seed):
     assert not any(isinstance(layer, Relu) for layer in net.layers)
     assert {t.scale for name, t in net.tensors.items() if name != "class"} == {1 / 128}
     m, n, z = triples["conv2"]
-    assert net.layers[2].weights.scales == (m / 2**n,)
-    assert net.layers[2].weights.zero_points == (z,)
+    assert any_layers(net)[2].weights.scales == (m / 2**n,)
+    assert any_layers(net)[2].weights.zero_points == (z,)
 
 
 def bias_of(values, triple):
     state = {"conv.weight": np.ones((len(values), 1, 1, 1), np.uint8), "conv.bias": values}
     net = read(state, {"conv": triple}, size=(1, 1), paddings=(), pools=0, gain=1)
-    return net.layers[0].bias.tolist()
+    return any_layers(net)[0].bias.tolist()
 
 
 def test_biases_round_to_even_in_their_own_type():

@@ -1,5 +1,7 @@
 """Modules read through torch.export: the graph computes what the module computes, or is refused."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -313,7 +315,8 @@ def test_modules_of_another_float_type_are_read(dtype, seed):
     torch.manual_seed(seed)
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()).to(dtype)
     graph = graph_of(module, (1, 6, 6), "net")
-    np.testing.assert_array_equal(graph.nodes[0].weight, module[0].weight.detach().double())
+    conv: Any = graph.nodes[0]
+    np.testing.assert_array_equal(conv.weight, module[0].weight.detach().double())
 
 
 IMAGES = np.zeros((4, 6, 5, 2), np.uint8)

@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from anylayers import any_layers
 from smallnet import network
 from tercet.model import NetworkError, load
 from tercet.model.builder import Builder, Grid, Window
@@ -133,7 +134,7 @@ def test_most_of_their_narrower_multipliers_shed_twos_alone():
 
 def test_a_layer_that_is_not_what_it_refers_to_is_found_by_name():
     net = load("plain")
-    layers = list(net.layers)
+    layers = any_layers(net)
     (m,) = layers[1].requant.multipliers
     layers[1] = replace(layers[1], requant=replace(layers[1].requant, multipliers=(m + 1,)))
     with pytest.raises(NetworkError) as caught:

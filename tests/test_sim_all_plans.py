@@ -7,13 +7,13 @@ an option one plan; with ``--all-networks`` five or more of each network, for an
 import numpy as np
 import pytest
 from simcore import FRAMES, SIMULATORS, Core
-from tercet.gen.plan.goals import CycleGoal, MultiplierGoal
+from tercet.gen.plan.goals import CycleGoal, Goal, MultiplierGoal
 from tercet.gen.verilog.build import write_core
 from tercet.model import load
 from tercet.model.data import digits_for_simulation, fit_to
 
 ONE = 1 << 40  # cycles: a multiplier a layer does
-GOALS = {
+GOALS: dict[str, list[Goal]] = {
     "plain": [CycleGoal(cycles) for cycles in (ONE, 784, 280, 112, 28)],
     "separable": [CycleGoal(cycles) for cycles in (ONE, 280, 112, 56, 28)],
     "lenet_avg": [CycleGoal(ONE), *map(MultiplierGoal, (16, 32, 54, 106))],

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from tercet.gen.cli import main
+from tercet.gen.verilog.build import write_core
 from tercet.model import load, save
 from tercet.model.builder import Builder, Grid, Window
 from tercet.model.fuzz.draws import INT8, UINT8
@@ -112,7 +113,6 @@ def test_a_mismatch_ends_with_exit_code_1(tiny, tmp_path, capsys, monkeypatch):
         path.write_text(weights.sub(r"\1~", path.read_text(), count=1))
         return manifest
 
-    write_core = command_sim.write_core
     monkeypatch.setattr(command_sim, "write_core", with_a_bug)
     facts, lines = simulate(tiny, capsys=capsys, folder=tmp_path, code=1)
     assert facts["mismatches"] > 0

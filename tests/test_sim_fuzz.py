@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tercet.gen.cli import main
+from tercet.gen.verilog.build import write_core
 from tercet.model import load
 from tercet.model.fuzz.draws import random_images
 from tercet.model.fuzz.networks import network_of_seed
@@ -53,7 +54,6 @@ def test_finds_a_planted_bug_and_says_how_to_repeat_it(tmp_path, capsys, monkeyp
         layers[index] = replace(layers[index], requant=lower)
         return write_core(replace(network, layers=layers), directory, goal)
 
-    write_core = fuzz.write_core
     monkeypatch.setattr(fuzz, "write_core", with_a_bug)
     folder = tmp_path / "fuzz"
     words = ["fuzz", "-n", "1", "--seed", "3", "--simulator", "icarus", "-o", str(folder)]

@@ -1,6 +1,7 @@
 """The bench's rows: what is kept, what is refused, what the command makes of them."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -152,8 +153,12 @@ def quick(monkeypatch):
     ran = []
 
     def task(*key):
+        def count():
+            ran.append(key)
+            return {"n": len(ran)}
+
         def run(needed, store):
-            return store.kept(f"{key[1]}.json", "k", lambda: ran.append(key) or {"n": len(ran)})
+            return store.kept(f"{key[1]}.json", "k", count)
 
         return Task(key, run)
 
@@ -185,7 +190,7 @@ def test_the_command_measures_what_is_wanted_and_keeps_it(quick, tmp_path, capsy
 
 def test_the_command_stops_when_its_time_is_over(quick, tmp_path, monkeypatch):
     now = iter([0.0, 59.0, 61.0])
-    monkeypatch.setattr(command_bench.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
     facts = call(tmp_path, "--minutes", "1")
     reason = "the 1 minutes given were over"
     assert facts == {"emission plain": {"n": 1}, "golden separable": {"reason": reason}}

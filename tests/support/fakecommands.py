@@ -1,8 +1,7 @@
 """Commands for the tests of the command line, in place of the real ones."""
 
+from importlib import metadata
 from types import SimpleNamespace
-
-from tercet.gen import cli
 
 
 class FakePoint:
@@ -38,7 +37,7 @@ def installer(monkeypatch):
 
     def install(*points, **runs):
         points = [*points, *(FakePoint(name, command(run)) for name, run in runs.items())]
-        monkeypatch.setattr(cli.metadata, "entry_points", lambda group: points)
+        monkeypatch.setattr(metadata, "entry_points", lambda group: points)
         return points
 
     return install

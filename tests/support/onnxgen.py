@@ -23,6 +23,7 @@ class Model:
     def __init__(self, rng, shape):
         self.rng, self.shape = rng, shape
         self.nodes, self.tensors = [], []
+        self.conv_of = self.joined = None  # short forms of a test
 
     def constant(self, values, dtype=np.float32):
         name = f"constant{len(self.tensors)}"

@@ -32,7 +32,12 @@ with locked(pathlib.Path(sys.argv[1])):
 
 def holder(folder):
     """A process that has a folder until it is sent a line."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, folder], **pipes)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
     assert process.stdout.readline() == "has it\n"
     return process
