@@ -66,7 +66,7 @@ def test_the_latencies_of_a_layer_add_up(window, form, seed):
     last = part.beats - 1  # when the last beat comes up, cycles after the first is taken
     if rule == "patch_latency":
         last = last * facts["slots"] - (facts["slots"] - 1)
-    times = schedule([part], Links.of(network), argmax=False, lanes=part.input_lanes)
+    times = schedule([part], Links.of(network), argmax=None, lanes=part.input_lanes)
     assert times.latency_cycles == last + latency + (6 - 1)
 
 
