@@ -80,6 +80,15 @@ def test_takes_the_cycles_that_the_geometry_says(name, credits, seed):
     assert engine.spec.latency == 4 + late + tree_stages(g.terms) + queue
 
 
+@pytest.mark.parametrize("credits", [0, 1, 17])
+@pytest.mark.parametrize("reset_after", [3, 14, 33, 40])
+@pytest.mark.parametrize("name", ["pointwise", "tail_both"])
+def test_forgets_at_reset(name, reset_after, credits, seed):
+    rng = np.random.default_rng([seed, reset_after, *name.encode()])
+    engine, conv, x = build(rng, *SHAPES[name], credits=credits)
+    check(engine, conv, x, random_images(rng, x, 2), "both", seed, reset_after)
+
+
 @pytest.mark.parametrize("terms", [1, 2, 25])
 def test_one_credit_is_soon_there_again(terms, seed):
     rng = np.random.default_rng(seed)

@@ -106,11 +106,11 @@ def expected_beats(acc, geometry):
     return arranged.transpose(3, 0, 1, 2).reshape(-1, geometry.lanes).tolist()
 
 
-def check(engine, conv, x, images, pauses, seed):
+def check(engine, conv, x, images, pauses, seed, reset_after=0):
     g = engine.spec.geometry
     beats = expected_beats(accumulate(images, conv, x.zero_point), g)
     sent = as_beats(images, g.pixels * g.channels, fill=x.dtype.qmax)
     sent = sent.reshape(-1, sent.shape[2]).tolist()
-    run = run_streams(engine, sent, len(beats), pauses=pauses, seed=seed)
+    run = run_streams(engine, sent, len(beats), pauses=pauses, seed=seed, reset_after=reset_after)
     assert [list(payload) for payload in run.outputs] == beats
     return run
