@@ -16,14 +16,13 @@ from ...model.layers.pool import MaxPool2d
 from ...model.network import QNetwork
 from ..timing.channel import Channel, Process
 from ..timing.processes import Pipeline
-from .part import NewChannel, WindowedPart, shape_of, windows_of
-from .products import Product
+from .part import MultipliesNothing, NewChannel, WindowedPart, shape_of, windows_of
 
 __all__ = ["MaxPoolPart"]
 
 
 @dataclass(frozen=True)
-class MaxPoolPart(WindowedPart):
+class MaxPoolPart(MultipliesNothing, WindowedPart):
     """A maximum pool, behind a window reader where windows are no patches, of the channels that
     come in at once."""
 
@@ -43,17 +42,6 @@ class MaxPoolPart(WindowedPart):
         geometry = replace(self.geometry, channels=lanes)
         windows = self.windows and replace(self.windows, channels=self.x.shape[2] // lanes)
         yield replace(self, geometry=geometry, windows=windows)
-
-    @property
-    def multipliers(self) -> int:
-        return 0
-
-    @property
-    def requantizer_multipliers(self) -> int:
-        return 0
-
-    def products(self) -> list[Product]:
-        return []
 
     def features(self) -> Counter[str]:
         return self.engine_features(self.x.dtype.bits, self.x.dtype.bits)

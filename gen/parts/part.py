@@ -34,6 +34,7 @@ from .engine_steps import engine_steps
 from .products import Product
 
 __all__ = [
+    "MultipliesNothing",
     "NewChannel",
     "Part",
     "WindowedPart",
@@ -203,6 +204,21 @@ class Part(ABC):
         self, inputs: Sequence[Channel], new: NewChannel, images: int
     ) -> tuple[list[Process], Channel]:
         """Its processes in the timing model, and the channel that they end in."""
+
+
+class MultipliesNothing:
+    """What a part inherits first that has no multiplier."""
+
+    @property
+    def multipliers(self) -> int:
+        return 0
+
+    @property
+    def requantizer_multipliers(self) -> int:
+        return 0
+
+    def products(self) -> list[Product]:
+        return []
 
 
 @dataclass(frozen=True)

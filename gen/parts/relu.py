@@ -12,14 +12,13 @@ from ...hw.storage import Storage
 from ...model.layers import Relu
 from ...model.network import QNetwork
 from ..timing.channel import Channel, Process
-from .part import NewChannel, Part, shape_of
-from .products import Product
+from .part import MultipliesNothing, NewChannel, Part, shape_of
 
 __all__ = ["ReluPart"]
 
 
 @dataclass(frozen=True)
-class ReluPart(Part):
+class ReluPart(MultipliesNothing, Part):
     """A clamp on its own, between two wires."""
 
     layer: Relu
@@ -36,17 +35,6 @@ class ReluPart(Part):
     @property
     def busy_cycles(self) -> int:
         return math.prod(self.x.shape)
-
-    @property
-    def multipliers(self) -> int:
-        return 0
-
-    @property
-    def requantizer_multipliers(self) -> int:
-        return 0
-
-    def products(self) -> list[Product]:
-        return []
 
     def features(self) -> Counter[str]:
         return Counter()

@@ -16,21 +16,9 @@ from ..parts.part import Part
 from ..timing.channel import Channel, Process, StuckError, run
 from ..timing.converters import converter, row_buffer
 from ..timing.processes import Fifo, Pipeline, fork
+from . import topology as t
 from .deadlock import holds_results, least_depths
 from .links import Link, Links
-from .topology import (
-    ArgmaxNode,
-    ConverterNode,
-    ForkNode,
-    FrameInNode,
-    FrameOutNode,
-    LayerNode,
-    Node,
-    QueueNode,
-    RowsNode,
-    Stream,
-    topology,
-)
 
 __all__ = ["Schedule", "schedule"]
 
@@ -82,8 +70,8 @@ class _Core:
         self.processes: list[Process] = []
         self.fifos: dict[Link, Fifo] = {}
         self.verdicts = Fifo(self._channel(), self._channel(), images, verdict_depth)
-        self._by_stream: dict[Stream, Channel] = {}
-        whole = topology(parts, links, argmax, parts[0].x, (taken or lanes, lanes), depths)
+        self._by_stream: dict[t.Stream, Channel] = {}
+        whole = t.topology(parts, links, argmax, parts[0].x, (taken or lanes, lanes), depths)
         for node in whole.nodes:
             self.processes += self._processes(node)
         self._bits = {link: stream.bits for link, stream in whole.ways.items()}
@@ -91,41 +79,41 @@ class _Core:
         self.processes += self.verdicts.processes()
         run(self.processes)
 
-    def _processes(self, node: Node) -> list[Process]:
+    def _processes(self, node: t.Node) -> list[Process]:
         """A node's processes; what it writes are channels from then on."""
         images, of = self.images, self._by_stream
         match node:
-            case FrameInNode():
+            case t.FrameInNode():
                 self.taken = self.beats = node.o.beats
                 self.entry = of[node.o] = self._channel()
                 return [self._source(self.entry, self._spacing)]
-            case RowsNode():
+            case t.RowsNode():
                 self.beats = node.o.beats
                 of[node.o] = self._channel()
                 rows = images * (node.o.beats // node.geometry.results)
                 return [row_buffer(of[node.i], of[node.o], node.geometry, rows)]
-            case ForkNode():
+            case t.ForkNode():
                 of[node.a], of[node.b] = self._channel(), self._channel()
                 return [fork(of[node.i], [of[node.a], of[node.b]], images * node.i.beats)]
-            case QueueNode():
+            case t.QueueNode():
                 slow = node.link in self._slow if node.depth is None else node.spec.in_blocks
                 latency = StreamFifo.LATENCY + slow
                 o, beats = self._channel(), images * node.i.beats
                 fifo = Fifo(of[node.i], o, beats, node.depth, latency)
                 of[node.o], self.fifos[node.link] = o, fifo
                 return fifo.processes()
-            case ConverterNode(i=i, o=o):
+            case t.ConverterNode(i=i, o=o):
                 of[o] = self._channel()
                 return [converter(of[i], of[o], i.lanes, o.lanes, images * i.beats * i.lanes)]
-            case LayerNode():
+            case t.LayerNode():
                 inputs = [of[stream] for stream in node.inputs]
                 processes, of[node.o] = node.part.processes(inputs, self._channel, images)
                 return processes
-            case ArgmaxNode():
+            case t.ArgmaxNode():
                 of[node.o] = self._channel()
                 steps = [(images * node.i.beats, 1, 1)]
                 return Pipeline(of[node.i], of[node.o], ArgmaxComponent.LATENCY, steps).processes()
-            case FrameOutNode():
+            case t.FrameOutNode():
                 self.results = node.i.beats
                 self.exit = of[node.i]
                 return [self._sink(self.exit)]

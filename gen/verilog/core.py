@@ -17,18 +17,7 @@ from ...hw.rows import RowBuffer
 from ...hw.stream import StreamFifo
 from ..parts.part import shape_of
 from ..plan import Plan
-from ..plan.topology import (
-    ArgmaxNode,
-    ConverterNode,
-    ForkNode,
-    FrameInNode,
-    FrameOutNode,
-    LayerNode,
-    Node,
-    QueueNode,
-    RowsNode,
-    Stream,
-)
+from ..plan import topology as t
 
 __all__ = ["Core", "ports_of"]
 
@@ -76,58 +65,58 @@ class Core(wiring.Component):
         m = Module()
         depth = self._plan.verdict_depth
         verdicts = StreamFifo(shape=unsigned(1), depth=depth)
-        streams: dict[Stream, wiring.PureInterface] = {}
-        shell: dict[type[Node], Any] = {}
+        streams: dict[t.Stream, wiring.PureInterface] = {}
+        shell: dict[type[t.Node], Any] = {}
         for node in self._plan.topology:
             m.submodules[node.name] = component = self._component(node)
             match node:
-                case FrameInNode():
+                case t.FrameInNode():
                     m.submodules.verdicts = verdicts
                     connect(m, component.verdict, verdicts.i)
                     streams[node.o] = component.o
-                case ForkNode():
+                case t.ForkNode():
                     connect(m, streams[node.i], component.i)
                     streams |= {node.a: component.o_a, node.b: component.o_b}
-                case LayerNode():
+                case t.LayerNode():
                     for stream, port in zip(node.inputs, node.part.ports, strict=True):
                         connect(m, streams[stream], getattr(component, port))
                     streams[node.o] = component.o
-                case FrameOutNode() if self._plan.argmax is None:
+                case t.FrameOutNode() if self._plan.argmax is None:
                     scores = streams[node.i]
                     m.d.comb += [
                         component.i.valid.eq(scores.valid),
                         component.i.payload.value.eq(scores.payload[0]),
                         scores.ready.eq(component.i.ready),
                     ]
-                case FrameOutNode():
+                case t.FrameOutNode():
                     connect(m, streams[node.i], component.i)
-                case RowsNode() | QueueNode() | ConverterNode() | ArgmaxNode():
+                case t.RowsNode() | t.QueueNode() | t.ConverterNode() | t.ArgmaxNode():
                     connect(m, streams[node.i], component.i)
                     streams[node.o] = component.o
             shell[type(node)] = component
-        frame_in, frame_out = shell[FrameInNode], shell[FrameOutNode]
+        frame_in, frame_out = shell[t.FrameInNode], shell[t.FrameOutNode]
         connect(m, verdicts.o, frame_out.verdict)
         self._connect_ports(m, frame_in, frame_out)
         return m
 
-    def _component(self, node: Node) -> wiring.Component:
+    def _component(self, node: t.Node) -> wiring.Component:
         """The component of a node."""
         match node:
-            case FrameInNode(o=o):
+            case t.FrameInNode(o=o):
                 return FrameIn(activation=self._x, beats=o.beats, lanes=o.lanes)
-            case RowsNode():
+            case t.RowsNode():
                 return RowBuffer(shape=self._x, geometry=node.geometry)
-            case ForkNode():
+            case t.ForkNode():
                 return Fork(shape=_beat(node.i))
-            case QueueNode():
+            case t.QueueNode():
                 return StreamFifo(shape=_beat(node.i), depth=node.spec.depth)
-            case ConverterNode(i=i, o=o):
+            case t.ConverterNode(i=i, o=o):
                 return converter(shape_of(i.dtype), i.lanes, o.lanes)
-            case LayerNode():
+            case t.LayerNode():
                 return node.part.component()
-            case ArgmaxNode():
+            case t.ArgmaxNode():
                 return Argmax(activation=self._y, classes=node.i.beats)
-            case FrameOutNode():
+            case t.FrameOutNode():
                 classes = {} if self._plan.argmax is None else {"classes": node.i.beats}
                 return FrameOut(value=self._y, beats=node.i.beats, **classes)
         raise AssertionError(node)
@@ -152,7 +141,7 @@ class Core(wiring.Component):
             m.d.comb += self.m_axis_tuser.eq(frame_out.m_axis.tuser)
 
 
-def _beat(stream: Stream) -> data.ArrayLayout:
+def _beat(stream: t.Stream) -> data.ArrayLayout:
     return data.ArrayLayout(shape_of(stream.dtype), stream.lanes)
 
 
