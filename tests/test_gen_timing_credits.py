@@ -21,6 +21,7 @@ from tercet.model.fuzz.convs import network_of, random_conv, random_network
 from tercet.model.fuzz.draws import random_tensor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("windows", [False, True])
 def test_a_convolution_with_many_multipliers_knows_its_cycles(windows, seed):
     rng = np.random.default_rng([seed, 5, windows])

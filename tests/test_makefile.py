@@ -18,8 +18,8 @@ REQUIREMENTS = [
     *(line for extra in PROJECT["optional-dependencies"].values() for line in extra),
 ]
 TARGETS = [
-    *("setup", "sim", "test", "verilog", "plan", "synth", "pnr", "fuzz", "fingerprints", "bench"),
-    *("fuzz-modules", "accuracy", "requantizers", "lint", "newcomer", "check", "clean"),
+    *("setup", "sim", "test", "quick", "verilog", "plan", "synth", "pnr", "fuzz", "fingerprints"),
+    *("bench", "fuzz-modules", "accuracy", "requantizers", "lint", "newcomer", "check", "clean"),
 ]
 
 

@@ -35,6 +35,7 @@ def test_twenty_random_networks_equal_the_golden_model(part, tmp_path, capsys):
     assert [path.name for path in (tmp_path / "fuzz").iterdir()] == ["first"]
 
 
+@pytest.mark.slow
 @pytest.mark.verilator
 @pytest.mark.parametrize(("name", "of_seed"), ONCE_FAILED.items())
 def test_what_once_failed_stays_mended(name, of_seed, tmp_path):

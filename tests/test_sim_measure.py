@@ -30,6 +30,7 @@ def test_the_networks_are_those_shipped():
     assert sorted(NETS) == sorted(path.stem for path in (ROOT / "model" / "zoo").glob("*.json"))
 
 
+@pytest.mark.slow
 def test_the_plans_are_made_of_goals():
     plans = {key: make_plan(load("lenet_avg"), plan.goal) for key, plan in PLANS.items()}
     assert plans["fewest"].multipliers < plans["default"].multipliers

@@ -71,19 +71,21 @@ def test_random_networks_equal_the_golden_model(number, tmp_path, seed):
         assert outcome.facts["mismatches"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.icarus
 @pytest.mark.parametrize("windows", range(2))
 def test_windows_pools_and_a_residual_equal_the_golden_model(windows, tmp_path, seed):
     rng = np.random.default_rng([seed, windows])
     network = random_network(rng, shape=(7, 6, 2), windows=True) if windows else residual(rng)
     core = Core(network, write_core(network, tmp_path), tmp_path, seed)
-    images = random_images(rng, network.tensors[network.input], 16)
+    images = random_images(rng, network.tensors[network.input], 6)
     tests = [FRAMES, "frames/pauses=both", RESETS, WRONG]
     for outcome in core.run(core.compiled("icarus"), tests, images):
         assert outcome.failure is None, outcome.test
         assert outcome.facts["mismatches"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.icarus
 @pytest.mark.parametrize("one_grid", [True, False])
 def test_concatenated_branches_equal_the_golden_model(one_grid, tmp_path, seed):
