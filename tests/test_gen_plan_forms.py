@@ -1,5 +1,7 @@
 """Plans of every kind against the core, cycle for cycle: many multipliers, wide beats, one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from plancheck import check_plan
@@ -38,12 +40,18 @@ def test_the_stride_3_nets_keep_their_plans(name, plan, seed):
 
 @pytest.mark.parametrize(
     ("name", "cycles", "lanes"),
-    [("plain", 280, 3), ("plain", 112, 9), ("plain", 28, 28), ("separable", 56, 27)],
+    [("plain", 280, 3), ("plain", 112, 9), ("separable", 56, 27)],
 )
 def test_row_aligned_plans_take_the_beats_of_the_first_layer(name, cycles, lanes, seed):
     rng = np.random.default_rng(seed)
     made = check_plan(load(name), cycles, rng, row_aligned=True)
     assert (made.cycles_per_image, made.input_lanes, made.row_lanes) == (cycles, lanes, lanes)
+
+
+def test_a_row_a_beat_is_aligned_as_it_is():
+    network = load("plain")
+    aligned = make_plan(network, 28, row_aligned=True)
+    assert replace(aligned, row_aligned=False) == make_plan(network, 28)
 
 
 def test_images_without_gaps_have_beats_that_divide_a_row():

@@ -32,35 +32,13 @@ CASES = {
 }
 
 
-def settled(run, results):
-    """Cycles between the last results of the last two images."""
-    ends = run.given[results - 1 :: results]
-    return ends[-1] - ends[-2]
-
-
 @pytest.mark.parametrize("argmax", [False, True])
 @pytest.mark.parametrize("name", CASES)
 def test_predicts_cycles_and_latency_of_the_core(name, argmax, seed):
     shape, depth, goal = CASES[name]
     rng = np.random.default_rng([seed, *name.encode(), argmax])
     network = random_network(rng, shape=shape, depth=depth, argmax=argmax)
-    plan = make_plan(network, goal)
-    images = random_images(rng, network.tensors[network.input], 24 if "value" in name else 4)
-    scores = network(images)
-    run = run_core(Core(plan=plan), images, scores.size)
-    width = 8 * -(-network.tensors[network.output].dtype.bits // 8)
-    assert [value for value, _, _ in run.outputs] == (
-        scores.reshape(-1).astype(np.int64) % (1 << width)
-    ).tolist()
-    results = scores.shape[1]
-    assert [last for _, last, _ in run.outputs] == [
-        index % results == results - 1 for index in range(scores.size)
-    ]
-    if argmax:
-        classes = [best for _, last, best in run.outputs if last]
-        assert classes == scores.argmax(axis=1).tolist()
-    assert run.given[results - 1] - run.taken[0] == plan.latency_cycles
-    assert settled(run, results) == plan.cycles_per_image
+    check_plan(network, goal, rng, 24 if "value" in name else 4)
 
 
 def test_builds_what_rounds_as_float32_and_what_has_offsets(seed):
@@ -70,10 +48,7 @@ def test_builds_what_rounds_as_float32_and_what_has_offsets(seed):
     offsets = tuple(rng.integers(-(1 << 20), 1 << 20, second.out_channels).tolist())
     requant = replace(second.requant, rounding=Rounding.HALF_EVEN, offsets=offsets)
     network = replace(network, layers=[first, replace(second, requant=requant)])
-    images = random_images(rng, network.tensors[network.input], 4)
-    scores = network(images)
-    run = run_core(Core(plan=make_plan(network)), images, scores.size)
-    assert [value for value, _, _ in run.outputs] == scores.reshape(-1).tolist()
+    check_plan(network, None, rng, 4)
 
 
 def test_the_shipped_stride_3_nets_take_a_pixel_a_clock(stride_3):
@@ -123,16 +98,7 @@ def test_builds_linear_layers_behind_a_flattened_map(goal, seed):
     layers += [Linear(**vars(layer)) for layer in (first, second)]
     layers.append(Argmax("argmax", scores.name, "class"))
     network = network_of(x, layers, [y, flat, hidden, scores, index])
-    plan = make_plan(network, goal)
-    images = random_images(rng, x, 8)  # the queues fill slowly
-    expected = network(images)
-    run = run_core(Core(plan=plan), images, expected.size)
-    width = 8 * -(-scores.dtype.bits // 8)
-    assert [value for value, _, _ in run.outputs] == (
-        expected.reshape(-1).astype(np.int64) % (1 << width)
-    ).tolist()
-    assert run.given[4] - run.taken[0] == plan.latency_cycles
-    assert settled(run, 5) == plan.cycles_per_image
+    plan = check_plan(network, goal, rng, 8)  # the queues fill slowly
     assert [layer.name for layer in plan.layers] == ["conv", "fc1", "fc2"]
 
 
@@ -144,28 +110,17 @@ def test_results_before_an_images_last_value_find_room(tail, seed):
     conv, y = random_conv(rng, x, kernel=(2, 5), groups=3, out_channels=12)
     if tail:
         conv, y = random_conv(rng, x, kernel=(2, 5), stride=(9, 9), out_channels=12, groups=3)
-    plan = make_plan(network_of(x, [conv], [y]), 10_000)
-    images = random_images(rng, x, 4)
-    scores = plan.network(images)
-    run = run_core(Core(plan=plan), images, scores.size)
-    assert [value for value, _, _ in run.outputs] == scores.ravel().tolist()
-    assert run.given[11] - run.taken[0] == plan.latency_cycles
-    assert settled(run, 12) == plan.cycles_per_image
+    plan = check_plan(network_of(x, [conv], [y]), 10_000, rng, 4)
     assert plan.fifo_depths[plan.links.out] == (12 if tail else 7)
 
 
-@pytest.mark.parametrize("goal", [None, 10_000, 1])
-@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize(
+    ("goal", "exact"), [(None, True), (10_000, False), (1, True), (None, False)]
+)
 def test_builds_pools_additions_and_relus(goal, exact, seed):
     rng = np.random.default_rng([seed, exact])
     network = residual(rng, by_reference() if exact else RESCALE)
-    plan = make_plan(network, goal)
-    images = random_images(rng, network.tensors[network.input], 4)
-    scores = network(images)
-    run = run_core(Core(plan=plan), images, scores.size)
-    assert [value for value, _, _ in run.outputs] == scores.ravel().tolist()
-    assert run.given[9] - run.taken[0] == plan.latency_cycles
-    assert settled(run, 10) == plan.cycles_per_image
+    plan = check_plan(network, goal, rng, 4)
     kinds = {layer.name: layer.part.layer.kind for layer in plan.layers}
     assert {"add", "relu", "max_pool2d", "avg_pool2d", "linear"} < set(kinds.values())
     forked = {link: depth for link, depth in plan.fifo_depths.items() if link.source == "a"}

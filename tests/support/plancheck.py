@@ -1,4 +1,4 @@
-"""A plan held to its core: results, latency and every distance between images."""
+"""A plan held to its core: results, ends of frames, latency, distances between images."""
 
 import numpy as np
 from hwsim import run_core
@@ -18,7 +18,13 @@ def check_plan(network, goal, rng, images=5, **options):
     assert [value for value, *_ in run.outputs] == (
         scores.reshape(-1).astype(np.int64) % (1 << width)
     ).tolist()
-    ends = run.given[scores.shape[1] - 1 :: scores.shape[1]]
+    results = scores.shape[1]
+    last = [last for _, last, _ in run.outputs]
+    assert last == [index % results == results - 1 for index in range(scores.size)]
+    if network.layers[-1].kind == "argmax":
+        classes = [best for _, last, best in run.outputs if last]
+        assert classes == scores.argmax(axis=1).tolist()
+    ends = run.given[results - 1 :: results]
     assert ends[0] - run.taken[0] == plan.latency_cycles
     stated = [*plan.first_cycles, *[plan.cycles_per_image] * images][: images - 1]
     assert np.diff(ends).tolist() == stated
