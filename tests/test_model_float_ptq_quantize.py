@@ -30,7 +30,7 @@ def checkpoint(network, seed):
     rng = np.random.default_rng(seed)
     weights = {
         f"{spec.name}.weight": rng.normal(0, 0.4, spec.shape).astype(np.float32)
-        for spec in any_layers(network)
+        for spec in layers_of(network)
     }
     return nets.Checkpoint(network, weights)
 
@@ -65,7 +65,7 @@ def naive_float(check, image):
 def test_the_float_trace_is_the_network(network):
     check, images = checkpoint(network, 3), random_images(4, 3)
     trace = float_trace(check, images)
-    last = any_layers(network)[-1].name
+    last = layers_of(network)[-1].name
     for index, image in enumerate(images):
         assert np.allclose(trace[last][index].ravel(), naive_float(check, image), rtol=1e-12)
 
@@ -77,7 +77,7 @@ def test_layers_have_the_scales_names_and_clamps_of_the_scheme(network, per_chan
     schemes = Schemes(weights=Scheme(symmetric=True, per_channel=per_channel))
     options = Options(schemes, multiplier_bits=14, rounding=Rounding.HALF_AWAY)
     quantized = quantize(check.graph(), images[..., np.newaxis], options)
-    specs, floats = any_layers(network), float_trace(check, images)
+    specs, floats = layers_of(network), float_trace(check, images)
     names = [spec.name for spec in specs]
     assert [layer.name for layer in quantized.layers] == [*names, "argmax"]
     assert list(quantized.tensors) == ["image", *names[:-1], "logits", "class"]
