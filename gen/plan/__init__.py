@@ -1,4 +1,4 @@
-"""The plan: how many multipliers each layer gets, which stream goes where, and what that yields."""
+"""The plan: the multipliers of each layer, the streams between layers, and the resulting cycles."""
 
 from .plan import LayerPlan, Plan
 from .planner import make_plan

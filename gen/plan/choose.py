@@ -1,10 +1,10 @@
-"""Which forms of the layers a plan takes: pure functions over their costs and their cycles.
+"""The choice of a form for each layer: pure functions of the forms' costs and cycles.
 
-For any number of cycles there is a cheapest plan that takes no longer; everything else is a search
-for the number of cycles.
+For each number of cycles there is a cheapest plan that takes no longer. Every other question is a
+search for the number of cycles.
 
-How long a candidate takes may be slow to tell, how long at least is quick: ``least_cycles`` decides
-wherever it can, and ``busy_cycles`` is asked of few.
+``busy_cycles`` of a candidate may be slow to compute; its lower bound ``least_cycles`` is fast. The
+bound decides if it can, so ``busy_cycles`` is computed for few candidates.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = [
     "within_multipliers",
 ]
 
-FOREVER = 1 << 48  # cycles; whatever can be built at all takes fewer
+FOREVER = 1 << 48  # cycles; every plan that can be built takes fewer
 
 
 class Candidate(Protocol):
@@ -31,11 +31,11 @@ class Candidate(Protocol):
 
     @property
     def price(self) -> tuple[int, ...]:
-        """What is compared first."""
+        """The sort key, cheapest first."""
 
     @property
     def least_cycles(self) -> int:
-        """No more than ``busy_cycles``, and quick to tell."""
+        """A lower bound on ``busy_cycles`` that is cheap to compute."""
 
     @property
     def busy_cycles(self) -> int:
@@ -47,11 +47,11 @@ class Plan(Protocol):
 
     @property
     def multipliers(self) -> int:
-        """Of all engines."""
+        """Multipliers of all engines."""
 
     @property
     def cycles(self) -> int:
-        """Of the slowest layer."""
+        """Cycles of the slowest layer."""
 
 
 C = TypeVar("C", bound=Candidate)
@@ -59,23 +59,23 @@ P = TypeVar("P", bound=Plan, covariant=True)
 
 
 class Plans(Protocol[P]):
-    """The plans that there are."""
+    """All plans of a network."""
 
     def cheapest(self, cycles: int) -> P | None:
-        """The cheapest of at most so many cycles; None where a layer takes longer in any form."""
+        """The cheapest plan within ``cycles``; None if a layer takes longer in every form."""
 
     def cycles_at_least(self, multipliers: int) -> int:
-        """The cycles of which no plan of so many multipliers takes fewer; quick."""
+        """A cheap lower bound on the cycles of plans with ``multipliers`` multipliers."""
 
 
 class Options(Generic[C]):
-    """A layer's candidates; of those alike in everything the first given counts."""
+    """The candidates of a layer; among equal ones the first in ``candidates`` is used."""
 
     def __init__(self, candidates: Sequence[C]) -> None:
         self._candidates = sorted(candidates, key=lambda each: (*each.price, each.least_cycles))
 
     def cheapest(self, cycles: int) -> C | None:
-        """The cheapest that takes at most so many cycles, of equals the fastest; None without."""
+        """The cheapest candidate within ``cycles``; ties go to the fastest. None if none fits."""
         best: C | None = None
         for each in self._candidates:
             if best and (each.price > best.price or each.least_cycles >= best.busy_cycles):
@@ -86,7 +86,7 @@ class Options(Generic[C]):
 
 
 def within_cycles(plans: Plans[P], cycles: int) -> P:
-    """The cheapest plan of at most so many cycles; where there is none, of as few as there are."""
+    """The cheapest plan within ``cycles``; if there is none, the cheapest of the fastest plans."""
     found = plans.cheapest(cycles)
     if found is not None:
         return found
@@ -94,8 +94,11 @@ def within_cycles(plans: Plans[P], cycles: int) -> P:
 
 
 def within_multipliers(plans: Plans[P], multipliers: int) -> P:
-    """The fastest plan of at most so many multipliers, requantization left out, of those as fast
-    the cheapest; where there is none, the fastest of those with the fewest multipliers."""
+    """The fastest plan within a multiplier budget (requantizers not counted).
+
+    Ties go to the cheapest. If no plan is within the budget, the fastest plan with the fewest
+    multipliers.
+    """
     budget = max(multipliers, _at(plans, FOREVER).multipliers)
 
     def fits(cycles: int) -> bool:
@@ -106,9 +109,9 @@ def within_multipliers(plans: Plans[P], multipliers: int) -> P:
 
 
 def front(plans: Plans[P], step: float = 1.0) -> Iterator[P]:
-    """The plans of which none is both faster and cheaper than another, the smallest first.
+    """The Pareto front of cycles and multipliers, the plan with the fewest multipliers first.
 
-    step : each takes less than this share of the cycles of the one before; 1 for all of them
+    step : greatest ratio of a plan's cycles to those of the plan before; 1 gives the whole front
     """
     chosen = within_multipliers(plans, 0)
     while True:
@@ -129,7 +132,7 @@ def _at(plans: Plans[P], cycles: int) -> P:
 
 
 def smallest(fits: Callable[[int], bool], low: int) -> int:
-    """The smallest number of at least ``low`` that fits, where all above one that fits do too."""
+    """The smallest number from ``low`` on that fits; every number above one that fits must fit."""
     high = low
     step = max(low // 64, 1)
     while not fits(high):

@@ -1,4 +1,4 @@
-"""What a core takes of a device: its parts, and what stands between them."""
+"""The cost of a core on a device: its layers, the queues between them and the shell."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["cost_of_core", "features_of_core"]
 
 
 def cost_of_core(plan: Plan, family: Family) -> Cost:
-    """A whole core's, its queues included."""
+    """The cost of a whole core, including its queues."""
     cost = sum((cost_of_part(layer.part, family) for layer in plan.layers), Cost())
     queues = [queue.storage for queue in plan.queues.values()]
     features = features_of_rest(queues, _row_bits(plan), family)
@@ -23,7 +23,7 @@ def cost_of_core(plan: Plan, family: Family) -> Cost:
 
 
 def features_of_core(plan: Plan, family: Family) -> Counter[str]:
-    """What the LUTs of a core are estimated from."""
+    """The features from which the LUTs of a core are estimated."""
     queues = [queue.storage for queue in plan.queues.values()]
     count = features_of_rest(queues, _row_bits(plan), family)
     for part in (layer.part for layer in plan.layers):
@@ -32,6 +32,6 @@ def features_of_core(plan: Plan, family: Family) -> Counter[str]:
 
 
 def _row_bits(plan: Plan) -> int:
-    """Bits of the row that the core keeps if the input's beats become others."""
+    """Bits of the row buffer that converts the input's beats; 0 if there is none."""
     rows = [node for node in plan.topology if isinstance(node, RowsNode)]
     return sum(node.geometry.values * node.i.dtype.bits for node in rows)

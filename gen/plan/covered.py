@@ -1,4 +1,4 @@
-"""What the hardware covers: a network's layers to build, or why not, before anything is written."""
+"""Coverage by the hardware: a network's layers to build, or an error before anything is written."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["layers_to_build"]
 
 
 def layers_to_build(network: QNetwork) -> tuple[list[Layer], Argmax | None]:
-    """The layers to build, in order, and the closing argmax.
+    """The layers to build, in order, and the final argmax.
 
-    Raises NetworkError where the hardware does not cover a layer, naming the layer, the rule, the
-    value and a way out.
+    Raises NetworkError if the hardware does not cover a layer. The message names the layer, the
+    rule, the value and a way out.
     """
     built: list[Layer] = []
     for layer in network.layers:
@@ -43,7 +43,10 @@ def _require_last(network: QNetwork, layer: Argmax) -> None:
 
 
 def _require_halves(network: QNetwork, layer: Requantizing) -> None:
-    """Refuse float32 rounding where float32 has no halves: what the hardware corrects are ties."""
+    """Refuse float32 rounding of outputs so large that float32 has no halves.
+
+    The hardware corrects ties only.
+    """
     zero_point, requant = network.tensors[layer.output].zero_point, layer.requant
     reach = max(abs(end - zero_point) for end in (requant.low, requant.high))
     if requant.rounding is Rounding.FLOAT32 and reach >= FLOAT32_REACH:
@@ -55,7 +58,7 @@ def _require_halves(network: QNetwork, layer: Requantizing) -> None:
 
 
 def _require_read(network: QNetwork) -> None:
-    """Refuse a layer whose output nobody reads: its stream would stop the core."""
+    """Refuse a layer whose output no layer reads: its stream would stop the core."""
     links = Links.of(network)
     for source, readers in links.readers.items():
         if not readers:

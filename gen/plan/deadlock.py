@@ -1,14 +1,16 @@
-"""What queues must hold so that a core cannot stop, whoever pauses, by counting beats alone.
+"""Queue depths that prevent deadlock for all pauses, found by counting beats alone.
 
-Where streams part and meet again, a layer that reads both waits for a beat of one, which comes only
-after so many beats from where they parted; meanwhile the other stream's beats have to be somewhere.
-A core whose queues hold them never stops. Each component is a Kahn process whose streams are
-bounded: what one of them does never keeps another from what it could do, so if one order of steps
-goes through to the end, every order does (Kahn, 1974; Keller, "A fundamental theorem of
-asynchronous parallel computation", 1975; for marked graphs Commoner et al., 1971). One that does is
-to pass a beat on only when everything behind has come to rest; what a queue holds in that order is
-what is counted here. Pauses and latencies only choose another order. Pipelines hold beats as well,
-but count for nothing: how many depends on time, as one that stalls does not close its gaps.
+If a stream forks and its branches meet again, the layer at the join waits for a beat of one branch.
+That beat needs a number of beats from the fork, and meanwhile the beats of the other branch must be
+stored. A core whose queues can store them never deadlocks.
+
+Each component is a Kahn process with bounded streams: a step of one component never disables a step
+of another. So if one order of steps runs to the end, every order does (Kahn, 1974; Keller, "A
+fundamental theorem of asynchronous parallel computation", 1975; for marked graphs Commoner et al.,
+1971). One such order passes a beat on only when everything downstream has settled. This module
+counts what each queue holds in that order. Pauses and latencies only choose another order.
+Pipelines hold beats as well, but these are not counted: their number depends on time, because a
+stalled pipeline does not close its gaps.
 """
 
 from __future__ import annotations
@@ -29,9 +31,10 @@ Integers = npt.NDArray[np.int64]
 def least_depths(
     parts: Sequence[Part], links: Links, beats: int, lanes: int = 1
 ) -> dict[Link, int]:
-    """The beats that each link must hold so that the core cannot stop; links without need left out.
+    """The beats that each link must hold to prevent deadlock; links that need none are left out.
 
-    beats, lanes : of the network's input: beats of one image, values of a beat
+    beats : of one image at the network's input
+    lanes : values in a beat of the network's input
     """
     inputs = {part.name: links.into(part.layer) for part in parts}
     above = _above(parts, inputs)
@@ -44,7 +47,7 @@ def least_depths(
                 name for name in reversed(above[link.source]) if name in above[other.source]
             )
             needs = _needs(parts, inputs, takes, parted, beats)
-            # For each result: what the other stream must give, and what was taken of this one.
+            # For each result: beats that the other stream needs, beats already taken of this one.
             wanted = _before(needs[other.source], takes[other])
             taken = np.concatenate([[0], takes[link][:-1]])
             depths[link] = max(depths.get(link, 0), _held(needs[link.source], wanted, taken))
@@ -52,8 +55,11 @@ def least_depths(
 
 
 def holds_results(parts: Sequence[Part], links: Links, beats: int, lanes: int = 1) -> bool:
-    """Whether results may wait for an image's last value, and its verdict with it: where some come
-    before that, or where one way has that value before another."""
+    """Whether results may have to wait for an image's last value, and so for its verdict.
+
+    This is so if some results come before that value, or if the input is forked, so that one branch
+    has the value before another.
+    """
     inputs = {part.name: links.into(part.layer) for part in parts}
     needs = _needs(parts, inputs, _takes(parts, inputs, lanes), "", beats)[links.out.source]
     return len(links.readers[""]) > 1 or int(needs[0]) < beats
@@ -62,8 +68,10 @@ def holds_results(parts: Sequence[Part], links: Links, beats: int, lanes: int = 
 def _takes(
     parts: Sequence[Part], inputs: Mapping[str, Sequence[Link]], lanes: int
 ) -> dict[Link, Integers]:
-    """For each link and beat of its reader's results, how many beats of the writer must be in. What
-    the reader takes at once is made of several beats of the writer, or is a part of one."""
+    """For each link and each result of its reader, the number of beats that the writer must send.
+
+    A beat that the reader takes may be several beats of the writer, or a part of one.
+    """
     written = {"": lanes} | {part.name: part.output_lanes for part in parts}
     return {
         link: -(-part.needs(link.port) * part.input_lanes // written[link.source])
@@ -73,20 +81,21 @@ def _takes(
 
 
 def _before(needs: Integers, beats: Integers) -> Integers:
-    """What so many beats of a stream need; nothing where there are none."""
+    """The needs of the first ``beats`` beats of a stream; 0 for no beats."""
     return np.concatenate([[0], needs])[beats]
 
 
 def _held(needs: Integers, wanted: Integers, taken: Integers) -> int:
-    """The most beats of a stream that wait while beats from where it parted are wanted elsewhere.
+    """The most beats of a branch that wait while the other branch needs more beats from the fork.
 
-    The last of those need not have come through here: a fork gives it to who has room.
+    The last of the needed beats need not enter this branch: a fork sends it to the branch with
+    room.
     """
     return max(int((np.searchsorted(needs, wanted - 1, side="right") - taken).max()), 0)
 
 
 def _above(parts: Sequence[Part], inputs: Mapping[str, Sequence[Link]]) -> dict[str, list[str]]:
-    """For each layer those that every way from the input to it passes, itself the last."""
+    """For each layer, the layers on all paths from the input to it, itself the last."""
     above = {"": [""]}
     for part in parts:
         common, *others = (above[link.source] for link in inputs[part.name])
@@ -101,7 +110,7 @@ def _needs(
     parted: str,
     beats: int,
 ) -> dict[str, Integers]:
-    """For each beat of an image behind ``parted`` how many of its beats must come before."""
+    """For each beat of each stream after ``parted``: the beats of ``parted`` that it needs."""
     results = {"": beats} | {part.name: part.results for part in parts}
     needs = {parted: np.arange(1, results[parted] + 1)}
     for part in parts:

@@ -1,4 +1,4 @@
-"""A device as what a plan is made for: as fast as its DSP blocks, block RAMs and LUTs allow."""
+"""A device as the goal of a plan: the fewest cycles within its DSP blocks, block RAMs and LUTs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ NAMES = {"dsps": "DSP blocks", "block_rams": "block RAMs", "luts": "LUTs"}
 
 @dataclass(frozen=True)
 class DeviceGoal(Goal):
-    """As fast as fits a device, of the plans with the fewest multipliers for their cycles; each
-    multiplier is taken to need a DSP block at the least.
+    """The fastest plan that fits a device, of those with the fewest multipliers for their cycles.
 
-    rest : what is not a layer's, of which queues are known only once there is a plan
+    The search assumes that each multiplier needs at least one DSP block.
+
+    rest : cost of everything outside the layers; the queues are known only after planning
     """
 
     device: Device
@@ -34,7 +35,7 @@ class DeviceGoal(Goal):
 
     def choose(self, forms: Forms) -> Choice:
         family = self.device.family
-        known: dict[int, Cost] = {}  # by the part, which the forms keep
+        known: dict[int, Cost] = {}  # by id of the part; the forms keep the parts alive
 
         def fits(cycles: int) -> bool:
             found = forms.cheapest(cycles)
@@ -54,8 +55,10 @@ class DeviceGoal(Goal):
         return chosen
 
     def tighter(self, plan: Plan) -> DeviceGoal | None:
-        """The goal with room for the queues of a plan that does not fit; None where it fits, or
-        where as much room was left."""
+        """The goal with room for the queues of a plan that does not fit.
+
+        None if the plan fits, or if this goal already left that much room.
+        """
         if not self._over(plan):
             return None
         layers = (cost_of_part(layer.part, self.device.family) for layer in plan.layers)
@@ -66,13 +69,13 @@ class DeviceGoal(Goal):
         return DeviceGoal(self.device, Cost(*map(max, zip(rest, self.rest, strict=True))))
 
     def used(self, plan: Plan) -> dict[str, tuple[int, int]]:
-        """Of each kind what a plan takes and what there is."""
+        """For each kind of resource: how many a plan takes, and how many the device has."""
         cost = cost_of_core(plan, self.device.family)
         budget = self.device.budget
         return {kind: (used, budget[kind]) for kind, used in zip(budget, cost, strict=True)}
 
     def _over(self, plan: Plan) -> str:
-        """The kind of which a plan takes too much, by the greatest share; empty where it fits."""
+        """The kind of resource that a plan exceeds by the greatest share; empty if it fits."""
         used = self.used(plan)
         worst = max(used, key=lambda kind: used[kind][0] / used[kind][1])
         return worst if used[worst][0] > used[worst][1] else ""

@@ -1,9 +1,9 @@
-"""The forms that a network's layers can take together: for a number of cycles, one of each layer.
+"""The forms of a network's layers: for a number of cycles, the cheapest form of each layer.
 
-A form is how much a part does at once. Streams are as narrow as the pace allows: a layer's results
-come in beats of the least lanes with which an image's beats are no more than the cycles between
-images, or more where its sums come in bursts that fewer would hold up. So layers are chosen one
-after another, each with the beats that it is given.
+A form is the parallelism of a part. Streams are as narrow as the cycles per image allow: a layer's
+output has the fewest lanes with which an image takes no more beats than there are cycles per image.
+It has more lanes if its sums come in bursts that fewer lanes would delay. The lanes of a layer's
+input are those of the layers before it, so the forms are chosen layer by layer, in order.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ __all__ = ["Choice", "Form", "Forms"]
 
 @dataclass(frozen=True)
 class Form:
-    """A layer's part, as it may be chosen.
+    """A part that can be chosen for a layer.
 
-    read : lanes of the beats in which its input comes
+    read : lanes of its input stream, before a converter
     """
 
     part: Part
@@ -34,40 +34,42 @@ class Form:
 
     @property
     def pace(self) -> int:
-        """Cycles from one beat of its input to the next, at least; more than 1 where a converter
-        collects them."""
+        """The fewest cycles between two beats of its input; above 1 after a collecting converter."""
         return self.part.input_lanes // math.gcd(self.read, self.part.input_lanes)
 
     @property
     def price(self) -> tuple[int, int, int]:
-        """What is compared first: fewer multipliers are cheaper, those that requantize included;
-        where no others are, fewer activations at once."""
+        """The sort key of forms, cheapest first.
+
+        Fewer multipliers are cheaper, requantizers included. Without multipliers in the engine,
+        fewer activations at once are cheaper.
+        """
         part = self.part
         total = part.multipliers + part.requantizer_multipliers
         return total, part.multipliers, 0 if part.multipliers else part.input_lanes
 
     @property
     def least_cycles(self) -> int:
-        """No more than ``busy_cycles``, and quick to tell."""
+        """A lower bound on ``busy_cycles`` that is cheap to compute."""
         return max(self.part.fewest_cycles, self.part.beats * self.pace)
 
     @property
     def own_cycles(self) -> int:
-        """Exactly the cycles of an image where only the converter before the part holds it up."""
+        """Exact cycles of an image if nothing but the converter before the part delays it."""
         return self.part.cycles_fed(self.read)
 
     @cached_property
     def busy_cycles(self) -> int:
-        """Cycles of an image, or a few more where its input comes slowly."""
+        """Cycles of an image; up to a few too many if its input is slow."""
         return max(self.part.busy_cycles, self.least_cycles, self.part.paced_cycles(self.pace))
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A form of each layer, in order.
+    """A form for each layer, in order.
 
-    input_lanes : values of a beat of the network's input
-    whole_lanes : the same, or where those do not divide a row the least that do and are as fast
+    input_lanes : values in a beat of the network's input
+    whole_lanes : the same if they divide a row, else the fewest that divide a row and are as fast
     """
 
     forms: tuple[Form, ...]
@@ -76,12 +78,12 @@ class Choice:
 
     @property
     def multipliers(self) -> int:
-        """Of all engines."""
+        """Multipliers of all engines."""
         return sum(form.part.multipliers for form in self.forms)
 
     @property
     def cycles(self) -> int:
-        """Of the slowest layer, which sets the pace unless layers wait for each other."""
+        """Cycles of the slowest layer: the cycles per image unless layers wait for each other."""
         return max(form.busy_cycles for form in self.forms)
 
 
@@ -90,8 +92,8 @@ class Forms:
 
     Parameters
     ----------
-    network, links : the network, and which stream goes where
-    parts : of each layer by name, in order, in any form
+    network, links : the network, and the streams between its layers
+    parts : a part for each layer by name, in order, in any form
     """
 
     def __init__(self, network: QNetwork, links: Links, parts: Mapping[str, Part]) -> None:
@@ -101,19 +103,21 @@ class Forms:
 
     @property
     def single_cycles(self) -> int:
-        """The cycles in which values come one at a time, or those of the slowest layer that takes
-        one at a time, if that is slower."""
+        """Cycles per image with one activation at a time in every layer and in the input stream."""
         values = math.prod(self._input.shape)
         return max(values, *(part.single.busy_cycles for part in self._parts.values()))
 
     def cycles_at_least(self, multipliers: int) -> int:
-        """The cycles of which no plan of so many multipliers takes fewer."""
+        """A lower bound on the cycles of plans with ``multipliers`` multipliers."""
         multiplies = sum(part.multiplies for part in self._parts.values())
         return -(-multiplies // max(multipliers, 1))
 
     def _input_lanes(self, cycles: int) -> int:
-        """Values of a beat of the network's input. Where a single layer reads it that takes several
-        pixels at once, as many as it can take; they need not divide a row."""
+        """Values in a beat of the network's input.
+
+        If the only reader can take several pixels at once, the lanes may be any of its choices;
+        they need not divide a row.
+        """
         readers = [self._parts[link.target] for link in self.links.readers[""] if link.target]
         first = readers[0]
         if len(readers) > 1 or not first.whole_pixels:
@@ -123,13 +127,12 @@ class Forms:
         return _least(self._input, sorted({*divisors(channels), *pixels}), cycles)
 
     def cheapest(self, cycles: int) -> Choice | None:
-        """The cheapest form of each layer that takes at most so many cycles; None where a layer has
-        none."""
+        """The cheapest form of each layer within ``cycles``; None if a layer has no such form."""
         lanes = {"": self._input_lanes(cycles)}
         chosen = []
         for name, part in self._parts.items():
             read = math.gcd(*(lanes[link.source] for link in self.links.into(part.layer)))
-            out = self.links.out.source == name  # results leave one by one
+            out = self.links.out.source == name  # results leave the core one by one
             written = 1 if out else _least(part.y, _widths(part.y), cycles)
             form = self._forms(part, read, written).cheapest(cycles)
             if form is None:
@@ -142,7 +145,7 @@ class Forms:
         return Choice(tuple(chosen), lanes[""], lanes_in)
 
     def _forms(self, part: Part, read: int, written: int) -> Options[Form]:
-        """The forms that read beats of ``read`` lanes and write of ``written`` or more."""
+        """The forms that read beats of ``read`` lanes and write ``written`` lanes or more."""
         key = part.name, read, written
         if key not in self._known:
             wide = [lanes for lanes in _widths(part.y) if lanes >= written]
@@ -151,7 +154,7 @@ class Forms:
 
 
 def _readable(part: Part, read: int, made: Iterator[Part]) -> Iterator[Form]:
-    """The parts that can take an input that comes in beats of ``read`` lanes."""
+    """Forms of the parts of ``made`` that can take an input in beats of ``read`` lanes."""
     values, row = math.prod(part.x.shape), part.x.shape[1] * part.x.shape[2]
     for each in made:
         lanes = each.input_lanes
@@ -161,13 +164,13 @@ def _readable(part: Part, read: int, made: Iterator[Part]) -> Iterator[Form]:
 
 
 def _widths(tensor: Tensor) -> list[int]:
-    """The lanes that a tensor's beats may have: a part of a pixel, or pixels that divide a row."""
+    """The lanes allowed for a tensor: a part of a pixel, or whole pixels that divide a row."""
     _, width, channels = tensor.shape
     return sorted({*divisors(channels), *(channels * count for count in divisors(width))})
 
 
 def _least(tensor: Tensor, widths: Sequence[int], cycles: int) -> int:
-    """The least lanes with which an image takes no more than ``cycles`` beats; else the most."""
+    """The fewest lanes with which an image takes at most ``cycles`` beats; if none, the most."""
     height, width, channels = tensor.shape
     for lanes in widths:
         if height * -(-width * channels // lanes) <= cycles:

@@ -1,4 +1,4 @@
-"""What a plan is made for: a number of cycles, of images a second, or of multipliers."""
+"""Goals of a plan: a number of cycles, of images per second, or of multipliers."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ __all__ = ["CycleGoal", "Goal", "InputGoal", "MultiplierGoal", "RateGoal", "as_g
 
 
 class Goal(ABC):
-    """What a plan is made for; its text is what the user asked for."""
+    """The goal of a plan; ``str`` gives it as the user stated it."""
 
     @abstractmethod
     def choose(self, forms: Forms) -> Choice:
-        """A form of each layer: the cheapest plan that meets the goal, or the nearest."""
+        """A form for each layer: the cheapest plan that meets the goal, or else the nearest one."""
 
     @abstractmethod
     def limit(self, plan: Plan) -> str:
-        """Why a plan misses the goal; empty where it meets it."""
+        """The reason why a plan misses the goal; empty if the plan meets it."""
 
     def tighter(self, plan: Plan) -> Goal | None:
-        """A goal that leaves room for what only a plan shows; None where this plan will do."""
+        """A goal that leaves room for costs that only a plan shows; None if this plan is fine."""
         return None
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """The goal, as a plain dict."""
+        """The goal as a plain dict."""
 
     def shortfall(self, plan: Plan) -> str:
-        """A sentence on why a plan misses the goal; empty where it meets it."""
+        """A sentence that says why a plan misses the goal; empty if the plan meets it."""
         limit = self.limit(plan)
         return limit and f"The goal of {self} is out of reach: {limit}; this is the nearest plan"
 
 
 @dataclass(frozen=True)
 class CycleGoal(Goal):
-    """At most so many cycles between images."""
+    """At most ``cycles`` clock cycles between images."""
 
     cycles: int
 
@@ -68,7 +68,7 @@ class CycleGoal(Goal):
 
 @dataclass(frozen=True)
 class InputGoal(CycleGoal):
-    """One input value per cycle, or as near to it as the layers can come: what nobody asked for."""
+    """The default goal: one input value per cycle, or the nearest rate that the layers reach."""
 
     def limit(self, plan: Plan) -> str:
         return ""
@@ -76,9 +76,9 @@ class InputGoal(CycleGoal):
 
 @dataclass(frozen=True)
 class RateGoal(CycleGoal):
-    """At least so many images a second at a clock.
+    """At least ``images_per_second`` at a clock of ``clock_mhz``.
 
-    images_per_second, clock_mhz : exact, above 0
+    images_per_second, clock_mhz : exact fractions, above 0
     """
 
     images_per_second: Fraction
@@ -86,7 +86,7 @@ class RateGoal(CycleGoal):
 
     @classmethod
     def of(cls, images_per_second: Fraction, clock_mhz: Fraction) -> RateGoal:
-        """The goal; a rate above the clock leaves 0 cycles, which nothing meets."""
+        """The goal as cycles. A rate above the clock gives 0 cycles, which no plan meets."""
         cycles = math.floor(clock_mhz * 10**6 / images_per_second)
         return cls(cycles, images_per_second, clock_mhz)
 
@@ -101,7 +101,7 @@ class RateGoal(CycleGoal):
 
 @dataclass(frozen=True)
 class MultiplierGoal(Goal):
-    """At most so many multipliers in the layers, those of the requantizers left out."""
+    """At most ``multipliers`` multipliers in the engines; requantizers are not counted."""
 
     multipliers: int
 
@@ -124,8 +124,7 @@ class MultiplierGoal(Goal):
 
 
 def as_goal(goal: Goal | int | None, values: int) -> Goal:
-    """A goal; a number is one of cycles, None the cycles in which an image's ``values`` come one
-    by one."""
+    """Convert a number of cycles to a goal; None means one cycle for each of ``values``."""
     if isinstance(goal, Goal):
         return goal
     return InputGoal(values) if goal is None else CycleGoal(goal)

@@ -1,11 +1,11 @@
-"""Which stream goes where: the tensors of a network as the streams of a core.
+"""The links of a core: the tensors of a network as streams from layer to layer.
 
-A layer that changes nothing has no hardware: its output is its input's stream. So it is with a
-flatten, an order that the stream has already, and with a ReLU of values that it lets through. A
-stream with several readers is forked, each way with a queue of its own.
+A layer that changes nothing has no hardware: its output is the stream of its input. Examples are a
+flatten, whose order the stream already has, and a ReLU whose inputs are all within its limits. A
+stream with several readers is forked, and each link after the fork has its own queue.
 
-Each part of a core has the name of its layer, or of the link it stands in. Names of the shell, of
-ports and of Verilog are left to those, and no two parts get the same: a number tells them apart.
+Each component of a core has the name of its layer or of its link. Names of the shell, of ports and
+Verilog keywords are reserved. Equal names are made distinct by a number.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..keywords import KEYWORDS
 
 __all__ = ["Link", "Links"]
 
-CONVERTERS = ("unpack", "pack")  # what ``hw.lanes.converter`` makes
+CONVERTERS = ("unpack", "pack")  # the kinds that ``hw.lanes.converter`` makes
 SHELL = ("frame_in", "rows", "frame_out", "verdicts")
 PORTS = (
     "clk",
@@ -30,7 +30,7 @@ PORTS = (
     "frame_bad",
     "frame_error",
     "frame_error_clear",
-)  # beside those of the streams
+)  # without the streams' ports
 STREAMS = ("tdata", "tvalid", "tready", "tlast", "tuser")
 RESERVED = {
     *(*KEYWORDS, *SHELL, *PORTS),
@@ -43,8 +43,8 @@ class Link:
     """One reader of a stream.
 
     source : the layer that writes it; "" for the network's input
-    target : the layer that reads it; "" for the way out
-    port : which of the reader's inputs
+    target : the layer that reads it; "" for the core's output
+    port : the index of the reader's input
     """
 
     source: str
@@ -54,9 +54,11 @@ class Link:
 
 @dataclass(frozen=True)
 class Links:
-    """The links of a network, by the layer that writes; "" for the network's input.
+    """The links of a network.
 
-    layers : the names of all layers, the closing argmax included
+    readers : the links that read each stream, by the layer that writes it; "" is the network's
+        input
+    layers : the names of all layers, including the final argmax
     """
 
     readers: Mapping[str, tuple[Link, ...]]
@@ -64,7 +66,7 @@ class Links:
 
     @classmethod
     def of(cls, network: QNetwork) -> Links:
-        """The links of a network; a closing argmax belongs to the way out."""
+        """The links of a network; a final argmax is part of the core's output."""
         writer = {network.input: ""}
         readers: dict[str, list[Link]] = {"": []}
         for layer in network.layers:
@@ -84,18 +86,18 @@ class Links:
 
     @property
     def out(self) -> Link:
-        """The link to the way out."""
+        """The link to the core's output."""
         return next(link for links in self.readers.values() for link in links if not link.target)
 
     def into(self, layer: Layer) -> list[Link]:
-        """The links that a layer reads by, in the order of its inputs."""
+        """The links that a layer reads, in the order of its inputs."""
         found = [link for links in self.readers.values() for link in links]
         return sorted(
             (link for link in found if link.target == layer.name), key=lambda link: link.port
         )
 
     def queued(self, link: Link) -> bool:
-        """Whether a queue may stand in a link: anywhere but right behind the way in."""
+        """Whether a link may have a queue: all but a link directly after the core's input."""
         return bool(link.source) or len(self.readers[link.source]) > 1
 
     def instance(self, layer: str) -> str:
@@ -111,12 +113,12 @@ class Links:
         return self._names[link, kind]
 
     def fork_name(self, source: str, index: int) -> str:
-        """The name of a stream's fork, of which there are as many as readers but one."""
+        """The name of a stream's fork; a stream with n readers has n - 1 forks."""
         return self._names[source, index]
 
     @cached_property
     def _names(self) -> dict[object, str]:
-        """Every name that a core's parts may have, layers first, by what stands there."""
+        """The names of all possible components, by layer, link or fork; layers are named first."""
         wanted: list[tuple[object, str]] = [(layer, layer) for layer in self.layers]
         for source, readers in self.readers.items():
             for link in readers:
@@ -127,7 +129,7 @@ class Links:
         return distinct(wanted, RESERVED)
 
     def _name(self, link: Link) -> str:
-        """A link's name: the writer's, with the reader where there are several."""
+        """The name of a link: the writer's, with the reader's if there are several readers."""
         source = link.source or "frame_in"
         if len(self.readers[link.source]) == 1:
             return source

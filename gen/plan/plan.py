@@ -1,4 +1,4 @@
-"""The plan as data: what each layer gets, which stream goes where, and what that yields."""
+"""The plan as data: the form of each layer, the links and their queues, and the cycles."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ __all__ = ["LayerPlan", "Plan"]
 class LayerPlan:
     """One layer in hardware.
 
-    cycles : that an image takes when only the converter before the layer holds it up
-    fifo_depth : beats of the queues behind the layer; 0 where it is wired to the next
+    cycles : of an image if nothing but the converter before the layer delays it
+    fifo_depth : total depth in beats of the queues after the layer; 0 if all are wires
     """
 
     part: Part
@@ -33,12 +33,12 @@ class LayerPlan:
 
     @property
     def name(self) -> str:
-        """The layer's."""
+        """The layer's name."""
         return self.part.name
 
     @property
     def multipliers(self) -> int:
-        """Multipliers of the engine; those of the requantizer are others."""
+        """Multipliers of the engine, without the requantizer's."""
         return self.part.multipliers
 
 
@@ -46,14 +46,17 @@ class LayerPlan:
 class Plan:
     """A network in hardware: its layers in order, and the cycles of the whole core.
 
-    goal : what it was made for, met or not, as a plain dict
-    shortfall : a sentence on why the goal is missed; empty where it is met
-    by_default : whether nobody asked for the goal
-    input_lanes : values of a beat of the input; they divide a row unless ``row_aligned``
-    row_lanes : values of a beat of the first layers' input; where they do not divide a row, each
-        row begins with a beat
-    row_aligned : the input has beats of ``row_lanes``
-    links, fifo_depths : which stream goes where, and the beats of each link's queue, 0 for a wire
+    goal : the goal as a plain dict, met or not
+    shortfall : a sentence that says why the plan misses the goal; empty if it meets it
+    by_default : whether the goal is the default, not the user's
+    input_lanes : values in a beat of the core's input; they divide a row unless ``row_aligned``
+    row_lanes : values in a beat of the first layers' input; if they do not divide a row, each row
+        begins with a new beat
+    row_aligned : whether the core's input has beats of ``row_lanes``
+    links : the streams between the layers
+    fifo_depths : the beats of each link's queue, 0 for a wire
+    verdict_depth : entries of the queue of verdicts
+    cycles_per_image, first_cycles, latency_cycles : see ``Schedule``
     """
 
     network: QNetwork
@@ -79,11 +82,11 @@ class Plan:
 
     @property
     def utilization(self) -> float:
-        """Multiplications over multiplier-cycles between images; 0 where nothing multiplies."""
+        """Multiplications of an image / (multipliers * cycles per image); 0 without multipliers."""
         return self._share(sum(layer.part.multiplies for layer in self.layers), self.multipliers)
 
     def utilization_of(self, layer: LayerPlan) -> float:
-        """The same of one layer."""
+        """The utilization of one layer's multipliers."""
         return self._share(layer.part.multiplies, layer.multipliers)
 
     def _share(self, multiplies: int, multipliers: int) -> float:
@@ -91,27 +94,27 @@ class Plan:
 
     @property
     def input_beats(self) -> int:
-        """Beats of an image."""
+        """Beats of an image at the core's input."""
         height, width, channels = self.network.tensors[self.network.input].shape
         return height * -(-width * channels // self.input_lanes)
 
     @cached_property
     def topology(self) -> tuple[Node, ...]:
-        """Every component between the ports, each behind those that it reads from."""
+        """Every component between the ports; each comes after the components that it reads from."""
         parts, x = [layer.part for layer in self.layers], self.network.tensors[self.network.input]
         lanes = self.input_lanes, self.row_lanes
         return topology(parts, self.links, self.argmax, x, lanes, self.fifo_depths).nodes
 
     @property
     def queues(self) -> dict[str, QueueSpec]:
-        """The queues between the layers, and that of the verdicts, by the names of instances."""
+        """The queues between the layers and the queue of verdicts, by instance name."""
         queues = [node for node in self.topology if isinstance(node, QueueNode)]
         between = {node.name: node.spec for node in queues}
         return {**between, "verdicts": QueueSpec(self.verdict_depth, 1)}
 
     @property
     def digest(self) -> str:
-        """Six hexadecimal digits that stand for the plan; empty for one without a goal."""
+        """Six hexadecimal digits that identify the plan; empty for the default goal."""
         if self.by_default:
             return ""
         forms = {layer.name: layer.part.form for layer in self.layers}

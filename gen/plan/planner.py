@@ -1,8 +1,8 @@
-"""The plan: how many multipliers each layer gets, and what that costs and yields, exactly.
+"""The planner: it chooses the form of each layer for a goal, and computes the exact cycles.
 
-Each part has forms with more and with fewer multipliers; a goal (``goals.py``) takes one of each
-layer's. Cycles, latency and buffer depths then come from the timing model (``timing/processes.py``)
-and are what simulation measures, cycle for cycle.
+Each part has forms with more and with fewer multipliers; a goal (``goals.py``) chooses one for each
+layer. Cycles, latency and buffer depths then come from the timing model (``timing/processes.py``).
+Simulation measures the same numbers, cycle for cycle.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def make_plan(
 
     Parameters
     ----------
-    goal : a number is one of cycles between images; by default one input value per cycle
-    row_aligned : the input's beats are those of the first layer, even where they do not divide a
-        row: each row then begins with a beat; else images come without gaps
+    goal : a number means cycles per image; the default is one input value per cycle
+    row_aligned : the core's input has the beats of the first layer, even if their lanes do not
+        divide a row; each row then begins with a new beat. Otherwise images come without gaps
 
-    Raises NetworkError where the hardware does not cover a layer.
+    Raises NetworkError if the hardware does not cover a layer.
     """
     forms = forms_of(network)
     goal = as_goal(goal, forms.single_cycles)
@@ -46,7 +46,7 @@ def make_plan(
 
 
 def _planned(network: QNetwork, goal: Goal, forms: Forms, row_aligned: bool) -> Plan:
-    """The plan of the forms that a goal chooses."""
+    """The plan with the forms that a goal chooses."""
     chosen = goal.choose(forms)
     parts = [form.part for form in chosen.forms]
     argmax = layers_to_build(network)[1]
@@ -77,12 +77,12 @@ def _planned(network: QNetwork, goal: Goal, forms: Forms, row_aligned: bool) -> 
 
 
 def forms_of(network: QNetwork) -> Forms:
-    """The forms of the layers. Raises NetworkError where the hardware does not cover one."""
+    """The forms of the layers. Raises NetworkError if the hardware does not cover a layer."""
     layers, _ = layers_to_build(network)
     parts = {layer.name: part_of(network, layer) for layer in layers}
     return Forms(network, Links.of(network), parts)
 
 
 def _behind(part: Part, depths: Mapping[Link, int]) -> int:
-    """The beats of all queues behind a layer."""
+    """Total depth in beats of all queues after a layer."""
     return sum(depth for link, depth in depths.items() if link.source == part.name)

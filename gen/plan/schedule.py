@@ -1,4 +1,4 @@
-"""The schedule of a core: its components' processes, joined as ``verilog/core.py`` joins them."""
+"""The schedule of a core: a timing process for each node, connected as in ``verilog/core.py``."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from .links import Link, Links
 
 __all__ = ["Schedule", "schedule"]
 
-IMAGES = 4  # beyond twice those that are in the core at once
+IMAGES = 4  # of a run, in addition to twice the images that are in the core at once
 MEMORY = 2  # images that a window reader may hold
-MOST_IMAGES = 256  # a distance that does not settle is given as the greatest of the later half
+MOST_IMAGES = 256  # if periods have not settled by then, the greatest of the later half counts
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Cycles of a core that is fed and drained without pauses.
+    """Cycles of a core whose input and output never pause.
 
     cycles_per_image : between the last results of consecutive images, once settled
-    first_cycles : the same between the first images, one by one, until it is settled
+    first_cycles : the same for the first images, one entry each, until it is settled
     latency_cycles : from the first value taken to the last result sent, of the first image
-    fifo_depths : beats of the queue in each link, 0 for none
+    fifo_depths : beats of the queue in each link, 0 for a wire
     verdict_depth : entries of the queue of verdicts, one for each image in the core
     """
 
@@ -64,7 +64,7 @@ class _Core:
     ) -> None:
         self.images, self.depths, self.links = images, depths, links
         self.verdict_depth = verdict_depth
-        self._slow = slow  # of the queues without a depth, those in block RAM
+        self._slow = slow  # links of unbounded queues that are in block RAM
         self._spacing = spacing
         self.channels: list[Channel] = []
         self.processes: list[Process] = []
@@ -80,7 +80,7 @@ class _Core:
         run(self.processes)
 
     def _processes(self, node: t.Node) -> list[Process]:
-        """A node's processes; what it writes are channels from then on."""
+        """The processes of a node; also makes the channels of the streams that it writes."""
         images, of = self.images, self._by_stream
         match node:
             case t.FrameInNode():
@@ -124,8 +124,11 @@ class _Core:
         return self.channels[-1]
 
     def _source(self, o: Channel, spacing: int) -> Process:
-        """FrameIn: values as fast as they are taken, images at least ``spacing`` cycles apart,
-        evenly; a frame's last value waits for room for the verdict."""
+        """FrameIn: offers values as fast as they are taken.
+
+        Images begin at least ``spacing`` cycles apart, with their beats evenly spaced. The last
+        value of a frame waits for room in the queue of verdicts.
+        """
         pace = max(spacing // self.taken, 1)
         for image in range(self.images):
             start, last = image * spacing, (image + 1) * self.taken - 1
@@ -138,7 +141,7 @@ class _Core:
             yield from self.verdicts.i.put(taken)
 
     def _sink(self, i: Channel) -> Process:
-        """FrameOut: results wait for the verdict, which leaves with the last of them."""
+        """FrameOut: results wait for their verdict, which is removed with the last of them."""
         cycle = -1
         for _ in range(self.images):
             known = yield from self.verdicts.o.get()
@@ -148,13 +151,13 @@ class _Core:
             self.verdicts.o.take(cycle)
 
     def is_slow(self, link: Link, depth: int) -> bool:
-        """Whether a link's queue of so many beats is in block RAM."""
+        """Whether a queue of ``depth`` beats in this link is in block RAM."""
         return QueueSpec(depth, self._bits[link]).in_blocks
 
     def repeats(self, images: int = MEMORY) -> bool:
-        """Whether every beat of the last ``images`` came as long after that of the image before.
+        """Whether all beats of the last ``images`` came one common period after the image before.
 
-        Later images will do the same if no beat waits for one further back.
+        Later images will do the same if no beat waits for a beat that is further back.
         """
         gaps: set[int] = set()
         for channel in self.channels:
@@ -185,20 +188,24 @@ def schedule(
     *,
     taken: int | None = None,
 ) -> Schedule:
-    """Work out a core's cycles and the queues it needs; ``lanes`` are the values of a beat of the
-    first layers' input, ``taken`` those of a beat of the core's, by default the same.
+    """Compute a core's cycles and the depths of its queues.
 
-    Queues are first left unbounded, with images as far apart as the slowest layer needs, to see how
-    deep each gets; one in which no beat ever waits becomes a wire. None holds less than what keeps
-    the core from stopping whoever pauses, see ``deadlock.py``. The final figures come from runs
-    with those depths and a source that never pauses, over as many images as it takes until the
-    distance between them stays the same.
+    Parameters
+    ----------
+    lanes : values in a beat of the first layers' input
+    taken : values in a beat of the core's input; the same by default
+
+    The first run has unbounded queues, and images as far apart as the slowest layer needs. It gives
+    the depth of each queue; a queue in which no beat ever waits becomes a wire. Each queue is deep
+    enough to prevent deadlock with any pauses, see ``deadlock.py``. The final cycles come from runs
+    with these depths and a source that never pauses. The number of images is increased until the
+    period between images stays the same.
     """
     spacing = max(max(part.busy_cycles, part.results) for part in parts)
     core = partial(_Core, parts, links, argmax, lanes=lanes, taken=taken)
     alone = core(images=1)
     inside = -(-alone.latency // spacing)  # images in the core at once
-    images = IMAGES + 2 * inside  # the core fills up, and then some
+    images = IMAGES + 2 * inside  # enough to fill the core, and more
     least = least_depths(parts, links, alone.beats, lanes)
     spaced = partial(core, spacing=spacing)
     free, depths = _unbounded(spaced, alone, (2 + inside, images), least)
@@ -206,7 +213,7 @@ def schedule(
     pause = free.beats * alone.latency
     if holds_results(parts, links, free.beats, lanes) and _stops(core, depths, verdicts, pause):
         results = free.results // parts[-1].output_lanes
-        depths[links.out] = max(results, StreamFifo.MIN_DEPTH)  # all that wait for a verdict
+        depths[links.out] = max(results, StreamFifo.MIN_DEPTH)  # all may wait for a verdict
     memory = max(MEMORY, *(_images(free, link, depths[link]) for link in depths))
     fed = core(depths, verdicts, images=max(inside, memory) + 2)
     later = fed.periods[-1:]
@@ -223,12 +230,14 @@ def schedule(
 def _unbounded(
     core: Callable[..., _Core], alone: _Core, images: tuple[int, int], least: Mapping[Link, int]
 ) -> tuple[_Core, dict[Link, int]]:
-    """A run whose queues never fill, and how deep they get; with those in block RAM slower, as far
-    as an image ``alone`` tells which, or else again. One that then gets along without block RAM is
-    a cycle faster in the core, so that depths beside it may be a beat off; what that costs, if
-    anything, is in the final figures.
+    """Run with unbounded queues and record their depths.
 
-    images : of a run, and of the longer one where those do not repeat
+    Queues deep enough for block RAM are a cycle slower. Guess them from the run of a single image,
+    ``alone``, and repeat the run if the guess was wrong. A queue that was guessed to be in block
+    RAM but does not need it is a cycle faster in the core. Depths near it may then be a beat off;
+    the final cycles include any cost of this.
+
+    images : of a run, and of the longer run if the images of the first do not repeat
     """
     few, many = images
     slow = _deep(alone, _depths(alone, least))
@@ -244,19 +253,22 @@ def _unbounded(
 
 
 def _deep(free: _Core, depths: Mapping[Link, int]) -> set[Link]:
-    """The links whose queues go into block RAM."""
+    """The links whose queues are in block RAM."""
     return {link for link, depth in depths.items() if depth and free.is_slow(link, depth)}
 
 
 def _memory(fed: _Core, memory: int) -> int:
-    """Images that one may wait for: those that queues and window readers hold, ``memory``, or as
-    many as there are verdicts where their queue was full."""
+    """The most images between a beat and another beat that it waits for.
+
+    ``memory`` is the number of images that queues and window readers hold. If the queue of verdicts
+    was full, its depth counts too.
+    """
     depth = fed.verdicts.depth_used
     return max(memory, depth if depth == fed.verdict_depth else 0)
 
 
 def _before(periods: Sequence[int], settled: int) -> tuple[int, ...]:
-    """The periods without those at the end that are ``settled``."""
+    """The periods without the final ones that equal ``settled``."""
     count = len(periods)
     while count and periods[count - 1] == settled:
         count -= 1
@@ -266,8 +278,11 @@ def _before(periods: Sequence[int], settled: int) -> tuple[int, ...]:
 def _stops(
     core: Callable[..., _Core], depths: Mapping[Link, int], verdicts: int, pause: int
 ) -> bool:
-    """Whether a core stops for ever when each value comes ``pause`` cycles after the last, with
-    everything at rest by then. Then it may stop at any pace, and else at none; see ``deadlock.py``.
+    """Whether the core deadlocks when inputs are so far apart that it settles between them.
+
+    If it does not, it deadlocks at no input rate; see ``deadlock.py``.
+
+    pause : cycles from one input to the next
     """
     try:
         core(depths, verdicts, images=1, spacing=pause)
@@ -277,12 +292,12 @@ def _stops(
 
 
 def _images(free: _Core, link: Link, depth: int) -> int:
-    """Images that a queue can hold, the last one in part."""
+    """Images that a queue can hold, rounded up."""
     return -(-depth * free.images // max(len(free.ways[link].takes), 1))
 
 
 def _depths(free: _Core, least: Mapping[Link, int]) -> dict[Link, int]:
-    """The links' queues, from a run in which none of them filled, and the least they must hold."""
+    """The depth of each link's queue, from a run with unbounded queues and the least depths."""
     depths = {}
     for link in free.ways:
         fifo, held = free.fifos.get(link), least.get(link, 0)

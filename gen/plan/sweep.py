@@ -1,4 +1,4 @@
-"""Plans of a network from the smallest to the fastest: multipliers against cycles."""
+"""A sweep of a network's plans, from the smallest to the fastest: multipliers against cycles."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ STEP = 0.85  # each plan takes at most this share of the cycles of the one befor
 
 @dataclass(frozen=True)
 class Point:
-    """A plan that none is both smaller and faster than.
+    """A plan on the Pareto front: no other plan is both smaller and faster.
 
-    cycles : of the slowest layer, which sets the pace unless layers wait for each other
-    slowest : its name
-    utilization : multiplications over multipliers times cycles
+    cycles : of the slowest layer: the cycles per image unless layers wait for each other
+    slowest : the name of this layer
+    utilization : multiplications divided by multipliers times cycles
     """
 
     multipliers: int
@@ -38,10 +38,10 @@ class Point:
         return cls(choice.multipliers, choice.cycles, round(share, 4), slowest.part.name)
 
     def facts(self) -> dict[str, Any]:
-        """The point, as a plain dict."""
+        """The point as a plain dict."""
         return asdict(self)
 
 
 def sweep(network: QNetwork) -> list[Point]:
-    """The plans that none beats, thinned to steps of ``STEP`` in cycles, the smallest first."""
+    """The Pareto front, thinned to steps of ``STEP`` in cycles, the smallest plan first."""
     return [Point.of(choice) for choice in front(forms_of(network), STEP)]

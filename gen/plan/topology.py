@@ -1,7 +1,8 @@
 """The topology of a core as data: every component between the ports, and the streams between them.
 
-The timing model (``schedule.py``) makes a process of each node, the Verilog (``verilog/core.py``) a
-component, the cost and the manifest its memory: one list, so that they cannot differ.
+The timing model (``schedule.py``) maps each node to processes, the Verilog (``verilog/core.py``)
+maps it to a component, and the cost and the manifest read its memories. All use this one list, so
+they cannot differ.
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream, written by one node and read by one.
+    """A stream, written by one node and read by one node.
 
-    writer, port : the instance that writes it, and which of its outputs
-    dtype : of its values
-    lanes : values of a beat
-    beats : of one image
+    writer, port : the instance that writes the stream, and the name of its output
+    dtype : type of the values
+    lanes : values in a beat
+    beats : beats of one image
     """
 
     writer: str
@@ -59,7 +60,7 @@ class Stream:
 class Node:
     """A component of a core.
 
-    name : of its instance
+    name : name of the instance
     """
 
     name: str
@@ -67,14 +68,14 @@ class Node:
 
 @dataclass(frozen=True)
 class FrameInNode(Node):
-    """The way in: the network's input from AXI4-Stream."""
+    """The core's input: AXI4-Stream to the stream of the network's input."""
 
     o: Stream
 
 
 @dataclass(frozen=True)
 class RowsNode(Node):
-    """Beats of a row of the input become those of the first layers."""
+    """A row buffer: converts the beats of the core's input to those of the first layers."""
 
     geometry: RowGeometry
     i: Stream
@@ -83,7 +84,7 @@ class RowsNode(Node):
 
 @dataclass(frozen=True)
 class ForkNode(Node):
-    """A stream becomes two."""
+    """A fork: sends one stream to two readers."""
 
     i: Stream
     a: Stream
@@ -94,7 +95,7 @@ class ForkNode(Node):
 class QueueNode(Node):
     """A queue in a link.
 
-    depth : beats; None for a queue that never fills, in the timing model alone
+    depth : beats; None for an unbounded queue, which only the timing model has
     """
 
     link: Link
@@ -104,14 +105,14 @@ class QueueNode(Node):
 
     @property
     def spec(self) -> QueueSpec:
-        """The queue as numbers; only with a depth."""
+        """The queue's hardware as numbers; only if it has a depth."""
         assert self.depth is not None
         return QueueSpec(self.depth, self.i.bits)
 
 
 @dataclass(frozen=True)
 class ConverterNode(Node):
-    """Beats become narrower, or several of them one."""
+    """A converter: divides beats into narrower ones, or collects several into one."""
 
     i: Stream
     o: Stream
@@ -121,7 +122,7 @@ class ConverterNode(Node):
 class LayerNode(Node):
     """A layer.
 
-    inputs : of the streams that it reads, in the order of the part's ports
+    inputs : the streams that it reads, in the order of the part's ports
     """
 
     part: Part
@@ -131,7 +132,7 @@ class LayerNode(Node):
 
 @dataclass(frozen=True)
 class ArgmaxNode(Node):
-    """The closing argmax: scores pass through, the class comes with the last."""
+    """The final argmax: scores pass through, the class comes with the last score."""
 
     i: Stream
     o: Stream
@@ -139,17 +140,17 @@ class ArgmaxNode(Node):
 
 @dataclass(frozen=True)
 class FrameOutNode(Node):
-    """The way out: results to AXI4-Stream, one a beat."""
+    """The core's output: results to AXI4-Stream, one in a beat."""
 
     i: Stream
 
 
 @dataclass(frozen=True)
 class Topology:
-    """All of a core.
+    """All nodes and links of a core.
 
-    nodes : each behind those that it reads from
-    ways : the stream of each link, behind its queue and before converters
+    nodes : each comes after the nodes that it reads from
+    ways : the stream of each link, after its queue and before converters
     """
 
     nodes: tuple[Node, ...]
@@ -168,10 +169,10 @@ def topology(
 
     Parameters
     ----------
-    parts : of the layers, in order
+    parts : the parts of the layers, in order
     x : the network's input
-    lanes : values of a beat of the core's input, and of the first layers'
-    depths : beats of the queue in each link, 0 for a wire; None for queues that never fill
+    lanes : values in a beat of the core's input, and of the first layers' input
+    depths : beats of the queue in each link, 0 for a wire; None for unbounded queues
     """
     return _Builder(links, depths, {part.name: part.input_lanes for part in parts}).build(
         parts, argmax, x, lanes
@@ -185,7 +186,7 @@ class _Builder:
         self._links, self._depths, self._wanted = links, depths, wanted
         self._nodes: list[Node] = []
         self._ways: dict[Link, Stream] = {}
-        self._streams: dict[Link, Stream] = {}  # as their readers take them
+        self._streams: dict[Link, Stream] = {}  # after converters, as the readers take them
 
     def build(
         self, parts: Sequence[Part], argmax: Argmax | None, x: Tensor, lanes: tuple[int, int]
@@ -216,8 +217,11 @@ class _Builder:
         return Topology(tuple(self._nodes), self._ways)
 
     def _spread(self, source: str, stream: Stream) -> None:
-        """A stream to its readers: forked if there are several, each way with its queue, and with
-        converters to the reader's beats."""
+        """Connect a stream to its readers.
+
+        It is forked if there are several. Each link has its queue, and converters to the reader's
+        beats.
+        """
         readers = self._links.readers[source]
         for index, link in enumerate(readers):
             way = stream
