@@ -1,1 +1,1 @@
-"""Layers as parts of a core: their forms, their cycles, their components."""
+"""Layers as parts of a core: their forms, cycles and components."""

@@ -21,9 +21,9 @@ __all__ = ["AddPart"]
 
 @dataclass(frozen=True)
 class AddPart(Part):
-    """An addition of two streams, the second one's tensor beside the first.
+    """An addition of two streams.
 
-    other : the second tensor that it reads
+    other : the second tensor that it reads; ``x`` is the first
     """
 
     layer: Add
@@ -31,7 +31,7 @@ class AddPart(Part):
 
     @classmethod
     def of(cls, network: QNetwork, add: Add) -> AddPart:
-        """The part."""
+        """The part of a layer."""
         x, other, y = (network.tensors[name] for name in (add.input, add.other, add.output))
         return cls(add, x, y, other)
 

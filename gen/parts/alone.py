@@ -1,4 +1,4 @@
-"""How fast a part is on its own."""
+"""The cycles of a part on its own, by the timing model."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from ..timing.converters import convert
 
 __all__ = ["own_cycles"]
 
-IMAGES = 3  # where those are not enough to tell, twice as many are tried, up to the most
-FILLING = 400  # cycles in which buffers and queues fill, by as little as one in each image
+IMAGES = 3  # doubled until the period has settled, up to MOST_IMAGES
+FILLING = 400  # cycles until buffers and queues are full; an image may fill just one entry
 MOST_IMAGES = 200
 
 
 class Timed(Protocol):
-    """What is asked of a part; see ``part.py``."""
+    """The attributes of a part that are used here; see ``part.py``."""
 
     @property
     def input_lanes(self) -> int:
-        """Activations of a beat on the way in."""
+        """Activations in a beat of the input."""
 
     @property
     def beats(self) -> int:
-        """Beats of one image on the way in."""
+        """Input beats of one image."""
 
     @property
     def results(self) -> int:
-        """Beats of one image on the way out."""
+        """Output beats of one image."""
 
     @property
     def least_cycles(self) -> int:
@@ -37,12 +37,14 @@ class Timed(Protocol):
     def processes(
         self, inputs: Sequence[Channel], new: Callable[[], Channel], images: int
     ) -> tuple[list[Process], Channel]:
-        """Its processes in the timing model, and the channel that they end in."""
+        """The processes of the part in the timing model, and the channel of its output."""
 
 
 def own_cycles(part: Timed, read: int | None = None) -> int:
-    """Cycles from image to image of a part of one input, once settled, when neither side waits;
-    with a converter in front where its input comes in beats of ``read`` lanes."""
+    """Cycles per image of a part with one input, once settled, if neither side ever pauses.
+
+    read : lanes of the input stream; if the part takes other beats, a converter precedes it
+    """
     lanes = part.input_lanes if read is None else read
     images = IMAGES + FILLING // part.least_cycles
     while True:
@@ -54,7 +56,7 @@ def own_cycles(part: Timed, read: int | None = None) -> int:
 
 
 def _ends(part: Timed, lanes: int, images: int) -> tuple[list[int], list[int]]:
-    """The cycles in which each image's last beat is taken, and its last result given."""
+    """For each image, the cycles in which its last beat is taken and its last result is sent."""
     i, values = Channel(), images * part.beats * part.input_lanes
     processes, stream = convert(i, Channel, lanes, part.input_lanes, values)
     of_part, o = part.processes([stream], Channel, images)

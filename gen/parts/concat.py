@@ -24,10 +24,10 @@ __all__ = ["ConcatPart"]
 
 @dataclass(frozen=True)
 class ConcatPart(Part):
-    """A concatenation: streams in turn, and a requantizer where they are not on one grid.
+    """A concatenation: takes turns between streams; requantizes them if their grids differ.
 
-    inputs : every tensor that it reads, x the first of them
-    copies : whether all values stay what they are
+    inputs : all tensors that it reads; ``x`` is the first
+    copies : whether all values stay unchanged
     """
 
     layer: Concat
@@ -36,7 +36,7 @@ class ConcatPart(Part):
 
     @classmethod
     def of(cls, network: QNetwork, layer: Concat) -> ConcatPart:
-        """The part."""
+        """The part of a layer."""
         inputs = tuple(network.tensors[name] for name in layer.reads)
         y = network.tensors[layer.output]
         return cls(layer, inputs[0], y, inputs, layer.copies(network))

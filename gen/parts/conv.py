@@ -1,7 +1,7 @@
-"""Convolutions, linear layers and average pools as parts of a core: all by the patch engine.
+"""Convolutions, linear layers and average pools as parts of a core: all use the patch engine.
 
-A part's form: P output channels at once, and S activations at once, which are ``channels`` of each
-of so many ``pixels``, or taps of a window. P * S multipliers.
+The form of a part is P output channels at once and S activations at once. The S activations are
+``channels`` of each of a number of ``pixels``, or of taps of a window. P * S multipliers.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ from .products import Product, products_by, scaled_by
 
 __all__ = ["ConvPart"]
 
-FEW_RESULTS = 1000  # of an image; each stalls the engine, which the timing model counts one by one
-WIDE_ROM = 1 << 16  # bits; several blocks on every device, further apart than a cycle reaches
+FEW_RESULTS = 1000  # of an image; the timing model handles the stall of each result singly
+WIDE_ROM = 1 << 16  # bits; several blocks on every device, too far apart for one cycle
 
 
 @dataclass(frozen=True)
 class ConvPart(WindowedPart):
-    """A convolution: window reader where windows are no patches, engine, serializer, requantizer.
+    """A convolution: engine, serializer, requantizer; a window reader if windows are not patches.
 
-    conv : the layer, or for an average pool what computes it
+    conv : the layer; for an average pool, the convolution that computes its sums
     sum_width : bits of a sum, from the range analysis
     output_lanes : R, results requantized at once
-    sequential : whether the requantizer adds up its products, without a multiplier
+    sequential : whether the requantizer uses shift-and-add instead of a multiplier
     """
 
     conv: Conv2d
@@ -67,7 +67,7 @@ class ConvPart(WindowedPart):
         conv = _summing(layer, x.shape[2]) if isinstance(layer, AvgPool2d) else layer
         window = Window(conv.stride, conv.padding, conv.dilation)
         windows = windows_of(x, y, conv.kernel, window)
-        line = 1, conv.kernel[0] * conv.kernel[1]  # a window comes as a row of pixels, ky by ky
+        line = 1, conv.kernel[0] * conv.kernel[1]  # a window comes as one row of pixels
         height, width = line if windows else x.shape[:2]
         geometry = PatchGeometry(
             height=height,
@@ -99,7 +99,7 @@ class ConvPart(WindowedPart):
         return replace(self, geometry=replace(self.geometry, lanes=lanes), output_lanes=1)
 
     def _beats_at_once(self) -> Iterator[tuple[int, int]]:
-        """Pixels, or taps, and channels that may come in at once."""
+        """The choices of (pixels or taps, channels) that come in at once."""
         g = self.geometry
         group = g.channels_per_group
         parts = [*divisors(group), *(group * count for count in divisors(g.groups)[1:])]
@@ -117,15 +117,15 @@ class ConvPart(WindowedPart):
 
     @property
     def pixels_at_once(self) -> list[int]:
-        """Without a window reader: the pixels, more than one, that may come in at once."""
+        """Without a window reader: the choices of pixels, above 1, that come in at once."""
         g = self.geometry
         kernels = (g.kernel[1] * count for count in divisors(g.columns))
         return sorted({*divisors(g.kernel[1]), *kernels, g.width} - {1})
 
     def _taking(self, pixels: int, channels: int) -> ConvPart:
-        """The part that takes so many pixels, or taps, and channels of each at once."""
+        """The part that takes ``pixels`` (or taps) at once, and ``channels`` of each."""
         g = self.geometry
-        lanes = g.out_channels // g.groups  # all where there are several cells, and else set later
+        lanes = g.out_channels // g.groups  # all if there are several cells, else set later
         geometry = replace(g, lanes=lanes, pixels=pixels, channels=channels)
         if self.windows is None:
             return replace(self, geometry=geometry)
@@ -133,7 +133,7 @@ class ConvPart(WindowedPart):
         return replace(self, geometry=geometry, windows=windows)
 
     def _lanes(self, geometry: PatchGeometry) -> list[int]:
-        """The least lanes of each number of slots."""
+        """For each possible number of slots, the fewest lanes (P)."""
         channels = geometry.out_channels // geometry.groups
         if geometry.cells > 1:
             return [channels]
@@ -141,15 +141,18 @@ class ConvPart(WindowedPart):
 
     @property
     def may_be_sequential(self) -> bool:
-        """Whether the slow requantizer can do it: one lane, one constant for all channels, few
-        results, and no window reader, whose waits would hide some of the requantizer's."""
+        """Whether the part can have the sequential requantizer.
+
+        It needs one lane, one M and B for all channels, few results, and no window reader: stalls
+        of the window reader would hide some of the requantizer's.
+        """
         constants = len(self.conv.requant.multipliers), len(self.conv.requant.offsets)
         one_by_one = self.geometry.sums == 1 and self.windows is None
         return one_by_one and self.results <= FEW_RESULTS and constants == (1, 1)
 
     @cached_property
     def operand(self) -> Shape:
-        """What the requantizer multiplies of a sum."""
+        """Shape of the part of a sum that the requantizer multiplies."""
         return operand_shape(self.conv.requant, self.y.zero_point, self.sum_width)
 
     @cached_property
@@ -161,15 +164,18 @@ class ConvPart(WindowedPart):
 
     @cached_property
     def least_cycles(self) -> int:
-        """As of any part; an engine without credits waits while each result is requantized."""
+        """Overrides Part.least_cycles; without credits the requantizer stalls the engine."""
         waits = 0 if self.credits else self.results * (self.requantizer_slots - 1)
         return super().least_cycles + waits
 
     @cached_property
     def busy_cycles(self) -> int:
-        """As of any part. Where a group's sums come faster than they are sent on, the engine waits
-        behind its patch, (slots - 1) * (parts - 1) cycles, of parts in which a beat is sent, or
-        what of them it would have waited for the window reader anyway."""
+        """Overrides Part.busy_cycles.
+
+        If sums arrive faster than the serializer drains them, the engine stalls
+        (slots - 1) * (parts - 1) cycles per patch; parts is the number of beats in which a beat of
+        sums is sent. With a window reader, some of these stalls coincide with waits for it.
+        """
         g, sent = self.geometry, self.geometry.sums // self.output_lanes
         if sent == 1 or (g.slots == 1 and sent <= g.channel_steps):
             return self.least_cycles
@@ -178,12 +184,15 @@ class ConvPart(WindowedPart):
         return own_cycles(self) if self.windows else self._patch_cycles(sent)
 
     def _patch_cycles(self, sent: int) -> int:
-        """The cycles of patches without a window reader: for each beat of a group's last sums those
-        since the one before, with which the serializer is done by then."""
+        """The cycles of an image without a window reader, with all stalls for the serializer.
+
+        They are summed over the beats that complete a group's sums. Each takes the cycles since the
+        one before it, at least as many as the serializer needs for the sums of a group.
+        """
         g = self.geometry
         stalls, least = (g.slots - 1) * (sent - 1), sum(self._sent)
         ends, cycles, since = [], 0, 0
-        for _ in range(2):  # what follows an image's last patch counts in the next one's first
+        for _ in range(2):  # beats after an image's last patch count in the next image's first
             for count, slots, made in engine_steps(g):
                 since += count * slots
                 if made:
@@ -195,24 +204,24 @@ class ConvPart(WindowedPart):
 
     @cached_property
     def credits(self) -> int:
-        """Of the engine; see :func:`credits_for`."""
+        """Credits of the engine; see :func:`credits_for`."""
         windows = self.windows is not None
         return credits_for(self.geometry, self._busy_sending, windows=windows, spread=self._spread)
 
     @property
     def _busy_sending(self) -> list[int]:
-        """Cycles in which a group's sums are taken from the engine, slot by slot."""
+        """Cycles that it takes to drain the sums of a group from the engine, slot by slot."""
         return [parts * self.requantizer_slots for parts in self._sent]
 
     @property
     def _spread(self) -> bool:
-        """Whether the weights are a ROM of many blocks, which lie apart."""
+        """Whether the weights are a ROM of many blocks, which are far apart."""
         bits = self.multipliers * self.conv.weights.dtype.bits
         return self.geometry.weight_depth * bits > WIDE_ROM
 
     @property
     def _sent(self) -> list[int]:
-        """The beats of R results in which a group's sums are sent, slot by slot."""
+        """The number of beats of R results in which a group's sums are sent, slot by slot."""
         g = self.geometry
         last = g.cells * g.last_lanes // self.output_lanes
         return [g.sums // self.output_lanes] * (g.slots - 1) + [last]
@@ -261,7 +270,7 @@ class ConvPart(WindowedPart):
 
     @cached_property
     def spec(self) -> ConvSpec:
-        """The hardware as numbers."""
+        """The spec of the hardware."""
         return ConvSpec(
             engine=PatchSpec(
                 geometry=self.geometry,
@@ -294,7 +303,7 @@ class ConvPart(WindowedPart):
 
     @property
     def _weights(self) -> npt.NDArray[np.int64]:
-        """The engine's weights (OC, KH, KW, IC / G); a window's kernel is one row."""
+        """The engine's weights, int64 (OC, KH, KW, IC / G); a window's kernel is one row."""
         weights = self.conv.weights.centered
         return weights.reshape(len(weights), *self.geometry.kernel, weights.shape[3])
 
@@ -320,7 +329,7 @@ class ConvPart(WindowedPart):
 
 
 def _summing(pool: AvgPool2d, channels: int) -> Conv2d:
-    """An average pool's sums as a depthwise convolution with weights 1, its factor in M."""
+    """An average pool as a depthwise convolution with weights 1; M contains its factor."""
     return Conv2d(
         name=pool.name,
         input=pool.input,

@@ -1,4 +1,4 @@
-"""How many credits an engine gets (``hw/credits.py``)."""
+"""The number of credits of an engine (``hw/credits.py``)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from ...hw.patch import MOST_LATE, patch_latency
 
 __all__ = ["CREDITS", "MANY_MULTIPLIERS", "credits_for", "keeps_up"]
 
-MANY_MULTIPLIERS = 7  # or adders of an average: what one enable can no longer reach in a cycle
-CREDITS = 17  # 16 rows of LUT RAM, and the one that is next
+MANY_MULTIPLIERS = 7  # or adders of an average: too many for one enable signal in a cycle
+CREDITS = 17  # 16 rows of LUT RAM, and the next result in a register
 
 
 def credits_for(
     geometry: PatchGeometry, sent: Sequence[int], *, windows: bool, spread: bool = False
 ) -> int:
-    """Credits of an engine: 0 where it is small enough to stand still as one, else as few as hold
-    nothing up. Where none do that, again 0 but behind a window reader, since only there the
-    engine's cycles are told result by result.
+    """How many credits an engine gets.
 
-    sent : cycles in which a group's sums are sent on, slot by slot
-    windows : whether a window reader stands before it
-    spread : whether its weights lie in block RAMs apart from each other
+    A small engine gets none: one enable can stall it. A larger one gets the fewest (1 or 17) that
+    never delay a result. If 17 are not enough either, it gets 17 after a window reader and else
+    none: only after a window reader are the engine's cycles computed result by result.
+
+    sent : cycles in which the sums of a group are drained, slot by slot
+    windows : whether a window reader precedes the engine
+    spread : whether its weights are in block RAMs that are far from each other
     """
     if geometry.multipliers < MANY_MULTIPLIERS and not spread:
         return 0
@@ -31,8 +33,11 @@ def credits_for(
 
 
 def keeps_up(geometry: PatchGeometry, sent: Sequence[int], credits: int) -> bool:
-    """Whether no result waits for a credit where groups follow each other as fast as they can, each
-    result is sent on in as many cycles as beats, and nobody else waits."""
+    """Whether no result waits for a credit.
+
+    Groups follow each other as fast as they can, the sums of a slot take ``sent`` cycles to drain,
+    and nothing else stalls.
+    """
     g, free = geometry, 0
     apart = (g.kx_steps if g.group_steps == 1 else 1) * g.channel_steps * g.slots
     if sum(sent) > apart:

@@ -1,4 +1,4 @@
-"""What an engine does with each beat."""
+"""The steps of an engine: its slots and results for each beat."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ __all__ = ["engine_steps"]
 
 
 def engine_steps(geometry: PatchGeometry) -> list[Step]:
-    """The steps of one image, beats alike in one entry: those of a patch take a slot for each of
-    their group's sums a lane, and the last of a patch and group makes those sums."""
+    """The steps of one image; equal consecutive beats are one entry.
+
+    A beat of a patch takes one cycle for each slot of its group. The last beat of a patch and group
+    makes the group's sums. Other beats take one cycle and make nothing.
+    """
     g = geometry
     adds, closes, drops = (g.slots, 0), (g.slots, g.slots), (1, 0)
     ends = [(g.channel_steps - 1, *adds), (1, *closes)] * g.group_steps

@@ -1,4 +1,4 @@
-"""Which part stands for which kind of layer."""
+"""The part for each kind of layer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .relu import ReluPart
 
 __all__ = ["PARTS", "part_of"]
 
-# By the kind of layer: (network, layer) -> its part.
+# For each kind of layer: (network, layer) -> its part.
 PARTS: dict[str, Callable[[QNetwork, Any], Part]] = {
     "conv2d": ConvPart.of,
     "linear": ConvPart.of,
@@ -29,7 +29,7 @@ PARTS: dict[str, Callable[[QNetwork, Any], Part]] = {
 
 
 def part_of(network: QNetwork, layer: Layer) -> Part:
-    """A layer's part. Raises NetworkError for a kind of layer that the hardware does not have."""
+    """The part of a layer. Raises NetworkError for a kind that the hardware does not have."""
     if layer.kind not in PARTS:
         raise NetworkError(
             f"Layer {layer.name!r}: kind {layer.kind!r} is not in hardware; leave the layer out"

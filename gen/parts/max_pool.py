@@ -23,12 +23,14 @@ __all__ = ["MaxPoolPart"]
 
 @dataclass(frozen=True)
 class MaxPoolPart(MultipliesNothing, WindowedPart):
-    """A maximum pool, behind a window reader where windows are no patches, of the channels that
-    come in at once."""
+    """A maximum pool of the channels that come in at once.
+
+    A window reader precedes it if windows are not patches.
+    """
 
     @classmethod
     def of(cls, network: QNetwork, pool: MaxPool2d) -> MaxPoolPart:
-        """The part."""
+        """The part of a layer."""
         x, y = network.tensors[pool.input], network.tensors[pool.output]
         windows = windows_of(x, y, pool.kernel, Window(pool.stride, pool.padding))
         height, width = pool.kernel if windows else x.shape[:2]
@@ -60,7 +62,7 @@ class MaxPoolPart(MultipliesNothing, WindowedPart):
 
     @cached_property
     def spec(self) -> MaxPoolSpec:
-        """The hardware as numbers."""
+        """The spec of the hardware."""
         windows = self.reader if self.windows else None
         activation = shape_of(self.x.dtype)
         return MaxPoolSpec(geometry=self.geometry, activation=activation, windows=windows)

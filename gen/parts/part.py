@@ -1,7 +1,7 @@
-"""Layers as parts of a core: what each builds, costs and how long it takes.
+"""Parts of a core: for each layer its hardware, its cost and its cycles.
 
-The streams between parts are as wide as the part says that writes them (``output_lanes``); what
-reads them may want other beats (``input_lanes``) and has a converter in front, see ``hw/lanes.py``.
+The width of a stream between parts is set by the part that writes it (``output_lanes``). If the
+reader needs other beats (``input_lanes``), a converter precedes it, see ``hw/lanes.py``.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ NewChannel = Callable[[], Channel]
 
 
 def shape_of(dtype: IntType) -> Shape:
-    """The hardware's shape of a type."""
+    """The Amaranth shape of an integer type."""
     return signed(dtype.bits) if dtype.signed else unsigned(dtype.bits)
 
 
 def centered_bits(x: Tensor) -> int:
-    """Bits of a tensor's values, zero point subtracted, signed."""
+    """Bits of a tensor's values after subtraction of the zero point, as signed integers."""
     return centered_width(shape_of(x.dtype), x.zero_point)
 
 
 @dataclass(frozen=True)
 class Part(ABC):
-    """A layer in hardware: streams in, one stream out, an activation a beat or several.
+    """A layer in hardware: it reads streams and writes one, with one or more activations a beat.
 
-    layer : of the network
-    x, y : the tensors it reads and writes
+    layer : the layer of the network
+    x, y : the tensors that it reads and writes
     """
 
     layer: Layer
@@ -71,92 +71,94 @@ class Part(ABC):
 
     @property
     def name(self) -> str:
-        """The layer's."""
+        """The layer's name."""
         return self.layer.name
 
     @property
     def handshake(self) -> str:
-        """The stream whose valid and ready are the output's in the Verilog."""
+        """The port whose valid and ready belong to the output stream in the Verilog."""
         return "o"
 
     @property
     def ports(self) -> tuple[str, ...]:
-        """The component's streams of what the layer reads, in order."""
+        """The component's input streams, in the order of the tensors that the layer reads."""
         return ("i",)
 
     @property
     def input_lanes(self) -> int:
-        """Activations of a beat on the way in."""
+        """Activations in a beat of the input."""
         return 1
 
     @property
     def output_lanes(self) -> int:
-        """Activations of a beat on the way out; they divide a row of the map."""
+        """Activations in a beat of the output; they divide a row of the map."""
         return 1
 
     @property
     def beats(self) -> int:
-        """Beats of one image on the way in; those of a row begin and end with it."""
+        """Input beats of one image; no beat spans two rows."""
         height, width, channels = self.x.shape
         return height * -(-width * channels // self.input_lanes)
 
     @property
     def form(self) -> dict[str, int]:
-        """What is done at once: P output channels and S activations, R results."""
+        """The parallelism: P output channels, S activations and R results at once."""
         return {"P": 1, "S": self.input_lanes, "R": self.output_lanes}
 
     @property
     def results(self) -> int:
-        """Beats of one image on the way out."""
+        """Output beats of one image."""
         return math.prod(self.y.shape) // self.output_lanes
 
     @property
     @abstractmethod
     def busy_cycles(self) -> int:
-        """Cycles that one image takes when neither side ever waits."""
+        """Cycles of one image if neither input nor output ever pauses."""
 
     @property
     def least_cycles(self) -> int:
-        """No more than ``busy_cycles``, and quick to tell."""
+        """A lower bound on ``busy_cycles`` that is cheap to compute."""
         return self.busy_cycles
 
     @property
     def fewest_cycles(self) -> int:
-        """No more than ``busy_cycles``, and told at once."""
+        """A lower bound on ``busy_cycles`` that takes no time to compute."""
         return self.least_cycles
 
     def paced_cycles(self, pace: int) -> int:
-        """About ``least_cycles`` where a beat of the input comes only every ``pace`` cycles."""
+        """About ``least_cycles`` if an input beat comes only every ``pace`` cycles."""
         return max(self.least_cycles, self.beats * pace)
 
     def cycles_fed(self, read: int) -> int:
-        """Exactly the cycles of an image whose beats of ``read`` lanes a converter collects."""
+        """Exact cycles of an image if a converter collects its beats of ``read`` lanes."""
         pace = self.input_lanes // math.gcd(read, self.input_lanes)
         return max(self.busy_cycles, self.paced_cycles(pace))
 
     @property
     def whole_pixels(self) -> list[int]:
-        """Pixels of a beat that the part can take as the first of a network, more than one; they
-        need not divide a row."""
+        """The choices of pixels in a beat, above 1, if the part is the first of a network.
+
+        They need not divide a row.
+        """
         return []
 
     def choices(self, read: int, written: Sequence[int]) -> Iterator[Part]:
-        """The forms that the part can take.
+        """The forms that the part can have.
 
-        read : lanes of the beats in which its input comes, perhaps to be converted
-        written : lanes that its own beats may have
+        read : lanes of its input stream, before a converter
+        written : the lanes that its output may have
         """
         yield self
 
     @property
     def single(self) -> Part:
-        """The fastest form that takes an activation at a time."""
+        """The fastest form that takes one activation at a time."""
         return self
 
     @property
     @abstractmethod
     def multipliers(self) -> int:
-        """Multipliers beside those that requantize."""
+        """Multipliers without those that requantize."""
 
     @property
     @abstractmethod
@@ -165,45 +167,45 @@ class Part(ABC):
 
     @abstractmethod
     def products(self) -> list[Product]:
-        """Every multiplier by the widths of its factors, those that are only wires left out."""
+        """The multipliers with the widths of their factors, without those that are only wires."""
 
     @abstractmethod
     def features(self) -> Counter[str]:
-        """What its LUTs are estimated from beside products and memories; see ``cost/luts.py``."""
+        """Features for the LUT estimate, without products and memories; see ``cost/luts.py``."""
 
     @property
     def multiplies(self) -> int:
-        """Multiplications of one image, requantization left out."""
+        """Multiplications of one image, without requantization."""
         return 0
 
     @property
     def accumulator_width(self) -> int | None:
-        """Bits of a sum; None where nothing is summed."""
+        """Bits of a sum; None if the layer sums nothing."""
         return None
 
     @property
     def partial_sum_bits(self) -> int:
-        """Bits of the sums that wait for the rest of their patch."""
+        """Bits of the memory of partial sums."""
         return 0
 
     def needs(self, port: int) -> npt.NDArray[np.int64]:
-        """For each beat of an image's results how many of an input must be in before it comes."""
+        """For each output beat of an image, the number of beats of an input that it needs."""
         return np.arange(1, self.results + 1)
 
     @property
     @abstractmethod
     def memories(self) -> tuple[Storage, ...]:
-        """Its memories, named by their paths in the component."""
+        """All memories, named by their paths in the component."""
 
     @abstractmethod
     def component(self) -> wiring.Component:
-        """The hardware: the streams ``ports`` and ``o``."""
+        """The hardware component, with the streams ``ports`` and ``o``."""
 
     @abstractmethod
     def processes(
         self, inputs: Sequence[Channel], new: NewChannel, images: int
     ) -> tuple[list[Process], Channel]:
-        """Its processes in the timing model, and the channel that they end in."""
+        """The processes of the part in the timing model, and the channel of its output."""
 
 
 class MultipliesNothing:
@@ -223,10 +225,10 @@ class MultipliesNothing:
 
 @dataclass(frozen=True)
 class WindowedPart(Part):
-    """A layer of windows: an engine whose patches they are, or a window reader before it.
+    """A layer of windows: an engine, with a window reader before it if windows are not patches.
 
-    geometry : the engine's; of one window where there is a window reader
-    windows : of the window reader, or None
+    geometry : of the engine; of a single window if there is a window reader
+    windows : geometry of the window reader, or None if there is none
     """
 
     geometry: PatchGeometry
@@ -238,7 +240,7 @@ class WindowedPart(Part):
 
     @property
     def positions(self) -> int:
-        """Maps that the engine sees in one image: its windows, or the image itself."""
+        """Maps that the engine processes in one image: its windows, or the image itself."""
         return self.windows.rows * self.windows.columns if self.windows else 1
 
     @property
@@ -252,14 +254,14 @@ class WindowedPart(Part):
         return self._window_cycles(1)
 
     def paced_cycles(self, pace: int) -> int:
-        """About ``least_cycles`` where a beat of the input comes only every ``pace`` cycles."""
+        """About ``least_cycles`` if an input beat comes only every ``pace`` cycles."""
         if self.windows is None or pace == 1:
             return max(self.least_cycles, self.beats * pace)
         return self._window_cycles(pace)
 
     @property
     def fewest_cycles(self) -> int:
-        """No more than ``busy_cycles``, and told at once."""
+        """A lower bound on ``busy_cycles`` that takes no time to compute."""
         if self.windows is None:
             return self.least_cycles
         steps = self.windows.beats * self.geometry.slots
@@ -267,7 +269,7 @@ class WindowedPart(Part):
 
     def needs(self, port: int) -> npt.NDArray[np.int64]:
         if self.windows is not None:
-            needed = np.maximum.accumulate(self.windows.needed.reshape(-1))  # they come in order
+            needed = np.maximum.accumulate(self.windows.needed.reshape(-1))  # windows come in order
             each = math.prod(self.y.shape) // self.positions
         else:
             counts, _, made = np.array(engine_steps(self.geometry)).T
@@ -275,7 +277,7 @@ class WindowedPart(Part):
             g = self.geometry
             each = g.cells * (g.out_channels // g.groups)
         lanes = self.output_lanes
-        return np.repeat(needed, each)[lanes - 1 :: lanes]  # a beat is there with its last result
+        return np.repeat(needed, each)[lanes - 1 :: lanes]  # a beat needs its last result
 
     def cycles_fed(self, read: int) -> int:
         if self.input_lanes // math.gcd(read, self.input_lanes) == 1:
@@ -285,7 +287,8 @@ class WindowedPart(Part):
     def engine_features(self, sum_width: int, product_width: int) -> Counter[str]:
         """The features of window reader and engine.
 
-        sum_width, product_width : bits of a sum, or maximum, and of what is added to it
+        sum_width, product_width : bits of a sum and of a product; in a maximum pool, of a maximum
+            and of an activation
         """
         g = self.geometry
         return Counter(
@@ -296,26 +299,26 @@ class WindowedPart(Part):
         )
 
     def read(self, i: Channel, new: NewChannel, images: int) -> tuple[list[Process], Channel]:
-        """The window reader's processes, and the channel that the engine reads."""
+        """The processes of the window reader, and the channel that the engine reads."""
         if self.windows is None:
             return [], i
         o = new()
         return Windows(i, o, self.windows, images, self.reader.latency).processes(), o
 
     def _window_cycles(self, pace: int) -> int:
-        """Behind a window reader whose input comes every ``pace`` cycles."""
+        """Cycles of an image after a window reader whose input comes every ``pace`` cycles."""
         assert self.windows is not None
         ahead = self.reader.latency - 1
         return _window_cycles(self.windows, self.geometry.slots, pace, ahead)
 
     @property
     def fill(self) -> int:
-        """What the padding holds."""
+        """The value of the padding."""
         return self.x.zero_point
 
     @cached_property
     def reader(self) -> WindowSpec:
-        """The window reader; only if there are ``windows``."""
+        """The window reader's spec; only if there are ``windows``."""
         assert self.windows is not None
         return WindowSpec(
             geometry=self.windows,
@@ -333,8 +336,11 @@ class WindowedPart(Part):
 def windows_of(
     x: Tensor, y: Tensor, kernel: tuple[int, int], window: Window
 ) -> WindowGeometry | None:
-    """What a window reader needs; None where the windows are the patches that tile the map from its
-    corner, or the only one, so that an engine can take the map as it comes."""
+    """The geometry of a layer's window reader, or None if the layer needs none.
+
+    It needs none if its windows are patches that tile the map from its corner, or if there is only
+    one window. The engine then takes the map in raster order.
+    """
     alone = y.shape[:2] == (1, 1) == (x.shape[0] // kernel[0], x.shape[1] // kernel[1])
     plain = not any(window.padding) and window.dilation == (1, 1)
     if plain and (window.stride == kernel or alone):
@@ -357,5 +363,5 @@ def _window_cycles(windows: WindowGeometry, slots: int, pace: int, ahead: int) -
 
 
 def divisors(number: int) -> list[int]:
-    """Ascending, 1 and the number included."""
+    """The divisors of a number, ascending, including 1 and the number."""
     return [count for count in range(1, number + 1) if number % count == 0]

@@ -1,4 +1,4 @@
-"""The multipliers of a part, by the widths of what they multiply."""
+"""The multipliers of a part, with the widths of their factors."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ __all__ = ["Product", "products_by", "scaled_by"]
 
 @dataclass(frozen=True)
 class Product:
-    """Multipliers alike.
+    """A number of identical multipliers.
 
     count : how many
-    a, b : bits of the two factors, both signed or neither
-    requantizes : whether they are requantizers'
+    a, b : bits of the two factors
+    signed : whether both factors are signed; else neither is
+    requantizes : whether the multipliers belong to requantizers
     """
 
     count: int
@@ -31,9 +32,9 @@ class Product:
 def products_by(
     count: int, width: int, factors: Iterable[int], *, requantizes: bool = False
 ) -> list[Product]:
-    """Multipliers of signed values of ``width`` bits by factors in the range of those given.
+    """Multipliers of signed values of ``width`` bits by factors within the range of ``factors``.
 
-    A single factor that is a power of two takes wires and no multiplier.
+    If the only factor is a power of two, wires are enough and there is no multiplier.
     """
     low, high = min(factors), max(factors)
     if not count or (low == high and abs(low) & (abs(low) - 1) == 0):
@@ -43,7 +44,7 @@ def products_by(
 
 
 def scaled_by(count: int, operand: Shape, multipliers: Iterable[int]) -> list[Product]:
-    """The multipliers of requantizers, whose M is unsigned."""
+    """The multipliers of requantizers; M is unsigned."""
     found = products_by(count, operand.width, multipliers, requantizes=True)
     if operand.signed:
         return found

@@ -1,4 +1,4 @@
-"""ReLUs that are fused into no layer as parts of a core."""
+"""ReLUs as parts of a core, if they are not fused into another layer."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["ReluPart"]
 
 @dataclass(frozen=True)
 class ReluPart(MultipliesNothing, Part):
-    """A clamp on its own, between two wires."""
+    """A clamp of a stream, combinational."""
 
     layer: Relu
 
     @property
     def handshake(self) -> str:
-        return "i"  # valid and ready pass it by, so that it has no other ports for them
+        return "i"  # valid and ready are wired past the component
 
     @classmethod
     def of(cls, network: QNetwork, relu: Relu) -> ReluPart:
-        """The part."""
+        """The part of a layer."""
         return cls(relu, network.tensors[relu.input], network.tensors[relu.output])
 
     @property

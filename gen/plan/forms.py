@@ -34,7 +34,7 @@ class Form:
 
     @property
     def pace(self) -> int:
-        """The fewest cycles between two beats of its input; above 1 after a collecting converter."""
+        """The fewest cycles between input beats; above 1 if a converter collects them."""
         return self.part.input_lanes // math.gcd(self.read, self.part.input_lanes)
 
     @property
