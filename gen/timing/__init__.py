@@ -1,1 +1,1 @@
-"""The timing model: cycles of streams and components, without simulating them."""
+"""The timing model: exact cycles of streams and components without simulation."""

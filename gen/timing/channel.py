@@ -1,7 +1,7 @@
-"""Streams in time: when the beats between two processes are offered and taken, and who waits.
+"""Channels: the cycles in which the beats between two processes are offered and taken.
 
-Times are kept as runs of a constant stride: most beats follow one another evenly, so a process
-works on hundreds of them in one step, and on single ones only where something makes them wait.
+Times are stored as runs with a constant stride. Most beats are evenly spaced, so a process handles
+hundreds of them in one step. It handles single beats only if something makes them wait.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ import numpy.typing as npt
 
 __all__ = ["Channel", "Offer", "Process", "Run", "StuckError", "Times", "Wait", "even", "run"]
 
-Run = tuple[int, int, int]  # count, the first's cycle, cycles from one to the next
-Line = tuple[int, int]  # a cycle, and how much later each next one is
+Run = tuple[int, int, int]  # count, cycle of the first, cycles from one to the next
+Line = tuple[int, int]  # a cycle, and cycles from one to the next
 
 Result = TypeVar("Result")
 
 
 class StuckError(RuntimeError):
-    """The processes of a timing model wait for one another for ever."""
+    """A deadlock: the processes of a timing model wait for each other forever."""
 
 
 @dataclass(eq=False)
 class _Event:
-    """What a process can wait for: it yields the event, and is resumed when the event happens."""
+    """An event: a process that yields it is resumed when it happens."""
 
     _parked: list[tuple[Process, deque[Process]]] = field(default_factory=list, init=False)
 
     def park(self, process: Process, ready: deque[Process]) -> None:
-        """Put ``process`` among the ready ones once this happens."""
+        """Append ``process`` to ``ready`` when the event happens."""
         self._parked.append((process, ready))
 
     def happens(self) -> None:
-        """Wake who waits."""
+        """Resume all processes that wait for this event."""
         for process, ready in self._parked:
             ready.append(process)
         self._parked.clear()
@@ -49,12 +49,12 @@ Wait = Generator[_Event, None, Result]
 
 
 class Times(_Event):
-    """The cycles of consecutive happenings, ascending."""
+    """The cycles of consecutive transfers or other occurrences, ascending."""
 
     def __init__(self) -> None:
         super().__init__()
         self._count = 0
-        self._indices: list[int] = []  # of each run's first
+        self._indices: list[int] = []  # index of each run's first element
         self._cycles: list[int] = []
         self._strides: list[int] = []
 
@@ -80,7 +80,7 @@ class Times(_Event):
             self.happens()
 
     def _extends(self, count: int, cycle: int, stride: int) -> bool:
-        """Whether a run continues the last one, which a single one does at any stride."""
+        """Whether a run continues the last one; a last run of length 1 takes any stride."""
         if not self._indices:
             return False
         length = self._count - self._indices[-1]
@@ -92,14 +92,14 @@ class Times(_Event):
         return gap == self._strides[-1]
 
     def run_from(self, index: int) -> Run:
-        """What is left of its run from the one at ``index`` on."""
+        """The rest of a run, from the element at ``index`` on."""
         run = bisect_right(self._indices, index) - 1
         ends = self._indices[run + 1] if run + 1 < len(self._indices) else self._count
         skipped = index - self._indices[run]
         return ends - index, self._cycles[run] + skipped * self._strides[run], self._strides[run]
 
     def before(self, cycle: int) -> int:
-        """How many lie before ``cycle``."""
+        """The number of elements before ``cycle``."""
         run = bisect_left(self._cycles, cycle) - 1
         if run < 0:
             return 0
@@ -108,7 +108,7 @@ class Times(_Event):
         return min(ends, self._indices[run] + elapsed)
 
     def array(self) -> npt.NDArray[np.int64]:
-        """All of them."""
+        """All cycles, int64 (count,)."""
         indices, first, stride = np.array(
             [self._indices, self._cycles, self._strides], dtype=np.int64
         ).reshape(3, -1)
@@ -120,12 +120,12 @@ class Times(_Event):
 
 @dataclass(slots=True)
 class Offer:
-    """Beats that a channel offers next.
+    """The beats that a channel offers next.
 
-    count : how many at most are told of here
-    cycle : from which on the first is offered
-    pace : cycles from the transfer of one to the offer of the next, at least
-    lines : lower bounds of the offers beside that
+    count : the number of beats that this offer describes
+    cycle : the first cycle in which the first beat is offered
+    pace : the fewest cycles from the transfer of a beat to the offer of the next
+    lines : further lower bounds on the cycles of the offers
     """
 
     count: int
@@ -145,7 +145,7 @@ def even(start: int, pace: int, lines: Sequence[Line], most: int) -> Run:
     follows = stride == pace or any(line == (start, stride) for line in lines)
     count = most if follows else 2
     for cycle, step in lines:
-        if step > stride:  # this one will be above
+        if step > stride:  # this bound takes over there
             count = min(count, (start - cycle) // (step - stride) + 1)
     return count, start, stride
 
@@ -154,12 +154,13 @@ class Channel(_Event):
     """The beats between two processes, in order.
 
     takes : the cycles of the transfers
-    offered : how many beats were offered
-    rigid : the producer stands still while a beat waits, so that all its later ones come as much
-        later; it offers in its own time then, which stands still too. Else each beat is offered
-        when it is due, at best in the cycle after the transfer of the one before
-    room : given a cycle, the beats that were taken or will be: each as soon as it is offered, in
-        that cycle or later, at one a cycle. What the consumer can promise before it sees them
+    offered : the number of beats that were offered
+    rigid : the producer stalls while a beat waits, which delays all later beats equally. It then
+        offers beats in its own time, which does not advance during a stall. A producer that is not
+        rigid offers each beat when it is due, but not before the cycle after the last transfer
+    room : the consumer's promise before it sees the beats. Given a cycle, the number of beats that
+        were taken or will be taken as soon as they are offered, if that is in this cycle or later,
+        at one beat per cycle
     """
 
     def __init__(self) -> None:
@@ -169,13 +170,13 @@ class Channel(_Event):
         self.room: Callable[[int], int] = lambda cycle: 0
         self._offers: deque[Run] = deque()
         self.offered = 0
-        self._lag = 0  # of the clock behind a rigid producer's own time
+        self._lag = 0  # cycles from a rigid producer's own time to the clock
         self._last = -1  # cycle of the last transfer
 
     def offer(self, count: int, cycle: int, stride: int) -> None:
-        """Offer beats, in the producer's own time where it is rigid."""
+        """Offer beats; the cycles are in the producer's own time if it is rigid."""
         self.offered += count
-        if self._offers:  # what continues the last run is one with it
+        if self._offers:  # merge with the last run if this continues it
             before, first, step = self._offers[-1]
             gap = cycle - first - (before - 1) * step
             if (before == 1 or gap == step) and (count == 1 or gap == stride):
@@ -186,7 +187,7 @@ class Channel(_Event):
             self.happens()
 
     def next(self) -> Wait[Offer]:
-        """Wait for the next beats not yet taken."""
+        """Wait for the next beats that are not yet taken."""
         while not self._offers:
             yield self
         count, cycle, stride = self._offers[0]
@@ -195,7 +196,7 @@ class Channel(_Event):
         return Offer(count, max(cycle, self._last + 1), 1, ((cycle, stride),))
 
     def taken(self, run: Run) -> None:
-        """Take beats of those that :meth:`next` returned."""
+        """Take beats of the offer that :meth:`next` returned."""
         count, first, stride = run
         offered, cycle, step = self._offers[0]
         self._last = first + (count - 1) * stride
@@ -207,7 +208,7 @@ class Channel(_Event):
         self.takes.add(count, first, stride)
 
     def put(self, cycle: int) -> Wait[int]:
-        """Offer one beat from ``cycle`` on; wait for the cycle of its transfer."""
+        """Offer one beat from ``cycle`` on; wait for its transfer and return the cycle."""
         self.offer(1, cycle, 1)
         index = self.offered - 1
         while len(self.takes) <= index:
@@ -215,7 +216,7 @@ class Channel(_Event):
         return self.takes[index]
 
     def get(self) -> Wait[int]:
-        """Wait for the next beat not yet taken; return the cycle from which it is offered."""
+        """Wait for the next beat that is not yet taken; return the first cycle of its offer."""
         return (yield from self.next()).cycle
 
     def take(self, cycle: int) -> None:
@@ -224,7 +225,7 @@ class Channel(_Event):
 
 
 def run(processes: Iterable[Process]) -> None:
-    """Run until all processes end. Raises :class:`StuckError` where they wait for one another."""
+    """Run until all processes end. Raises :class:`StuckError` if they wait for each other."""
     ready = deque(processes)
     running = len(ready)
     while ready:

@@ -1,5 +1,4 @@
-"""Widths of streams in time: what ``hw/lanes.py`` and ``hw/rows.py`` do between beats of different
-widths."""
+"""The timing of converters between beats of different widths: ``hw/lanes.py``, ``hw/rows.py``."""
 
 from __future__ import annotations
 
@@ -14,8 +13,10 @@ __all__ = ["convert", "converter", "packer", "row_buffer", "serializer"]
 
 
 def serializer(i: Channel, o: Channel, parts: Iterable[int]) -> Process:
-    """``hw.lanes.Serializer``: a beat becomes narrower ones; ``parts`` gives how many, beat by
-    beat."""
+    """``hw.lanes.Serializer``: divides each beat into narrower ones.
+
+    parts : for each beat, the number of narrower ones
+    """
     cycle = -1
     for count in parts:
         cycle = max(cycle, (yield from i.get()))
@@ -28,12 +29,14 @@ def serializer(i: Channel, o: Channel, parts: Iterable[int]) -> Process:
 
 
 def packer(i: Channel, o: Channel, beats: int, wide: int) -> Process:
-    """``hw.lanes.Packer``: each of ``wide`` beats is made of so many ``beats``, the last of which
-    waits until the wide one before it is taken."""
+    """``hw.lanes.Packer``: collects ``beats`` narrow beats into each of ``wide`` wide ones.
+
+    The last narrow beat of a wide one waits until the wide beat before is taken.
+    """
     made = 0
 
     def emptied() -> int:
-        """The cycle in which the last wide beat is taken, where that is known."""
+        """The cycle in which the last wide beat is taken; -1 if there is none or it is unknown."""
         return o.takes[made - 1] if made and len(o.takes) >= made else -1
 
     def room(cycle: int) -> int:
@@ -45,8 +48,8 @@ def packer(i: Channel, o: Channel, beats: int, wide: int) -> Process:
         offer = yield from i.next()
         groups = min(offer.count // beats, o.room(offer.cycle) - made)
         if emptied() >= offer.cycle + beats:
-            groups = 0  # the last beat of the next wide one may wait
-        if groups > 0:  # that many are known not to
+            groups = 0  # the last narrow beat of the next wide one may wait
+        if groups > 0:  # these groups are known not to wait
             count, start, stride = even(offer.cycle, offer.pace, offer.lines, groups * beats)
             groups = count // beats
         if groups > 0:
@@ -70,8 +73,11 @@ def packer(i: Channel, o: Channel, beats: int, wide: int) -> Process:
 
 
 def row_buffer(i: Channel, o: Channel, geometry: RowGeometry, rows: int) -> Process:
-    """``hw.rows.RowBuffer``: a beat is taken where what it overwrites has left; a result is there
-    once its last beat was taken."""
+    """``hw.rows.RowBuffer``: converts the beats of a row through a buffer.
+
+    A beat is taken when the values that it overwrites have left. A result is offered when its last
+    beat has been taken.
+    """
     g, sent = geometry, 0
     freed = [row * g.beats + free for row in range(rows) for free in g.frees[:-1]]
     needed = [row * g.beats + need for row in range(rows) for need in g.needs]
@@ -92,8 +98,10 @@ def row_buffer(i: Channel, o: Channel, geometry: RowGeometry, rows: int) -> Proc
 def convert(
     i: Channel, new: Callable[[], Channel], lanes: int, wanted: int, values: int
 ) -> tuple[list[Process], Channel]:
-    """The processes between beats of ``lanes`` and of ``wanted`` values, ``values`` in all, and the
-    channel that they end in."""
+    """The processes that convert beats of ``lanes`` values to ``wanted``, and their output channel.
+
+    values : the number of values that pass in all
+    """
     processes: list[Process] = []
     for width in steps_between(lanes, wanted):
         o = new()
@@ -103,7 +111,7 @@ def convert(
 
 
 def converter(i: Channel, o: Channel, lanes: int, width: int, values: int) -> Process:
-    """Beats of ``lanes`` become those of ``width`` values, of which one divides the other."""
+    """A process that converts beats of ``lanes`` values to ``width``; one divides the other."""
     if width < lanes:
         return serializer(i, o, [lanes // width] * (values // lanes))
     return packer(i, o, width // lanes, values // width)

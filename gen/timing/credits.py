@@ -1,4 +1,4 @@
-"""Engines with credits (``hw/credits.py``): when they take what."""
+"""The timing of engines with credits (``hw/credits.py``)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ __all__ = ["credited"]
 
 
 def credited(i: Channel, o: Channel, latency: int, credits: int, steps: Iterable[Step]) -> Process:
-    """A pipeline that never stalls, with credits for its results: one sets out from the cycle after
-    that in which the one so many before it was taken; a step without a result waits for nothing.
+    """A pipeline that never stalls, with credits for its results.
 
-    i, o : its channels
-    latency : cycles from a step to its result offered, behind the queue
-    credits : results on their way or waiting, at most
-    steps : runs of activations alike
+    A result may enter the pipeline from the cycle after the transfer of the result ``credits``
+    before it. A step without a result waits for no credit.
+
+    i, o : input and output channels
+    latency : cycles from a step to the offer of its result, the queue included
+    credits : the most results that are in the pipeline or in the queue
+    steps : runs of equal activations
     """
-    free = 0  # the cycle from which it can take a step
-    singly = 0  # activations to come that take one cycle each
+    free = 0  # the first cycle in which it can take a step
+    singly = 0  # next activations that take one cycle each
     i.room = lambda cycle: len(i.takes) + (singly if cycle >= free else 0)
     for count, slots, made in steps:
         while count:
@@ -39,8 +41,10 @@ def credited(i: Channel, o: Channel, latency: int, credits: int, steps: Iterable
 
 
 def _results(o: Channel, last: int, made: int, latency: int, credits: int) -> Wait[int]:
-    """Results in the last slots of an activation, the last of them in the cycle ``last`` if none
-    waits for a credit; return the cycle in which it is."""
+    """Make the results of the last slots of an activation; return the cycle of the last one.
+
+    last : the cycle of the last result if none waits for a credit
+    """
     cycle = last - made
     for _ in range(made):
         cycle += 1

@@ -1,9 +1,9 @@
-"""Exact cycles, before any simulation: the handshakes of a core as a timed process network.
+"""Exact cycles without simulation: the handshakes of a core as a timed process network.
 
-Each component is a process that knows only its own rule of time; channels between them carry, for
-each beat, the cycle from which it is offered and the cycle in which it is taken. A process runs
-until it needs a time that its neighbour has not worked out yet. That gives the same cycles as the
-RTL, stalls included, at the cost of one step per run of beats instead of one per clock and gate
+Each component is a process that knows only its own timing rule. The channels between processes
+carry, for each beat, the first cycle of its offer and the cycle of its transfer. A process runs
+until it needs a time that its neighbour has not computed yet. The result is the same cycles as in
+the RTL, stalls included. The cost is one step per run of beats instead of one per clock and gate
 (Kahn process networks, 1974, with max-plus times).
 
 Time 0 is the first cycle in which the source offers; cycles are integers.
@@ -24,17 +24,17 @@ from .stalls import Slots
 
 __all__ = ["Fifo", "Pipeline", "Step", "Windows", "fork", "join", "take_turns"]
 
-Step = tuple[int, int, int]  # activations, slots that each takes, results in the last of those
+Step = tuple[int, int, int]  # activations, slots of each, results in the last of these slots
 
 
 class Pipeline:
-    """A pipeline that stalls as one: steps for each activation, results of some of them.
+    """A pipeline that stalls as one: one or more steps for each activation, results for some steps.
 
     Parameters
     ----------
-    i, o : its channels
+    i, o : input and output channels
     latency : slots from a step to its result
-    steps : runs of activations alike
+    steps : runs of equal activations
     """
 
     def __init__(self, i: Channel, o: Channel, latency: int, steps: Iterable[Step]) -> None:
@@ -44,7 +44,7 @@ class Pipeline:
         i.room = self._room
 
     def processes(self) -> list[Process]:
-        """The one process."""
+        """The single process."""
         return [self._take()]
 
     def _take(self) -> Process:
@@ -68,15 +68,15 @@ class Pipeline:
 class Windows:
     """``hw.window.WindowReader``: a circular buffer between a write side and a read pipeline.
 
-    An element is written when it has room: the window before those that leave it so has been read.
-    A window is read from the cycle after its last element's on, one element a slot.
+    An element is written as soon as the windows that need the element it overwrites have been read.
+    A window is read from the cycle after its last element was written, one element per slot.
 
     Parameters
     ----------
-    i, o : its channels
-    geometry : of the windows
-    images : how many pass in all
-    latency : of the reader, cycles
+    i, o : input and output channels
+    geometry : geometry of the windows
+    images : the number of images in all
+    latency : cycles from the last element that a window needs to its first beat
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class Windows:
     ) -> None:
         self._i, self._geometry, self._images = i, geometry, images
         self._slots = Slots(o, latency - 1)
-        self._ends = Times()  # the cycles of the windows' last steps
-        # elements of its image that may be written before each window has been read
+        self._ends = Times()  # the cycle of each window's last step
+        # for each window, the elements of its image that may be written before it has been read
         self._limits = (geometry.lowest + geometry.capacity).reshape(-1).tolist()
         i.room = lambda cycle: self._limit(self._ends.before(cycle))
 
@@ -94,7 +94,7 @@ class Windows:
         return [self._write(), self._read()]
 
     def _limit(self, windows: int) -> int:
-        """Elements that may be written when as many windows have been read."""
+        """The elements that may be written when ``windows`` windows have been read."""
         images, window = divmod(windows, len(self._limits))
         return images * self._geometry.elements + int(self._limits[window])
 
@@ -133,7 +133,7 @@ class Windows:
 
 
 def fork(i: Channel, outputs: Sequence[Channel], beats: int) -> Process:
-    """``hw.fork.Fork``: a beat is taken when all have it."""
+    """``hw.fork.Fork``: a beat is taken when all readers have taken it."""
     i.room = lambda cycle: min(o.room(cycle) for o in outputs)
     taken = 0
     while taken < beats:
@@ -152,7 +152,7 @@ def fork(i: Channel, outputs: Sequence[Channel], beats: int) -> Process:
 
 
 def join(inputs: Sequence[Channel], o: Channel, beats: int) -> Process:
-    """A beat of each input is taken at once, when all are there; a wire behind it carries them."""
+    """A join: takes a beat of each input at once, when all are offered; its output is a wire."""
     taken = 0
     while taken < beats:
         offers = []
@@ -167,8 +167,10 @@ def join(inputs: Sequence[Channel], o: Channel, beats: int) -> Process:
 def take_turns(
     inputs: Sequence[Channel], o: Channel, counts: Sequence[int], pixels: int
 ) -> Process:
-    """``hw.concat.Turns``: of each pixel so many beats of each input, in turn; a wire behind it
-    carries them."""
+    """``hw.concat.Turns``: takes the beats of each pixel from the inputs in turn; output is a wire.
+
+    counts : for each input, beats of a pixel
+    """
     free = 0
     for turn in chain.from_iterable(repeat(range(len(inputs)), pixels)):
         left = counts[turn]
@@ -181,7 +183,7 @@ def take_turns(
 
 
 def _carry(o: Channel, offers: Sequence[Offer], free: int) -> Wait[Run]:
-    """Offer what all ``offers`` have, from the cycle ``free`` on; wait for the transfers."""
+    """Offer the beats that all ``offers`` have, from cycle ``free`` on; wait for the transfers."""
     start = max(free, *(offer.cycle for offer in offers))
     count = min(o.room(start) - o.offered, *(offer.count for offer in offers))
     if count < 1:
@@ -193,14 +195,14 @@ def _carry(o: Channel, offers: Sequence[Offer], free: int) -> Wait[Run]:
 
 
 class Fifo:
-    """``hw.stream.StreamFifo``: beats are offered ``latency`` cycles after they were written.
+    """``hw.stream.StreamFifo``: a beat is offered ``latency`` cycles after it was written.
 
     Parameters
     ----------
-    i, o : its channels
-    beats : how many pass in all
-    depth : its entries, at least 3; None never fills
-    latency : cycles
+    i, o : input and output channels
+    beats : the number of beats in all
+    depth : entries, at least 3; None for an unbounded queue
+    latency : cycles from write to offer
     """
 
     def __init__(
@@ -217,11 +219,11 @@ class Fifo:
         i.room = lambda cycle: self._depth + o.takes.before(cycle)
 
     def processes(self) -> list[Process]:
-        """The one process."""
+        """The single process."""
         return [self._write()]
 
     def writable(self, beat: int) -> Wait[int]:
-        """Wait for the cycle from which there is room for ``beat``, and return it."""
+        """Wait until the first cycle with room for ``beat`` is known, and return it."""
         leaves = beat - self._depth
         if leaves < 0:
             return 0
@@ -245,12 +247,14 @@ class Fifo:
 
     @property
     def depth_used(self) -> int:
-        """After a run: the least depth with which no write would have waited longer."""
+        """After a run: the smallest depth that would have delayed no write."""
         written, taken = self.i.takes.array(), self.o.takes.array()
         return int((np.arange(len(written)) - np.searchsorted(taken, written)).max()) + 1
 
     @property
     def waits(self) -> bool:
-        """After a run: whether a wire in its place would make a beat wait, and so stall the
-        producer. On a wire the consumer has each beat ``latency`` cycles sooner."""
+        """After a run: whether a beat would wait, and so stall the producer, on a wire instead.
+
+        On a wire the consumer gets each beat ``latency`` cycles earlier.
+        """
         return bool((self.o.takes.array() - self.i.takes.array() > self._latency).any())

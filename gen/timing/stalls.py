@@ -1,4 +1,4 @@
-"""A pipeline that stalls as one, in time."""
+"""The timing of a pipeline that stalls as one."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ MANY = 1 << 62  # more activations than there are
 class Slots:
     """The slots of a pipeline that stalls as one while its result waits.
 
-    It moves, by one slot, in every cycle in which no result waits: slot s is the cycle s plus the
-    stalls so far. A result leaves ``latency`` slots after its step, whatever comes in meanwhile.
+    The pipeline advances by one slot in every cycle in which no result waits: slot s is the cycle s
+    plus the stalls so far. A result leaves ``latency`` slots after its step; later inputs do not
+    change this.
     """
 
     def __init__(self, o: Channel, latency: int) -> None:
         self._o, self._latency = o, latency
         self._slot, self._stalled = -1, 0
-        self._leaving: deque[Run] = deque()  # slots of results whose wait is not known yet
-        self._left = 0  # results before those
+        self._leaving: deque[Run] = deque()  # slots of results whose transfer is not known yet
+        self._left = 0  # number of results before these
         o.rigid = True
 
     def take(self, offer: Offer, most: int, slots: int, made: int) -> Wait[Run]:
-        """Work on activations, at most ``most``; return the cycles of their last slots, in which
-        they are taken. Each takes ``slots``, and makes a result in each of the last ``made``."""
+        """Process up to ``most`` activations; return the cycles in which they are taken.
+
+        Each activation takes ``slots`` slots and is taken in the last of them. It makes a result in
+        each of its last ``made`` slots.
+        """
         slot = max(self._slot + 1, offer.cycle - self._stalled)
         if self._leaving and self._leaving[0][1] <= slot:
             slot = yield from self._started(offer.cycle)
@@ -50,7 +54,7 @@ class Slots:
         return run
 
     def free(self, cycle: int, slots: int, made: int) -> int:
-        """How many activations from ``cycle`` on, at best, are known to find no slot stalled."""
+        """The number of activations from ``cycle`` on that are known to meet no stall."""
         if self._late():
             return 0
         if self._leaving:
@@ -65,7 +69,7 @@ class Slots:
         return known // made if made else MANY
 
     def _late(self) -> bool:
-        """Whether the next result is known to wait. Those that are known not to are forgotten."""
+        """Whether the next result is known to wait. Results known not to wait are dropped."""
         while self._leaving and len(self._o.takes) > self._left:
             count, leaves, stride = self._leaving[0]
             alike, taken, step = self._o.takes.run_from(self._left)
@@ -76,11 +80,11 @@ class Slots:
         return False
 
     def next_slot(self, cycle: int) -> int:
-        """The cycle in which an activation offered in ``cycle`` begins if nothing more stalls."""
+        """The first cycle of an activation offered in ``cycle`` if there are no further stalls."""
         return max(self._slot + 1 + self._stalled, cycle)
 
     def _started(self, cycle: int) -> Wait[int]:
-        """Wait for the first slot of an activation that is offered from ``cycle`` on."""
+        """Wait until the first slot of an activation offered from ``cycle`` on is known."""
         slot = max(self._slot + 1, cycle - self._stalled)
         while self._leaving and self._leaving[0][1] <= slot:
             leaves = yield from self._wait()
@@ -88,7 +92,7 @@ class Slots:
         return slot
 
     def _one(self, slot: int, slots: int, made: int) -> Wait[Run]:
-        """One activation, whatever stalls."""
+        """Process one activation, with any stalls."""
         for last in range(slots):
             slot += last > 0
             while self._leaving and self._leaving[0][1] <= slot:
@@ -99,13 +103,13 @@ class Slots:
         return 1, slot + self._stalled, 1
 
     def _make(self, count: int, slot: int, stride: int) -> None:
-        """Results of steps in every ``stride``-th slot from ``slot`` on."""
+        """Offer the results of ``count`` steps, in every ``stride``-th slot from ``slot`` on."""
         run = (count, slot + self._latency, stride)
         self._leaving.append(run)
         self._o.offer(*run)
 
     def _wait(self) -> Wait[int]:
-        """Wait until it is known when the next result is taken; return its slot."""
+        """Wait until the transfer of the next result is known; return its slot."""
         index, (_, leaves, _) = self._left, self._leaving[0]
         while len(self._o.takes) <= index:
             if self._o.room(leaves + self._stalled) > index:
@@ -118,7 +122,7 @@ class Slots:
         return leaves
 
     def _forget(self, slot: int, most: int = MANY) -> None:
-        """Results have left by ``slot``, at most so many."""
+        """Drop results that have left by ``slot``, at most ``most``."""
         while most and self._leaving and self._leaving[0][1] <= slot:
             count, leaves, stride = self._leaving.popleft()
             gone = min(most, count, (slot - leaves) // stride + 1)
