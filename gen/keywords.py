@@ -1,4 +1,4 @@
-"""Words that cannot name anything in Verilog: IEEE 1800-2017, annex B, and ``bool`` of Icarus."""
+"""Verilog keywords, which cannot be names: IEEE 1800-2017, annex B, and ``bool`` of Icarus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program ``tercet``: interrupted, it ends without a traceback from its first import on."""
+"""The program ``tercet``. An interrupt ends it without a traceback, even during imports."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def main() -> int:
         from .cli import main as run
 
         return run()
-    except KeyboardInterrupt:  # while importing; later, the command line takes it
+    except KeyboardInterrupt:  # during imports; later, ``cli.main`` handles it
         sys.stderr.write("tercet: interrupted\n")
         return 128 + signal.SIGINT
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the interpreter's own end
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # while the interpreter exits

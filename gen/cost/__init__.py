@@ -1,1 +1,1 @@
-"""What parts take of a device: DSP blocks, block RAMs, LUTs."""
+"""The cost of parts on a device: DSP blocks, block RAMs, LUTs."""

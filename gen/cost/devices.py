@@ -1,9 +1,9 @@
-"""Devices: what each has, and how Yosys counts multipliers and memories into its blocks.
+"""Devices: their resources, and how Yosys maps multipliers and memories to their blocks.
 
 Sources: Lattice, iCE40 UltraPlus Family Data Sheet, FPGA-DS-02008, table 1.1; Lattice, ECP5 and
 ECP5-5G Family Data Sheet, FPGA-DS-02012, table 1.1; AMD, 7 Series FPGAs Data Sheet: Overview,
 DS180, table 4; AMD, Zynq-7000 SoC Data Sheet: Overview, DS190, table 1. The single-port RAMs of
-UP5K (4 of 256 kbit, not to be initialized) are used for nothing here.
+UP5K (4 of 256 kbit, which cannot be initialized) are not used.
 
 Mapping: Yosys 0.70, ``techlibs/common/mul2dsp.v`` and ``passes/memory/memory_libmap.cc`` with the
 parameters that ``synth_ice40 -dsp``, ``synth_ecp5`` and ``synth_xilinx`` give them.
@@ -20,11 +20,11 @@ __all__ = ["DEVICES", "Blocks", "Device", "Family", "Tiles"]
 class Tiles:
     """The multiplier of a DSP block.
 
-    widths : the most bits of the wider and of the narrower factor
-    piece : bits of the wider one in each block where it takes several
-    sign : bits of a piece that is not the last which a sign takes
-    product : bits below which a product goes into LUTs
-    signed_only : whether an unsigned factor takes a bit more
+    widths : greatest widths in bits of the wider and of the narrower factor
+    piece : bits of the wider factor in each block if it needs several blocks
+    sign : bits of each piece but the last that are used for a sign
+    product : a product of fewer bits goes into LUTs
+    signed_only : whether an unsigned factor needs one more bit
     """
 
     widths: tuple[int, int]
@@ -34,7 +34,7 @@ class Tiles:
     signed_only: bool = False
 
     def count(self, a: int, b: int, signed: bool = True) -> int:
-        """Blocks of a multiplier of two factors of so many bits, as ``mul2dsp`` cuts it."""
+        """The number of blocks of a multiplier of ``a`` by ``b`` bits, as ``mul2dsp`` cuts it."""
         if not signed and self.signed_only:
             a, b = a + 1, b + 1
         return self._count(max(a, b), min(a, b), a + b)
@@ -55,21 +55,21 @@ class Tiles:
 
 
 def _cut(width: int, most: int, piece: int, step: int) -> tuple[int, int]:
-    """The pieces of a factor but for the last, and the bits of that."""
+    """The number of pieces of a factor without the last one, and the bits of the last one."""
     pieces = (width - most + piece - (piece - step) - 1) // step
     return pieces, width - pieces * step
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """One way to use block RAM.
+    """One mode of a block RAM.
 
-    address : bits that address the block at its narrowest
-    widths : of a row, each twice as wide as the one before, but for parity
-    units : block RAMs that one takes
-    cost : as ``memory_libmap`` weighs it
-    byte : bits that are written at once at the least
-    least : of ``widths``, the first that can be written
+    address : address bits at the narrowest width
+    widths : possible bits of a row; each is twice the one before, apart from parity bits
+    units : block RAMs that one memory of this mode occupies
+    cost : its cost in ``memory_libmap``
+    byte : the fewest bits that can be written at once
+    least : index of the first of ``widths`` that can be written
     """
 
     address: int
@@ -80,7 +80,7 @@ class Blocks:
     least: int = 0
 
     def best(self, rows: int, bits: int, writable: bool) -> tuple[int, int]:
-        """Cost and block RAMs of a memory, at the width that costs least."""
+        """Cost and number of block RAMs of a memory, at the cheapest width."""
         found: tuple[int, int] | None = None
         for index, width in enumerate(self.widths):
             if writable and index < self.least:
@@ -99,9 +99,10 @@ class Blocks:
 
 @dataclass(frozen=True)
 class Family:
-    """What Yosys maps to: ``target`` is a key of ``flow.synth.TARGETS``.
+    """A device family, with the blocks that Yosys maps to.
 
-    lut_ram : whether LUTs can be RAM; else what is not in blocks is flip-flops
+    target : a key of ``flow.synth.TARGETS``
+    lut_ram : whether LUTs can be RAM; if not, a RAM outside blocks is made of flip-flops
     """
 
     target: str
@@ -110,20 +111,20 @@ class Family:
     lut_ram: bool = True
 
     def block_rams(self, rows: int, bits: int, *, writable: bool) -> int:
-        """Block RAMs of a memory of so many rows, each of so many bits, that goes into them."""
+        """The number of block RAMs of a memory of ``rows`` rows of ``bits`` bits."""
         return min(way.best(rows, bits, writable) for way in self.blocks)[1]
 
     def prefers_blocks(self, rows: int, bits: int) -> bool:
-        """Whether a RAM that may go anywhere goes into blocks: a bit of it counts 1 otherwise."""
+        """Whether a RAM without a fixed place goes into blocks; outside, each bit costs 1."""
         return min(way.best(rows, bits, True) for way in self.blocks)[0] < rows * bits
 
 
 @dataclass(frozen=True)
 class Device:
-    """What a device has.
+    """The resources of a device.
 
-    block_rams : of 4 kbit on iCE40, else of 18 kbit
-    luts : of 4 inputs on iCE40 (logic cells) and ECP5, of 6 on 7-series
+    block_rams : number; of 4 kbit each on iCE40, else of 18 kbit
+    luts : number; with 4 inputs on iCE40 (logic cells) and ECP5, with 6 on 7-series
     """
 
     name: str
@@ -134,7 +135,7 @@ class Device:
 
     @property
     def budget(self) -> dict[str, int]:
-        """What a core may use, by the names of ``flow.synth.Resources``."""
+        """The resources that a core may use, by the names of ``flow.synth.Resources``."""
         return {"dsps": self.dsps, "block_rams": self.block_rams, "luts": self.luts}
 
 

@@ -1,9 +1,9 @@
-"""LUTs of a core, by estimate: a sum over what it consists of, each with a factor for the family.
+"""An estimate of a core's LUTs: the sum of its features, each times a factor of the family.
 
-Counted are all LUTs that a core occupies in a device, as nextpnr packs it: those of carries and of
-LUT RAM too, and on iCE40 the logic cells of flip-flops that no LUT drives. The factors are fitted
-to cores of shipped and of random networks by ``tests/support/lutfit.py``, which also tells how far
-off the estimate is.
+The estimate counts all LUTs that a core occupies in a device, as nextpnr packs it. This includes
+LUTs of carries and of LUT RAM, and on iCE40 the logic cells of flip-flops that no LUT drives.
+``tests/support/lutfit.py`` fits the factors to cores of shipped and random networks, and reports
+the error of the estimate.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from .memories import folds, in_blocks
 
 __all__ = ["FEATURES", "estimate", "features_of_part", "features_of_rest"]
 
-# What the LUTs of a core are estimated from, summed over its parts and queues.
+# The features from which LUTs are estimated, summed over a core's parts and queues.
 FEATURES = (
     "core",  # 1: the shell
     "layers",
-    "queues",  # between layers, and of the verdicts
+    "queues",  # between layers, and the queue of verdicts
     "windows",  # window readers
-    "window_bits",  # of the beats that they give
+    "window_bits",  # of the beats that window readers send
     "sum_bits",  # of the sums, or maxima, that an engine makes at once
-    "tree_bits",  # of products that are added to another before
+    "tree_bits",  # of products that are first added to another product
     "requantized_bits",  # of the requantizers' products
-    "sequential_bits",  # of the accumulators of those without a multiplier
-    "cut_bits",  # of products that take several DSP blocks, once for each block but the first
-    "fold_bits",  # of rows of ROMs that lie beside a first one
-    "rom_bits",  # in LUTs
-    "ram_bits",
-    "row_bits",  # of a row of the input, where its beats become others
+    "sequential_bits",  # of the accumulators of requantizers without a multiplier
+    "cut_bits",  # of products that need several DSP blocks, times the blocks after the first
+    "fold_bits",  # of ROM rows that lie beside the first row in a folded memory
+    "rom_bits",  # of ROMs in LUTs
+    "ram_bits",  # of RAMs in LUTs
+    "row_bits",  # of a row of the input, if its beats are converted
 )
 LUTS: dict[str, tuple[float, ...]] = {  # by the family's target, for each feature
     "ecp5": (132, 99.1, 15.5, 149, 2.67, 3.13, 2.11, 0.178, 3.21, 0.0242, 2.5, 0.064, 0.19, 0.8),
@@ -43,7 +43,7 @@ LUTS: dict[str, tuple[float, ...]] = {  # by the family's target, for each featu
 
 
 def estimate(features: Counter[str], family: Family) -> int:
-    """LUTs of what has these features."""
+    """The estimated number of LUTs of logic with these features."""
     assert features.keys() <= set(FEATURES), features
     factors = zip(FEATURES, LUTS[family.target], strict=True)
     return round(sum(factor * features[name] for name, factor in factors))
@@ -59,7 +59,7 @@ def features_of_part(part: Part, memories: Sequence[Storage], family: Family) ->
 
 
 def features_of_rest(queues: Sequence[Storage], row_bits: int, family: Family) -> Counter[str]:
-    """Those of a core that are no layer's."""
+    """Features of everything outside the layers: the shell and the queues."""
     count = Counter(core=1, queues=len(queues), row_bits=row_bits)
     return count + _of_memories(queues, family)
 

@@ -1,4 +1,4 @@
-"""What a part takes of a device: DSP blocks and block RAMs as Yosys maps them, LUTs by estimate."""
+"""The cost of a part: DSP blocks and block RAMs as Yosys maps them, LUTs by an estimate."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ __all__ = ["Cost", "cost_of_part", "memories_of"]
 
 @dataclass(frozen=True)
 class Cost:
-    """DSP blocks, block RAMs, and all LUTs that a core occupies, those of carries and of LUT RAM
-    too; iCE40's are logic cells."""
+    """DSP blocks, block RAMs and LUTs of a core.
+
+    luts : all that the core occupies, including those of carries and of LUT RAM; logic cells on
+        iCE40
+    """
 
     dsps: int = 0
     block_rams: int = 0
@@ -31,7 +34,7 @@ class Cost:
 
 
 def cost_of_part(part: Part, family: Family) -> Cost:
-    """A layer's."""
+    """The cost of a layer."""
     memories = memories_of(part)
     dsps = sum(
         each.count * family.tiles.count(each.a, each.b, each.signed) for each in part.products()
