@@ -1,1 +1,1 @@
-"""From a plan to Verilog and its manifest."""
+"""From a plan to the Verilog and the manifest of a core."""

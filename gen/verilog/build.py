@@ -1,4 +1,4 @@
-"""Write a core: its Verilog and its manifest, both or neither."""
+"""Write a core: its Verilog and its manifest. Both are written or neither."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class OutputError(UserError, OSError):
 
 @contextmanager
 def output_folder(directory: Path, option: str = "-o") -> Iterator[Path]:
-    """Have the output folder of an option alone; another run that wants it waits.
+    """Lock the output folder of an option; another run with the same folder waits.
 
-    Raises OutputError where it cannot be written.
+    Raises OutputError if the folder cannot be written.
     """
     with ExitStack() as stack:
         try:
@@ -59,14 +59,14 @@ def write_core(
 
     Parameters
     ----------
-    goal, row_aligned : the plan's, see ``make_plan``
-    prefix : names the file and the top module, and begins the names of all others. By default the
-        top has the network's name (with a number behind a word of Verilog), and the others begin
-        with it and, where the plan has a goal, its digest.
+    goal, row_aligned : of the plan, see ``make_plan``
+    prefix : name of the file and the top module; the names of all other modules begin with it. By
+        default the top module has the network's name (with a number after it if it is a Verilog
+        keyword), and the other names begin with this name and, if the plan has a goal, its digest.
 
-    The same network, options and tools give the same bytes. Raises NetworkError for a layer
-    that the hardware does not cover, before anything is written, OutputError where the folder
-    cannot be written, and ValueError for a prefix that Verilog does not take.
+    The same network, options and tools give the same bytes. Raises NetworkError for a layer that
+    the hardware does not cover, before anything is written; OutputError if the folder cannot be
+    written; ValueError for a prefix that is no Verilog name.
     """
     plan = make_plan(network, goal, row_aligned=row_aligned)
     top, inner = _names(plan, prefix)
@@ -88,7 +88,7 @@ def write_core(
 
 
 def _names(plan: Plan, prefix: str | None) -> tuple[str, str]:
-    """The top module's name, and what the other modules' begin with."""
+    """The name of the top module, and the start of all other modules' names."""
     if prefix is not None:
         return module_name(prefix), prefix
     name = plan.network.name

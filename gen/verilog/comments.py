@@ -1,4 +1,4 @@
-"""What a module of the Verilog does, in a line: its component's docstring, and its latency."""
+"""The comment of a Verilog module: the start of its component's docstring, and its latency."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROLE = re.compile(r":class:`([^`]*)`|``([^`]*)``")
 
 
 def comments_of(fragment: Fragment, path: str) -> Iterator[tuple[str, str]]:
-    """(path, comment) of each module below a fragment and of itself, names joined by dots."""
+    """(path, comment) of a fragment's module and all modules below it; a path is joined by dots."""
     for origin in fragment.origins or ():
         if isinstance(origin, wiring.Component):
             yield path, _comment(origin)
@@ -28,7 +28,7 @@ def comments_of(fragment: Fragment, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _comment(component: wiring.Component) -> str:
-    """The first paragraph of a docstring, with the formula that it may lead to, and the latency."""
+    """The first paragraph of a docstring, the formula that may follow it, and the latency."""
     first, second, *_ = [*(inspect.getdoc(type(component)) or "").split("\n\n"), ""]
     formula = f": {second.strip()}" if second.startswith("    ") else ""
     said = ROLE.sub(lambda match: match[1] or match[2], REFERENCE.sub("", _line(first)))

@@ -1,4 +1,4 @@
-"""Network and plan become one Amaranth component: the core."""
+"""The core: the Amaranth component of a network and its plan."""
 
 from __future__ import annotations
 
@@ -27,19 +27,21 @@ class Core(wiring.Component):
 
     Parameters
     ----------
-    plan : of the network
+    plan : the plan of a network
 
     Members
     -------
-    s_axis_* : ``plan.input_lanes`` input values a beat, raster order, channels last, the first in
-        the least bits; a row begins with a beat, and what its last one has beyond the row, where
-        the plan is ``row_aligned``, is ignored; TLAST with an image's last
-    m_axis_* : one result a beat; TLAST with an image's last, and where the network closes with an
-        argmax TUSER is the class then
-    frame_good, frame_bad : Out(1), high for the cycle after an input frame's last beat was taken:
-        its length was right, and its results will come; or wrong, and none will
-    frame_error : Out(1), sticky: high from ``frame_bad`` on
-    frame_error_clear : In(1), lets ``frame_error`` fall; a reset does, too
+    s_axis_* : ``plan.input_lanes`` input values in a beat, in raster order, channels last, the
+        first value in the least significant bits. Each row begins with a new beat. If the plan is
+        ``row_aligned``, lanes of the last beat beyond the row are ignored. TLAST with an image's
+        last beat
+    m_axis_* : one result in a beat; TLAST with an image's last result. If the network ends with an
+        argmax, TUSER is the class at TLAST
+    frame_good, frame_bad : Out(1); one of the two is high in the cycle after the last beat of an
+        input frame was taken. ``frame_good``: the length was right and the results will follow.
+        ``frame_bad``: it was wrong and there will be no results
+    frame_error : Out(1), sticky: high from the first ``frame_bad`` on
+    frame_error_clear : In(1), clears ``frame_error``; a reset clears it too
 
     One clock domain, ``sync``: ports ``clk`` and synchronous ``rst``.
     """
@@ -53,12 +55,12 @@ class Core(wiring.Component):
 
     @property
     def plan(self) -> Plan:
-        """The plan given."""
+        """The plan of the core."""
         return self._plan
 
     @property
     def latency(self) -> int:
-        """Cycles from an image's first value taken to its last result sent."""
+        """Cycles from the transfer of an image's first value to that of its last result."""
         return self._plan.latency_cycles
 
     def elaborate(self, platform: object) -> Module:
@@ -122,7 +124,7 @@ class Core(wiring.Component):
         raise AssertionError(node)
 
     def _connect_ports(self, m: Module, frame_in: FrameIn, frame_out: FrameOut) -> None:
-        """The shell's streams under the names that AXI4-Stream tools look for."""
+        """Connect the shell's streams to ports with the names that AXI4-Stream tools expect."""
         m.d.comb += [
             frame_in.s_axis.tdata.eq(self.s_axis_tdata),
             frame_in.s_axis.tvalid.eq(self.s_axis_tvalid),
@@ -146,7 +148,7 @@ def _beat(stream: t.Stream) -> data.ArrayLayout:
 
 
 def _members(plan: Plan) -> dict[str, wiring.Member]:
-    """The ports of a core beside clock and reset."""
+    """The ports of a core without clock and reset."""
     network = plan.network
     x, y = network.tensors[network.input], network.tensors[network.output]
     members = {
@@ -169,7 +171,7 @@ def _members(plan: Plan) -> dict[str, wiring.Member]:
 
 
 def ports_of(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Direction and width in bits of every port of a plan's core, clock and reset included."""
+    """Direction and width in bits of every port of a core, including clock and reset."""
     ports = {"clk": {"direction": "in", "width": 1}, "rst": {"direction": "in", "width": 1}}
     for name, member in wiring.Signature(_members(plan)).members.items():
         direction = "in" if member.flow is In else "out"

@@ -1,9 +1,8 @@
-"""Component to Verilog text, the same bytes every time.
+"""From component to Verilog text; the same component gives the same bytes.
 
-Amaranth's RTLIL goes through Yosys with processes lowered to assigns: the stock back end leaves
-``always @*`` blocks that may never fire at time 0, so that under Icarus a ``ready`` can stay X for
-ever (amaranth issue 594). Modules are named by their place in the hierarchy, joined by two
-underscores.
+Yosys converts Amaranth's RTLIL, with processes lowered to assigns. Amaranth's own back end leaves
+``always @*`` blocks that may never fire at time 0; in Icarus a ``ready`` can then stay X forever
+(amaranth issue 594). Modules are named by their path in the hierarchy, joined by two underscores.
 """
 
 from __future__ import annotations
@@ -24,28 +23,30 @@ from .readable import own_ports_first, readable
 
 __all__ = ["to_verilog"]
 
-# Verilator looks at whole wires: one whose upper bits repeat a lower one is a loop to it.
+# Verilator treats a wire as a whole: if its upper bits repeat a lower bit, it reports a loop.
 LINT = "/* verilator lint_off UNOPTFLAT */ // wires of which one part is made of another\n"
 
 PASSES = (
     "proc",  # multiplexers become assigns
-    "memory_collect",  # ports of a memory join it
-    "opt_clean -purge",  # what nobody reads goes, aliases too
-    "setparam -set INIT 1'x t:$mem_v2 r:WR_PORTS>0 %i",  # a RAM needs no start value, and few have
+    "memory_collect",  # merges a memory and its ports into one cell
+    "opt_clean -purge",  # removes logic without readers, and aliases
+    "setparam -set INIT 1'x t:$mem_v2 r:WR_PORTS>0 %i",  # RAMs need no initial values
     "opt_expr",
-    "opt_merge",  # what is there twice
-    "opt_dff",  # registers with resets and enables, not multiplexers before each
-    "pmuxtree",  # no casez, which is written as a function
-    "opt_expr -mux_undef",  # what an enable keeps out need not be chosen
+    "opt_merge",  # merges identical cells
+    "opt_dff",  # registers with resets and enables instead of multiplexers before them
+    "pmuxtree",  # avoids casez, which is written as a function
+    "opt_expr -mux_undef",  # no choice of a value that the enable ignores
     "opt_clean -purge",
-    "setattr -unset full_case c:*",  # of cells; other tools stop there
+    "setattr -unset full_case c:*",  # of cells; other tools stop at this attribute
     "autoname",  # see ``prose.py``
 )
 
 
 def to_rtlil(component: wiring.Component, name: str, prefix: str | None = None) -> str:
-    """The RTLIL of ``component`` as top module ``name``, under readable names; those of the other
-    modules begin with ``prefix``, by default ``name``."""
+    """The RTLIL of ``component`` as top module ``name``, with readable names.
+
+    prefix : start of the names of all other modules; ``name`` by default
+    """
     fragment = Fragment.get(component, None)
     own_ports_first(fragment)
     comments = dict(comments_of(fragment, name))
@@ -60,8 +61,11 @@ def to_rtlil(component: wiring.Component, name: str, prefix: str | None = None) 
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without the search for cycles of objects: the netlist is millions of them, all in use until
-    it is written, and to look through them again and again takes longer than to make them."""
+    """Disable the cyclic garbage collector.
+
+    Millions of netlist objects stay alive until the end, and scanning them takes longer than
+    creating them.
+    """
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -74,8 +78,10 @@ def _uncollected() -> Iterator[None]:
 def to_verilog(
     component: wiring.Component, name: str, header: str, prefix: str | None = None
 ) -> str:
-    """The Verilog of ``component`` as top module ``name``, under a comment of ``header`` lines;
-    ``prefix`` as for :func:`to_rtlil`."""
+    """The Verilog of ``component`` as top module ``name``, after a comment with ``header``.
+
+    prefix : as for :func:`to_rtlil`
+    """
     with temporary_folder() as folder:
         source, target = folder / "core.il", folder / "core.v"
         source.write_text(to_rtlil(component, name, prefix), encoding="utf-8")

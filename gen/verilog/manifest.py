@@ -1,4 +1,4 @@
-"""What a core is, in numbers: the manifest, and the first lines of the Verilog."""
+"""The facts of a core: the manifest, and the header of the Verilog."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOOLS = ("tercet", "amaranth", "pyosys")
 
 
 def _memory(storage: Storage) -> dict[str, Any]:
-    """A memory's numbers; ``kind`` is where its bits go, see ``hw/storage.py``."""
+    """The facts of a memory; ``kind`` is where its bits are stored, see ``hw/storage.py``."""
     return {
         "name": storage.name,
         "rows": storage.rows,
@@ -53,7 +53,7 @@ def _layer(plan: Plan, layer: LayerPlan) -> dict[str, Any]:
 
 
 def _streams(plan: Plan) -> list[dict[str, str | int]]:
-    """Where each layer's output can be watched in the hierarchy, and the values of a beat there."""
+    """The signals in the hierarchy that show each layer's output, and the lanes of a beat."""
     return [
         {
             "tensor": layer.part.layer.output,
@@ -68,7 +68,7 @@ def _streams(plan: Plan) -> list[dict[str, str | int]]:
 
 
 def _input(plan: Plan) -> dict[str, Any]:
-    """How an image comes in."""
+    """The beats in which an image enters."""
     height, width, channels = plan.network.tensors[plan.network.input].shape
     return {
         "values_per_beat": plan.input_lanes,
@@ -79,7 +79,7 @@ def _input(plan: Plan) -> dict[str, Any]:
 
 
 def input_line(facts: dict[str, Any]) -> str:
-    """How images enter, in words, for a plan's totals and for the Verilog."""
+    """A line that describes the input beats, for the plan's totals and for the Verilog."""
     given = facts["input"]
     values, row = given["values_per_beat"], given["beats_per_row"]
     lanes = "1 value" if values == 1 else f"{values} values"
@@ -93,20 +93,20 @@ def input_line(facts: dict[str, Any]) -> str:
 
 
 def manifest(plan: Plan) -> dict[str, Any]:
-    """Everything a user of the core asks; cycles are exact, bits those of the ROMs.
+    """The facts of a core for its users; cycles are exact.
 
-    goal, shortfall : what the plan was made for, and why it misses that; empty where it does not
-    utilization : multiplications over multiplier-cycles between images
-    cycles_per_image : between images, when neither side pauses
-    first_cycles : the same between the first images, one by one, until it is cycles_per_image
+    goal, shortfall : the goal of the plan, and why the plan misses it; empty if it meets it
+    utilization : multiplications of an image divided by multipliers times cycles per image
+    cycles_per_image : between images, if neither side pauses
+    first_cycles : the same for the first images, one entry each, until it is cycles_per_image
     latency_cycles : from the first value taken to the last result sent, in an idle core
-    left_out : layers other than a flatten that change no value, and have no hardware
-    layers : each with the name of its instance in the top module, its ROMs and its other memories,
-        whose names are paths in the hierarchy below that; memory_rows are those of the memory in
-        the Verilog, fewer than rows where several lie side by side
-    queues : the FIFOs between the layers
-    input : values of a beat, beats of a row and of a frame, and the values that a row's last beat
-        holds, all lanes unless the plan is row-aligned
+    left_out : layers without hardware because they change no value; flattens are not listed
+    layers : each with the name of its instance in the top module, its ROMs and its other memories.
+        The names of memories are paths below this instance. memory_rows is the number of rows in
+        the Verilog; it is less than rows if several rows lie side by side
+    queues : the FIFOs between the layers, and the queue of verdicts
+    input : values in a beat, beats of a row and of a frame, and values in a row's last beat; the
+        last beat is full unless the plan is row-aligned
     """
     layers = [_layer(plan, layer) for layer in plan.layers]
     return {
@@ -141,7 +141,7 @@ def manifest(plan: Plan) -> dict[str, Any]:
 
 
 def stored_rom_bits(facts: dict[str, Any]) -> int:
-    """Bits of the ROMs as they are in the Verilog, where a memory may end in unused rows."""
+    """Bits of the ROMs in the Verilog; a memory there may end in unused rows."""
     return sum(
         rom["memory_rows"] * -(-rom["rows"] // rom["memory_rows"]) * rom["row_bits"]
         for layer in facts["layers"]
@@ -151,10 +151,11 @@ def stored_rom_bits(facts: dict[str, Any]) -> int:
 
 
 def misplaced(facts: dict[str, Any], in_blocks: Collection[str], *, lut_ram: bool) -> list[str]:
-    """The memories that synthesis put elsewhere than the manifest says, by their paths.
+    """The paths of the memories that synthesis placed elsewhere than the manifest says.
 
-    in_blocks : what went into block RAM
-    lut_ram : the family has LUT RAM; else what is writable may go where synthesis likes
+    in_blocks : paths of the memories in block RAM
+    lut_ram : whether the family has LUT RAM; if not, synthesis may place a writable LUT memory
+        anywhere
     """
     memories = [
         (f"{layer['instance']}.{memory['name']}", memory["kind"], writable)
@@ -172,7 +173,7 @@ def misplaced(facts: dict[str, Any], in_blocks: Collection[str], *, lut_ram: boo
 
 
 def header(facts: dict[str, Any]) -> str:
-    """What an engineer who opens the Verilog wants to know first."""
+    """The header of the Verilog: the main facts of the core."""
     ports = ", ".join(f"{name}[{port['width']}]" for name, port in facts["ports"].items())
     best = ""
     if "m_axis_tuser" in facts["ports"]:

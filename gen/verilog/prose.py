@@ -1,9 +1,9 @@
-"""The text of the Verilog as a person would have written it, from what Yosys writes.
+"""Readable Verilog text, from the text that Yosys writes.
 
-Yosys's ``autoname`` calls a wire that Python has no name for by the way to one that it has, through
-cells and their ports: ``\\index_$sdffe_Q_EN`` for the enable of the register ``index``. Here that
-becomes ``index_enable``. Bits that repeat become replications, and the comment that each module
-carries as an attribute goes above it.
+Yosys's ``autoname`` names a wire without a name in Python by its path to a named wire, through
+cells and their ports: ``\\index_$sdffe_Q_EN`` is the enable of the register ``index``. It becomes
+``index_enable`` here. Repeated bits become replications. The comment of each module, an attribute
+in Yosys's text, is written above the module.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["prose"]
 
 MODULE = re.compile(r"^module (\w+)\(.*?^endmodule$", re.MULTILINE | re.DOTALL)
 ESCAPED = re.compile(r"\\(\S+) ")
-READ = re.compile(r"\b_(\d+)_\b")  # the register behind a memory
+READ = re.compile(r"\b_(\d+)_\b")  # the register at a memory's output
 DECLARED = re.compile(
     r"^ +(?:input|output|wire|reg)\b[^;=]*?([A-Za-z_]\w*)(?: \[\d+:0\])?(?: = .*)?;", re.MULTILINE
 )
@@ -28,7 +28,7 @@ STEP = re.compile(
     r"_\$(?P<cell>[a-z_]+?)(?:_v2)?_(?P<by>[A-Z_]+?)(?:_(?P<number>\d+))?(?:_(?P<to>[A-Z]+))?"
     r"(?=_\d|_\$|$)"
 )
-PORTS = {  # of a register or a multiplexer, by what is at them
+PORTS = {  # of a register or a multiplexer, by their function
     ("dff", "D"): "next",
     ("dff", "EN"): "enable",
     ("dff", "SRST"): "reset",
@@ -43,14 +43,14 @@ COMMENT = re.compile(r'^\(\* comment = "(.*)" \*\)$', re.MULTILINE)
 
 
 def prose(verilog: str) -> str:
-    """Rewrite Verilog with plain names and a comment above each module."""
+    """Rewrite Verilog with plain names, and with a comment above each module."""
     text = MODULE.sub(lambda match: _named(match[0]), ATTRIBUTES.sub("", verilog))
     text = REPEATED.sub(lambda match: "{ " + ", ".join(_runs(match[1].split(", "))) + " }", text)
     return COMMENT.sub(lambda match: indent(fill(match[1], 97), "// "), text)
 
 
 def _named(module: str) -> str:
-    """A module's text with plain names for the escaped ones."""
+    """The text of a module with plain names instead of escaped ones."""
     escaped = dict.fromkeys(ESCAPED.findall(module))
     taken = {*DECLARED.findall(module), *INSTANCE.findall(module), *KEYWORDS}
     read = dict.fromkeys(READ.findall(module))
@@ -65,7 +65,7 @@ def _plain(name: str) -> str:
 
 
 def _word(step: re.Match[str]) -> str:
-    """What stands at the end of a step through a cell, in a word."""
+    """A word for one step of a path, through a cell to one of its ports."""
     cell = step["cell"].removeprefix("reduce_").removeprefix("logic_")
     kind = "dff" if "dff" in cell else "mux" if "mux" in cell else cell
     to = step["to"] or step["by"]
@@ -76,7 +76,7 @@ def _word(step: re.Match[str]) -> str:
 
 
 def _runs(items: list[str]) -> Iterator[str]:
-    """The items of a concatenation, three and more alike as a replication."""
+    """The items of a concatenation; three or more equal items in a row become a replication."""
     start = 0
     for end in range(1, len(items) + 1):
         if end == len(items) or items[end] != items[start]:

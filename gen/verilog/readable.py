@@ -1,10 +1,10 @@
-"""Names in the Verilog that a person knows from the Python.
+"""Readable names in the Verilog: the names of the Python code.
 
-Amaranth numbers signals of equal name apart (``o__valid$28``) and calls a port by whichever of its
-aliases it met first. Two steps mend that: before conversion each component's own ports are used
-first, so that they get the plain names; after it, in the RTLIL text, each wire between submodules
-is named ``instance_port`` after what drives it. Names that would meet, in a module or among the
-modules, are numbered apart: ``a`` with a part ``engine`` and ``a__engine`` are two modules.
+Amaranth appends numbers to signals of equal name (``o__valid$28``), and names a port by the first
+of its aliases that it uses. Two steps repair this. Before conversion, each component's own ports
+are used first, so they get the plain names. After it, in the RTLIL text, each wire between
+submodules is named ``instance_port`` after its driver. Equal names, in a module or of modules, are
+made distinct by numbers: ``a`` with a submodule ``engine``, and ``a__engine``, are two modules.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ CELL = re.compile(r"(?P<start>\s+cell )(?P<type>\S+) (?P<instance>\S+)\s*$")
 CONNECTION = re.compile(r"\s+connect \\(?P<port>\S+) (?P<wire>\\\S+)( \[[0-9:]+\])?\s*$")
 MODULE = re.compile(r"module (?P<name>\\\S+)\s*$")
 NAME = re.compile(r"\\\S+")
-NUMBER = re.compile(r"\$\d+(?=\.|$)")  # of Amaranth, behind a submodule named like a signal
+NUMBER = re.compile(r"\$\d+(?=\.|$)")  # Amaranth's, if a submodule is named like a signal
 
 
 def module_name(text: str) -> str:
-    """A name for a module. Raises ValueError for what Verilog does not take."""
+    """The text, if it can name a module. Raises ValueError if it is no Verilog name."""
     if not (text.isidentifier() and text.isascii()) or text in KEYWORDS:
         raise ValueError(
             f"must be letters, digits and underscores, and no word of Verilog, not {text!r}"
@@ -40,9 +40,9 @@ def module_name(text: str) -> str:
 
 
 def own_ports_first(fragment: Fragment) -> None:
-    """Use each component's ports before all else in its module; changes no logic.
+    """Use each component's ports before everything else in its module; changes no logic.
 
-    The statement assigns no bits of them to no bits, which leaves nothing behind but the order.
+    The added statement assigns zero bits of the ports to zero bits. Its only effect is the order.
     """
     for origin in fragment.origins or ():
         if isinstance(origin, wiring.Component):
@@ -58,7 +58,7 @@ def own_ports_first(fragment: Fragment) -> None:
 
 @dataclass
 class _Module:
-    """One module of RTLIL text: its lines, each with the cell it lies in, and what they declare."""
+    """A module of RTLIL text: its lines, each with the cell that contains it, and declarations."""
 
     name: str = ""
     lines: list[tuple[str, re.Match[str] | None]] = field(default_factory=list)
@@ -67,7 +67,7 @@ class _Module:
     links: list[tuple[str, str, str, str]] = field(default_factory=list)  # of submodules' ports
 
     def add(self, line: str, cell: re.Match[str] | None) -> None:
-        """Take a line and what it declares; a link is (module, instance, port, wire)."""
+        """Add a line and its declaration; a link is (module, instance, port, wire)."""
         self.lines.append((line, cell))
         if match := MODULE.match(line):
             self.name = match["name"]
@@ -81,17 +81,17 @@ class _Module:
             )
 
     def number_ports(self) -> None:
-        """Order the ports: clock and reset, then by name, so that a stream's stand together."""
+        """Order the ports: clock and reset, then by name, which keeps a stream's ports together."""
         order = sorted(self.ports, key=lambda port: (port not in (r"\clk", r"\rst"), port))
         for index, (line, cell) in enumerate(self.lines):
             if (match := WIRE.match(line)) and match["name"] in self.ports:
-                number = order.index(match["name"]) + 1  # 0 is no port to Yosys
+                number = order.index(match["name"]) + 1  # in Yosys 0 means no port
                 line = re.sub(r"\b(input|output) \d+", rf"\1 {number}", line)
                 self.lines[index] = line, cell
 
 
 def _split(text: str) -> Iterator[_Module]:
-    """The modules of a text; lines before the first, such as attributes, go with the one after."""
+    """The modules of a text; lines between modules, such as attributes, belong to the next one."""
     module, cell = _Module(), None
     for line in text.splitlines():
         cell = CELL.match(line) or cell
@@ -104,17 +104,17 @@ def _split(text: str) -> Iterator[_Module]:
 
 
 def _instance(name: str) -> str:
-    """The name of an instance in the Python, without a backslash."""
+    """The name of an instance in the Python code, without a backslash."""
     return NUMBER.sub("", name.removeprefix("\\"))
 
 
 def _plain(name: str) -> str:
-    """A name without characters that Verilog would have to escape."""
+    """A name without characters that Verilog must escape."""
     return "\\" + re.sub(r"\W+", "_", name[1:].replace("]", ""))
 
 
 def _renames(module: _Module, outputs: Mapping[str, Mapping[str, bool]]) -> dict[str, str]:
-    """The new name of each wire of a module; instances keep theirs, and ports."""
+    """The new name of each wire of a module; instances and ports keep their names."""
     names: dict[str, str] = {}
     driven = [link for link in module.links if outputs.get(link[0], {}).get(f"\\{link[2]}")]
     others = [link for link in module.links if link[0] in outputs]
@@ -122,8 +122,8 @@ def _renames(module: _Module, outputs: Mapping[str, Mapping[str, bool]]) -> dict
         if wire not in module.ports:
             names.setdefault(wire, f"\\{instance}_{port}")
     for wire in module.wires:
-        # What is left with a number, an index or a member path is an alias of a wire named above;
-        # a private name lets Yosys clean it away.
+        # A remaining name with a number, an index or a member path is an alias of a wire named
+        # above; with a private name, Yosys removes it.
         alias = "$" in wire or "[" in wire or "__" in wire
         if wire not in module.ports:
             names.setdefault(wire, "$" + wire[1:] if alias else wire)
@@ -136,9 +136,11 @@ def _renames(module: _Module, outputs: Mapping[str, Mapping[str, bool]]) -> dict
 
 
 def readable(text: str, prefix: str, comments: Mapping[str, str]) -> str:
-    """RTLIL text with wires between submodules renamed, and the modules below the top: by their
-    places in the hierarchy, behind ``prefix``. ``comments`` by those places, joined by dots, become
-    attributes of the modules."""
+    """RTLIL text with new names for wires between submodules and for all modules but the top.
+
+    prefix : start of the modules' names; their paths in the hierarchy follow
+    comments : by path in the hierarchy, joined by dots; they become attributes of the modules
+    """
     modules = list(_split(text))
     for module in modules:
         module.number_ports()
@@ -154,7 +156,7 @@ def readable(text: str, prefix: str, comments: Mapping[str, str]) -> str:
 
 
 def _types(modules: Iterable[str], prefix: str) -> dict[str, str]:
-    """The new name of each module, the outer ones first; the top keeps its own."""
+    """The new name of each module, outer modules first; the top module keeps its name."""
     wanted = []
     for name in sorted(modules, key=lambda name: name.count(".")):
         top, *path = NUMBER.sub("", name).split(".")
@@ -165,7 +167,7 @@ def _types(modules: Iterable[str], prefix: str) -> dict[str, str]:
 def _rewrite(
     line: str, cell: re.Match[str] | None, names: dict[str, str], types: dict[str, str]
 ) -> str:
-    """One line under new names; a submodule's ports and a cell's own name stay as they are."""
+    """One line with new names; the ports of a submodule and the name of a cell do not change."""
     if MODULE.match(line):
         return NAME.sub(lambda match: types[match[0]], line, count=1)
     if (match := CELL.match(line)) and match["type"] in types:
