@@ -1,1 +1,1 @@
-"""Hand-off to the tools behind the Verilog."""
+"""The tools that process the Verilog: synthesis, place and route."""

@@ -1,12 +1,13 @@
-"""Registers into the blocks of an ECP5 that have their own: multipliers and block RAMs.
+"""Register packing for ECP5: moves flip-flops into multipliers and block RAMs.
 
-MULT18X18D has registers at A, B and P (Lattice FPGA-TN-02205, sysDSP Usage Guide), DP16KD at its
-outputs (FPGA-TN-02204, sysMEM Usage Guide). Yosys 0.70 leaves them all in slices, whose way to the
-multiplier and through it is then as long as the clock. A flip-flop moves where it has no reset,
-starts at 0 as the blocks do, and shares clock and enable with the others of its block.
+MULT18X18D has registers at A, B and P (Lattice FPGA-TN-02205, sysDSP Usage Guide). DP16KD has
+registers at its outputs (FPGA-TN-02204, sysMEM Usage Guide). Yosys 0.70 leaves all registers in
+slices, and the path to the multiplier and through it then limits the clock. A flip-flop can move if
+it has no reset, starts at 0 like the registers of the blocks, and has the same clock and enable as
+the other flip-flops of its block.
 
-What follows a block moves first, and drives from there on; then what comes before a multiplier,
-unless it has moved already.
+Flip-flops after a block move first; the block then drives their outputs. Flip-flops before a
+multiplier move next, unless they have moved already.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ __all__ = ["pack_registers"]
 
 Bit = int | str  # a net, or "0", "1", "x"
 FACTORS, PRODUCT = {"A": 18, "B": 18}, 36
-DATA = 18  # of each port of a block RAM
+DATA = 18  # bits of each port of a block RAM
 
 
 @dataclass(frozen=True)
 class _Control:
-    """What moves registers: a clock, and an enable or "1"."""
+    """The control of a register: a clock, and an enable or "1"."""
 
     clock: Bit
     enable: Bit
 
 
 def pack_registers(module: dict[str, Any]) -> None:
-    """Move registers into the blocks of a module of Yosys's JSON, in place.
+    """Pack the registers of a module of Yosys's JSON into its blocks, in place.
 
-    Raises FlowError where a net that is read has lost its driver, which would be a fault here.
+    Raises FlowError if a net that is read has lost its driver. That would be a bug in this file.
     """
     netlist = _Netlist(module)
     for cell in netlist.of_type("DP16KD"):
@@ -50,7 +51,7 @@ def pack_registers(module: dict[str, Any]) -> None:
 
 
 class _Netlist:
-    """The cells of a module, and who drives and reads each net."""
+    """The cells of a module, and the driver and the readers of each net."""
 
     def __init__(self, module: dict[str, Any]) -> None:
         self._cells: dict[str, dict[str, Any]] = module["cells"]
@@ -72,7 +73,7 @@ class _Netlist:
                     self._driver |= dict.fromkeys(bits, name)
 
     def _reads(self) -> Iterator[tuple[str, str, Bit]]:
-        """Each cell, port and net that it reads; an output of the module is read by no cell."""
+        """(cell, port, net) of every read; for outputs of the module, cell and port are empty."""
         for port in self._ports:
             if port["direction"] != "input":
                 yield from (("", "", bit) for bit in port["bits"])
@@ -86,13 +87,18 @@ class _Netlist:
         return [cell for cell in self._cells.values() if cell["type"] == kind]
 
     def before(self, bit: Bit) -> tuple[_Control, Bit] | None:
-        """The control and the input of the flip-flop that drives a net; None where none that may
-        move does."""
+        """The control and the input of the flip-flop that drives a net.
+
+        None if the driver is no flip-flop, or one that must not move.
+        """
         return self._register(self._driver.get(bit, ""))
 
     def behind(self, bits: Mapping[str, Bit]) -> tuple[_Control, dict[str, str]] | None:
-        """By port, the flip-flops that alone read these nets, where those that are read have such,
-        of one control."""
+        """The control of the flip-flops after these nets, and their names by port.
+
+        None unless each net that is read has a single reader, a flip-flop that can move, and all
+        these flip-flops have the same control.
+        """
         flip_flops, controls = {}, set()
         for port, bit in bits.items():
             readers = self._readers[bit]
@@ -112,33 +118,33 @@ class _Netlist:
             return None
         parameters, nets = cell["parameters"], cell["connections"]
         plain = parameters.get("REGSET", "RESET") == "RESET" and parameters["CLKMUX"] == "CLK"
-        always = parameters.get("CEMUX", "1").strip() == "1"  # a space follows what looks binary
+        always = parameters.get("CEMUX", "1").strip() == "1"  # Yosys may append a space
         enable = "1" if always else nets["CE"][0] if parameters["CEMUX"] == "CE" else None
         if not plain or enable is None or nets.get("LSR", ["0"])[0] != "0":
             return None
         return _Control(nets["CLK"][0], enable), nets["DI"][0]
 
     def take(self, cell: dict[str, Any], flip_flops: Mapping[str, str]) -> None:
-        """Let a cell's outputs drive what the flip-flops behind them do, and drop those."""
+        """Remove the flip-flops after a cell; its outputs drive their output nets instead."""
         for port, name in flip_flops.items():
             driven = self._cells.pop(name)["connections"]["Q"]
             cell["connections"][port] = driven
-            del self._driver[driven[0]]  # no flip-flop any more
+            del self._driver[driven[0]]  # its flip-flop is gone
 
     def replace(self, cell: dict[str, Any], inputs: Mapping[str, Bit]) -> None:
-        """Let a cell read past the flip-flops that drive these inputs."""
+        """Connect inputs of a cell to the nets before the flip-flops that drive them."""
         self._passed |= {self._driver.get(cell["connections"][port][0], "") for port in inputs}
         cell["connections"] |= {port: [bit] for port, bit in inputs.items()}
 
     def sweep(self) -> None:
-        """Drop the flip-flops past which cells read, where nobody else reads them."""
+        """Remove bypassed flip-flops that have no other reader."""
         read = self._kept | {bit for _, _, bit in self._reads()}
         for name in self._passed & self._cells.keys():
             if self._cells[name]["connections"]["Q"][0] not in read:
                 del self._cells[name]
 
     def check(self) -> None:
-        """Raises FlowError where a net that is read has no driver."""
+        """Raises FlowError if a net that is read has no driver."""
         driven = {
             bit for port in self._ports if port["direction"] != "output" for bit in port["bits"]
         }
@@ -155,7 +161,10 @@ class _Netlist:
 
 
 def _pack_memory(netlist: _Netlist, cell: dict[str, Any]) -> None:
-    """Behind each port that reads. One written in 36 bits reads on both, by the clock of B."""
+    """Pack the flip-flops after each read port of a block RAM.
+
+    A block RAM of 36 bits reads on both ports, with the clock of B.
+    """
     parameters, nets = cell["parameters"], cell["connections"]
     wide = int(parameters["DATA_WIDTH_A"], 2) == 2 * DATA
     for side, read in {"B": "AB"}.items() if wide else {"A": "A", "B": "B"}.items():
@@ -174,7 +183,7 @@ def _pack_memory(netlist: _Netlist, cell: dict[str, Any]) -> None:
 
 
 def _pack_product(netlist: _Netlist, cell: dict[str, Any]) -> _Control | None:
-    """Behind a multiplier; returns what moves the register, None where there is none."""
+    """Pack the flip-flops after a multiplier; return their control, None if there are none."""
     product = _bits(cell["connections"], (f"P{at}" for at in range(PRODUCT)))
     behind = netlist.behind(product)
     if behind is None:
@@ -187,7 +196,10 @@ def _pack_product(netlist: _Netlist, cell: dict[str, Any]) -> _Control | None:
 
 
 def _pack_factors(netlist: _Netlist, cell: dict[str, Any], control: _Control | None) -> None:
-    """Before a multiplier, whose other register, if it has one, is moved by ``control``."""
+    """Pack the flip-flops before a multiplier.
+
+    control : of its output register, None if it has none; the input registers must have the same
+    """
     before = _factors(netlist, cell["connections"])
     if before is None or control not in (None, before[0]):
         return
@@ -198,8 +210,11 @@ def _pack_factors(netlist: _Netlist, cell: dict[str, Any], control: _Control | N
 def _factors(
     netlist: _Netlist, nets: Mapping[str, list[Bit]]
 ) -> tuple[_Control, dict[str, Bit]] | None:
-    """What the registers at A and B take; None where not all of them have something to take. A
-    constant may go through one: it is 0 before the first enable, but so is the other factor."""
+    """The control and the inputs of the registers at A and B; None if not all bits can have one.
+
+    A constant bit may pass through a register. The register is 0 before the first enable, but so is
+    the other factor.
+    """
     inputs: dict[str, Bit] = {}
     controls = set()
     for port in (f"{side}{at}" for side, width in FACTORS.items() for at in range(width)):

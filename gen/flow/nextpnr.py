@@ -1,8 +1,8 @@
-"""Place and route with nextpnr, from its WebAssembly wheels: the clock that a core reaches.
+"""Place and route with nextpnr, from its WebAssembly wheels: the maximum clock of a core.
 
-Two things about those wheels: the first start on a machine compiles for some seconds and keeps the
-result in the user's cache; and a program there sees a folder of its own as /tmp, so files are
-named relative to the working folder.
+Notes on these wheels: the first start on a machine compiles for some seconds and stores the result
+in the user's cache. A program in them sees a private folder as /tmp, so files are named relative to
+the working folder.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ SEEDS = (1, 2, 3)
 
 
 class DoesNotFitError(FlowError):
-    """A core needs more cells of a kind than the device has; the message says which."""
+    """A core needs more cells of a kind than the device has; the message names the kind."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device that cores are placed on.
+    """A device for place and route.
 
-    name : for people
-    program : "ecp5" of "nextpnr-ecp5"
-    options : the device, its package, and what becomes of the core's ports
+    name : for messages and tables
+    program : the end of the program's name, such as "ecp5" in "nextpnr-ecp5"
+    options : the device, its package, and the treatment of the core's ports
     """
 
     name: str
@@ -44,9 +44,9 @@ class Device:
     options: tuple[str, ...]
 
 
-# By the family of ``synth.TARGETS``. On ECP5 the core is placed out of context: its ports end in
-# nothing, so that neither the number of pads nor their place matters, and the clock has no buffer.
-# nextpnr-ice40 has no such option; there the ports go to pads, wherever nextpnr likes.
+# By the family of ``synth.TARGETS``. On ECP5 the core is placed out of context: its ports are not
+# connected to pads, so neither number nor place of pads matters, and the clock has no buffer.
+# nextpnr-ice40 has no such option; its ports go to pads that nextpnr chooses.
 DEVICES = {
     "ecp5": Device(
         "ECP5-85F, speed grade 6",
@@ -68,7 +68,7 @@ class Timing:
 
     @property
     def median(self) -> Routed:
-        """The run in the middle; of an even number the slower of the two there."""
+        """The run with the median clock; of an even number of runs the slower of the middle two."""
         return self.runs[(len(self.runs) - 1) // 2]
 
     def facts(self) -> dict[str, Any]:
@@ -87,13 +87,13 @@ def place_and_route(
 
     Parameters
     ----------
-    netlist : what ``synthesize(..., netlist=...)`` wrote, for the same target; the reports go
-        beside it
+    netlist : written by ``synthesize(..., netlist=...)`` for the same target; the reports go to
+        the same folder
     target : a family of ``DEVICES``
     done : called after each run
 
-    Raises DoesNotFitError where the device has too few cells of a kind, FlowError where nextpnr
-    fails otherwise, and ModuleNotFoundError where it is not installed.
+    Raises DoesNotFitError if the device has too few cells of a kind, FlowError if nextpnr fails
+    for another reason, and ModuleNotFoundError if it is not installed.
     """
     device = DEVICES[target]
     runs = []
@@ -104,9 +104,9 @@ def place_and_route(
 
 
 def pack(netlist: Path, target: str) -> dict[str, int]:
-    """Cells of a netlist by kind, as nextpnr packs it, also where the device has fewer of them.
+    """Cells of a netlist by kind, as nextpnr packs it, even if the device has fewer of them.
 
-    Parameters and errors as :func:`place_and_route`; nothing is placed.
+    Parameters and errors as for :func:`place_and_route`; nothing is placed.
     """
     device = DEVICES[target]
     options = [*device.options, "--pack-only"]
@@ -117,7 +117,7 @@ def pack(netlist: Path, target: str) -> dict[str, int]:
 
 
 def _report(netlist: Path, device: Device, seed: int) -> dict[str, Any]:
-    """Place and route once; nextpnr's report."""
+    """Place and route once; return nextpnr's report."""
     options = [*device.options, "--seed", str(seed), "--timing-allow-fail"]
     report = netlist.with_suffix(f".seed{seed}.json")
     report.unlink(missing_ok=True)
@@ -130,7 +130,7 @@ def _report(netlist: Path, device: Device, seed: int) -> dict[str, Any]:
 def _run(netlist: Path, device: Device, options: Sequence[str]) -> CompletedProcess[str]:
     """Run nextpnr on a netlist, in its folder."""
     package = f"yowasp_nextpnr_{device.program}"
-    import_module(package)  # a missing wheel shows here, under its name
+    import_module(package)  # raises an error with the wheel's name if it is missing
     start = f"run_nextpnr_{device.program}"
     program = f"import sys; from {package} import {start}; sys.exit({start}(sys.argv[1:]))"
     command = [sys.executable, "-c", program, *options, "--json", netlist.name]
@@ -138,7 +138,7 @@ def _run(netlist: Path, device: Device, options: Sequence[str]) -> CompletedProc
 
 
 def _error(log: str, code: int, device: Device, options: Sequence[str]) -> FlowError:
-    """What to raise of a failed run."""
+    """The error of a failed run."""
     used = _utilization(log)
     over = [f"{n} {cell}, of which it has {most}" for cell, n, most in used if n > most]
     if over:
@@ -148,6 +148,6 @@ def _error(log: str, code: int, device: Device, options: Sequence[str]) -> FlowE
 
 
 def _utilization(log: str) -> list[tuple[str, int, int]]:
-    """What a log says of each kind of cell: how many the core has, and how many the device."""
+    """From a log, for each kind of cell: (kind, number in the core, number in the device)."""
     found = re.findall(r"^Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%$", log, re.MULTILINE)
     return [(cell, int(used), int(most)) for cell, used, most in found]

@@ -1,6 +1,6 @@
-"""What nextpnr's JSON report says of a placed and routed core, in one shape for all devices.
+"""The results of place and route, read from nextpnr's JSON report; the same for all devices.
 
-The report: nextpnr, common/kernel/report.cc (``fmax``, ``utilization``, ``critical_paths``).
+Source: nextpnr, common/kernel/report.cc (``fmax``, ``utilization``, ``critical_paths``).
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from .yosys import FlowError
 
 __all__ = ["CriticalPath", "Routed", "read_report"]
 
-# An instance's name in a cell's: "conv1.engine" in "conv1.engine.s2_product0_TRELLIS_FF_Q_5".
+# An instance in the name of a cell: "conv1.engine" in "conv1.engine.s2_product0_TRELLIS_FF_Q_5".
 INSTANCE = re.compile(r"[A-Za-z]\w*(?=\.)")
 
 
 @dataclass(frozen=True)
 class CriticalPath:
-    """The slowest way from register to register.
+    """The slowest path from register to register.
 
     start, end : "cell.port"
-    through : the instances whose cells it meets, in order, by their paths from the top
-    logic_ns, routing_ns : the delay, in cells (clock-to-output and setup among them) and in wires
+    through : the instances of its cells, in order, by their paths from the top
+    logic_ns, routing_ns : the delay in ns, of cells (including clock-to-output and setup) and wires
     """
 
     start: str
@@ -45,8 +45,8 @@ class CriticalPath:
 class Routed:
     """One run of place and route.
 
-    fmax_mhz : of the only clock, register to register; the way from and to pads does not count
-    cells : those used, by the device's name for their kind
+    fmax_mhz : of the only clock, register to register; paths from and to pads do not count
+    cells : the number of used cells, by the device's name for their kind
     """
 
     seed: int
@@ -55,14 +55,14 @@ class Routed:
     path: CriticalPath
 
     def facts(self) -> dict[str, Any]:
-        """All of it, as plain data."""
+        """The run as plain data."""
         return asdict(self)
 
 
 def read_report(report: Mapping[str, Any], seed: int) -> Routed:
     """Read the JSON report of a core with one clock.
 
-    Raises FlowError where it has no clock or more than one.
+    Raises FlowError if it has no clock or more than one.
     """
     clocks = report["fmax"]
     if len(clocks) != 1:
@@ -79,7 +79,7 @@ def read_report(report: Mapping[str, Any], seed: int) -> Routed:
 
 
 def _path(paths: list[dict[str, Any]], clock: str) -> CriticalPath:
-    """The slowest of the clock's own paths; others begin or end at pads."""
+    """The slowest path from the clock to the same clock; other paths begin or end at pads."""
     own = [
         path["path"]
         for path in paths
@@ -102,7 +102,7 @@ def _pin(end: Mapping[str, str]) -> str:
 
 
 def _instance(cell: str) -> str:
-    """The path of the instance that a cell stands in; "top" for the top module's own."""
+    """The path of the instance that contains a cell; "top" for cells of the top module."""
     names: list[str] = []
     while found := INSTANCE.match(cell):
         names.append(found[0])

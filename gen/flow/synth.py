@@ -1,4 +1,4 @@
-"""Synthesis with Yosys for three families, and what came out, in one shape."""
+"""Synthesis with Yosys for three families; the results have the same form for all."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .yosys import FlowError, run_yosys
 
 __all__ = ["LUT_RAM", "TARGETS", "Resources", "synthesize"]
 
-# The synthesis command of each family, options for what every core needs.
+# The synthesis command of each family, with the options that every core needs.
 TARGETS = {
     "ecp5": "synth_ecp5",
     "ice40": "synth_ice40 -dsp",
     "xilinx": "synth_xilinx -family xc7 -flatten",
 }
 
-BLOCK_RAM = "BLOCKRAM|16KD|RAM4K"  # in the names that memory_libmap has for block RAMs
-LUT_RAM = {"ecp5", "xilinx"}  # families that have it; iCE40 takes flip-flops or blocks
+BLOCK_RAM = "BLOCKRAM|16KD|RAM4K"  # in memory_libmap's names of block RAMs
+LUT_RAM = {"ecp5", "xilinx"}  # families with LUT RAM; iCE40 uses flip-flops or block RAM
 
-# Cells by what they are, as regular expressions over the cell types of all families.
+# Kinds of cells, as regular expressions over the cell types of all families.
 KINDS = {
     "luts": r"LUT[1-6]|SB_LUT4",
     "flip_flops": r"TRELLIS_FF|SB_DFF\w*|FD[CPRS]E",
@@ -41,8 +41,8 @@ KINDS = {
 class Resources:
     """Cells of a synthesized core by kind.
 
-    rom_bits : of the memories with contents and no write port that synthesis was given
-    in_blocks : the memories that went into block RAM, by their paths from the top
+    rom_bits : bits of the memories without a write port in the synthesized Verilog
+    in_blocks : the memories in block RAM, by their paths from the top
     """
 
     luts: int
@@ -62,10 +62,10 @@ class Resources:
 def synthesize(verilog: Path, top: str, target: str, netlist: Path | None = None) -> Resources:
     """Synthesize a Verilog file for a family of ``TARGETS``.
 
-    netlist : receives the cells and their nets in Yosys's JSON, for place and route; those of ECP5
-        with registers in its blocks (``ecp5_registers.py``)
+    netlist : file for the cells and their nets in Yosys's JSON, for place and route; for ECP5 with
+        packed registers (``ecp5_registers.py``)
 
-    Raises FlowError where Yosys fails, leaves no cells, or some that the family does not have.
+    Raises FlowError if Yosys fails, leaves no cells, or leaves cells that the family does not have.
     """
     with temporary_folder() as folder:
         source, cells_file, memories = f"{top}.v", folder / "netlist.json", folder / "memories.il"
@@ -81,7 +81,7 @@ def synthesize(verilog: Path, top: str, target: str, netlist: Path | None = None
                 f"read_verilog {source}",
                 f"{TARGETS[target]} -top {top}",
                 "check -assert",
-                "delete t:$scopeinfo",  # of what was flattened: no cells
+                "delete t:$scopeinfo",  # records of flattened modules, not cells
                 "check -mapped",
                 "setattr -mod -unset src",
                 "setattr -unset src a:src",
@@ -110,7 +110,7 @@ UNMAPPED = re.compile(
 
 
 def _require_mapped(log: str, target: str) -> None:
-    """Refuse what is left of Yosys's own cells, such as a memory of a kind that there is not."""
+    """Refuse unmapped cells of Yosys, such as a memory that the family cannot implement."""
     left = UNMAPPED.findall(log)
     for cell, kind in left[:1]:
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
@@ -121,14 +121,14 @@ def _require_mapped(log: str, target: str) -> None:
 
 
 def _cell_counts(module: dict[str, Any], *, pack: bool) -> Counter[str]:
-    """The cells of a module of a netlist by type, after packing it in place if asked for."""
+    """The number of cells of a module by type, after packing its registers if ``pack`` is set."""
     if pack:
         pack_registers(module)
     return Counter(cell["type"] for cell in module["cells"].values())
 
 
 def _in_blocks(log: str, top: str) -> frozenset[str]:
-    """The memories that ``memory_libmap`` made block RAMs, by the path of the submodule."""
+    """The memories that ``memory_libmap`` mapped to block RAM, by the path of the submodule."""
     mapped = re.findall(r"^mapping memory (\S+) via (\S+)$", log, re.MULTILINE)
     return frozenset(
         path.removeprefix(f"{top}.").removesuffix(".memory")
@@ -138,7 +138,7 @@ def _in_blocks(log: str, top: str) -> frozenset[str]:
 
 
 def _rom_bits(rtlil: str) -> int:
-    """Bits of memories without a write port in RTLIL text, where each is one ``$mem_v2`` cell."""
+    """Bits of memories without a write port in RTLIL text; each is one ``$mem_v2`` cell."""
     bits = 0
     for cell in re.findall(r"cell \$mem_v2 .*?\n  end", rtlil, flags=re.DOTALL):
         parameters = dict(

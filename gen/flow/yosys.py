@@ -1,4 +1,4 @@
-"""Yosys, from its wheel, in a process of its own: an internal error there stays there."""
+"""Yosys, from its wheel, in a separate process: a crash of Yosys does not end tercet."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ for command in sys.argv[1:]:
 
 
 class FlowError(UserError, RuntimeError):
-    """A tool of the flow failed; the message holds its name and the end of its log."""
+    """A tool of the flow failed; the message has its name and the end of its log."""
 
 
 def run_yosys(commands: Sequence[str], folder: Path) -> str:
     """Run Yosys commands on one design.
 
-    folder : where the commands' files are, so that no path with blanks stands in a command, and
-        where Yosys and ABC have their temporary files
+    folder : the working folder. The commands' files are in it, so that no command has a path with
+        blanks; Yosys and ABC have their temporary files there too
 
-    Returns the log. Raises FlowError where a command fails.
+    Returns the log. Raises FlowError if a command fails.
     """
     command = [sys.executable, "-c", PROGRAM, *commands]
     env = {**os.environ, "TMPDIR": os.path.realpath(folder)}
@@ -42,5 +42,5 @@ def run_yosys(commands: Sequence[str], folder: Path) -> str:
 
 
 def tail(log: str) -> str:
-    """The last lines of a log as one."""
+    """The last three lines of a log, joined to one."""
     return " | ".join(log.strip().splitlines()[-3:])
