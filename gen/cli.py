@@ -1,12 +1,12 @@
 """The command line: `tercet COMMAND ...`, its arguments, its messages and its exit codes.
 
-A command is a module listed under the entry-point group ``tercet.commands`` (pyproject.toml) that
-holds HELP, add_arguments and run; see :class:`Command`. Only the one that is called gets imported,
-so that no command waits for another one's PyTorch, and none needs another one's packages.
+A command is a module in the entry-point group ``tercet.commands`` (pyproject.toml). It has HELP,
+add_arguments and run; see :class:`Command`. Only the module of the called command is imported, so
+no command waits for the imports of another (PyTorch), or needs the packages of another.
 
-Exit codes: 0 fine; 1 something the user can mend, or a command that says "not ok"; 2 wrong usage;
-130 interrupted; 141 nobody reads the output any more. Any other error is a bug and shows its
-traceback.
+Exit codes: 0 success; 1 an error that the user can fix, or a command that returns "not ok"; 2 wrong
+usage; 130 interrupted; 141 the output's reader has closed the pipe. Any other error is a bug and
+shows its traceback.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ __all__ = ["Command", "main"]
 
 GROUP = "tercet.commands"
 
-# The order of --help: the road from a float network to figures. Others follow by name.
+# The order in --help: the steps from a float network to measurements. Others follow by name.
 ORDER = (
     *("train", "quantize", "qat", "import", "narrow", "export", "show", "plan"),
     *("verilog", "sim", "fuzz", "synth", "bench", "accuracy"),
 )
 
-# The extra that brings a package which is not needed by all, by the package's import name.
+# For each optional package, by import name: the extra that installs it.
 EXTRAS = {
     "cocotb": "sim",
     "cocotb_tools": "sim",
@@ -64,9 +64,9 @@ class Command(Protocol):
         """Declare the command's own arguments."""
 
     def run(self, args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-        """Do it and print the result. Returns the facts for --json, and whether all is well.
+        """Run the command and print the result. Returns the facts for --json, and whether it is ok.
 
-        Raises UserError for what the user can mend.
+        Raises UserError for errors that the user can fix.
         """
 
 
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as ending:
         number = signal.Signals(getattr(ending, "number", signal.SIGINT))
         message, code = f"stopped by {number.name}", 128 + number
-        warnings.simplefilter("ignore")  # components that were to be elaborated never will be
+        warnings.simplefilter("ignore")  # Amaranth's, of unused components
     except BrokenPipeError:
         _discard_output()
         return 141
@@ -98,10 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _temporaries() -> Iterator[None]:
-    """Put all temporary files, those of other programs too, into one folder, removed at the end."""
+    """Put all temporary files, also of other programs, into one folder; remove it at the end."""
     before = tempfile.tempdir, os.environ.get("TMPDIR")
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(TemporaryError):  # what needs one will say so
+        with contextlib.suppress(TemporaryError):  # code that needs one raises it again
             tempfile.tempdir = str(stack.enter_context(temporary_folder()))
             os.environ["TMPDIR"] = tempfile.tempdir
         try:
@@ -146,7 +146,7 @@ def _load(point: metadata.EntryPoint) -> Command:
 def _parser(
     points: dict[str, metadata.EntryPoint], name: str, command: Command | None
 ) -> argparse.ArgumentParser:
-    """The parser of everything; the arguments are ``command``'s, or nobody's where it is None."""
+    """The parser of the command line, with the arguments of ``command`` if it is not None."""
     parser = argparse.ArgumentParser(
         prog="tercet",
         description="Bit-accurate FPGA cores from small quantized CNNs.",
@@ -158,20 +158,20 @@ def _parser(
         title="commands", dest="command", metavar="COMMAND", required=True
     )
     for other in points:
-        if command is None:  # only then is the list ever printed
+        if command is None:  # the list is printed only in this case
             subparsers.add_parser(other, help=_help_line(points[other]))
         elif other != name:
             subparsers.add_parser(other)
     if command is not None:
         own = subparsers.add_parser(name, description=command.HELP, allow_abbrev=False)
         command.add_arguments(own)
-        own.add_argument("--json", metavar="FILE", type=Path, help="write the result as facts")
-        own.add_argument("-v", "--verbose", action="store_true", help="say what is being done")
+        own.add_argument("--json", metavar="FILE", type=Path, help="write the result as JSON")
+        own.add_argument("-v", "--verbose", action="store_true", help="log progress messages")
     return parser
 
 
 def _help_line(point: metadata.EntryPoint) -> str:
-    """A command's line in the list, or why it cannot be used here."""
+    """The line of a command in the list, or the reason why it cannot be used here."""
     try:
         return _load(point).HELP
     except ImportError as error:
@@ -179,7 +179,7 @@ def _help_line(point: metadata.EntryPoint) -> str:
 
 
 def _install_hint(error: ImportError) -> str:
-    """What to install where ``error`` is about a package of an extra, else nothing."""
+    """How to install the missing package if it belongs to an extra; else empty."""
     package = (error.name or "").partition(".")[0]
     if not isinstance(error, ModuleNotFoundError) or package not in EXTRAS:
         return ""
@@ -195,7 +195,7 @@ def _set_up_logging(verbose: bool) -> None:
 
 
 def _require_place(path: Path) -> None:
-    """Refuse a file that could not be written, before a long run rather than after it."""
+    """Refuse a file that cannot be written, before a long run and not after it."""
     try:
         is_folder, is_device = path.is_dir(), path.exists() and not path.is_file()
     except OSError as error:
@@ -219,6 +219,6 @@ def _write_facts(path: Path, facts: dict[str, Any]) -> None:
 
 
 def _discard_output() -> None:
-    """Send what is left for a closed pipe nowhere, so that the interpreter ends without a word."""
-    with contextlib.suppress(OSError, ValueError):  # stdout may have no file behind it
+    """Discard remaining output for a closed pipe, so the interpreter exits without a message."""
+    with contextlib.suppress(OSError, ValueError):  # stdout may have no file descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,1 +1,1 @@
-"""The commands from a network to files and figures."""
+"""The commands that turn a network into files and figures."""

@@ -1,4 +1,4 @@
-"""Arguments that several commands take."""
+"""Arguments of several commands."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ __all__ = [
 
 
 def add_net(parser: argparse.ArgumentParser) -> None:
-    """NET, as ``model.load`` takes it."""
-    parser.add_argument("net", metavar="NET", help="a shipped network's name, or a network file")
+    """Add NET, as ``model.load`` takes it."""
+    parser.add_argument("net", metavar="NET", help="name of a shipped network, or a network file")
 
 
 def add_output(parser: argparse.ArgumentParser, holds: str) -> None:
-    """-o DIR; ``holds`` names what the folder receives."""
+    """Add -o DIR; ``holds`` describes the contents of the folder."""
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         metavar="DIR",
-        help=f"the folder that receives {holds} (default: build/NET)",
+        help=f"folder for {holds} (default: build/NET)",
     )
 
 
 def add_goal(parser: argparse.ArgumentParser, *, clock_alone: bool = False) -> None:
-    """The plan's goal, which ``goal_of`` reads, and whether rows begin with a beat.
+    """Add the goal of the plan, which ``goal_of`` reads, and the option --row-aligned.
 
-    clock_alone : a clock is of use without --fps
+    clock_alone : whether a clock is useful without --fps
     """
     parser.set_defaults(clock_alone=clock_alone)
     group = parser.add_argument_group(
@@ -71,28 +71,28 @@ def add_goal(parser: argparse.ArgumentParser, *, clock_alone: bool = False) -> N
         "--multipliers",
         type=positive,
         metavar="N",
-        help="as fast as N multipliers can be, those that requantize left out",
+        help="the fewest cycles with N multipliers, requantizers not counted",
     )
     goals.add_argument(
         "--device",
         choices=DEVICES,
-        help="as fast as fits its DSP blocks, block RAMs and, by an estimate, LUTs",
+        help="the fewest cycles within its DSP blocks, block RAMs and (estimated) LUTs",
     )
-    use = "the clock, for --fps and to tell images/s" if clock_alone else "the clock, for --fps"
+    use = "the clock, for --fps and to print images/s" if clock_alone else "the clock, for --fps"
     group.add_argument("--clock", type=above_0, metavar="MHZ", help=use)
     parser.add_argument(
         "--row-aligned",
         action="store_true",
-        help="input beats of the width that the first layer takes, even where it does not divide a "
-        "row: each row then begins with a beat, and its last one is filled up (default: beats that "
+        help="input beats as wide as the first layer's, even if this width does not divide a row; "
+        "each row then begins with a new beat, and its last beat is padded (default: beats that "
         "divide a row, so that images come without gaps)",
     )
 
 
 def goal_of(args: argparse.Namespace) -> Goal | None:
-    """The goal that ``add_goal`` took; None for the default.
+    """The goal from the arguments of ``add_goal``; None for the default.
 
-    Raises UsageError for --fps without a clock, or a clock without use.
+    Raises UsageError for --fps without a clock, or a clock that nothing uses.
     """
     if args.fps is not None:
         if args.clock is None:
@@ -108,7 +108,7 @@ def goal_of(args: argparse.Namespace) -> Goal | None:
 
 
 def say_of_plan(out: Console, manifest: Mapping[str, Any]) -> None:
-    """Tell a user why the plan misses its goal, if it does, and which layers have no hardware."""
+    """Print which layers have no hardware, and why the plan misses its goal if it does."""
     for name in manifest["left_out"]:
         out.print(f"Layer {name!r} changes no value, and is left out.", markup=False)
     if manifest["shortfall"]:
@@ -116,12 +116,12 @@ def say_of_plan(out: Console, manifest: Mapping[str, Any]) -> None:
 
 
 def positive(text: str) -> int:
-    """An integer of at least 1, for ``add_argument(type=...)``."""
+    """An integer above 0, for ``add_argument(type=...)``."""
     return _at_least(1, text)
 
 
 def natural(text: str) -> int:
-    """An integer of at least 0, as seeds are, for ``add_argument(type=...)``."""
+    """An integer of at least 0, such as a seed, for ``add_argument(type=...)``."""
     return _at_least(0, text)
 
 

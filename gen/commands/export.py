@@ -1,4 +1,4 @@
-"""`tercet export NET`: a network as text, as ROM contents, or for other tools."""
+"""`tercet export NET`: write a network as text, as ROM contents or as ONNX."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Content = str | bytes
 
 
 def _onnx(network: QNetwork, explicit: bool = False) -> Content:
-    """Imported when it is wanted, since it needs packages of its own."""
+    """The network as ONNX; the exporter is imported here because it needs additional packages."""
     write = import_module("...model.exporters.onnx", __package__).write
     written: bytes = write(network, explicit=explicit)
     return written
 
 
-# Formats of one file, and of a folder of files by their names.
+# Formats that are one file, and formats that are a folder of files.
 FILES: dict[str, Callable[[QNetwork], Content]] = {"onnx": _onnx, "text": dumps}
 FOLDERS: dict[str, Callable[[QNetwork], Mapping[str, Content]]] = {
     name: partial(roms.rom_files, form=name) for name in roms.FORMATS
@@ -39,7 +39,7 @@ FOLDERS: dict[str, Callable[[QNetwork], Mapping[str, Content]]] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """NET, the format and the place."""
+    """Add NET, the format and the output."""
     formats = ", ".join(sorted([*FILES, *FOLDERS]))
     add_net(parser)
     parser.add_argument("--format", required=True, metavar="NAME", help=f"one of {formats}")
@@ -54,12 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--explicit",
         action="store_true",
-        help="onnx: every layer in operators that are exact without being fused",
+        help="onnx: every layer in operators that are exact without fusion",
     )
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Write it, whole or not at all, and say what it is."""
+    """Write all files or none, and print a summary."""
     if args.format not in {**FILES, **FOLDERS}:
         formats = ", ".join(sorted([*FILES, *FOLDERS]))
         raise UserError(f"There is no format {args.format!r} to export; there are {formats}")
@@ -93,7 +93,7 @@ def _write(contents: Mapping[Path, Content], output: Path, folder: bool) -> None
         write_all(contents)
     except OSError as error:
         if made:
-            with contextlib.suppress(OSError):  # it may never have come to be
+            with contextlib.suppress(OSError):  # it may not exist
                 output.rmdir()
         what = "folder" if folder else "file"
         raise UserError(

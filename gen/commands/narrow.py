@@ -1,4 +1,4 @@
-"""`tercet narrow NET`: the narrowest multipliers that leave every output what it is."""
+"""`tercet narrow NET`: the narrowest multipliers that keep every output unchanged."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .tables import table
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "look for narrower multipliers that leave every output what it is"
+HELP = "search for narrower multipliers that keep every output unchanged"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """NET, and the file."""
+    """Add NET and the file."""
     add_net(parser)
     parser.add_argument(
         "-o",
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Search every layer, print a row for each that requantizes, write the network."""
+    """Search every layer, print a row for each one that requantizes, write the network."""
     network, out = load(args.net), console()
     with out.status(f"searching {network.name}"):
         found = narrowed(network)

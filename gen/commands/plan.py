@@ -1,4 +1,4 @@
-"""`tercet plan NET`: multipliers, cycles and memory of a core, before any simulation."""
+"""`tercet plan NET`: multipliers, cycles and memories of a core, without simulation."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ BAR = 16  # characters of a full bar
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """NET and the goal."""
+    """Add NET and the goal."""
     add_net(parser)
     add_goal(parser, clock_alone=True)
     parser.add_argument(
         "--sweep",
         action="store_true",
-        help="instead of one plan those from the smallest to the fastest, multipliers and cycles",
+        help="show a sweep of plans, from the smallest to the fastest, not a single plan",
     )
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Print the plan as tables with a bar per layer, or the sweep."""
+    """Print the plan as tables with a bar for each layer, or the sweep."""
     goal, network = goal_of(args), load(args.net)
     out = console()
     if args.sweep:
@@ -67,7 +67,7 @@ def _sweep(out: Console, network: QNetwork) -> dict[str, Any]:
 
 
 def _print_tables(out: Console, plan: Plan, facts: dict[str, Any]) -> None:
-    """One table where there is room for it, else one for the work and one for what holds bits."""
+    """Print one table if it fits the terminal, else a table of work and a table of memories."""
     name, cycles = plan.network.name, plan.cycles_per_image
     work = ["multiplies>", "PxS>", "R>", "cycles>", "utili-\nzation>"]
     held = ["sum\nbits>", "ROM\nbits>", "in", "buffer\nbits>", "in", "queued\nbeats>"]
@@ -114,21 +114,21 @@ def _held(layer: LayerPlan, of_layer: dict[str, Any]) -> tuple[object, ...]:
 
 
 def _bits(memories: list[dict[str, Any]]) -> tuple[int | str, str]:
-    """The bits of a layer's memories, and the kinds they are of."""
+    """The bits of a layer's memories, and their kinds."""
     held = [memory for memory in memories if memory["bits"]]
     kinds = sorted({memory["kind"] for memory in held})
     return sum(memory["bits"] for memory in held) or "-", "+".join(kinds) or "-"
 
 
 def _bar(plan: Plan, layer: LayerPlan) -> str:
-    """The cycles between images: multiplying, busy otherwise, waiting."""
+    """A bar of the cycles between images: multiplying, busy otherwise, waiting."""
     busy = round(BAR * layer.cycles / plan.cycles_per_image)
     full = min(round(BAR * plan.utilization_of(layer)), busy)
     return "█" * full + "▒" * (busy - full) + "░" * (BAR - busy)
 
 
 def _totals(plan: Plan, facts: dict[str, Any]) -> list[str]:
-    """What the whole core costs and yields, in lines that fit a narrow terminal."""
+    """The totals of the core: costs and cycles, in lines that fit a narrow terminal."""
     requantizers = sum(layer.part.requantizer_multipliers for layer in plan.layers)
     lines = [
         f"{plan.network.name}: {plan.cycles_per_image} cycles between images",

@@ -1,4 +1,4 @@
-"""`tercet requantizers`: how wide requantizers must be, as the document docs/requantizers.md."""
+"""`tercet requantizers`: the necessary width of requantizers; writes docs/requantizers.md."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..studies.requantizers_document import markdown
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "measure how wide requantizers must be and what narrow ones save"
+HELP = "measure the necessary width of requantizers and the savings of narrow ones"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The document, the networks, the families."""
+    """Add the document, the networks and the families."""
     add = parser.add_argument
     add(
         "-o",

@@ -1,4 +1,4 @@
-"""`tercet show NET`: what an integer network holds."""
+"""`tercet show NET`: print the contents of an integer network."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ HELP = "show an integer network: its tensors, layers and number ranges"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """NET."""
+    """Add NET."""
     add_net(parser)
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Print tensors and layers as tables."""
+    """Print the tensors and the layers as tables."""
     network = load(args.net)
     out = console()
     out.print(_tensor_table(network))
@@ -60,7 +60,7 @@ def _tensor_table(network: QNetwork) -> Table:
 
 
 def _layer_facts(network: QNetwork, layer: Layer) -> dict[str, Any]:
-    """Whatever a layer has of what is shown, by the names of its fields."""
+    """The attributes of a layer that are shown, by the names of its fields."""
     facts: dict[str, Any] = {"name": layer.name, "kind": layer.kind, "weights": 0}
     has = {name: getattr(layer, name) for name in SHOWN if hasattr(layer, name)}
     facts |= {name: list(has[name]) for name in ("kernel", "stride", "padding") if name in has}
@@ -92,7 +92,7 @@ def _layer_table(layers: list[dict[str, Any]]) -> Table:
 
 
 def _layer_row(facts: dict[str, Any]) -> list[str]:
-    """A layer's cells; empty where it has no such thing."""
+    """The cells of a layer's row; empty if the layer has no such attribute."""
 
     def cell(name: str, show: Callable[[Any], str] = str) -> str:
         return show(facts[name]) if name in facts else ""

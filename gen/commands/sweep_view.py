@@ -1,4 +1,4 @@
-"""A sweep as a table and as a picture of text."""
+"""A sweep as a table and as a text plot."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .tables import table
 
 __all__ = ["sweep_picture", "sweep_table"]
 
-ROWS = 12  # of the picture
+ROWS = 12  # lines of the plot
 
 
 def sweep_table(name: str, points: Sequence[Point]) -> Table:
-    """A row for each plan."""
+    """A table with a row for each plan."""
     return table(
         f"{name}: sweep",
         ["multi-\npliers>", "cycles between\nimages>", "utili-\nzation>", "slowest layer"],
@@ -25,7 +25,7 @@ def sweep_table(name: str, points: Sequence[Point]) -> Table:
 
 
 def sweep_picture(points: Sequence[Point], width: int) -> list[str]:
-    """Cycles, upward, against multipliers, to the right, both in logarithms; lines of text."""
+    """A log-log plot as lines of text: cycles (upward) against multipliers (to the right)."""
     cycles = [point.cycles for point in points]
     multipliers = [max(point.multipliers, 1) for point in points]
     labels = [f"{max(cycles)} ", f"{min(cycles)} "]
@@ -50,7 +50,7 @@ def sweep_picture(points: Sequence[Point], width: int) -> list[str]:
 
 
 def _place(value: int, least: int, most: int, places: int) -> int:
-    """Where a value stands between two others by its logarithm."""
+    """The position of a value between two limits on a logarithmic scale, 0 to places - 1."""
     if least == most:
         return 0
     return round((places - 1) * math.log(value / least) / math.log(most / least))

@@ -1,4 +1,4 @@
-"""`tercet synth NET`: what Yosys makes of a core, and the clock that nextpnr reaches."""
+"""`tercet synth NET`: the cells of a core by Yosys, and its maximum clock by nextpnr."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HELP = "synthesize a core with Yosys and count its cells; place and route it wit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """NET, the families, the goal and the folder."""
+    """Add NET, the families, the goal and the folder."""
     add_net(parser)
     parser.add_argument(
         "--target",
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pnr",
         action="store_true",
-        help="also place and route, and show the clock reached: the median of three seeds, on "
+        help="also place and route, and show the maximum clock: the median of three seeds, on "
         + ", ".join(f"{device.name} ({target})" for target, device in DEVICES.items()),
     )
     add_goal(parser)
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Write the core, synthesize it, keep what nextpnr takes, print a row per family."""
+    """Write the core, synthesize it, keep the netlists for nextpnr, print a row per family."""
     goal, network = goal_of(args), load(args.net)
     targets = list(TARGETS) if args.target == "all" else [args.target]
     out = console()
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 def _synthesized(
     out: Console, manifest: Mapping[str, Any], folder: Path, targets: Sequence[str], pnr: bool
 ) -> tuple[dict[str, Resources], dict[str, Timing | DoesNotFitError]]:
-    """The cells and, if asked for, the clock on each target; the folder keeps the netlists."""
+    """The cells and, if ``pnr`` is set, the clock on each target; netlists stay in the folder."""
     name, found, routed = manifest["network"], {}, {}
     with out.status("") as status, temporary_folder() as scratch:
         for target in targets:
@@ -87,7 +87,7 @@ def _synthesized(
 
 
 def _routed(netlist: Path, target: str) -> Timing | DoesNotFitError:
-    """The clocks reached, or why there are none."""
+    """The maximum clocks, or the error if the core does not fit."""
     try:
         return place_and_route(netlist, target)
     except DoesNotFitError as error:
@@ -95,7 +95,7 @@ def _routed(netlist: Path, target: str) -> Timing | DoesNotFitError:
 
 
 def _remark(routed: Timing | DoesNotFitError) -> str:
-    """A line below the table."""
+    """A line below the table: the critical path, or why there is none."""
     if isinstance(routed, DoesNotFitError):
         return str(routed)
     return f"{routed.device}: the critical path goes from {routed.median.path}"
@@ -109,7 +109,7 @@ def _facts(resources: Resources, routed: Timing | DoesNotFitError | None) -> dic
 
 
 def _complaints(manifest: dict[str, Any], resources: Resources, target: str) -> list[str]:
-    """Where synthesis disagrees with the manifest."""
+    """The differences between synthesis and the manifest."""
     said, found = stored_rom_bits(manifest), resources.rom_bits
     bits = [] if found == said else [f"{found} ROM bits, where the manifest says {said}"]
     elsewhere = misplaced(manifest, resources.in_blocks, lut_ram=target in LUT_RAM)

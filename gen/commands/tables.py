@@ -1,4 +1,4 @@
-"""The tables that commands print: without frames, as wide as they need."""
+"""The tables that commands print: without frames, and never wrapped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["table"]
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table; columns whose heading ends in ``>`` are numbers and stand to the right."""
+    """A table; a column whose heading ends in ``>`` is aligned to the right, for numbers."""
     result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         right = column.endswith(">")

@@ -17,21 +17,21 @@ HELP = "write a core: DIR/rtl/NET.v and DIR/manifest.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """NET, the goal, the modules' prefix and the folder."""
+    """Add NET, the goal, the prefix of modules and the folder."""
     add_net(parser)
     add_goal(parser)
     parser.add_argument(
         "--prefix",
         type=prefix,
         metavar="NAME",
-        help="the top module's name, which those of all others begin with; give one to each of two "
+        help="name of the top module; the names of all other modules begin with it; needed for two "
         "plans in one project (default: NET)",
     )
     add_output(parser, "the core")
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Write the core and say what it is."""
+    """Write the core and print its main facts."""
     goal, network = goal_of(args), load(args.net)
     options = {"row_aligned": args.row_aligned, "prefix": args.prefix}
     with output_folder(args.output or Path("build") / network.name) as folder:

@@ -1,1 +1,1 @@
-"""Measurements over many networks, and the documents they become."""
+"""Measurements over many networks, and documents with the results."""

@@ -1,4 +1,4 @@
-"""A network's requantizers alone, side by side, for synthesis to count."""
+"""The requantizers of a network without the rest of its core, for synthesis to count."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Requantizers(wiring.Component):
     """What requantizes in each layer, with its streams as ports: a convolution's or average pool's
     requantizer, an addition or concatenation as a whole.
 
-    network : whose layers
+    network : the network of the layers
 
     Members: the components' streams, ``LAYER_i`` and ``LAYER_o`` and so on.
     """
@@ -61,7 +61,7 @@ def _component(network: QNetwork, layer: Layer) -> wiring.Component:
 
 
 def requantized(network: QNetwork, choose: Callable[[Requantizing], Requant]) -> QNetwork:
-    """The network with other requantizations, which ``choose`` gives for each layer."""
+    """The network with the requantizations that ``choose`` returns for its layers."""
     layers = [
         replace(layer, requant=choose(layer)) if isinstance(layer, Requantizing) else layer
         for layer in network.layers
@@ -70,7 +70,7 @@ def requantized(network: QNetwork, choose: Callable[[Requantizing], Requant]) ->
 
 
 def synthesized(network: QNetwork, target: str) -> Resources:
-    """What Yosys makes of a network's requantizers for a family of ``flow.synth.TARGETS``."""
+    """The cells of a network's requantizers for a family of ``flow.synth.TARGETS``, by Yosys."""
     verilog = to_verilog(Requantizers(network=network), network.name, "")
     with temporary_folder() as folder:
         path = folder / "requantizers.v"

@@ -70,7 +70,7 @@ hardware clamps each accumulator to the bits of its active range and then multip
 def markdown(
     layers: Mapping[str, Sequence[Widths]], measured: Mapping[str, Measured], targets: Sequence[str]
 ) -> str:
-    """The document; lines of tables are not wrapped.
+    """The document; table lines are not wrapped.
 
     Parameters
     ----------
