@@ -1,1 +1,1 @@
-"""What runs inside the simulator."""
+"""The code that runs inside the simulator."""

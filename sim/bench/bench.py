@@ -1,8 +1,8 @@
-"""The bench of a core: clock, reset, drivers, monitors, golden values and scoreboard, wired once.
+"""The bench of a core: clock, reset, drivers, monitors, golden values and scoreboard, connected.
 
-The bench makes the clock itself, one ``step`` a cycle: inputs change at the falling edge, and all
-signals are looked at right before the rising one. So a transfer is decided on settled values in any
-simulator, and nothing runs beside the test.
+The bench generates the clock itself, one ``step`` per cycle. Inputs change at the falling edge, and
+all signals are sampled directly before the rising edge. So in any simulator the bench sees settled
+values, and nothing runs concurrently with the test.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from .watch import Watch
 
 __all__ = ["Bench", "CycleLimitError", "right_frame"]
 
-PAUSED_FACTOR = 20  # paused runs take three times as long; the limit leaves room for bad luck
-DRAIN_CYCLES = 100  # beyond the latency, in which a value too many would show
+PAUSED_FACTOR = 20  # paused runs take about three times as long; the limit has a margin
+DRAIN_CYCLES = 100  # after the latency, to see whether surplus values come
 
 
 class CycleLimitError(AssertionError):
-    """What was waited for did not come within the limit; the message says what."""
+    """The expected event did not come within the limit; the message names it."""
 
 
 class Bench:
@@ -40,14 +40,14 @@ class Bench:
     Parameters
     ----------
     dut : the top module
-    test : name of the test; with the run's seed it seeds all that is random
+    test : name of the test; with the run's seed it seeds all random numbers
     pauses : one of ``options.PAUSES``
-    stall : the longest pause, in images' time; four fill every buffer from the last to the first
-    patient : the sink raises ready only once valid is up
+    stall : the longest pause, in units of the cycles per image; 4 is enough to fill all buffers
+    patient : whether the sink raises ready only after valid is high
 
     Attributes
     ----------
-    clears : how often frame_error_clear is high, 0 to 1
+    clears : share of the cycles in which frame_error_clear is high, 0 to 1
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Bench:
         )
 
     def _pauses(self, on: bool, port: Port, stall: int) -> Iterator[bool]:
-        """Pauses that let up to two images through, then stand still for up to ``stall``."""
+        """Pauses: up to two images flow, then a pause of up to ``stall`` images follows."""
         cycles = max(8, stall * self.vectors.cycles_per_image)
         return random_pauses(self.rng, 2 * port.beats, cycles) if on else no_pauses()
 
@@ -107,23 +107,23 @@ class Bench:
         self.source.sample(cycle)
 
     async def step(self, cycles: int = 1) -> None:
-        """Run whole clock cycles. Raises ProtocolError where a stream breaks a rule."""
+        """Run whole clock cycles. Raises ProtocolError if a stream breaks a rule."""
         for _ in range(cycles):
             await self._tick(self._look)
 
     async def reset(
         self, cycles: int = 2, *, compare_inner: bool = True, meanwhile: Sequence[int] = ()
     ) -> None:
-        """Hold rst for some cycles and expect nothing of what was sent before.
+        """Hold rst high for some cycles; no results of earlier frames are expected afterwards.
 
         Parameters
         ----------
-        compare_inner : whether inner streams are compared from here on; not in a run with wrong
-            frames, whose values pass through the layers before they are dropped
-        meanwhile : images whose frames are offered from the first cycle of the reset on, by a
-            source that knows nothing of it
+        compare_inner : whether inner streams are compared after the reset. They must not be in a
+            run with wrong frames, whose values pass through the layers before they are dropped
+        meanwhile : images whose frames are offered from the first cycle of the reset on, as by a
+            source without the reset
 
-        Raises ProtocolError where a beat could move meanwhile.
+        Raises ProtocolError if a beat could be transferred during the reset.
         """
         self.source.restart()
         for image in meanwhile:
@@ -137,7 +137,7 @@ class Bench:
             self.watch.expect(image)
 
     async def until(self, done: Callable[[], bool], cycles: int, what: str) -> None:
-        """Step until ``done()``, at most ``cycles``. Raises CycleLimitError saying ``what``."""
+        """Step until ``done()``, at most ``cycles``. Raises CycleLimitError that names ``what``."""
         for _ in range(cycles):
             if done():
                 return
@@ -152,7 +152,7 @@ class Bench:
             )
 
     def cycles_for(self, frames: int) -> int:
-        """The cycles within which ``frames`` frames must be through, pauses included."""
+        """The limit of cycles for ``frames`` frames, pauses included."""
         images = (frames + 1) * self.vectors.cycles_per_image
         cycles = images + self.vectors.latency_cycles + DRAIN_CYCLES
         return cycles * (PAUSED_FACTOR if self._paused else 1)
@@ -160,15 +160,17 @@ class Bench:
     # -- sending and ending
 
     def beats(self, image: int) -> list[int]:
-        """An image as s_axis_tdata, values sign-extended to whole bytes; lanes beyond a row's end
-        carry any value."""
+        """An image as values of s_axis_tdata.
+
+        Values are sign-extended to whole bytes. Lanes after the end of a row have a random value.
+        """
         port = self.vectors.input
         values = self.vectors.values[port.tensor][image].reshape(1, *port.shape)
         beats = as_beats(values, port.lanes, fill=int(self.rng.integers(1 << port.bits)))
         return in_bytes(beats, port.bits)
 
     def send(self, image: int) -> None:
-        """Queue a right frame with image number ``image`` and expect its values."""
+        """Queue a right frame with image number ``image``, and expect its values."""
         self.source.send(self._frame(image))
         self.watch.expect(image)
 
@@ -176,7 +178,7 @@ class Bench:
         yield from right_frame(self.beats(image))
 
     async def finish(self, images: int, wrong_frames: int = 0) -> None:
-        """Wait for the results of ``images`` right frames, and see that nothing more comes.
+        """Wait for the results of ``images`` right frames, and check that no further values come.
 
         Raises CycleLimitError, ScoreboardError or ProtocolError.
         """
@@ -197,9 +199,9 @@ class Bench:
     # -- reporting
 
     def measured(self) -> dict[str, float | None]:
-        """Cycles per image, in the later half of the images, and latency, since the reset.
+        """The cycles per image, in the later half of the images, and the latency, since the reset.
 
-        None where pauses blur them, or where there are too few results.
+        A value is None if the run has pauses or too few results.
         """
         beats, first = self.watch.last_beats, self.watch.first_beat
         cycles_per_image = latency = None
@@ -210,7 +212,7 @@ class Bench:
 
     @contextmanager
     def reporting(self) -> Iterator[Bench]:
-        """Write a line of facts about the test when it ends, well or not."""
+        """Write a line of facts about the test when it ends, passed or failed."""
         failure = None
         try:
             yield self
@@ -240,7 +242,7 @@ class Bench:
 
 
 def steady_distance(cycles: list[int]) -> float | None:
-    """The mean distance in the later half of ascending cycles: whole where all are equal."""
+    """The mean distance in the later half of ascending cycles; an integer if all are equal."""
     later = cycles[(len(cycles) - 1) // 2 :]
     if len(later) < 2:
         return None
@@ -250,5 +252,5 @@ def steady_distance(cycles: list[int]) -> float | None:
 
 
 def right_frame(beats: list[int]) -> list[tuple[int, int]]:
-    """Beats of a frame that ends where it should, last on the last one."""
+    """The beats of a frame of the right length: (data, last), last high on the last beat."""
     return [(beat, 0) for beat in beats[:-1]] + [(beats[-1], 1)]

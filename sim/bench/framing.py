@@ -1,4 +1,4 @@
-"""What the shell of a core owes to a frame, beat by beat, and a watch on the pins that tell."""
+"""The rule of frames, beat by beat, and a check of the frame_* pins of a core."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ __all__ = ["FramePins", "FrameRule"]
 
 
 class FrameRule:
-    """Judge frames: one ends at TLAST or at its ``length``-th beat, whichever comes first.
+    """Count right and wrong frames.
 
-    It is right where the two coincide.
+    A frame ends at TLAST or at its ``length``-th beat, whichever comes first. It is right if the
+    two coincide.
     """
 
     def __init__(self, length: int) -> None:
@@ -18,13 +19,13 @@ class FrameRule:
         self.restart()
 
     def restart(self) -> None:
-        """Start anew, as after a reset."""
+        """Start again, as after a reset."""
         self.right = 0
         self.wrong = 0
         self._beats = 0
 
     def beat(self, last: bool) -> None:
-        """Note a beat that was taken."""
+        """Record a beat that was taken."""
         self._beats += 1
         full = self._beats == self._length
         if full and last:
@@ -36,13 +37,13 @@ class FrameRule:
 
 
 class FramePins:
-    """Hold frame_good, frame_bad and frame_error, cycle by cycle, to the frames that ended."""
+    """Check frame_good, frame_bad and frame_error in each cycle against the frames that ended."""
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
-        """Expect all of them low, as after a reset."""
+        """Expect all pins low, as after a reset."""
         self._ended = (0, 0)
         self._error = False
         self._clear = False
@@ -50,13 +51,13 @@ class FramePins:
     def sample(
         self, pins: tuple[bool, bool, bool], ended: tuple[int, int], clear: bool, cycle: int
     ) -> None:
-        """Look at the pins in a cycle.
+        """Check the pins in a cycle.
 
         Parameters
         ----------
         pins : frame_good, frame_bad, frame_error
         ended : right and wrong frames that had ended before this cycle
-        clear : frame_error_clear, which counts for the next cycle
+        clear : frame_error_clear, which takes effect in the next cycle
 
         Raises ProtocolError.
         """

@@ -1,4 +1,4 @@
-"""What a run can be asked for; imports nothing, so the command line can list it at once."""
+"""The options of a run. Without imports, so the command line can list them quickly."""
 
 __all__ = ["PAUSES", "SIMULATORS"]
 

@@ -1,4 +1,4 @@
-"""In-order comparison of what a core gives with what it should give."""
+"""In-order comparison of a core's values with the golden values."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Shape = tuple[int, int, int]
 
 
 class ScoreboardError(AssertionError):
-    """Values differ, are missing or are too many; the message is for a person."""
+    """Values differ, are missing or are surplus; the message is for the user."""
 
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Where a value first differed, and by how much; ``got`` is text where bits are undefined."""
+    """A value that differs, and its place; ``got`` is text if bits are undefined."""
 
     tensor: str
     image: int
@@ -37,14 +37,14 @@ class Mismatch:
 
 @dataclass
 class Line:
-    """One stream's expectations, in raster order, channels last.
+    """The expected values of one stream, in raster order, channels last.
 
     Parameters
     ----------
-    name : as mismatches show it
+    name : name in messages
     shape : (H, W, C) of one image
-    tensor : the tensor whose values these are; None for a side band such as TLAST
-    board : learns of each mismatch
+    tensor : the tensor of the values; None for a sideband signal such as TLAST
+    board : the scoreboard that records each mismatch
     """
 
     name: str
@@ -54,7 +54,7 @@ class Line:
     compared: int = 0
     mismatches: int = 0
     surplus: int = 0
-    muted: bool = False  # neither compares nor expects
+    muted: bool = False  # if true, it compares and expects nothing
     _since_restart: int = 0
     _images: deque[tuple[int, Sequence[int]]] = field(default_factory=deque)
     _position: int = 0  # within the first image of _images
@@ -73,7 +73,7 @@ class Line:
         self._images.append((image, values))
 
     def receive(self, got: int | str) -> None:
-        """Compare one value with the next that is expected."""
+        """Compare one value with the next expected one."""
         if self.muted:
             return
         if not self._images:
@@ -96,13 +96,13 @@ class Line:
             self._position = 0
 
     def restart(self) -> None:
-        """Expect nothing any more, as after a reset; what was compared stays compared."""
+        """Drop all expected values, as after a reset; counts of compared values remain."""
         self._images.clear()
         self._position = 0
         self._since_restart = 0
 
     def problem(self, expected_images: int) -> str | None:
-        """What is wrong at the end of a run of ``expected_images`` since the last restart."""
+        """What is wrong after ``expected_images`` since the last restart; None if nothing is."""
         expected = expected_images * self.size
         if self.mismatches:
             return f"{self.mismatches} of {self.compared} values of {self.name} differ"
@@ -118,7 +118,7 @@ class Scoreboard:
 
     Parameters
     ----------
-    seed : of the run, so that a mismatch tells how to see it again
+    seed : seed of the run; mismatches state it, so that they can be reproduced
     """
 
     def __init__(self, seed: int) -> None:
@@ -127,13 +127,13 @@ class Scoreboard:
         self._lines: list[Line] = []
 
     def line(self, name: str, shape: Shape, tensor: str | None) -> Line:
-        """Open a line; see :class:`Line`."""
+        """Add a line; see :class:`Line`."""
         line = Line(name, shape, tensor, self)
         self._lines.append(line)
         return line
 
     def note(self, mismatch: Mismatch) -> None:
-        """Keep the mismatch if it is the first one in time, so the one nearest to the cause."""
+        """Keep the mismatch if it is the first in time, which is nearest to the cause."""
         if self.first_mismatch is None:
             self.first_mismatch = mismatch
 
@@ -147,28 +147,28 @@ class Scoreboard:
 
     @property
     def tensors_compared(self) -> int:
-        """Tensors of which at least one value was compared."""
+        """Number of tensors with at least one compared value."""
         return sum(min(counts) > 0 for counts in self._by_tensor.values())
 
     @property
     def values_compared(self) -> int:
-        """Tensor values compared; one that passes several monitors counts once."""
+        """Number of compared tensor values; a value that several monitors see counts once."""
         return sum(min(counts) for counts in self._by_tensor.values())
 
     @property
     def mismatches(self) -> int:
-        """Values that differed or that nobody expected, side bands included."""
+        """Number of values that differed or were surplus, including sideband signals."""
         return sum(line.mismatches + line.surplus for line in self._lines)
 
     def restart(self) -> None:
-        """Expect nothing any more, on every line."""
+        """Drop the expected values of every line."""
         for line in self._lines:
             line.restart()
 
     def finish(self, expected_images: int) -> None:
-        """Require that exactly ``expected_images`` came since the last restart, all right.
+        """Require that exactly ``expected_images`` came since the last restart, without mismatch.
 
-        Call it after some quiet cycles, so that a value too many has had its chance to come.
+        Call it after some idle cycles, so that surplus values have had time to come.
         Raises ScoreboardError.
         """
         problems = [text for line in self._lines if (text := line.problem(expected_images))]

@@ -1,7 +1,8 @@
-"""Streams in a bench: a source, a sink with pauses, and a monitor. None of them knows the model.
+"""Streams in a bench: a source, a sink with pauses, and a monitor. None of them uses the model.
 
-All three are stepped by ``bench.Bench``: ``drive`` right after a clock edge, where inputs change,
-``sample`` right before the next one, where every signal has settled and a transfer is decided.
+``bench.Bench`` steps all three: it calls ``drive`` directly after a clock edge, when inputs change,
+and ``sample`` directly before the next one, when all signals have settled and the handshake decides
+a transfer.
 Source of the rules: AMBA AXI-Stream Protocol Specification (ARM IHI 0051), 2.2 handshake.
 """
 
@@ -17,11 +18,11 @@ import numpy as np
 __all__ = ["Monitor", "ProtocolError", "Sink", "Source", "no_pauses", "random_pauses"]
 
 Handle = Any  # a cocotb signal: .value reads and writes
-Value = int | str  # str where a signal carries X or Z, as the simulator spells it
+Value = int | str  # str if a signal has X or Z bits, as the simulator writes it
 
 
 class ProtocolError(AssertionError):
-    """A stream broke a rule; the message says which, where and in which cycle."""
+    """A stream broke a rule; the message names the rule, the stream and the cycle."""
 
 
 def no_pauses() -> Iterator[bool]:
@@ -30,17 +31,17 @@ def no_pauses() -> Iterator[bool]:
 
 
 def random_pauses(rng: np.random.Generator, flow: int, stall: int) -> Iterator[bool]:
-    """Pause (True) or not, whenever a beat could move.
+    """Pauses (True) and no pauses (False), one for each cycle in which a beat could be transferred.
 
-    Stretches of flow, of standing still and of tossing a coin follow each other in random order.
-    Their lengths are log-uniform, so single cycles are as common as long stalls; the second stretch
-    and every eighth after it are stalls of full length.
+    There are three kinds of stretches, in random order: without pauses, pauses only, and random
+    bits. Their lengths are log-uniform, so single cycles are as common as long stalls. The second
+    stretch and every eighth one after it are pauses of full length.
 
     Parameters
     ----------
-    flow, stall : the longest stretch of flow and of standing still, at least 1
+    flow, stall : the longest stretch without pauses and the longest pause, in cycles, at least 1
 
-    Raises ValueError where one is below 1.
+    Raises ValueError if one is below 1.
     """
     if min(flow, stall) < 1:
         raise ValueError(f"The longest stretch must be at least 1, not {min(flow, stall)}")
@@ -61,7 +62,7 @@ def _stretches(rng: np.random.Generator, flow: int, stall: int) -> Iterator[bool
 
 
 def read(handle: Handle) -> Value:
-    """The unsigned value of a signal, or its text where bits are undefined."""
+    """The unsigned value of a signal, or its text if bits are undefined."""
     value = handle.value
     try:
         return int(value)
@@ -70,7 +71,7 @@ def read(handle: Handle) -> Value:
 
 
 def read_bit(name: str, handle: Handle) -> bool:
-    """The value of a one-bit signal that must be defined. Raises ProtocolError."""
+    """The value of a one-bit signal. Raises ProtocolError if it is undefined."""
     value = handle.value
     try:
         return bool(value)
@@ -79,7 +80,7 @@ def read_bit(name: str, handle: Handle) -> bool:
 
 
 class Pin:
-    """An input of the core, written only when its value changes: writes are dear."""
+    """An input of the core, written only when its value changes, because writes are slow."""
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
@@ -94,15 +95,15 @@ class Pin:
 class Source:
     """Offers beats of (data, last) on an AXI4-Stream input.
 
-    Starts idle. Once a beat is offered it stays until taken; a pause only delays the next offer.
-    While nothing is offered, data and last carry noise.
+    It starts idle. An offered beat stays until it is taken; a pause only delays the next offer.
+    While nothing is offered, data and last are random.
 
     Parameters
     ----------
     valid, ready, data, last : the port's signals
     bits : width of data, whole bytes
     pauses : True delays an offer by a cycle
-    rng : draws the noise
+    rng : generator of the random data
     """
 
     def __init__(
@@ -127,11 +128,11 @@ class Source:
 
     @property
     def idle(self) -> bool:
-        """Whether everything sent has been taken."""
+        """Whether all sent beats have been taken."""
         return self._ahead is None and not self._offering
 
     def send(self, beats: Iterable[tuple[int, int]]) -> None:
-        """Queue beats of (data, last), data as unsigned bits; read one by one as they leave."""
+        """Queue beats of (data, last), data as unsigned bits; the iterable is read beat by beat."""
         self._frames.append(iter(beats))
         if self._ahead is None:
             self._look_ahead()
@@ -144,7 +145,7 @@ class Source:
                 self._frames.popleft()
 
     def restart(self) -> None:
-        """Forget what is queued and stop offering, as in a reset."""
+        """Drop the queue and stop offering, as in a reset."""
         self._frames.clear()
         self._ahead = None
         self._offering = False
@@ -166,21 +167,22 @@ class Source:
             self._last.set(int(self._rng.integers(2)))
 
     def sample(self, cycle: int) -> None:
-        """Note whether the beat gets taken at the coming clock edge."""
+        """Record whether the beat is taken at the coming clock edge."""
         if self._offering and read_bit("s_axis_tready", self._ready):
             self._offering = False
 
 
 class Sink:
-    """Drives an output's ready.
+    """Drives ready of an output.
 
-    Pauses count from when a beat is offered, so that a long one holds the core up for that long.
+    A pause counts from the offer of a beat, so a long pause stalls the core for its whole length.
 
     Parameters
     ----------
     valid, ready : the port's handshake
-    pauses : True holds ready low for a cycle in which a beat is offered
-    patient : ready also waits for valid, as a sink may; a core must not wait for it in turn
+    pauses : True keeps ready low for a cycle in which a beat is offered
+    patient : whether ready also waits for valid, which is allowed for a sink; valid of a core must
+        not wait for ready
     """
 
     def __init__(
@@ -201,13 +203,13 @@ class Sink:
 
 
 class Monitor:
-    """Watches a stream, passes each transfer on and checks that what is offered stays offered.
+    """Watches a stream, reports each transfer, and checks that an offered beat stays until taken.
 
     Parameters
     ----------
-    name : of the stream, for messages
-    valid, ready : its handshake
-    payload : its signals; a transfer is the sequence of their values
+    name : name of the stream in messages
+    valid, ready : the handshake signals
+    payload : the payload signals; a transfer is the sequence of their values
     taken : called with (payload values, cycle) at each transfer
     """
 
@@ -229,11 +231,11 @@ class Monitor:
         self._held: list[Value] | None = None
 
     def restart(self) -> None:
-        """Forget what is on offer: a reset may take it back."""
+        """Forget the offered beat; a reset may withdraw it."""
         self._held = None
 
     def sample(self, cycle: int) -> None:
-        """Look at the stream right before a clock edge. Raises ProtocolError."""
+        """Sample the stream directly before a clock edge. Raises ProtocolError."""
         if not read_bit(self._valid_name, self._valid):
             if self._held is not None:
                 raise ProtocolError(

@@ -1,6 +1,6 @@
-"""Frames through a core: back to back, with pauses, interrupted by resets, and of wrong length.
+"""The tests of a core: frames back to back, with pauses, with resets, and of wrong length.
 
-Runs inside the simulator; ``run/job.py`` is the host's side.
+They run inside the simulator; ``run/job.py`` is the host's side.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import cocotb
 from .bench import Bench, right_frame
 from .options import PAUSES
 
-RESET_BUDGET = 25_000  # cycles that the resets of one test may take in all
+RESET_BUDGET = 25_000  # cycles of all resets of one test
 
 
 @cocotb.test()
 @cocotb.parametrize(pauses=PAUSES)
 async def frames(dut: Any, pauses: str) -> None:
-    """All images back to back, every stream compared; without pauses the timing too."""
+    """Send all images back to back; compare every stream, and without pauses the timing too."""
     with Bench(dut, f"frames/pauses={pauses}", pauses=pauses, stall=4).reporting() as bench:
         await bench.reset()
         for image in range(bench.vectors.images):
@@ -30,7 +30,7 @@ async def frames(dut: Any, pauses: str) -> None:
 
 
 def check_timing(bench: Bench) -> None:
-    """Hold the measured timing against the manifest's, image by image. Raises AssertionError."""
+    """Compare the measured timing with the manifest, image by image. Raises AssertionError."""
     vectors, latency = bench.vectors, bench.measured()["latency_cycles"]
     if latency is not None and latency != vectors.latency_cycles:
         raise AssertionError(
@@ -49,7 +49,7 @@ def check_timing(bench: Bench) -> None:
 
 @cocotb.test()
 async def patient_sink(dut: Any) -> None:
-    """A sink that waits for valid gets its results: the core's valid does not wait for ready."""
+    """A sink that waits for valid gets its results, because valid does not wait for ready."""
     with Bench(dut, "patient_sink", patient=True).reporting() as bench:
         await bench.reset()
         for image in range(2):
@@ -60,7 +60,7 @@ async def patient_sink(dut: Any) -> None:
 @cocotb.test()
 @cocotb.parametrize(pauses=["none", "both"])
 async def resets(dut: Any, pauses: str) -> None:
-    """A reset in any cycle, in right or wrong frames, leaves no trace in the frame after it."""
+    """A reset in any cycle, in right or wrong frames, does not affect the frame after it."""
     with Bench(dut, f"resets/pauses={pauses}", pauses=pauses).reporting() as bench:
         for attempt, cycle in enumerate(reset_cycles(bench)):
             wrong_first = attempt % 3 == 2
@@ -76,9 +76,10 @@ async def resets(dut: Any, pauses: str) -> None:
 
 
 def reset_cycles(bench: Bench) -> list[int]:
-    """Cycles after the start in which to reset: spread over three images, all of them if few.
+    """The cycles of resets, counted from the start: spread over three images, all of them if few.
 
-    As many again lie around the end of a frame and of a result, where states last a cycle.
+    As many again, at most 20, are near the ends of frames and of results, where states last only a
+    cycle.
     """
     vectors, rng = bench.vectors, bench.rng
     span = 2 * vectors.cycles_per_image + vectors.latency_cycles
@@ -89,17 +90,19 @@ def reset_cycles(bench: Bench) -> list[int]:
     return [int(cycle) for cycle in rng.permutation(spread + near)]
 
 
-# One letter a frame: r right, e early TLAST, s a single beat with TLAST, l late TLAST, m missing.
+# A letter is a frame: r right, e early TLAST, s a single beat with TLAST, l late TLAST, m missing.
 WRONG_KINDS = {"e": "early", "s": "single", "l": "late", "m": "missing"}
 STREAK = "rerlrmrsrssrellmmr"
-CLEARS = 0.1  # of the cycles have frame_error_clear high
+CLEARS = 0.1  # share of the cycles with frame_error_clear high
 
 
 @cocotb.test()
 @cocotb.parametrize(pauses=["none", "both"])
 async def wrong_frames(dut: Any, pauses: str) -> None:
-    """Frames of wrong length are dropped whole and raise frame_error, however often it is cleared;
-    the next one is right."""
+    """Frames of wrong length are dropped as a whole, and the next frame is right.
+
+    Each of them raises frame_error, however often it is cleared.
+    """
     with Bench(dut, f"wrong_frames/pauses={pauses}", pauses=pauses).reporting() as bench:
         extra = "".join(bench.rng.choice(list("resslmr"), size=6))
         await bench.reset(compare_inner=False)
@@ -115,19 +118,19 @@ async def wrong_frames(dut: Any, pauses: str) -> None:
         bench.clears = 0.0
         wrong += send_wrong(bench, WRONG_KINDS["l"])
         await bench.finish(right, wrong)
-        # frame_error falls in a reset, which leaves every stream right again.
+        # A reset clears frame_error; after it every stream is right again.
         await bench.reset()
         bench.send(0)
         await bench.finish(1)
 
 
 def send_wrong(bench: Bench, kind: str) -> int:
-    """Send a frame of wrong length, nothing expected of it; returns how many frames are wrong."""
+    """Send a frame of wrong length and expect no results; returns the number of wrong frames."""
     rng = bench.rng
     beats = bench.beats(int(rng.integers(bench.vectors.images)))
     length = len(beats)
     if length == 1:
-        kind = "missing"  # no other frame of one beat is wrong
+        kind = "missing"  # with one beat per frame, only this kind is wrong
     if kind == "single":
         bench.source.send(right_frame(beats[:1]))
         return 1
@@ -139,5 +142,5 @@ def send_wrong(bench: Bench, kind: str) -> int:
         bench.source.send([(beat, 0) for beat in beats])
         return 1
     extra = 1 if rng.integers(2) else int(rng.integers(1, length))
-    bench.source.send(right_frame(beats + beats[:extra]))  # the stray beats form a short frame
+    bench.source.send(right_frame(beats + beats[:extra]))  # the extra beats form a short frame
     return 2

@@ -1,7 +1,7 @@
-"""What the host hands to the bench: settings as JSON, images and golden values as arrays.
+"""The input of a bench: settings as JSON, images and golden values as arrays.
 
-The golden values are ``QNetwork.trace``'s; the bench has none of its own. A bench runs inside the
-simulator, so all of it goes through files: nothing is pickled.
+The golden values come from ``QNetwork.trace``; the bench computes none. A bench runs inside the
+simulator, so the host passes everything in files. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ SETTINGS = "TERCET_BENCH"  # the environment variable that names the settings fi
 
 @dataclass(frozen=True)
 class Port:
-    """How a tensor's values look on wires.
+    """The form of a tensor's values on wires.
 
-    lanes : values of a beat; a row begins with one
+    lanes : values in a beat; each row begins with a new beat
     """
 
     tensor: str
@@ -71,14 +71,14 @@ class Vectors:
 
     Parameters
     ----------
-    seed : of everything random in the run
+    seed : seed of all random numbers in the run
     cycles_per_image, first_cycles, latency_cycles : as the manifest states them
     input, output : the tensors at s_axis and at m_axis
-    classes : the tensor at m_axis_tuser, where the network closes with an argmax
+    classes : the tensor at m_axis_tuser if the network ends with an argmax, else None
     streams : the monitored inner streams
     values : every tensor by name, int64 (N, H * W * C), raster order, channels last
-    facts : the file that each test adds a line of JSON to
-    progress : the file that holds the number of images done
+    facts : the file to which each test appends a line of JSON
+    progress : the file with the number of images done
     """
 
     seed: int
@@ -95,7 +95,7 @@ class Vectors:
 
     @property
     def images(self) -> int:
-        """N."""
+        """The number of images, N."""
         return len(self.values[self.input.tensor])
 
 
@@ -110,7 +110,7 @@ def write_vectors(
     folder: Path,
     seed: int,
 ) -> Path:
-    """Run the golden model on ``images`` and write all that a bench needs into ``folder``.
+    """Run the golden model on ``images`` and write the input of a bench to ``folder``.
 
     Returns the path of the settings file.
     """
@@ -149,7 +149,7 @@ def _read_port(fields: dict[str, Any]) -> Port:
 
 
 def read_vectors(path: Path) -> Vectors:
-    """Read what :func:`write_vectors` wrote; ``path`` is that of the settings file."""
+    """Read the files of :func:`write_vectors`; ``path`` is the settings file."""
     settings = json.loads(path.read_text(encoding="utf-8"))
     with np.load(path.parent / "vectors.npz", allow_pickle=False) as arrays:
         values = {

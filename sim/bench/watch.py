@@ -1,4 +1,4 @@
-"""The watching half of a bench: monitors on every stream, each with its line of the scoreboard."""
+"""The monitors of a bench: one on every stream, each with its line of the scoreboard."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Watch:
     Parameters
     ----------
     dut : the top module
-    vectors : what there is to compare with
+    vectors : the golden values
 
     Attributes
     ----------
-    frames : the verdicts on the frames that s_axis took since the reset
+    frames : counts of right and wrong frames at s_axis since the reset
     first_beat : cycle of the first s_axis beat since the reset
     last_beats : cycles of the m_axis beats with TLAST since the reset
-    scores, classes : all that m_axis gave in this test
+    scores, classes : all values of m_axis in this test
     """
 
     def __init__(self, dut: Any, vectors: Vectors) -> None:
@@ -115,7 +115,7 @@ class Watch:
             self._class_line.expect(image, values[self.vectors.classes.tensor][image].tolist())
 
     def restart(self, compare_inner: bool) -> None:
-        """Start anew after a reset; see ``Bench.reset``."""
+        """Start again after a reset; see ``Bench.reset``."""
         self.scoreboard.restart()
         self.frames.restart()
         self._pins.restart()
@@ -127,7 +127,7 @@ class Watch:
         self.last_beats.clear()
 
     def sample(self, cycle: int) -> None:
-        """Look at everything right before a clock edge. Raises ProtocolError."""
+        """Sample everything directly before a clock edge. Raises ProtocolError."""
         ended = self.frames.right, self.frames.wrong
         for monitor in self.monitors:
             monitor.sample(cycle)
@@ -135,21 +135,21 @@ class Watch:
         self._pins.sample((good, bad, error), ended, clear, cycle)
 
     def in_reset(self, cycle: int) -> None:
-        """Look at a cycle in which rst is high. Raises ProtocolError where a beat could move."""
+        """Check a cycle of the reset. Raises ProtocolError if a beat could be transferred."""
         for name, pin in self._quiet:
             if read_bit(name, pin):
                 raise ProtocolError(f"{name} is up in cycle {cycle}, in which rst is")
 
 
 def as_tensor_value(value: Value, port: Port, width: int) -> Value:
-    """Read ``width`` bits as the port's tensor does; undefined bits stay text."""
+    """Convert ``width`` bits to a value of the port's tensor; undefined bits stay text."""
     if isinstance(value, str) or not port.signed:
         return value
     return value - (1 << width) if value >> (width - 1) else value
 
 
 def _lane(value: Value, lane: int, bits: int) -> Value:
-    """The bits of a beat that a lane has; as text where any of the beat's are undefined."""
+    """The bits of a lane in a beat; as text if any bit of the beat is undefined."""
     if isinstance(value, str):
         return value[len(value) - (lane + 1) * bits : len(value) - lane * bits]
     return value >> lane * bits & (1 << bits) - 1
@@ -159,7 +159,7 @@ def _inner_monitor(dut: Any, stream: InnerStream, receive: Callable[[Value], Non
     scope = dut
     try:
         for instance in stream.scope.split("."):
-            scope = scope[instance]  # a layer may be called _name, or as a method of cocotb's is
+            scope = scope[instance]  # as an attribute, names such as _name would fail
         signals = [scope[name] for name in (stream.valid, stream.ready, stream.payload)]
     except KeyError as error:
         raise ProtocolError(
