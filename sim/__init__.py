@@ -1,1 +1,1 @@
-"""cocotb benches for the emitted Verilog, and their runner."""
+"""cocotb benches for the emitted Verilog, the code that runs them, and measurements."""

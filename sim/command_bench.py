@@ -1,7 +1,7 @@
 """`tercet bench`: measure on this machine, and write docs/performance.md.
 
-Only ratios within one run mean something of what is timed: machines differ, and are shared. Cycles,
-cells and clocks are the tools' and come out the same everywhere.
+Of timed values, only ratios within one run are meaningful, because machines differ and are shared.
+Cycles, cells and clocks come from the tools and are the same on every machine.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ HELP = "measure cells, clocks, speeds and other generators on this machine: docs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The networks, the parts, the time, and where all of it goes."""
+    """Add the networks, the parts, the time limit, the document and the work folder."""
     add = parser.add_argument
     add(
         "nets",
         metavar="NET",
         nargs="*",
-        help=f"measure only these; rows of others stay as they are (default: {' '.join(NETS)})",
+        help=f"measure only these; rows of others do not change (default: {' '.join(NETS)})",
     )
     add("--part", nargs="+", choices=PARTS, default=PARTS, help="measure only these (default: all)")
     add(
         "--minutes",
         type=positive,
         metavar="N",
-        help="start no row after so long; the document says so of the rest (default: no limit)",
+        help="start no row after N minutes; the document lists missing rows (default: no limit)",
     )
     add(
         "-o",
@@ -58,13 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("build/bench"),
         metavar="DIR",
-        help="keeps rows: those whose Verilog, tools and sources are the same are not measured "
-        "again, so an interrupted run goes on (default: %(default)s)",
+        help="folder of measured rows; a row is measured again only if its Verilog, tools or "
+        "sources change, so an interrupted run resumes (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Measure what is wanted and not there yet, then write the document."""
+    """Measure the rows that are not stored yet, then write the document."""
     unknown = sorted(set(args.nets) - set(NETS))
     if unknown:
         raise UserError(
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 
 
 def _measured(args: argparse.Namespace) -> Rows:
-    """All rows, under a progress bar."""
+    """All rows; shows a progress bar meanwhile."""
     refusal = _refusal(args)
     store, rows, wanted = Store(args.work), Rows(), tasks()
     with Progress(console=console(), transient=True) as progress:
@@ -101,7 +101,7 @@ def _measured(args: argparse.Namespace) -> Rows:
 
 
 def _refusal(args: argparse.Namespace) -> Callable[[Task], str | None]:
-    """Why a row is not to be measured, or None."""
+    """A function that returns why a row must not be measured, or None."""
     end = None if args.minutes is None else time.monotonic() + 60 * args.minutes
 
     def refusal(task: Task) -> str | None:

@@ -1,4 +1,4 @@
-"""`tercet fuzz`: random networks over all operators, golden model against RTL, bit for bit."""
+"""`tercet fuzz`: random networks over all operators; compares RTL and golden model bit for bit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FOLDER = Path("build") / "fuzz"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How many, which, and where."""
+    """Add the number of networks, the seed, the jobs, the simulator and the folder."""
     parser.add_argument(
         "-n", "--networks", type=positive, default=20, metavar="N", help="networks (default: 20)"
     )
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=natural,
         default=0,
         metavar="S",
-        help="seed of the first network; the others have those that follow (default: 0)",
+        help="seed of the first network; the others have the next seeds (default: 0)",
     )
     parser.add_argument(
         "-j",
@@ -47,13 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=os.cpu_count() or 1,
         metavar="J",
-        help="networks at once (default: as many as there are cores)",
+        help="networks at once (default: the number of processor cores)",
     )
     parser.add_argument(
         "--simulator",
         choices=SIMULATORS,
         default=SIMULATORS[0],
-        help="what runs the Verilog (default: %(default)s)",
+        help="the simulator for the Verilog (default: %(default)s)",
     )
     parser.add_argument(
         "-o",
@@ -61,12 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=FOLDER,
         metavar="DIR",
-        help=f"the folder for cores and simulations (default: {FOLDER})",
+        help=f"folder for cores and simulations (default: {FOLDER})",
     )
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Run the networks of N seeds; keep and name those that fail."""
+    """Run the networks of N seeds; keep networks that fail, and print how to repeat them."""
     from .run.simulators import require_simulator
 
     require_simulator(args.simulator)
@@ -98,9 +98,9 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 
 
 def _run_all(out: Console, seeds: range, args: argparse.Namespace) -> list[Verdict]:
-    """The verdicts by seed; each failure is printed as it comes, with the way to repeat it.
+    """The verdicts, sorted by seed; a failure is printed at once, with the command to repeat it.
 
-    The first network compiles the simulator's library, which the others take over.
+    The first network compiles the simulator's library, and the others reuse it.
     """
     from .fuzz import fuzz_seed
 
@@ -128,7 +128,7 @@ def _run_all(out: Console, seeds: range, args: argparse.Namespace) -> list[Verdi
 
 
 def _complain(out: Console, verdict: Verdict, args: argparse.Namespace) -> None:
-    """Say what failed, keep the network, and print the command that repeats it."""
+    """Print the failure, save the network, and print the command that repeats the run."""
     path = args.output / f"{verdict.network.name}.json"
     save(verdict.network, path)
     out.print(f"seed {verdict.seed}: {verdict.failure}", style="red", soft_wrap=True)
@@ -146,12 +146,12 @@ def _features(verdict: Verdict) -> Counter[str]:
 
 
 def _show(out: Console, covered: Counter[str]) -> None:
-    """What the networks had, by how often."""
+    """Print the features of the networks, with their counts."""
     rows = sorted(covered.items(), key=_by_group)
     out.print(table("Covered", ("layers, rules and widths", "in all>"), rows))
 
 
 def _by_group(item: tuple[str, int]) -> tuple[str, int, str]:
-    """Kinds by name, widths by number."""
+    """The sort key of a feature: its group, then widths by number and kinds by name."""
     words = item[0].split()
     return words[0], int(words[1]) if words[-1] == "bits" else 0, item[0]

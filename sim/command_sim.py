@@ -1,4 +1,4 @@
-"""`tercet sim NET`: run a core's Verilog in a simulator, every layer against the golden model."""
+"""`tercet sim NET`: simulate a core's Verilog; compare every layer with the golden model."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "simulate a core: every value of every layer against the golden model"
-DRAWN = 5  # digits
-MEASURED = {  # with what holds where the bench never started
+DRAWN = 5  # digits that are drawn
+MEASURED = {  # with the defaults if the bench never started
     "tensors_compared": 0,
     "values_compared": 0,
     "mismatches": 0,
@@ -47,13 +47,13 @@ MEASURED = {  # with what holds where the bench never started
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """NET, the simulator, what to send, and the goal."""
+    """Add NET, the simulator, the images, the pauses, the seed, the goal and the folder."""
     add_net(parser)
     parser.add_argument(
         "--simulator",
         choices=SIMULATORS,
         default=SIMULATORS[0],
-        help="default: verilator, which takes longer to compile and less to run",
+        help="default: verilator, which compiles more slowly and runs faster",
     )
     parser.add_argument(
         "-n", "--images", type=positive, default=20, metavar="N", help="images (default: 20)"
@@ -62,21 +62,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pauses",
         choices=PAUSES,
         default="none",
-        help="who pauses at random (default: none, which also measures cycles)",
+        help="ports that pause at random (default: none, which also measures cycles)",
     )
     parser.add_argument(
         "--seed",
         type=natural,
         default=1,
         metavar="S",
-        help="seed of all that is random (default: 1)",
+        help="seed of all random numbers (default: 1)",
     )
     add_goal(parser)
     add_output(parser, "the core, and the simulation in sim/")
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Simulate, show what was recognized, and say in one line how it went."""
+    """Simulate, show the recognized digits, and print a one-line summary."""
     from .run.simulators import require_simulator
 
     require_simulator(args.simulator)
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 
 
 def _digits(network: QNetwork, count: int) -> Digits | None:
-    """Digits where they fit the network, else None."""
+    """Digits if they fit the network, else None."""
     tensor = network.tensors[network.input]
     if str(tensor.dtype) != "uint8":
         return None
@@ -164,7 +164,7 @@ def _simulate(
 
 
 def _predictions(network: QNetwork, facts: Mapping[str, Any]) -> list[Any]:
-    """The class that the hardware gave for each image, or that its scores show."""
+    """The class of each image: from the hardware, or the index of its greatest score."""
     if isinstance(network.layers[-1], Argmax):
         return list(facts.get("classes", []))
     size = int(np.prod(network.tensors[network.output].shape))
@@ -174,7 +174,7 @@ def _predictions(network: QNetwork, facts: Mapping[str, Any]) -> list[Any]:
 
 
 def _show(out: Console, digits: Digits, predictions: list[Any]) -> None:
-    """Draw the first digits and set each label beside what the hardware said."""
+    """Draw the first digits, and print labels and predictions."""
     if out.encoding.lower().startswith("utf"):
         for line in drawing(digits.images[:DRAWN]):
             out.print(line, soft_wrap=True)
@@ -185,7 +185,7 @@ def _show(out: Console, digits: Digits, predictions: list[Any]) -> None:
 
 
 def _close(out: Console, facts: Mapping[str, Any]) -> None:
-    """One line about the run; before it, what went wrong."""
+    """Print the failure, if there is one, and a one-line summary of the run."""
     style = "green" if facts["failure"] is None else "red"
     if facts["failure"] is not None:
         out.print(f"FAILED: {facts['failure']}", style=style, soft_wrap=True)

