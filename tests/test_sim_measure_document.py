@@ -128,7 +128,9 @@ def test_the_document_tells_how_emission_grows():
     for times, net in enumerate(NETS[:3], start=1):
         more = {"emission_cpu_s": 0.5 * times**2, "peak_mib": 100.0 * times}
         made["emission", net, "default"] = core(rom_bits=1000 * times, **more)
-    found = re.search(r"power of ([\d.]+) and memory to that of ([\d.]+);", markdown(made))
+    found = re.search(
+        r"power ([\d.]+) of the ROM bits, and memory with the power ([\d.]+);", markdown(made)
+    )
     assert found.groups() == ("2.00", "1.00")
 
 

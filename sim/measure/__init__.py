@@ -1,1 +1,1 @@
-"""What `tercet bench` measures, and the document that it writes of it."""
+"""The measurements of `tercet bench`, and the document that it writes."""

@@ -1,4 +1,4 @@
-"""Cells and clock of a Verilog file on one target, ours or a peer's: the same tools and options."""
+"""Cells and clock of a Verilog file on one target, with the same tools and options for peers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .store import Facts, Store, fingerprint, sources
 
 __all__ = ["cells_of"]
 
-FLOW = "gen/flow/*.py"  # what is done to the cells between the tools
+FLOW = "gen/flow/*.py"  # these files change cells between the tools
 
 
 def cells_of(verilog: Path, top: str, target: str, store: Store) -> Facts:
-    """Counts after synthesis and, where there is a device, what place and route reached.
+    """Counts after synthesis and, if the target has a device, the results of place and route.
 
-    Raises FlowError where a tool fails.
+    Raises FlowError if a tool fails.
     """
     content = fingerprint(verilog.read_bytes())
     key = fingerprint(content, top, target, TARGETS[target], _tools(target), sources(FLOW))
@@ -27,7 +27,7 @@ def cells_of(verilog: Path, top: str, target: str, store: Store) -> Facts:
 
 
 def _tools(target: str) -> str:
-    """The versions and options that a figure hangs on."""
+    """The versions and options that determine the figures."""
     versions = [metadata.version("pyosys")]
     if target in DEVICES:
         device = DEVICES[target]
@@ -47,5 +47,5 @@ def _measure(verilog: Path, top: str, target: str) -> Facts:
 def _routed(netlist: Path, target: str) -> Facts:
     try:
         return place_and_route(netlist, target).facts()
-    except DoesNotFitError as error:  # another failure may be gone tomorrow, and is not kept
+    except DoesNotFitError as error:  # other failures may be temporary, and are not stored
         return {"does_not_fit": str(error)}

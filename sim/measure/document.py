@@ -1,4 +1,4 @@
-"""docs/performance.md, from the rows that were measured: the same rows give the same bytes."""
+"""docs/performance.md from the measured rows; the same rows give the same bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CORE_ROWS = [(net, plan) for net in NETS for plan in PLANS]
 
 
 def markdown(rows: Rows) -> str:
-    """The document. Rows with a ``reason`` show a dash, and the reason below their table."""
+    """The document. A row with a ``reason`` shows dashes; the reason is below the table."""
     tools = ", ".join(f"{name} {metadata.version(name)}" for name in TOOLS)
     plans = "; ".join(f"*{plan.title}* ({plan.meaning})" for plan in PLANS.values())
     devices = {f"device_{target}": device.name for target, device in DEVICES.items()}
@@ -70,7 +70,7 @@ def _multipliers(core: Facts) -> str:
 
 
 def _rate(core: Facts, cells: Facts) -> float | None:
-    """Images a second at the clock reached on ECP5; None where there is none."""
+    """Images per second at the maximum clock on ECP5; None if there is no clock."""
     fmax = _fmax(cells)
     return None if fmax is None else 1e6 * fmax / float(core["cycles_per_image"])
 
@@ -96,7 +96,7 @@ def _family(rows: Rows, target: str) -> str:
 
 
 def _clocks(cells: Facts) -> str:
-    """The median clock, and the slowest and the fastest."""
+    """The median clock, with the slowest and the fastest."""
     fmax = _fmax(cells)
     if fmax is None:
         return "-"
@@ -109,7 +109,7 @@ def _why(rows: Iterable[tuple[str, str, str]]) -> str:
 
 
 def _unplaced(rows: Rows, target: str) -> Iterable[tuple[str, str, str]]:
-    """(network, plan, why it could not be placed)."""
+    """(network, plan, reason why it was not placed)."""
     for net, plan in CORE_ROWS:
         pnr = rows["cells", net, plan, target].get("pnr", {})
         if "does_not_fit" in pnr:
@@ -117,7 +117,7 @@ def _unplaced(rows: Rows, target: str) -> Iterable[tuple[str, str, str]]:
 
 
 def _named(rows: Rows, part: str, *rest: str) -> Iterable[tuple[str, str, str]]:
-    """(network, plan, why it was not measured)."""
+    """(network, plan, reason why it was not measured)."""
     for net, plan in CORE_ROWS:
         row = rows[(part, net, plan, *rest)]
         if "reason" in row:
@@ -158,13 +158,20 @@ def _emission(rows: Rows) -> str:
                 number(core["verilog_lines"]),
             ]
         )
-    columns = ["network", "plan", "ROM bits", "of the fewest", "CPU s", "CPU µs per ROM bit"]
+    columns = [
+        "network",
+        "plan",
+        "ROM bits",
+        "relative to the fewest",
+        "CPU s",
+        "CPU µs per ROM bit",
+    ]
     text = EMISSION + table([*columns, "peak MiB", "lines"], lines)
     return text + _growth([core for core in measured if "reason" not in core])
 
 
 def _growth(cores: Sequence[Facts]) -> str:
-    """The power of the ROM bits that CPU time and memory go with, by least squares."""
+    """The powers of the ROM bits with which CPU time and memory grow, by least squares."""
     bits = [core["rom_bits"] for core in cores]
     if len(set(bits)) < 3:
         return ""
@@ -173,8 +180,8 @@ def _growth(cores: Sequence[Facts]) -> str:
         for name in ("emission_cpu_s", "peak_mib")
     )
     return (
-        f"\nOver these rows, CPU time grows with the ROM bits to the power of {seconds:.2f} and "
-        f"memory to that of {memory:.2f}; 1 is linear.\n"
+        f"\nOver these rows, CPU time grows with the power {seconds:.2f} of the ROM bits, and "
+        f"memory with the power {memory:.2f}; 1 is linear.\n"
     )
 
 
@@ -191,7 +198,12 @@ def _speed(rows: Rows) -> str:
                 *(number(simulated.get(f"{name}_cycles_per_s")) for name in SIMULATORS),
             ]
         )
-    columns = ["network", "golden model, images/s", "of PyTorch's int8", "of ONNX Runtime's int8"]
+    columns = [
+        "network",
+        "golden model, images/s",
+        "relative to PyTorch's int8",
+        "relative to ONNX Runtime's int8",
+    ]
     columns += ["Icarus, cycles/s", "Verilator, cycles/s"]
     return SPEED + table(columns, lines) + reasons(_slow(rows))
 
@@ -205,7 +217,7 @@ def _ratio(own: float | None, golden: Facts, engine: str) -> str:
 
 
 def _slow(rows: Rows) -> Iterable[tuple[str, str, str]]:
-    """(network, engine or simulation, why it was not measured)."""
+    """(network, engine or simulation, reason why it was not measured)."""
     for net in NETS:
         golden = rows["golden", net]
         whys = {

@@ -1,4 +1,4 @@
-"""The aims that cores are built to, each beside what was measured, and why where it is missed."""
+"""The section of docs/performance.md on aims: each with its measured value, and why if missed."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from .tasks import Key, Rows
 __all__ = ["aims_section"]
 
 PLACES = {"xilinx": "7-series", "ecp5": "ECP5-85F", "ice40": "iCE40 UP5K"}
-CELLS = {  # of `plain` at one value a clock, at most
+CELLS = {  # the most cells of `plain` at one value a clock
     "xilinx": {"luts": 500, "dsps": 9, "block_rams": 2, "flip_flops": 900},
     "ecp5": {"luts": 600, "dsps": 9},
     "ice40": {"dsps": 8},
 }
-CLOCKS = {"ecp5": 140, "ice40": 30}  # the same, MHz, at least
-COMPARED = ("luts", "flip_flops", "dsps", "block_rams")  # of `separable`, below `plain`'s
+CLOCKS = {"ecp5": 140, "ice40": 30}  # the lowest clock of `plain` at this plan, MHz
+COMPARED = ("luts", "flip_flops", "dsps", "block_rams")  # `separable` must have fewer than `plain`
 LARGER = ("mnist_cnn", "mnist_cnn_bn", "lenet_max", "lenet_avg", "mobilenet")
-LARGER_CLOCK = 120  # MHz on ECP5 at 64 multipliers, at least
-EMISSION = {"plain": 2, "mobilenet": 20}  # CPU seconds, below
-PEAK = 1024  # MiB, below
+LARGER_CLOCK = 120  # the lowest clock in MHz, on ECP5 at 64 multipliers
+EMISSION = {"plain": 2, "mobilenet": 20}  # limits in CPU seconds
+PEAK = 1024  # limit in MiB
 
 
 @dataclass(frozen=True)
 class _Line:
     """An aim and its row.
 
-    what, aim : for the table
-    value : measured, None where it was not
-    met : whether the aim is
-    why : where it is not
+    what, aim : the texts of the table
+    value : the measured value, None if there is none
+    met : whether the aim is met
+    why : the reason if it is not met
     """
 
     what: str
@@ -45,7 +45,7 @@ class _Line:
 
     @property
     def cells(self) -> list[str]:
-        """The line of the table."""
+        """The cells of the table's line."""
         if self.value is None:
             return [self.what, self.aim, "-", "no" if self.why else "-"]
         digits = 1 if isinstance(self.value, float) else 0
@@ -53,11 +53,11 @@ class _Line:
 
 
 def aims_section(rows: Rows) -> str:
-    """A table of aims, and a list of why some are missed."""
+    """A table of aims, and a list of reasons for missed ones."""
     lines = [*_plain(rows), *_separable(rows), *_larger(rows), *_emission(rows)]
     missed = [(line.what, "", line.why) for line in lines if line.why and not line.met]
     shown = table(["what", "aim", "measured", "met"], [line.cells for line in lines])
-    return AIMS + shown + reasons(missed, heading="Falls short")
+    return AIMS + shown + reasons(missed, heading="Missed aims")
 
 
 def _plain(rows: Rows) -> Iterator[_Line]:
@@ -103,7 +103,7 @@ def _emission(rows: Rows) -> Iterator[_Line]:
 
 
 def _clock(cells: Facts, what: str, least: int) -> _Line:
-    """The median clock, and its critical path where that is too slow."""
+    """The aim of a median clock; the reason is the critical path."""
     pnr = cells.get("pnr", {})
     value, path = pnr.get("fmax_mhz"), pnr.get("path")
     why = pnr.get("does_not_fit", "")
@@ -124,5 +124,5 @@ def _cells(rows: Rows, net: str, plan: str, target: str) -> Facts:
 
 
 def _known(rows: Rows, key: Key) -> Facts:
-    """A row; empty where it was not measured."""
+    """A row; empty if it was not measured."""
     return {} if "reason" in rows[key] else rows[key]

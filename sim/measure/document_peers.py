@@ -17,7 +17,7 @@ FAMILY_NAMES = {"ecp5": "ECP5", "xilinx": "7-series"}
 
 
 def peers_section(rows: Rows, peers: Iterable[str]) -> str:
-    """What each peer's core of `plain` takes, beside ours at every plan."""
+    """Cells and clocks of each peer's core of `plain`, beside our cores at every plan."""
     names = list(peers)
     ours = [
         (f"tercet, {plan.title}", _own(rows, key), _own_cells(rows, key))
@@ -76,7 +76,7 @@ def _line(name: str, core: Facts, target: str, cells: Facts) -> list[str]:
 
 
 def _settings(rows: Rows, peers: Iterable[str]) -> str:
-    """How each peer was used, and whether its core is bit-exact."""
+    """The settings of each peer, and whether its core is bit-exact."""
     text = ""
     for peer in peers:
         facts = rows["peers", peer]
@@ -99,7 +99,7 @@ def _missing(every: list[tuple[str, Facts, dict[str, Facts]]]) -> Iterable[tuple
 
 
 def _emission(every: list[tuple[str, Facts, dict[str, Facts]]]) -> str:
-    """CPU time and memory of writing the Verilog, against ours of the first plan."""
+    """CPU time and memory of writing the Verilog; CPU time relative to our first plan."""
     measured = [(name, core) for name, core, _ in every if "reason" not in core]
     first = measured[0][1]["emission_cpu_s"] if measured else None
     lines = [
@@ -111,4 +111,4 @@ def _emission(every: list[tuple[str, Facts, dict[str, Facts]]]) -> str:
         ]
         for name, core in measured
     ]
-    return table(["core", "CPU time of the first", "peak MiB", "lines of Verilog"], lines)
+    return table(["core", "CPU time relative to the first", "peak MiB", "lines of Verilog"], lines)

@@ -1,4 +1,4 @@
-"""The words of docs/performance.md."""
+"""The text of docs/performance.md."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ __all__ = [
 
 INTRODUCTION = """# Performance
 
-Written by `make bench` (`tercet bench`), which measures all of it on the machine that it runs on.
-Cycles are exact: the plan states them and simulation measures the same. Cells and clocks are the
-tools' ({tools}), default options, and come out the same on any machine. What is timed (CPU
-seconds, images and cycles per second) is one run's on a shared machine: only ratios within a
-table mean something.
+`make bench` (`tercet bench`) writes this page. It measures everything on the machine on which it
+runs. Cycles are exact: the plan states them, and simulation measures the same. Cells and clocks
+come from the tools ({tools}) with default options, and are the same on every machine. Timed values
+(CPU seconds, images and cycles per second) are from one run on a shared machine; only ratios
+within a table are meaningful.
 
-Every network as shipped, in int8, argmax and AXI4-Stream shell included, at these plans: {plans}.
-Fmax is nextpnr's, register to register, the median of seeds {seeds}. On {device_ecp5}, cores are
-placed out of context (`--out-of-context`): ports end in nothing, so that neither the number of a
-package's pads nor their place matters, and the clock has no global buffer. nextpnr-ice40 has no
-such option: on {device_ice40}, ports go to pads.
+Every network is as shipped, in int8, with argmax and AXI4-Stream shell, at these plans: {plans}.
+Fmax is the maximum clock by nextpnr, register to register, the median of seeds {seeds}. On
+{device_ecp5}, cores are placed out of context (`--out-of-context`): ports are not connected to
+pads, so neither number nor place of a package's pads matters, and the clock has no global buffer.
+nextpnr-ice40 has no such option; on {device_ice40}, ports go to pads.
 """
 
 AIMS = """
 ## Aims
 
-What the cores are built to reach; the rest of the document is what they do.
+The aims of the design, each with the measured value. The other sections have all measurements.
 
 """
 
 SEPARABLE = (
-    "`separable` has six layers, each with a walk, sums and a requantizer of its own, where "
-    "`plain` has three; both take as many multipliers"
+    "`separable` has six layers, each with its own walk, sums and requantizer; `plain` has three; "
+    "both have the same number of multipliers"
 )
 
 CORES = """
 ## Cores
 
-Multipliers are those of the layers and, behind the plus, of the requantizers. Images per second
-are those at the clock reached on the ECP5.
+Multipliers are those of the layers plus those of the requantizers. Images per second are computed
+with the maximum clock on the ECP5.
 
 """
 
-# By target: the heading, and the kinds of cells under their names in that family.
+# By target: the heading, and the kinds of cells with their names in this family.
 FAMILIES = {
     "ecp5": (
-        "\n## ECP5\n\nBefore nextpnr packs LUTs; a CCU2C is a carry of two LUT4, which are not "
-        "among the LUT4. Flip-flops\naround multipliers and behind block RAMs are in those "
-        "blocks (`gen/flow/ecp5_registers.py`) and not counted,\nin the other generators' cores "
-        "as in ours.\n\n",
+        "\n## ECP5\n\nCells are counted before nextpnr packs LUTs. A CCU2C is a carry cell of two "
+        "LUT4, which the column\nLUT4 does not include. Flip-flops around multipliers and after "
+        "block RAMs are packed into these\nblocks (`gen/flow/ecp5_registers.py`) and are not "
+        "counted. The same holds for the cores of other\ngenerators.\n\n",
         {
             "luts": "LUT4",
             "flip_flops": "FF",
@@ -91,33 +91,35 @@ FAMILIES = {
 PATHS = """
 ## Critical paths
 
-Of the median run. Names are those of the Verilog: the cells between, by the instances that they
-stand in.
+The critical paths of the median runs, with the names of the Verilog. *through* lists the instances
+that contain the cells of the path.
 
 """
 
 PEERS_TEXT = """
 ## Beside other generators
 
-`plain` with the same integers, synthesized by the same Yosys with the same options, placed by the
-same nextpnr. da4ml rounds halves up, NNgen away from zero: where the network does otherwise, scores
-may differ at ties, which the counts would show. The argmax is not in their cores.
+All cores compute `plain` with the same integers. The same Yosys synthesizes them with the same
+options, and the same nextpnr places them. da4ml rounds halves up, NNgen rounds halves away from
+zero. If the network rounds differently, scores may differ at ties; the counts of differences would
+show this. The cores of the other generators have no argmax.
 
 """
 
 EMISSION = """
 ## Writing the Verilog
 
-CPU time, Yosys's included and imports left out, and the peak of memory.
+CPU time (with Yosys, without imports) and peak memory of writing the Verilog.
 
 """
 
 SPEED = """
 ## Golden model and simulation
 
-10,000 images (fewer of the larger networks), one thread each, CPU time; each engine with the
-batch size that suits it best. PyTorch is torch.ao's eager mode on its x86 engine, ONNX Runtime a
-statically quantized QDQ model. Simulation compares every value of every layer in Python
-meanwhile, which is most of its time; it is measured where an image takes at most 2,000 cycles.
+Images and cycles per CPU second. The golden model and the engines run 10,000 images (fewer for the
+larger networks) with one thread, and each engine has the batch size with which it is fastest.
+PyTorch is torch.ao's eager mode on its x86 engine. ONNX Runtime runs a statically quantized QDQ
+model. The simulation also compares every value of every layer in Python, which takes most of its
+time. It is measured only if an image takes at most 2,000 cycles.
 
 """

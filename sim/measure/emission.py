@@ -1,4 +1,4 @@
-"""Write a core in a process of its own, for what that costs in CPU time and memory."""
+"""Write a core in a separate process, and measure the CPU time and the memory."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ OF_MANIFEST = ("cycles_per_image", "latency_cycles", "multipliers", "rom_bits")
 
 
 def core_facts(net: str, plan: BenchPlan, store: Store) -> Facts:
-    """A core's plan, the cost of emission, and the path of its Verilog."""
+    """The facts of a core's plan, the cost of emission, and the path of the Verilog."""
     folder = store.folder / "cores" / f"{net}-{plan.key}"
     name = f"cores/{net}-{plan.key}/core.json"
     return store.kept(name, _key(net, plan), lambda: _emit(net, plan, folder))
 
 
 def _key(net: str, plan: BenchPlan) -> str:
-    """What a core's Verilog and the cost of writing it hang on."""
+    """A hash of everything that a core's Verilog and the cost of writing it depend on."""
     tools = (metadata.version("amaranth"), metadata.version("pyosys"))
     return fingerprint(net, plan.key, str(plan.goal), *tools, sources(*SOURCES))
 
@@ -57,7 +57,7 @@ def _emit(net: str, plan: BenchPlan, folder: Path) -> Facts:
 
 
 def main(words: Sequence[str]) -> dict[str, Any]:
-    """NET PLAN FOLDER: write the core, tell the cost, with the imports left out of the time."""
+    """NET PLAN FOLDER: write the core and return the cost; the time is without imports."""
     net, plan, folder = words
     network = load(net)
     watch = Stopwatch()

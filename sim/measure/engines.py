@@ -1,8 +1,8 @@
-"""Other int8 engines, made from the same float network, to measure the golden model beside.
+"""Other int8 engines, made from the same float network, for comparison with the golden model.
 
-torch.ao's eager mode (batch norm and ReLU fused, the default qconfig of the x86 engine) and ONNX
-Runtime (static quantization in QDQ form, weights per channel), one thread each. Both take the
-pixels as floats in 0..1 and quantize them themselves.
+They are torch.ao's eager mode (batch norm and ReLU fused, the default qconfig of the x86 engine)
+and ONNX Runtime (static quantization in QDQ form, weights per channel), each with one thread. Both
+take the pixels as floats in 0..1 and quantize them.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ...model.files import temporary_folder
 
 __all__ = ["ENGINES", "Floats", "onnx_runtime", "torch_ao"]
 
-Module = Any  # torch.nn.Module; PyTorch is imported where it is used
+Module = Any  # torch.nn.Module; PyTorch is imported in the functions that use it
 Floats = npt.NDArray[np.float32]
 Engine = Callable[[Floats], Floats]  # pixels (N, C, H, W) in 0..1 -> scores (N, classes)
 
 
 def torch_ao(net: Module, sample: Floats) -> Engine:
-    """Quantize a chain of layers by torch.ao, calibrated on ``sample``.
+    """Quantize a chain of layers by torch.ao, calibrated with ``sample``.
 
-    Raises NetworkError where the module is no chain of layers.
+    Raises NetworkError if the module is not a chain of layers.
     """
     import torch
     from torch.ao import quantization as ao
@@ -46,7 +46,7 @@ def torch_ao(net: Module, sample: Floats) -> Engine:
     engine = "x86"
     before, torch.backends.quantized.engine = torch.backends.quantized.engine, engine
     try:
-        with warnings.catch_warnings(action="ignore"), torch.no_grad():  # it says that it is old
+        with warnings.catch_warnings(action="ignore"), torch.no_grad():  # a deprecation warning
             fused = ao.fuse_modules(chain.eval(), _runs(layers))
             fused.qconfig = ao.get_default_qconfig(engine)
             prepared = ao.prepare(fused)
@@ -64,7 +64,7 @@ def torch_ao(net: Module, sample: Floats) -> Engine:
 
 
 def _runs(layers: OrderedDict[str, Any]) -> list[list[str]]:
-    """The names of what torch.ao fuses: a convolution or linear layer and what follows it."""
+    """The names of layers that torch.ao fuses: a convolution or linear layer, norm and ReLU."""
     from torch import nn
 
     runs: list[list[str]] = []
@@ -81,7 +81,7 @@ def _runs(layers: OrderedDict[str, Any]) -> list[list[str]]:
 
 
 def onnx_runtime(net: Module, sample: Floats) -> Engine:
-    """Quantize a module by ONNX Runtime's static quantization, calibrated on ``sample``."""
+    """Quantize a module by ONNX Runtime's static quantization, calibrated with ``sample``."""
     import onnxruntime
     import torch
     from onnxruntime import quantization
@@ -96,7 +96,7 @@ def onnx_runtime(net: Module, sample: Floats) -> Engine:
 
     with temporary_folder() as folder:
         floats, ready, int8 = (str(folder / f"{name}.onnx") for name in "abc")
-        with warnings.catch_warnings(action="ignore"):  # the exporter says that it is old
+        with warnings.catch_warnings(action="ignore"):  # the exporter's deprecation warning
             torch.onnx.export(
                 net.eval(),
                 (torch.from_numpy(sample[:1]),),
@@ -126,7 +126,7 @@ def onnx_runtime(net: Module, sample: Floats) -> Engine:
 
 
 def _reader(sample: Floats) -> Any:
-    """The calibration images, once, as quantize_static reads them."""
+    """A reader that gives quantize_static the calibration images as one batch."""
     from onnxruntime import quantization
 
     batches = iter([{"image": sample}])

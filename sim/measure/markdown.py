@@ -7,11 +7,11 @@ from textwrap import TextWrapper
 
 __all__ = ["number", "paragraphs", "reasons", "table"]
 
-WIDTH = 100  # columns of running text
+WIDTH = 100  # characters per line of paragraphs
 
 
 def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table; nothing where it has no lines."""
+    """A table; if it has no lines, a sentence that says so."""
     body = [f"| {' | '.join(line)} |\n" for line in lines]
     if not body:
         return "Nothing was measured.\n"
@@ -20,7 +20,7 @@ def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def paragraphs(text: str) -> str:
-    """Text with each paragraph filled anew; headings stay as they are."""
+    """Text with each paragraph wrapped again; headings do not change."""
     filler = TextWrapper(WIDTH, break_long_words=False, break_on_hyphens=False)
     filled = [
         block if block.startswith("#") else filler.fill(" ".join(block.split()))
@@ -30,17 +30,17 @@ def paragraphs(text: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """A count or a rounded figure with thousands apart; a dash where there is none."""
+    """A rounded number with thousands separators; a dash for None."""
     return "-" if value is None else f"{value:,.0f}"
 
 
 def reasons(
     rows: Iterable[tuple[str, str, str]], whole: int = 0, heading: str = "Not measured"
 ) -> str:
-    """A list of why rows are empty, or what ``heading`` says, rows of the same reason together.
+    """A list of reasons, after ``heading``; rows with the same reason share a line.
 
-    rows : (name, detail or "", why)
-    whole : details of a name that are all of them, and need no list
+    rows : (name, detail or "", reason)
+    whole : the number of details that a name can have; if all share a reason, none is listed
     """
     together: dict[str, dict[str, list[str]]] = {}
     for name, detail, why in rows:

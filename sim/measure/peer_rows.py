@@ -1,4 +1,4 @@
-"""The peers' cores of `plain`: their cycles, cells and clock, and whether they are bit-exact."""
+"""Rows of the peers' cores of `plain`: cycles, cells, clock, and whether they are bit-exact."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .store import Facts, Store, fingerprint, sources
 __all__ = ["PEER_TARGETS", "peer_cells", "peer_facts"]
 
 NET = "plain"
-IMAGES = 20  # digits through a peer's Verilog
-PEER_TARGETS = [target for target in TARGETS if target != "ice40"]  # UP5K is too small for any
+IMAGES = 20  # digits in the simulation of a peer's Verilog
+PEER_TARGETS = [target for target in TARGETS if target != "ice40"]  # UP5K is too small for peers
 
 
 def peer_facts(peer: str, store: Store) -> Facts:
-    """What a peer said, with its core's Verilog in the store.
+    """The facts of a peer; its core's Verilog is in the store's folder.
 
-    Raises PeerError where the peer is absent or fails.
+    Raises PeerError if the peer is absent or fails.
     """
     version = version_of(peer)
     folder = store.folder / "peers" / peer
@@ -43,5 +43,5 @@ def _run(peer: str, version: str, folder: Path) -> Facts:
 
 
 def peer_cells(facts: Facts, peer: str, target: str, store: Store) -> Facts:
-    """Cells and clock of a peer's core."""
+    """The cells and the clock of a peer's core."""
     return cells_of(store.folder / "peers" / peer / "core.v", facts["top"], target, store)

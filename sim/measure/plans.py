@@ -1,4 +1,4 @@
-"""The networks that the bench measures, and the plans of each."""
+"""The networks and the plans that the bench measures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...gen.plan.goals import Goal, MultiplierGoal
 
 __all__ = ["NETS", "PLANS", "BenchPlan"]
 
-# The shipped networks, small ones first.
+# The shipped networks, small networks first.
 NETS = (
     *("plain", "separable", "mnist_cnn", "mnist_cnn_bn"),
     *("lenet_max", "lenet_avg", "mobilenet"),
@@ -17,10 +17,10 @@ NETS = (
 
 @dataclass(frozen=True)
 class BenchPlan:
-    """A goal under a name.
+    """A goal with a name.
 
-    key : for files and the command line
-    title, meaning : for the document
+    key : name in files and on the command line
+    title, meaning : texts of the document
     """
 
     key: str
@@ -29,14 +29,14 @@ class BenchPlan:
     goal: Goal | None
 
 
-# In the order in which they are measured: the time may run out.
+# In the order of measurement, because the time may be limited.
 PLANS = {
     plan.key: plan
     for plan in (
-        BenchPlan("default", "one value a clock", "what a plan is without a goal", None),
-        BenchPlan("64", "64 multipliers", "at most, in the layers", MultiplierGoal(64)),
+        BenchPlan("default", "one value a clock", "the plan without a goal", None),
+        BenchPlan("64", "64 multipliers", "at most 64 in the layers", MultiplierGoal(64)),
         BenchPlan(
-            "fewest", "fewest multipliers", "one in each layer where that works", MultiplierGoal(1)
+            "fewest", "fewest multipliers", "one in each layer if possible", MultiplierGoal(1)
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""Golden model beside other engines, and simulation: speeds of one run on one machine."""
+"""Speeds of the golden model, of other engines and of simulation, from one run on one machine."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ GOLDEN = (
     *("model/*.py", "model/layers/*.py", "model/requant/*.py", "model/golden/*.py"),
     *("model/formats/*.py", "model/zoo/**/*", "sim/measure/engines.py", "sim/measure/speed.py"),
 )
-IMAGES = 10_000  # of one timed round, fewer of a network with more work than this
-MULTIPLIES = 10**10
+IMAGES = 10_000  # of one timed round, fewer if they need more than MULTIPLIES
+MULTIPLIES = 10**10  # multiplications of one timed round, at most
 CALIBRATION = 500  # images
-BATCHES = (100, 500, 5000)  # images that an engine takes at once: each gets what suits it best
-ROUNDS = 7  # of which the median counts
-FEW, MANY = 5, 45  # images simulated; the difference leaves out the start
-SIMULATED = 2_000  # cycles of an image that is simulated, at most: others would take minutes
+BATCHES = (100, 500, 5000)  # batch sizes in images; each engine gets its fastest one
+ROUNDS = 7  # timed rounds; the median counts
+FEW, MANY = 5, 45  # simulated images; the difference excludes the start
+SIMULATED = 2_000  # most cycles per image of a simulated network; others would take minutes
 
 
 def golden_facts(net: str, store: Store) -> Facts:
-    """Images per CPU second of the golden model and of each engine, in turn, one thread.
+    """Images per CPU second of the golden model and of each engine, in turn, with one thread.
 
-    An engine that does not take the network is left out, the reason under its name.
+    If an engine does not take the network, the facts have the reason instead.
     """
     versions = [metadata.version(name) for name in ("numpy", "torch", "onnxruntime")]
     key = fingerprint(net, *versions, sources(*GOLDEN))
@@ -45,7 +45,7 @@ def golden_facts(net: str, store: Store) -> Facts:
 
 
 def simulation_facts(net: str, core: Facts, store: Store) -> Facts:
-    """Simulated cycles per second, every stream compared; start and compilation left out.
+    """Simulated cycles per CPU second with all comparisons, without start and compilation.
 
     core : facts of the core, see ``emission.py``
     """
@@ -61,7 +61,7 @@ def _images(network: QNetwork, count: int) -> npt.NDArray[np.uint8]:
 
 
 def _count(network: QNetwork) -> int:
-    """Images of one timed round."""
+    """The number of images of one timed round."""
     multiplies = sum(layer.part.multiplies for layer in make_plan(network).layers)
     return min(IMAGES, MULTIPLIES // multiplies)
 

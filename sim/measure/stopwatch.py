@@ -1,4 +1,4 @@
-"""What a piece of work costs in CPU time and memory."""
+"""Measurement of CPU time and memory."""
 
 from __future__ import annotations
 
@@ -12,27 +12,31 @@ OWN, CHILDREN = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
 
 
 class Stopwatch:
-    """CPU seconds since it was made, of the process and of children that ended, and peak memory.
+    """CPU seconds since its creation, and peak memory, of the process and its ended children.
 
-    The peak is that since the process began: work whose peak counts wants a process of its own.
+    The peak counts from the start of the process, so work must run in a separate process for its
+    own peak.
     """
 
     def __init__(self) -> None:
         self._start = cpu_seconds()
 
     def read(self) -> tuple[float, float]:
-        """CPU seconds and MiB."""
+        """CPU seconds, and the peak memory in MiB."""
         children = resource.getrusage(CHILDREN).ru_maxrss
         return cpu_seconds() - self._start, max(_own_peak(), children) / 1024
 
 
 def cpu_seconds() -> float:
-    """What the process and its children that ended have used so far."""
+    """CPU seconds of the process and of its ended children."""
     return sum(sum(resource.getrusage(kind)[:2]) for kind in (OWN, CHILDREN))
 
 
 def _own_peak() -> int:
-    """KiB. A process inherits ``ru_maxrss`` from the one that started it, but not Linux's VmHWM."""
+    """The peak memory of this process in KiB.
+
+    ``ru_maxrss`` is inherited from the parent process, Linux's VmHWM is not.
+    """
     status = Path("/proc/self/status")
     if status.is_file():
         found = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text("ascii"), re.MULTILINE)

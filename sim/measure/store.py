@@ -1,4 +1,4 @@
-"""Figures kept in files, so that a long bench can be interrupted and one row be made anew."""
+"""Measured rows in files, so a long bench can be interrupted and single rows repeated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[2]
 
 
 def fingerprint(*parts: str | bytes) -> str:
-    """A hash of all that a figure hangs on."""
+    """A hash of everything that a row depends on."""
     digest = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else part.encode()
@@ -31,9 +31,9 @@ def fingerprint(*parts: str | bytes) -> str:
 
 @cache
 def sources(*patterns: str) -> str:
-    """A hash of the files that these patterns find in the project, names and contents."""
+    """A hash of the names and contents of the project's files that match the patterns."""
     found = {pattern: sorted(PACKAGE.glob(pattern)) for pattern in patterns}
-    assert all(found.values()), found  # a folder that moved would never be stale
+    assert all(found.values()), found  # without this, a row would not notice that a folder moved
     files = [path for paths in found.values() for path in paths]
     files = [path for path in files if path.is_file()]
     names = [str(path.relative_to(PACKAGE)) for path in files]
@@ -41,23 +41,23 @@ def sources(*patterns: str) -> str:
 
 
 class NotMeasuredError(UserError):
-    """A figure is not there and is not to be made; the message says why."""
+    """A row is not stored and must not be measured; the message says why."""
 
 
 @dataclass
 class Store:
-    """A folder of figures.
+    """A folder of rows.
 
-    refusal : why what is not there is not made; None where it is made
+    refusal : why missing rows must not be measured; None if they are measured
     """
 
     folder: Path
     refusal: str | None = None
 
     def kept(self, name: str, key: str, make: Callable[[], Facts]) -> Facts:
-        """What an earlier run left in folder/name under the same key, or else what ``make`` gives.
+        """The facts in folder/name if their key is the same, or else the result of ``make``.
 
-        Raises NotMeasuredError where it would have to be made but is refused.
+        Raises NotMeasuredError if they are missing and ``refusal`` is set.
         """
         path = self.folder / name
         with contextlib.suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""All that the bench measures, as a list of rows, the quick and the telling ones first."""
+"""The rows that the bench measures, as a list of tasks; fast and important rows come first."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .store import Facts, NotMeasuredError, Store
 __all__ = ["PARTS", "Key", "Rows", "Task", "measure", "tasks"]
 
 PARTS = ("emission", "cells", "peers", "golden", "simulation")
-Key = tuple[str, ...]  # the part, then what distinguishes its rows
-Rows = dict[Key, Facts]  # each a measurement, or ``reason`` why there is none
+Key = tuple[str, ...]  # the part, then the rest of the row's name
+Rows = dict[Key, Facts]  # each is a measurement, or a ``reason`` why there is none
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Task:
     """One row.
 
     key : (part, network or peer, ...)
-    after : the row that it needs; where that has a ``reason``, this one has the same
-    run : (the row needed, store) -> the row
+    run : (the needed row, store) -> the row
+    after : key of the row that it needs; if that row has a ``reason``, this one has the same
     """
 
     key: Key
@@ -38,17 +38,17 @@ class Task:
 
     @property
     def part(self) -> str:
-        """The part that it belongs to."""
+        """The part of the row."""
         return self.key[0]
 
     @property
     def net(self) -> str:
-        """The network that it is about."""
+        """The network of the row."""
         return NET if self.part == "peers" else self.key[1]
 
 
 def tasks() -> list[Task]:
-    """Every row: all networks at one plan before the next plan, what else there is in between."""
+    """All rows: the cores at the first plan, then speeds and peers, then the other plans."""
     first, *others = PLANS
     speeds = [_golden(net) for net in NETS] + [_simulation(net) for net in NETS]
     peers = [task for peer in PEERS for task in _peer(peer)]
@@ -56,7 +56,7 @@ def tasks() -> list[Task]:
 
 
 def _cores(plan: str) -> list[Task]:
-    """Every network's core at a plan, then the cells of each."""
+    """The rows of every network's core at a plan, then the rows of their cells."""
     cells = [_cells(net, plan, target) for net in NETS for target in TARGETS]
     return [_emission(net, plan) for net in NETS] + cells
 
@@ -88,7 +88,7 @@ def _cells(net: str, plan: str, target: str) -> Task:
 
 
 def _peer(peer: str) -> list[Task]:
-    """Its core, then the cells of that."""
+    """The row of a peer's core, then the rows of its cells."""
     core = Task(("peers", peer), lambda _, store: peer_facts(peer, store))
     return [core, *(_peer_cells(peer, target) for target in PEER_TARGETS)]
 
@@ -102,7 +102,7 @@ def _peer_cells(peer: str, target: str) -> Task:
 
 
 def measure(task: Task, rows: Rows, store: Store) -> Facts:
-    """A task's row: measured, taken from the store, or the reason why there is none."""
+    """The row of a task: measured, from the store, or with the reason why there is none."""
     needed: Facts = {} if task.after is None else rows[task.after]
     if "reason" in needed:
         return {"reason": needed["reason"]}

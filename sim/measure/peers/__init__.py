@@ -1,4 +1,4 @@
-"""Other generators of hardware on the same network: the same integers, measured in the same way.
+"""Other hardware generators with the same network: the same integers, the same measurements.
 
-Each runs in a process of its own, by ``run.py``; nothing else of the project imports them.
+``run.py`` runs each of them in a separate process; no other module of the project imports them.
 """

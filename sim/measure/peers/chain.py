@@ -1,4 +1,4 @@
-"""A network as the peers take it: a chain of convolutions whose patches do not overlap."""
+"""A network in the form for peers: a chain of convolutions whose patches do not overlap."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class PeerError(UserError, RuntimeError):
 class PatchConv:
     """y = clamp(round((bias + sum x * w) * multiplier / 2**shift) + zero_point, low, high).
 
-    weights : (OC, K, K, IC), zero points subtracted
-    bias : (OC,), with the input's zero point in it
-    multipliers : (OC,)
+    weights : int64 (OC, K, K, IC), zero points subtracted
+    bias : int64 (OC,), including the contribution of the input's zero point
+    multipliers : int64 (OC,)
     """
 
     name: str
@@ -43,7 +43,7 @@ class PatchConv:
 def chain_of(network: QNetwork) -> list[PatchConv]:
     """The convolutions of a network, in order; an argmax at the end is left out.
 
-    Raises PeerError where a layer is anything else.
+    Raises PeerError for any other layer.
     """
     layers = [layer for layer in network.layers if not isinstance(layer, Argmax)]
     return [_patch_conv(network, layer) for layer in layers]

@@ -1,7 +1,7 @@
-"""The network by da4ml: fully unrolled, pipelined, one image a clock.
+"""The core by da4ml: fully unrolled and pipelined, one image per clock cycle.
 
-Settings are the defaults of its command line: a pipeline stage for five adders in a row, and at
-most two adders more than the fewest in a row in each matrix product.
+The settings are the defaults of its command line: a pipeline stage for every five adders in a row,
+and in each matrix product at most two more adders in a row than the minimum.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .request import Facts, Request, answer
 
 TOP = "plain_da4ml"
 STAGE = 5  # adders in a row between two registers
-DEEPER = 2  # adders in a row beyond the fewest possible
-INTEGER_BITS = 16  # of a value before its clamp: more than any takes
+DEEPER = 2  # adders in a row above the minimum
+INTEGER_BITS = 16  # of a value before its clamp; enough for every value
 
 Symbols = Any  # da4ml's array of symbolic fixed-point variables
 
@@ -44,7 +44,7 @@ def run(request: Request) -> Facts:
         comb_trace(image.ravel(), values.ravel()), TOP, request.folder / "da4ml", STAGE
     )
     model.write()
-    registers = len(model._pipe.solutions) + 1  # in front of each stage, and at the end
+    registers = len(model._pipe.solutions) + 1  # before each stage, and at the end
     seconds, peak = watch.read()
     core = _joined(request.folder / "da4ml" / "src")
     (request.folder / "core.v").write_text(core, encoding="utf-8")
@@ -63,7 +63,7 @@ def run(request: Request) -> Facts:
 
 
 def _covered(chain: list[PatchConv], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The rows and columns of the image that some patch reads, and its channels."""
+    """The rows and columns of the image that patches read, and its channels."""
     size = int(np.prod([layer.weights.shape[1] for layer in chain]))
     return (*(extent // size * size for extent in shape[:2]), shape[2])
 
@@ -71,8 +71,8 @@ def _covered(chain: list[PatchConv], shape: tuple[int, ...]) -> tuple[int, ...]:
 def _layer(layer: PatchConv, x: Symbols) -> Symbols:
     """A convolution and its requantization, (H, W, C) to (H / K, W / K, OC).
 
-    The rounding comes before the zero point and the clamp: ``quantize`` with its own saturation,
-    after a multiplication by a constant, gave 0 for some channels in da4ml 0.6.0.
+    Rounding is a separate step before zero point and clamp. With the saturation of ``quantize``
+    after a multiplication by a constant, da4ml 0.6.0 gave 0 for some channels.
     """
     channels, size = layer.weights.shape[:2]
     height, width = (extent // size for extent in x.shape[:2])
@@ -87,7 +87,7 @@ def _layer(layer: PatchConv, x: Symbols) -> Symbols:
 
 
 def _joined(sources: Path) -> str:
-    """One file of all modules, without the tables that nothing here uses."""
+    """The text of all modules as one file, without unused tables and wrapper."""
     files = [*sorted((sources / "static").glob("*.v")), *sorted(sources.glob(f"{TOP}*.v"))]
     left_out = ("lookup_table.v", f"{TOP}_wrapper.v")
     return "\n".join(file.read_text("utf-8") for file in files if file.name not in left_out)

@@ -1,4 +1,4 @@
-"""Icarus Verilog around a core that takes one whole image a clock."""
+"""Simulation in Icarus Verilog of a core that takes one whole image per clock cycle."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ endmodule
 def run_unrolled(
     folder: Path, top: str, images: npt.NDArray[np.int64], widths: list[int], latency: int
 ) -> list[list[int]]:
-    """Send images through folder/core.v, one a clock, and read the scores.
+    """Send images through folder/core.v, one per clock cycle, and read the scores.
 
     Parameters
     ----------
-    images : uint8 (N, values), the first value least significant
-    widths : bits of each score, the first least significant
+    images : (N, values) in 0..255; the first value is in the least significant bits
+    widths : bits of each score; the first score is in the least significant bits
     latency : clock edges from an image to its scores
 
-    Raises PeerError where Icarus refuses the files.
+    Raises PeerError if Icarus refuses the files.
     """
     lines = [bytes(image[::-1].astype(np.uint8)).hex() for image in images]
     (folder / "images.hex").write_text("\n".join(lines) + "\n", encoding="ascii")

@@ -1,8 +1,8 @@
-"""The network by NNgen: an AXI4 master that reads image and weights from memory, 3x3 taps at once.
+"""The core by NNgen: an AXI4 master that reads image and weights from memory, 3x3 taps at once.
 
-Its parallelism is the default, one input and one output channel at a time. Values between the
-layers are int16, all layers alike, so that they share one set of multipliers: NNgen clips before
-the activation function, so that uint8 would lose the logits below their zero point.
+The parallelism is the default, one input and one output channel at a time. Values between layers
+are int16 in all layers, so the layers share one set of multipliers. uint8 is not possible: NNgen
+clips before the activation function, so logits below their zero point would be lost.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .request import Facts, Request, answer
 
 TOP = "plain_nngen"
 CONFIG = {"maxi_datawidth": 32}
-WORD = 32  # bits of the memory
-CHUNK = 64  # bytes that a region of the memory is aligned to
+WORD = 32  # bits of a memory word
+CHUNK = 64  # alignment of memory regions, bytes
 
-Node = Any  # of NNgen's graph
-Module = Any  # veriloggen's
+Node = Any  # a node of NNgen's graph
+Module = Any  # a module of veriloggen
 
 
 def run(request: Request) -> Facts:
@@ -75,7 +75,7 @@ def _graph(chain: list[PatchConv], shape: tuple[int, ...]) -> tuple[Node, Node]:
 
 
 def _once(values: Any) -> Any:
-    """One value where all are equal."""
+    """A single value if all values are equal, else all values."""
     return values[:1] if (values == values[0]).all() else values
 
 
@@ -99,9 +99,9 @@ def _clamp(zero_point: int, low: int, high: int) -> type:
 def _simulate(core: Module, image: Node, scores: Node, images: Any) -> tuple[int, list[list[int]]]:
     """Cycles from start to done, and the scores of every image, by Icarus Verilog.
 
-    The memory answers as veriloggen's model of an AXI4 memory does. The host asks every eight
-    cycles whether an image is done, so that its cycles vary by as much; the fewest count. Raises
-    PeerError where scores are missing.
+    The memory is veriloggen's model of an AXI4 memory. The host polls every eight cycles whether an
+    image is done, so the cycles vary by up to eight; the minimum counts. Raises PeerError if scores
+    are missing.
     """
     parameters = nngen.export_ndarray([scores], CHUNK)
     first = _aligned(image.addr + image.memory_size)

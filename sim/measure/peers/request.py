@@ -1,4 +1,4 @@
-"""What goes into a peer's process and what comes out: two JSON files."""
+"""The request to a peer's process and its answer: two JSON files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Facts", "Request", "answer"]
 
 @dataclass(frozen=True)
 class Request:
-    """A network's file, images (N, H, W, C), and a folder for all that gets written."""
+    """A network, images int64 (N, H, W, C), and a folder for all written files."""
 
     network: QNetwork
     images: npt.NDArray[np.int64]
@@ -28,13 +28,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a peer did.
+    """The results of a peer.
 
-    top : the module in ``folder/core.v``
-    settings : how the peer was used, in a sentence
-    emission_cpu_s, peak_mib : of building the design and writing its Verilog
-    cycles_per_image, latency_cycles : as simulated
-    scores : (N, classes), by its Verilog in a simulator
+    top : the top module in ``folder/core.v``
+    settings : a description of the peer's settings
+    emission_cpu_s, peak_mib : for building the design and writing its Verilog
+    cycles_per_image, latency_cycles : measured in simulation
+    scores : (N, classes), from the Verilog in a simulator
     """
 
     top: str
@@ -47,7 +47,7 @@ class Facts:
 
 
 def answer(run: Callable[[Request], Facts], words: Sequence[str] = ()) -> None:
-    """Run a peer on the request that the command line names, and write its facts beside it."""
+    """Run a peer on the request file of the command line; write the facts to the same folder."""
     path = Path((words or sys.argv[1:])[0]).resolve()
     asked: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     images = np.array(asked["images"], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Run a peer on a network in a process of its own, and compare its scores with the golden model."""
+"""Run a peer on a network in a separate process; compare its scores with the golden model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .chain import PeerError, chain_of
 
 __all__ = ["PEERS", "run_peer", "version_of"]
 
-# By the name of the distribution: the module that is run.
+# For each peer, by the name of its distribution: the module to run.
 PEERS = {
     "nngen": "tercet.sim.measure.peers.nngen_core",
     "da4ml": "tercet.sim.measure.peers.da4ml_core",
@@ -25,7 +25,7 @@ PEERS = {
 
 
 def version_of(peer: str) -> str:
-    """The version installed. Raises PeerError where there is none."""
+    """The installed version. Raises PeerError if there is none."""
     try:
         return metadata.version(peer)
     except metadata.PackageNotFoundError:
@@ -38,19 +38,19 @@ def version_of(peer: str) -> str:
 def run_peer(
     peer: str, network: QNetwork, images: npt.NDArray[np.uint8], folder: Path
 ) -> dict[str, Any]:
-    """Let a peer write folder/core.v and simulate images.
+    """Run a peer: it writes folder/core.v and simulates images.
 
     Parameters
     ----------
-    peer : of ``PEERS``
-    images : (N, H, W, C)
+    peer : a key of ``PEERS``
+    images : uint8 (N, H, W, C)
 
-    Returns the fields of ``request.Facts``, and ``images``, ``values_compared`` and
-    ``mismatches``, of scores with the golden model's. Raises PeerError where the peer is absent,
+    Returns the fields of ``request.Facts``, and ``images``, ``values_compared`` and ``mismatches``
+    from the comparison of scores with the golden model. Raises PeerError if the peer is absent,
     cannot express the network, or fails.
     """
     version_of(peer)
-    chain_of(network)  # a refusal comes before the process
+    chain_of(network)  # raises before the process starts
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     save(network, folder / "network.json")
