@@ -66,8 +66,8 @@ class Blocks:
 
     address : address bits at the narrowest width
     widths : possible bits of a row; each is twice the one before, apart from parity bits
-    units : block RAMs that one memory of this mode occupies
-    cost : its cost in ``memory_libmap``
+    units : block RAMs that one block in this mode occupies
+    cost : of such a block in ``memory_libmap``
     byte : the fewest bits that can be written at once
     least : index of the first of ``widths`` that can be written
     """

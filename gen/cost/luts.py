@@ -32,7 +32,7 @@ FEATURES = (
     "cut_bits",  # of products that need several DSP blocks, times the blocks after the first
     "fold_bits",  # of ROM rows that lie beside the first row in a folded memory
     "rom_bits",  # of ROMs in LUTs
-    "ram_bits",  # of RAMs in LUTs
+    "ram_bits",  # of RAMs in LUTs, on iCE40 in flip-flops
     "row_bits",  # of a row of the input, if its beats are converted
 )
 LUTS: dict[str, tuple[float, ...]] = {  # by the family's target, for each feature

@@ -27,7 +27,7 @@ class Goal(ABC):
         """The reason why a plan misses the goal; empty if the plan meets it."""
 
     def tighter(self, plan: Plan) -> Goal | None:
-        """A goal that leaves room for costs that only a plan shows; None if this plan is fine."""
+        """A goal with room for costs that only a plan shows; None if this plan is final."""
         return None
 
     @abstractmethod

@@ -97,7 +97,7 @@ class Links:
         )
 
     def queued(self, link: Link) -> bool:
-        """Whether a link may have a queue: all but a link directly after the core's input."""
+        """Whether a link may have a queue: all but the only link of the core's input."""
         return bool(link.source) or len(self.readers[link.source]) > 1
 
     def instance(self, layer: str) -> str:
