@@ -206,7 +206,7 @@ def _require_place(path: Path) -> None:
         return  # such as /dev/stdout
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
         raise UserError(
-            f"The file {path} cannot be written: {path.parent} is no folder open to writing"
+            f"The file {path} cannot be written: {path.parent} is not a writable folder"
         )
 
 

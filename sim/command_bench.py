@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     unknown = sorted(set(args.nets) - set(NETS))
     if unknown:
         raise UserError(
-            f"The bench knows no network {unknown[0]!r}; it measures those shipped: "
+            f"The bench knows no network {unknown[0]!r}; it measures the shipped ones: "
             f"{', '.join(NETS)}"
         )
     with output_folder(args.work, "--work"):

@@ -25,8 +25,8 @@ def test_json_holds_the_facts_with_sorted_keys(commands, tmp_path):
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("absent/x.json", "{dir}/absent is no folder open to writing"),
-        ("file/x.json", "{dir}/file is no folder open to writing"),
+        ("absent/x.json", "{dir}/absent is not a writable folder"),
+        ("file/x.json", "{dir}/file is not a writable folder"),
         ("folder", "it is a folder"),
         ("n" * 251 + ".json", "File name too long"),
     ],

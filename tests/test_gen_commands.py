@@ -115,10 +115,10 @@ def test_synth_says_where_the_manifest_is_wrong(tmp_path, capsys, monkeypatch):
     code, _ = call(["synth", "plain", "--target", "ecp5", "-o", str(tmp_path / "out")], tmp_path)
     assert code == 1
     assert capsys.readouterr().out.splitlines()[-4:] == [
-        "ecp5: 7 ROM bits, where the manifest says 5832",
-        "ecp5: conv1.engine.weights is in block RAM, where the manifest says it is not",
-        "ecp5: conv2.engine.weights is not in block RAM, where the manifest says it is",
-        "ecp5: conv3.engine.weights is not in block RAM, where the manifest says it is",
+        "ecp5: 7 ROM bits, but the manifest says 5832",
+        "ecp5: conv1.engine.weights is in block RAM, but the manifest says it is not",
+        "ecp5: conv2.engine.weights is not in block RAM, but the manifest says it is",
+        "ecp5: conv3.engine.weights is not in block RAM, but the manifest says it is",
     ]
 
 

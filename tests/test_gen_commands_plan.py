@@ -140,7 +140,7 @@ def test_a_goal_out_of_reach_gets_the_nearest_plan_and_why(net, plan, words, mes
         (["--fps", "1e999999999"], "argument --fps: must be above 0 and finite, not 1e999999999"),
         (["--fps", "1e-9999999"], "argument --fps: must be above 0 and finite, not 1e-9999999"),
         (["--cycles", "9", "--multipliers", "9"], "--multipliers: not allowed with argument --cyc"),
-        (["--fps", "9"], "--fps takes a clock to count cycles by; add --clock MHZ"),
+        (["--fps", "9"], "--fps needs a clock; add --clock MHZ"),
     ],
 )
 def test_goals_that_are_none_are_wrong_usage(net, capsys, words, message):

@@ -47,7 +47,7 @@ def test_refuses_an_argmax_alone(seed):
     index = replace(random_tensor(rng, "class", (1, 1, 1)), zero_point=0)
     network = network_of(x, [Argmax("argmax", "image", "class")], [index])
     assert refusal(network) == (
-        "Network 'net': there must be a layer to build beside an argmax and layers that change no "
+        "Network 'net': there must be a layer to build apart from argmax and layers that change no "
         "value; add one"
     )
 
@@ -73,7 +73,7 @@ def test_refuses_float32_where_it_has_no_halves_and_writes_nothing(seed, tmp_pat
     with pytest.raises(NetworkError) as error:
         write_core(network, tmp_path / "out")
     assert str(error.value) == (
-        "Layer 'conv': where float32 rounds, outputs must lie within 4194303 of the zero point in "
+        "Layer 'conv': with float32 rounding, outputs must be within 4194303 of the zero point in "
         "hardware, not 4194304; give the output fewer bits, or another rounding rule"
     )
     assert not (tmp_path / "out").exists()

@@ -128,7 +128,7 @@ def test_refuses_a_prefix_that_verilog_does_not_take(prefix, tmp_path):
     with pytest.raises(ValueError) as error:
         write_core(load("plain"), tmp_path, prefix=prefix)
     assert str(error.value) == (
-        f"must be letters, digits and underscores, and no word of Verilog, not {prefix!r}"
+        f"must be letters, digits and underscores, and no Verilog keyword, not {prefix!r}"
     )
     assert not list(tmp_path.iterdir())
 

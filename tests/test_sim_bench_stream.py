@@ -261,12 +261,12 @@ def test_the_pins_tell_of_each_frame_and_the_flag_stays_until_it_is_cleared():
 @pytest.mark.parametrize(
     ("cycles", "message"),
     [
-        ([(0, 0, 1, 0, 0, 0)], "frame_error is up in cycle 0, where 0 right and 0 wrong"),
-        ([(0, 1, 1, 0, 1, 0), (0, 0, 0, 0, 1, 0)], "frame_error is down in cycle 1, where 0 right"),
-        ([(0, 1, 1, 0, 1, 1), (0, 0, 1, 0, 1, 0)], "frame_error is up in cycle 1, where 0 right"),
-        ([(0, 0, 0, 0, 1, 0)], "frame_bad is down in cycle 0, where 0 right and 1 wrong"),
-        ([(0, 0, 0, 1, 0, 0)], "frame_good is down in cycle 0, where 1 right and 0 wrong"),
-        ([(1, 0, 0, 1, 0, 0), (1, 0, 0, 1, 0, 0)], "frame_good is up in cycle 1, where 1 right"),
+        ([(0, 0, 1, 0, 0, 0)], "frame_error is up in cycle 0, when 0 right and 0 wrong"),
+        ([(0, 1, 1, 0, 1, 0), (0, 0, 0, 0, 1, 0)], "frame_error is down in cycle 1, when 0 right"),
+        ([(0, 1, 1, 0, 1, 1), (0, 0, 1, 0, 1, 0)], "frame_error is up in cycle 1, when 0 right"),
+        ([(0, 0, 0, 0, 1, 0)], "frame_bad is down in cycle 0, when 0 right and 1 wrong"),
+        ([(0, 0, 0, 1, 0, 0)], "frame_good is down in cycle 0, when 1 right and 0 wrong"),
+        ([(1, 0, 0, 1, 0, 0), (1, 0, 0, 1, 0, 0)], "frame_good is up in cycle 1, when 1 right"),
     ],
 )
 def test_the_pins_must_tell_what_happened(cycles, message):

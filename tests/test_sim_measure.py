@@ -199,6 +199,8 @@ def test_the_command_stops_when_its_time_is_over(quick, tmp_path, monkeypatch):
 
 def test_the_command_knows_the_shipped_networks_only(tmp_path, capsys):
     assert main(["bench", "mine", "-o", str(tmp_path / "page.md")]) == 1
-    message = "tercet bench: error: The bench knows no network 'mine'; it measures those shipped: "
+    message = (
+        "tercet bench: error: The bench knows no network 'mine'; it measures the shipped ones: "
+    )
     assert capsys.readouterr().err == f"{message}{', '.join(NETS)}\n"
     assert set(PEERS) == {"nngen", "da4ml"}

@@ -96,7 +96,7 @@ def goal_of(args: argparse.Namespace) -> Goal | None:
     """
     if args.fps is not None:
         if args.clock is None:
-            raise UsageError("--fps takes a clock to count cycles by; add --clock MHZ")
+            raise UsageError("--fps needs a clock; add --clock MHZ")
         return RateGoal.of(args.fps, args.clock)
     if args.clock is not None and not args.clock_alone:
         raise UsageError("--clock is for --fps alone; add --fps F or leave --clock out")

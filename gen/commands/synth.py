@@ -111,12 +111,12 @@ def _facts(resources: Resources, routed: Timing | DoesNotFitError | None) -> dic
 def _complaints(manifest: dict[str, Any], resources: Resources, target: str) -> list[str]:
     """The differences between synthesis and the manifest."""
     said, found = stored_rom_bits(manifest), resources.rom_bits
-    bits = [] if found == said else [f"{found} ROM bits, where the manifest says {said}"]
+    bits = [] if found == said else [f"{found} ROM bits, but the manifest says {said}"]
     elsewhere = misplaced(manifest, resources.in_blocks, lut_ram=target in LUT_RAM)
     return bits + [
-        f"{path} is in block RAM, where the manifest says it is not"
+        f"{path} is in block RAM, but the manifest says it is not"
         if path in resources.in_blocks
-        else f"{path} is not in block RAM, where the manifest says it is"
+        else f"{path} is not in block RAM, but the manifest says it is"
         for path in elsewhere
     ]
 

@@ -28,7 +28,7 @@ def layers_to_build(network: QNetwork) -> tuple[list[Layer], Argmax | None]:
     _require_read(network)
     require(
         bool(built),
-        f"Network {network.name!r}: there must be a layer to build beside an argmax and layers "
+        f"Network {network.name!r}: there must be a layer to build apart from argmax and layers "
         "that change no value; add one",
     )
     last = network.layers[-1]
@@ -51,7 +51,7 @@ def _require_halves(network: QNetwork, layer: Requantizing) -> None:
     reach = max(abs(end - zero_point) for end in (requant.low, requant.high))
     if requant.rounding is Rounding.FLOAT32 and reach >= FLOAT32_REACH:
         raise NetworkError(
-            f"Layer {layer.name!r}: where float32 rounds, outputs must lie within "
+            f"Layer {layer.name!r}: with float32 rounding, outputs must be within "
             f"{FLOAT32_REACH - 1} of the zero point in hardware, not {reach}; give the output "
             "fewer bits, or another rounding rule"
         )

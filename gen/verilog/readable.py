@@ -34,7 +34,7 @@ def module_name(text: str) -> str:
     """The text, if it can name a module. Raises ValueError if it is no Verilog name."""
     if not (text.isidentifier() and text.isascii()) or text in KEYWORDS:
         raise ValueError(
-            f"must be letters, digits and underscores, and no word of Verilog, not {text!r}"
+            f"must be letters, digits and underscores, and no Verilog keyword, not {text!r}"
         )
     return text
 

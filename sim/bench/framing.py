@@ -68,7 +68,7 @@ class FramePins:
         for (name, up), pin in zip(wanted.items(), pins, strict=True):
             if pin != up:
                 raise ProtocolError(
-                    f"{name} is {'up' if pin else 'down'} in cycle {cycle}, where {right} right "
+                    f"{name} is {'up' if pin else 'down'} in cycle {cycle}, when {right} right "
                     f"and {wrong} wrong frames have ended since the reset"
                 )
         self._ended, self._error, self._clear = ended, error, clear
