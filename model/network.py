@@ -94,7 +94,7 @@ class QNetwork:
 
     @property
     def output(self) -> str:
-        """The tensor of class scores: the last one, or the input of a closing argmax."""
+        """The tensor of class scores: the last one, or the input of a final argmax."""
         last = self.layers[-1]
         return last.input if isinstance(last, Argmax) else last.output
 

@@ -159,7 +159,7 @@ def random_network(
     argmax: bool | None = None,
     **conv_arguments: Any,
 ) -> QNetwork:
-    """A chain of ``depth`` convolutions, with a closing argmax if ``argmax`` is true.
+    """A chain of ``depth`` convolutions, with a final argmax if ``argmax`` is true.
 
     ``windows`` draws any kernel, stride, padding and dilation instead of those for the patch
     engine. ``conv_arguments`` are passed to every :func:`random_conv`. With an argmax the last
