@@ -138,7 +138,7 @@ BUGS = [
         NONE, r"(s_axis: ready|conv1: valid) is X, neither 0 nor 1"),
 ]  # fmt: skip
 
-PIN = r"frame_{} in cycle \d+, where \d+ right and \d+ wrong frames have ended since the reset"
+PIN = r"frame_{} in cycle \d+, when \d+ right and \d+ wrong frames have ended since the reset"
 
 FRAME_BUGS = [
     Bug("flag missing", "~frame_error_clear | wrong;", "~frame_error_clear;", "",
