@@ -66,7 +66,7 @@ class CreditQueue(wiring.Component):
 
     @property
     def spec(self) -> CreditSpec:
-        """Its numbers."""
+        """The queue as numbers."""
         return CreditSpec(self._depth, Shape.cast(self._shape).width)
 
     def elaborate(self, platform: object) -> Module:

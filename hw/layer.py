@@ -58,7 +58,7 @@ class ConvSpec:
 
     @cached_property
     def memories(self) -> tuple[Storage, ...]:
-        """Those of the window reader, the engine and the requantizer."""
+        """The memories of the window reader, the engine and the requantizer."""
         return (
             *_of_windows(self.windows),
             *(memory.within("engine") for memory in self.engine.memories),
@@ -155,7 +155,7 @@ class MaxPoolSpec:
 
     @property
     def memories(self) -> tuple[Storage, ...]:
-        """Those of the window reader and the pool."""
+        """The memories of the window reader and the pool."""
         return (*_of_windows(self.windows), self._maxima.storage.within("pool.maxima"))
 
     @property

@@ -122,7 +122,7 @@ class RequantizerSpec:
 
     @property
     def varying(self) -> dict[str, tuple[int, ...]]:
-        """Those of which channels have their own."""
+        """The entries of ``scales`` that differ between channels."""
         return {name: values for name, values in self.scales.items() if len(values) > 1}
 
     @property

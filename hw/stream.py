@@ -76,7 +76,7 @@ class StreamFifo(wiring.Component):
 
     @property
     def spec(self) -> QueueSpec:
-        """Its numbers."""
+        """The queue as numbers."""
         return QueueSpec(self._depth, Shape.cast(self._shape).width)
 
     def elaborate(self, platform: object) -> Module:

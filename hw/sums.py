@@ -98,7 +98,7 @@ class PartialSums(wiring.Component):
 
     @property
     def spec(self) -> SumsSpec:
-        """Its numbers; ``lead`` counts from ``fetch`` to ``held``."""
+        """The sums as numbers; ``lead`` counts from ``fetch`` to ``held``."""
         return self._spec
 
     def elaborate(self, platform: object) -> Module:

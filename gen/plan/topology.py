@@ -8,7 +8,7 @@ they cannot differ.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...hw.lanes import steps_between
 from ...hw.rows import RowGeometry
@@ -227,7 +227,10 @@ class _Builder:
             way = stream
             if index < len(readers) - 1:
                 name = self._links.fork_name(source, index)
-                way, rest = _like(stream, name, "o_a"), _like(stream, name, "o_b")
+                way, rest = (
+                    replace(stream, writer=name, port="o_a"),
+                    replace(stream, writer=name, port="o_b"),
+                )
                 self._nodes.append(ForkNode(name, stream, way, rest))
                 stream = rest
             self._ways[link] = self._queued(link, way)
@@ -238,7 +241,7 @@ class _Builder:
         if depth == 0 or not self._links.queued(link):
             return stream
         name = self._links.fifo_name(link)
-        o = _like(stream, name, "o")
+        o = replace(stream, writer=name, port="o")
         self._nodes.append(QueueNode(name, link, stream, o, depth))
         return o
 
@@ -251,7 +254,3 @@ class _Builder:
             self._nodes.append(ConverterNode(name, stream, o))
             stream = o
         return stream
-
-
-def _like(stream: Stream, writer: str, port: str) -> Stream:
-    return Stream(writer, port, stream.dtype, stream.lanes, stream.beats)

@@ -112,7 +112,7 @@ def average_pool(draft: Draft, x: Tensor) -> Tensor:
 
 
 def requantize(draft: Draft, x: Tensor) -> Tensor:
-    """The same map on another grid: an average pool with a 1x1 kernel."""
+    """Requantize a map to another grid: an average pool with a 1x1 kernel."""
     return _average(draft, x, kernel=(1, 1), stride=(1, 1))
 
 

@@ -155,7 +155,7 @@ class Layers:
         return self.builder.max_pool2d(name, x, kernel, window(node, x, kernel))
 
     def requantize(self, x: Ordered, name: str, grid: Grid, clamp: Clamp = None) -> Ordered:
-        """The same values on another grid, or a clamp if the grid is the same."""
+        """Requantize to another grid, or clamp if the grid is the same."""
         if grid == x.grid:
             low, high = clamp or (grid.dtype.qmin, grid.dtype.qmax)
             return self.builder.relu(name, x, low, high)
