@@ -13,7 +13,7 @@ from tercet.model.layers import Flatten, Tensor
 from tercet.model.layers.conv import Conv2d
 from tercet.model.layers.pool import AvgPool2d
 from tercet.model.layers.weights import Weights
-from tercet.model.ranges.channels import channel_ranges, output_range
+from tercet.model.ranges.channels import channel_ranges
 from tercet.model.requant import Requant, Rounding, requantize
 
 
@@ -31,7 +31,7 @@ def test_every_channel_of_the_input_counts_with_its_own_ends(seed, case, groups)
     lo, hi = conv.sums_within(low, high, 0)
     assert (lo.tolist(), hi.tolist()) == (acc.min(axis=0).tolist(), acc.max(axis=0).tolist())
     outputs = requantize(acc, conv.requant, y.zero_point)
-    found = output_range(conv, [(low, high)], (0, y.zero_point))
+    found = conv.channel_bounds([(low, high)], (0, y.zero_point))
     assert found[0].tolist() == outputs.min(axis=0).tolist()
     assert found[1].tolist() == outputs.max(axis=0).tolist()
 
@@ -43,7 +43,7 @@ def test_a_pool_adds_zeros_where_it_is_padded(padding):
         name="pool", input="x", output="y", kernel=(2, 2), stride=(2, 2), padding=(padding,) * 4,
         requant=requant,
     )  # fmt: skip
-    low, high = output_range(pool, [(np.array([10, -7]), np.array([20, -5]))], (3, 1))
+    low, high = pool.channel_bounds([(np.array([10, -7]), np.array([20, -5]))], (3, 1))
     assert low.tolist() == [1 if padding else 8, -9]
     assert high.tolist() == [18, 1 if padding else -7]
 

@@ -2,7 +2,7 @@
 
 There are two equal forms. ``trace`` runs batches on BLAS. Its tensors are (H, C, W, N), with the
 batch as the last axis, so every operator works on N contiguous values. ``trace_loop`` runs image by
-image through the plain loops of ``loop.py``. A test compares the two.
+image through the plain loops of ``Layer.compute``. A test compares the two.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..layers import zero_points_of
 from ..layers.conv import Conv2d
 from ..layers.pool import MaxPool2d, pool_max, pool_sum
 from .fastrequant import FastRequant
-from .loop import trace_loop, zero_points_of
+from .loop import trace_loop
 from .minimalconv import fast_conv
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Layers and the tensors between them: immutable; each layer checks that it fits its tensors."""
 
-from .layer import Layer, Requantizing, Runnable, SameValues, require_requant
+from .layer import Layer, Requantizing, Runnable, SameValues, require_requant, zero_points_of
 from .simple import Argmax, Flatten, Relu
 from .tensor import NetworkError, Shape, Tensor, Values, in_layer, require
 
@@ -19,4 +19,5 @@ __all__ = [
     "in_layer",
     "require",
     "require_requant",
+    "zero_points_of",
 ]

@@ -9,6 +9,7 @@ TFLite rounds each side before the sum, which is a different rule and not suppor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from ..dtypes import Bounds
 from ..requant import rescale
-from .layer import Requantizing, require_requant
+from .layer import Array, Requantizing, require_requant, zero_points_of
 from .tensor import Values, require
 
 __all__ = ["Add", "add"]
@@ -39,6 +40,14 @@ class Add(Requantizing):
         """Empty: one sum has two multipliers."""
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
 
+    def compute(self, network: Values, *inputs: Array) -> Array:
+        a, b = inputs
+        return add(a, b, self, zero_points_of(network, self))
+
+    def channel_bounds(self, inputs: Sequence[Bounds], zero_points: Sequence[int]) -> Bounds:
+        low, high = (add(a, b, self, zero_points) for a, b in zip(*inputs, strict=True))
+        return low, high
+
     def validate(self, network: Values) -> None:
         a, b, y = (network.tensors[name] for name in (self.input, self.other, self.output))
         where = f"Layer {self.name!r}"
@@ -51,7 +60,7 @@ class Add(Requantizing):
 
 
 def add(
-    a: npt.NDArray[Any], b: npt.NDArray[Any], layer: Add, zero_points: tuple[int, ...]
+    a: npt.NDArray[Any], b: npt.NDArray[Any], layer: Add, zero_points: Sequence[int]
 ) -> npt.NDArray[np.int64]:
     """Add two tensors of the same shape; ``zero_points`` are Za, Zb and Zy. Returns int64."""
     za, zb, zy = zero_points

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..dtypes import Bounds
 from ..requant import MAX_MULTIPLIER, Requant, requantize
-from .layer import Requantizing, require_requant
+from .layer import Array, Requantizing, require_requant, zero_points_of
 from .tensor import Values, require
 
 __all__ = ["Concat", "concat", "joined"]
@@ -62,6 +62,13 @@ class Concat(Requantizing):
         ranges = [network.value_range(name) for name in self.reads]
         ends = np.array(ranges) - [[x.zero_point] for x in tensors]
         return ends[:, 0], ends[:, 1]
+
+    def compute(self, network: Values, *inputs: Array) -> Array:
+        return concat(inputs, self, zero_points_of(network, self))
+
+    def channel_bounds(self, inputs: Sequence[Bounds], zero_points: Sequence[int]) -> Bounds:
+        low, high = (concat(ends, self, zero_points) for ends in zip(*inputs, strict=True))
+        return low, high
 
     def validate(self, network: Values) -> None:
         tensors, y = [network.tensors[name] for name in self.reads], network.tensors[self.output]

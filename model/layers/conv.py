@@ -10,6 +10,7 @@ window does not reach are dropped. ``golden/fastconv.py`` has the fast form.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -18,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dtypes import INT32, Bounds, Integers
+from ..requant import requantize
 from .accumulators import accumulator_bounds
-from .layer import Requantizing, require_requant
+from .layer import Array, Requantizing, require_requant, zero_points_of
 from .tensor import Tensor, Values, require
 from .weights import Weights, frozen_integers
 from .windows import output_extent
@@ -75,6 +77,16 @@ class Conv2d(Requantizing):
         """The least and greatest sum of each output channel; see ``accumulator_bounds``."""
         weights = self.weights.centered
         return accumulator_bounds(weights, self.bias, self.groups, low, high, zero_point)
+
+    def compute(self, network: Values, *inputs: Array) -> Array:
+        zx, zy = zero_points_of(network, self)
+        acc = np.stack([accumulate_loop(image, self, zx) for image in inputs[0]])
+        return requantize(acc, self.requant, zy)
+
+    def channel_bounds(self, inputs: Sequence[Bounds], zero_points: Sequence[int]) -> Bounds:
+        zx, zy = zero_points
+        low, high = self.sums_within(*inputs[0], zx)
+        return requantize(low, self.requant, zy), requantize(high, self.requant, zy)
 
     def validate(self, network: Values) -> None:
         x, y = network.tensors[self.input], network.tensors[self.output]

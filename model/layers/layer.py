@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
+
+import numpy.typing as npt
 
 from ..dtypes import Bounds
 from ..requant import Requant
 from .tensor import Tensor, Values, require
 
-__all__ = ["Layer", "Requantizing", "Runnable", "SameValues", "require_requant"]
+__all__ = [
+    "Array",
+    "Layer",
+    "Requantizing",
+    "Runnable",
+    "SameValues",
+    "require_requant",
+    "zero_points_of",
+]
+
+Array = npt.NDArray[Any]
 
 
 def require_requant(where: str, requant: Requant, y: Tensor, counts: tuple[int, ...]) -> None:
@@ -60,9 +72,31 @@ class Layer:
         """Whether the output's stream equals the input's for all inputs: no hardware is needed."""
         return False
 
+    def compute(self, network: Values, *inputs: Array) -> Array:
+        """The definition of the layer, by plain loops: the output (N, H, W, C) for integers (N, H,
+        W, C) of each tensor read."""
+        raise NotImplementedError
+
+    def channel_bounds(self, inputs: Sequence[Bounds], zero_points: Sequence[int]) -> Bounds:
+        """The least and greatest value of each channel that the layer writes.
+
+        Parameters
+        ----------
+        inputs : (low, high) of each tensor read, int64 (C,) each
+        zero_points : of the tensors read, then of the tensor written
+
+        Returns (low, high), int64 (OC,) each; a Flatten gives those of its input once.
+        """
+        raise NotImplementedError
+
     def validate(self, network: Values) -> None:
         """Check this layer against its tensors. Raises NetworkError."""
         raise NotImplementedError
+
+
+def zero_points_of(network: Values, layer: Layer) -> tuple[int, ...]:
+    """The zero points of the tensors that a layer reads, and of the tensor that it writes."""
+    return tuple(network.tensors[name].zero_point for name in (*layer.reads, layer.output))
 
 
 class Runnable(Values, Protocol):
@@ -109,6 +143,9 @@ class SameValues(Layer):
 
     def value_range(self, network: Values) -> tuple[int, int]:
         return network.value_range(self.input)
+
+    def channel_bounds(self, inputs: Sequence[Bounds], zero_points: Sequence[int]) -> Bounds:
+        return inputs[0]  # a maximum or a flattening: values of the same channel
 
     def validate(self, network: Values) -> None:
         x, y = network.tensors[self.input], network.tensors[self.output]

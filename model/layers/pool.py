@@ -10,7 +10,7 @@ MaxPool-12 and AveragePool-11.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dtypes import Bounds
-from .layer import Layer, Requantizing, SameValues, require_requant
+from ..requant import requantize
+from .layer import Array, Layer, Requantizing, SameValues, require_requant, zero_points_of
 from .tensor import Shape, Values, require
 from .windows import output_extent, tap
 
@@ -77,6 +78,10 @@ class MaxPool2d(_Pool, SameValues):
 
     kind: ClassVar[str] = "max_pool2d"
 
+    def compute(self, network: Values, *inputs: Array) -> Array:
+        shape = network.tensors[self.output].shape
+        return np.stack([pool_max_loop(image, self, shape) for image in inputs[0]])
+
     def validate(self, network: Values) -> None:
         self._validate_window(network)
         SameValues.validate(self, network)
@@ -95,6 +100,21 @@ class AvgPool2d(_Pool, Requantizing):
         zero_point = network.tensors[self.input].zero_point
         low, high = self.bounds(*network.value_range(self.input), zero_point)
         return np.array([low]), np.array([high])
+
+    def compute(self, network: Values, *inputs: Array) -> Array:
+        zx, zy = zero_points_of(network, self)
+        shape = network.tensors[self.output].shape
+        total = np.stack([pool_sum_loop(image, self, zx, shape) for image in inputs[0]])
+        return requantize(total, self.requant, zy)
+
+    def channel_bounds(self, inputs: Sequence[Bounds], zero_points: Sequence[int]) -> Bounds:
+        zx, zy = zero_points
+        low, high = inputs[0]
+        positions = self.kernel[0] * self.kernel[1]
+        padded = any(self.padding)  # positions outside the map add 0
+        low_sum = positions * (np.minimum(low - zx, 0) if padded else low - zx)
+        high_sum = positions * (np.maximum(high - zx, 0) if padded else high - zx)
+        return requantize(low_sum, self.requant, zy), requantize(high_sum, self.requant, zy)
 
     def validate(self, network: Values) -> None:
         self._validate_window(network)

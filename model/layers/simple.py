@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .layer import Layer, SameValues
+import numpy as np
+
+from ..dtypes import Bounds
+from ..requant.rounding import clamp
+from .layer import Array, Layer, SameValues
 from .tensor import Values, require
 
 __all__ = ["Argmax", "Flatten", "Relu"]
@@ -19,6 +25,10 @@ class Flatten(SameValues):
 
     def changes_nothing(self, network: Values) -> bool:
         return True
+
+    def compute(self, network: Values, *inputs: Array) -> Array:
+        (x,) = inputs
+        return x.reshape(len(x), 1, 1, math.prod(x.shape[1:]))
 
     def validate(self, network: Values) -> None:
         super().validate(network)
@@ -49,6 +59,13 @@ class Relu(SameValues):
         low, high = network.value_range(self.input)
         return self.low <= low and high <= self.high
 
+    def compute(self, network: Values, *inputs: Array) -> Array:
+        return clamp(inputs[0], self.low, self.high)
+
+    def channel_bounds(self, inputs: Sequence[Bounds], zero_points: Sequence[int]) -> Bounds:
+        low, high = (clamp(end, self.low, self.high) for end in inputs[0])
+        return low, high
+
     def validate(self, network: Values) -> None:
         super().validate(network)
         x, y = network.tensors[self.input], network.tensors[self.output]
@@ -72,6 +89,13 @@ class Argmax(Layer):
 
     def value_range(self, network: Values) -> tuple[int, int]:
         return 0, network.tensors[self.input].shape[2] - 1
+
+    def compute(self, network: Values, *inputs: Array) -> Array:
+        index: Array = inputs[0].argmax(axis=3, keepdims=True)
+        return index
+
+    def channel_bounds(self, inputs: Sequence[Bounds], zero_points: Sequence[int]) -> Bounds:
+        return np.array([0]), np.array([len(inputs[0][0]) - 1])
 
     def validate(self, network: Values) -> None:
         x, y = network.tensors[self.input], network.tensors[self.output]

@@ -12,7 +12,6 @@ from ...layers import require
 from ...layers.conv import Conv2d
 from ...layers.pool import AvgPool2d
 from ...ranges.affine import Affine
-from ...ranges.channels import output_range
 from ...requant import Requant
 
 __all__ = ["WIDE", "Widths"]
@@ -72,7 +71,7 @@ class Widths:
 
     def _after(self, layer: Conv2d | AvgPool2d) -> Bounds:
         """The range of each channel that ``layer`` writes; also updates the affine form."""
-        low, high = output_range(layer, [self._range], (0, 0))
+        low, high = layer.channel_bounds([self._range], (0, 0))
         if isinstance(layer, AvgPool2d) or layer.requant.low == 0:
             self._form = None
             return low, high
