@@ -21,6 +21,8 @@ from .layers.concat import Concat
 from .layers.conv import Conv2d, output_extent
 from .layers.linear import Linear
 from .layers.pool import AvgPool2d, MaxPool2d
+from .layers.table import Table
+from .layers.upsample import Upsample
 from .layers.weights import Weights
 from .names import free_name
 from .network import QNetwork
@@ -214,6 +216,26 @@ class Builder:
     def relu(self, name: str, x: Tensor, low: int, high: int) -> Tensor:
         """Add a clamp as a layer of its own."""
         return self._add(Relu(name, x.name, name, low=low, high=high), replace(x, name=name))
+
+    def table(self, name: str, x: Tensor, values: npt.NDArray[np.int64], grid: Grid) -> Tensor:
+        """Add a function of one value.
+
+        Parameters
+        ----------
+        values : the output for each value of x's type, int64 (2**bits,), ascending
+        grid : of the output
+        """
+        low, high = (end - x.dtype.qmin for end in self.value_range(x.name))
+        reached = tuple(values[low : high + 1].tolist())
+        layer = Table(name, x.name, name, first=low + x.dtype.qmin, values=reached)
+        return self._add(layer, Tensor(name, x.shape, grid.dtype, grid.scale, grid.zero_point))
+
+    def upsample(self, name: str, x: Tensor, factor: tuple[int, int]) -> Tensor:
+        """Add a nearest-neighbour upsampling by (y, x)."""
+        height, width, channels = x.shape
+        shape = (height * factor[0], width * factor[1], channels)
+        layer = Upsample(name, x.name, name, factor=factor)
+        return self._add(layer, replace(x, name=name, shape=shape))
 
     def flatten(self, name: str, x: Tensor) -> Tensor:
         """Add a flattening in raster order, channels last; return a tensor that is already flat."""

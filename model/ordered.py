@@ -197,6 +197,15 @@ class OrderedBuilder:
         """Add a clamp, in any order."""
         return replace(x, tensor=self.builder.relu(name, x.tensor, low, high))
 
+    def table(self, name: str, x: Ordered, values: Places, grid: Grid) -> Ordered:
+        """Add a function of one value, in any order."""
+        return replace(x, tensor=self.builder.table(name, x.tensor, values, grid))
+
+    def upsample(self, name: str, x: Ordered, factor: tuple[int, int]) -> Ordered:
+        """Add a nearest-neighbour upsampling of a map by (y, x)."""
+        tensor, channels = self._map(name, x)
+        return _pooled(self.builder.upsample(name, tensor, factor), channels, name)
+
     def add(
         self,
         name: str,

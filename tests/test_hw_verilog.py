@@ -13,6 +13,8 @@ from tercet.hw.patch import PatchEngine, PatchSpec
 from tercet.hw.relu import Relu
 from tercet.hw.requant import Requantizer
 from tercet.hw.requantizer_spec import RequantizerSpec
+from tercet.hw.table import Table, TableSpec
+from tercet.hw.upsample import Upsample, UpsampleSpec
 from tercet.hw.window import WindowReader, WindowSpec
 from tercet.model.requant import Requant, Rounding
 from veriloglint import lint
@@ -38,6 +40,21 @@ def requantizer(requant):
             accumulator_width=20,
             activation=unsigned(8),
         )
+    )
+
+
+def table(activation, first, count, lanes=1):
+    values = tuple(value * 37 % 256 for value in range(count))
+    return Table(
+        TableSpec(
+            activation=activation, result=unsigned(8), first=first, values=values, lanes=lanes
+        )
+    )
+
+
+def upsample(width, channels, factor):
+    return Upsample(
+        UpsampleSpec(height=3, width=width, channels=channels, factor=factor, activation=signed(8))
     )
 
 
@@ -82,6 +99,12 @@ COMPONENTS = {
     "float32": lambda: requantizer(FLOAT32),
     "offsets": lambda: requantizer(PER_CHANNEL),
     "relu": lambda: Relu(activation=unsigned(8), low=0, high=200),
+    "table": lambda: table(signed(8), first=-100, count=150, lanes=2),
+    "table_of_one": lambda: table(signed(8), first=-7, count=1),
+    "table_in_luts": lambda: table(unsigned(1), first=0, count=2),
+    "upsample": lambda: upsample(width=5, channels=3, factor=(2, 3)),
+    "upsample_rows": lambda: upsample(width=1, channels=1, factor=(2, 1)),
+    "upsample_columns": lambda: upsample(width=40, channels=8, factor=(1, 2)),
     "fork": lambda: Fork(shape=unsigned(8)),
 }
 

@@ -120,7 +120,7 @@ BAD = [
     (
         edited([*FIRST, "kind"], "conv3d"),
         "Layer 'first': field 'kind' must be one of conv2d, linear, max_pool2d, avg_pool2d, add, "
-        "concat, relu, flatten, argmax, not 'conv3d'",
+        "concat, relu, table, upsample, flatten, argmax, not 'conv3d'",
     ),
     (
         edited([*FIRST, "stride"], [3]),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from residualnet import residual
 from smallnet import TENSORS, network
+from tablenet import tables
 from tercet.model import NetworkError, QNetwork, load
 from tercet.model.formats.json_file import dumps as json_of
 from tercet.model.formats.json_layers import KINDS
@@ -14,6 +15,7 @@ from tercet.model.formats.text_file import dumps, loads, read
 from tercet.model.fuzz.concats import random_concat
 from tercet.model.fuzz.convs import random_network
 from tercet.model.layers import Argmax
+from unet import unet
 
 
 def assert_same(net):
@@ -35,7 +37,7 @@ def test_shipped_networks_come_back(name):
 
 def test_every_kind_of_layer_comes_back(seed):
     rng = np.random.default_rng(seed)
-    nets = [residual(rng), random_concat(rng)]
+    nets = [residual(rng), random_concat(rng), tables(rng), unet(rng)]
     assert {layer.kind for net in nets for layer in net.layers} == set(KINDS)
     for net in nets:
         assert_same(net)
@@ -154,7 +156,7 @@ BAD = [
         "layer first conv2d",
         "layer first conv3d",
         "line 29: there is no layer kind 'conv3d'; there are conv2d, linear, max_pool2d, "
-        "avg_pool2d, add, concat, relu, flatten, argmax",
+        "avg_pool2d, add, concat, relu, table, upsample, flatten, argmax",
     ),
     ("layer first conv2d", "layer first", "line 29: layer takes NAME KIND, not 'first'"),
     (

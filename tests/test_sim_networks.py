@@ -9,6 +9,7 @@ import pytest
 from inceptionnet import inception
 from residualnet import residual
 from simcore import FRAMES, IMAGES, OUTPUT, RESETS, SIMULATORS, WRONG, Core, alone
+from tablenet import tables
 from tercet.gen.verilog.build import write_core
 from tercet.model import load
 from tercet.model.data import digits_for_simulation, fit_to
@@ -16,6 +17,7 @@ from tercet.model.dtypes import IntType
 from tercet.model.fuzz.convs import random_network
 from tercet.model.fuzz.draws import random_images
 from tercet.sim.run.job import TESTS
+from unet import unet
 
 
 @pytest.fixture(scope="session", params=["plain", "separable"])
@@ -95,6 +97,19 @@ def test_concatenated_branches_equal_the_golden_model(one_grid, tmp_path, seed):
     tests = ["frames/pauses=both", "resets/pauses=both"]
     if not one_grid:
         tests += [FRAMES, RESETS, WRONG]
+    for outcome in core.run(core.compiled("icarus"), tests, images):
+        assert outcome.failure is None, outcome.test
+        assert outcome.facts["mismatches"] == 0
+
+
+@pytest.mark.icarus
+@pytest.mark.parametrize("goal", [None, 1])
+@pytest.mark.parametrize("make", [tables, unet])
+def test_tables_and_upsampling_equal_the_golden_model(make, goal, tmp_path, seed):
+    network = make(np.random.default_rng(seed))
+    core = Core(network, write_core(network, tmp_path, goal), tmp_path, seed)
+    images = random_images(np.random.default_rng(seed), network.tensors[network.input], 8)
+    tests = [FRAMES, "frames/pauses=both", RESETS, WRONG]
     for outcome in core.run(core.compiled("icarus"), tests, images):
         assert outcome.failure is None, outcome.test
         assert outcome.facts["mismatches"] == 0

@@ -13,6 +13,8 @@ from .conv import ConvPart
 from .max_pool import MaxPoolPart
 from .part import Part
 from .relu import ReluPart
+from .table import TablePart
+from .upsample import UpsamplePart
 
 __all__ = ["PARTS", "part_of"]
 
@@ -25,6 +27,8 @@ PARTS: dict[str, Callable[[QNetwork, Any], Part]] = {
     "add": AddPart.of,
     "concat": ConcatPart.of,
     "relu": ReluPart.of,
+    "table": TablePart.of,
+    "upsample": UpsamplePart.of,
 }
 
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain, repeat
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from ...hw.stream import StreamFifo
-from ...hw.window_geometry import WindowGeometry
 from .channel import Channel, Offer, Process, Run, Times, Wait, even
 from .stalls import Slots
 
@@ -65,8 +66,34 @@ class Pipeline:
         return len(self._i.takes) + min(count, free)
 
 
+class Reading(Protocol):
+    """The order in which a circular buffer is read, a window after the other; see
+    :class:`WindowGeometry`."""
+
+    @property
+    def elements(self) -> int:
+        """Elements of an image."""
+
+    @property
+    def window(self) -> int:
+        """Steps in which a window is read."""
+
+    @property
+    def capacity(self) -> int:
+        """Elements that the buffer holds."""
+
+    @property
+    def needed(self) -> npt.NDArray[np.int64]:
+        """For each window, the elements of its image that are written when it begins."""
+
+    @property
+    def lowest(self) -> npt.NDArray[np.int64]:
+        """For each window, the least index of the elements that are kept while it is read."""
+
+
 class Windows:
-    """``hw.window.WindowReader``: a circular buffer between a write side and a read pipeline.
+    """A circular buffer between a write side and a read pipeline: ``hw.window.WindowReader`` and
+    ``hw.upsample.Upsample``.
 
     An element is written as soon as the windows that need the element it overwrites have been read.
     A window is read from the cycle after its last element was written, one element per slot.
@@ -74,13 +101,13 @@ class Windows:
     Parameters
     ----------
     i, o : input and output channels
-    geometry : geometry of the windows
+    geometry : the windows
     images : the number of images in all
     latency : cycles from the last element that a window needs to its first beat
     """
 
     def __init__(
-        self, i: Channel, o: Channel, geometry: WindowGeometry, images: int, latency: int
+        self, i: Channel, o: Channel, geometry: Reading, images: int, latency: int
     ) -> None:
         self._i, self._geometry, self._images = i, geometry, images
         self._slots = Slots(o, latency - 1)

@@ -17,6 +17,8 @@ from ..layers.concat import Concat
 from ..layers.conv import Conv2d
 from ..layers.linear import Linear
 from ..layers.pool import AvgPool2d, MaxPool2d
+from ..layers.table import Table
+from ..layers.upsample import Upsample
 from ..layers.weights import Weights, with_axes
 from ..requant import Requant, Rounding
 from .json_fields import Fields, array, integer, items, member, number, text, type_name
@@ -166,6 +168,8 @@ KINDS: dict[str, tuple[type[Layer], Mapping[str, Field]]] = {
     "add": (Add, {"other": _plain(text), "requant": REQUANT}),
     "concat": (Concat, {"others": _plain(items(text), tuple), "requant": REQUANT}),
     "relu": (Relu, {"low": INTEGER, "high": INTEGER}),
+    "table": (Table, {"first": INTEGER, "values": _plain(items(integer), tuple)}),
+    "upsample": (Upsample, {"factor": PAIR}),
     "flatten": (Flatten, {}),
     "argmax": (Argmax, {}),
 }

@@ -25,6 +25,8 @@ The fields of a layer, each once and in any order, after the line that begins th
     other TENSOR                                                            add: the second input
     others TENSOR ...                                                       concat: further inputs
     low L; high H                                                           relu: the clamp
+    first X; values Y ...                                                   table: y of X, X + 1 ...
+    factor Y X                                                              upsample
     weight_type TYPE; weight_scales S ...; weight_zero_points Z ...         conv2d, linear
     weight_shape OC KH KW IC                                                conv2d: IC per group
     weight_shape OC IC                                                      linear

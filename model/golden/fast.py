@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ..layers.add import Add
     from ..layers.concat import Concat
     from ..layers.pool import AvgPool2d
+    from ..layers.table import Table
+    from ..layers.upsample import Upsample
 
 __all__ = ["batch_size", "scores", "trace", "trace_loop"]
 
@@ -128,6 +130,16 @@ def _relu(network: Runnable, layer: Relu) -> Operator:
     return lambda x: np.clip(x, layer.low, layer.high)
 
 
+def _table(network: Runnable, layer: Table) -> Operator:
+    values = np.array(layer.values, network.tensors[layer.output].dtype.numpy)
+    return lambda x: values[x.astype(np.int32) - layer.first]
+
+
+def _upsample(network: Runnable, layer: Upsample) -> Operator:
+    fy, fx = layer.factor
+    return lambda x: x.repeat(fy, axis=0).repeat(fx, axis=2)
+
+
 def _flatten(network: Runnable, layer: Flatten) -> Operator:
     def run(x: Array) -> Array:
         return x.swapaxes(1, 2).reshape(1, math.prod(x.shape[:3]), 1, x.shape[3])
@@ -149,6 +161,8 @@ FAST: dict[str, Callable[..., Operator]] = {
     "add": _add,
     "concat": _concat,
     "relu": _relu,
+    "table": _table,
+    "upsample": _upsample,
     "flatten": _flatten,
     "argmax": _argmax,
 }

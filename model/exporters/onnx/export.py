@@ -23,6 +23,8 @@ from ...layers.concat import Concat
 from ...layers.conv import Conv2d
 from ...layers.linear import Linear
 from ...layers.pool import AvgPool2d, MaxPool2d
+from ...layers.table import Table
+from ...layers.upsample import Upsample
 from ...network import QNetwork
 from ...requant import Requant
 from .exact import Term, WeightedSum, accumulate, centered, requantize
@@ -190,6 +192,29 @@ def _relu(nodes: Nodes, layer: Relu, explicit: bool) -> Facts:
     return {"clamp": f"{layer.low} to {layer.high}"}
 
 
+def _table(nodes: Nodes, layer: Table, explicit: bool) -> Facts:
+    """Gather the entry of each value."""
+    axes = rank(nodes.network, layer.output)
+    index = nodes.cast(nodes.read(layer.input, axes), INT32, "x_wide")
+    if layer.first:
+        first = nodes.constant("first", layer.first, np.int32)
+        index = nodes.node("Sub", [index, first], "index")
+    values = nodes.constant("values", layer.values, nodes.y.dtype.numpy)
+    nodes.node("Gather", [values, index], "y", axis=0)
+    return {"form": "explicit"}
+
+
+def _upsample(nodes: Nodes, layer: Upsample, explicit: bool) -> Facts:
+    """Gather rows, then columns: ONNX Runtime's Resize takes 8 bits or 32 alone."""
+    value, (height, width, _) = nodes.read(layer.input, 4), nodes.y.shape
+    for what, axis, extent in (("rows", 2, height), ("y", 3, width)):
+        indices = np.arange(extent) // layer.factor[axis - 2]
+        of_axis = nodes.constant(f"source_{'rows' if axis == 2 else 'columns'}", indices, np.int64)
+        value = nodes.node("Gather", [value, of_axis], what, axis=axis)
+    nodes.shape_output(4)
+    return {"form": "explicit"}
+
+
 def _max_pool2d(nodes: Nodes, layer: MaxPool2d, explicit: bool) -> Facts:
     x = nodes.read(layer.input, 4)
     narrow = nodes.y.dtype.numpy.itemsize == 1
@@ -280,6 +305,8 @@ WRITERS: dict[str, Callable[[Nodes, Any, bool], Facts]] = {
     "add": _add,
     "concat": _concat,
     "relu": _relu,
+    "table": _table,
+    "upsample": _upsample,
     "flatten": _flatten,
     "argmax": _argmax,
 }

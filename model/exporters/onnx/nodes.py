@@ -29,7 +29,7 @@ DOUBLE, FLOAT, INT32, INT64 = (
 )
 
 
-OVER_MAPS = ("conv2d", "max_pool2d", "avg_pool2d")  # the kinds that need four axes
+OVER_MAPS = ("conv2d", "max_pool2d", "avg_pool2d", "upsample")  # the kinds that need four axes
 
 
 def element_type(dtype: IntType) -> int:

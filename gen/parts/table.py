@@ -1,0 +1,79 @@
+"""Tables as parts of a core."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from ...hw.storage import Storage
+from ...hw.table import Table as TableComponent
+from ...hw.table import TableSpec
+from ...model.layers.table import Table
+from ...model.network import QNetwork
+from ..timing.channel import Channel, Process
+from ..timing.processes import Pipeline
+from .part import MultipliesNothing, NewChannel, Part, divisors, shape_of
+
+__all__ = ["TablePart"]
+
+
+@dataclass(frozen=True)
+class TablePart(MultipliesNothing, Part):
+    """A function of one value, as a ROM for each value of a beat."""
+
+    layer: Table
+    lanes: int = 1
+
+    @classmethod
+    def of(cls, network: QNetwork, table: Table) -> TablePart:
+        """The part of a layer."""
+        return cls(table, network.tensors[table.input], network.tensors[table.output])
+
+    def choices(self, read: int, written: Sequence[int]) -> Iterator[TablePart]:
+        _, width, channels = self.x.shape
+        for lanes in divisors(math.gcd(read, width * channels)):
+            if channels % lanes == 0 or lanes % channels == 0:
+                yield replace(self, lanes=lanes)
+
+    @property
+    def input_lanes(self) -> int:
+        return self.lanes
+
+    @property
+    def output_lanes(self) -> int:
+        return self.lanes
+
+    @property
+    def busy_cycles(self) -> int:
+        return self.beats
+
+    def features(self) -> Counter[str]:
+        return Counter()
+
+    @cached_property
+    def spec(self) -> TableSpec:
+        """The spec of the hardware."""
+        return TableSpec(
+            activation=shape_of(self.x.dtype),
+            result=shape_of(self.y.dtype),
+            first=self.layer.first,
+            values=self.layer.values,
+            lanes=self.lanes,
+        )
+
+    @property
+    def memories(self) -> tuple[Storage, ...]:
+        return self.spec.memories
+
+    def component(self) -> TableComponent:
+        return TableComponent(self.spec)
+
+    def processes(
+        self, inputs: Sequence[Channel], new: NewChannel, images: int
+    ) -> tuple[list[Process], Channel]:
+        (i,) = inputs
+        o, beats = new(), [(images * self.results, 1, 1)]
+        return Pipeline(i, o, self.spec.latency, beats).processes(), o

@@ -1,0 +1,94 @@
+"""Nearest-neighbour upsampling as a part of a core."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from ...hw.storage import Storage
+from ...hw.upsample import Upsample as UpsampleComponent
+from ...hw.upsample import UpsampleSpec
+from ...model.layers.upsample import Upsample
+from ...model.network import QNetwork
+from ..timing.channel import Channel, Process
+from ..timing.processes import Windows
+from .alone import own_cycles
+from .part import MultipliesNothing, NewChannel, Part, divisors, shape_of
+
+__all__ = ["UpsamplePart"]
+
+
+@dataclass(frozen=True)
+class UpsamplePart(MultipliesNothing, Part):
+    """An upsampling: a buffer of one row, read several times.
+
+    lanes : channels that are read and written at once
+    """
+
+    layer: Upsample
+    lanes: int = 1
+
+    @classmethod
+    def of(cls, network: QNetwork, layer: Upsample) -> UpsamplePart:
+        """The part of a layer."""
+        return cls(layer, network.tensors[layer.input], network.tensors[layer.output])
+
+    def choices(self, read: int, written: Sequence[int]) -> Iterator[UpsamplePart]:
+        for lanes in divisors(self.x.shape[2]):
+            if read % lanes == 0 or lanes % read == 0:
+                yield replace(self, lanes=lanes)
+
+    @property
+    def input_lanes(self) -> int:
+        return self.lanes
+
+    @property
+    def output_lanes(self) -> int:
+        return self.lanes
+
+    @property
+    def busy_cycles(self) -> int:
+        return self.results
+
+    def cycles_fed(self, read: int) -> int:
+        if self.lanes // math.gcd(read, self.lanes) == 1:
+            return super().cycles_fed(read)
+        return own_cycles(self, read)
+
+    def features(self) -> Counter[str]:
+        return Counter()
+
+    def needs(self, port: int) -> npt.NDArray[np.int64]:
+        return np.repeat(self.spec.needed.reshape(-1), self.spec.window)
+
+    @cached_property
+    def spec(self) -> UpsampleSpec:
+        """The spec of the hardware."""
+        height, width, channels = self.x.shape
+        return UpsampleSpec(
+            height=height,
+            width=width,
+            channels=channels // self.lanes,
+            factor=self.layer.factor,
+            activation=shape_of(self.x.dtype),
+            lanes=self.lanes,
+        )
+
+    @property
+    def memories(self) -> tuple[Storage, ...]:
+        return self.spec.memories
+
+    def component(self) -> UpsampleComponent:
+        return UpsampleComponent(self.spec)
+
+    def processes(
+        self, inputs: Sequence[Channel], new: NewChannel, images: int
+    ) -> tuple[list[Process], Channel]:
+        o = new()
+        return Windows(inputs[0], o, self.spec, images, self.spec.latency).processes(), o

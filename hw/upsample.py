@@ -1,0 +1,193 @@
+"""Nearest-neighbour upsampling: ``model.layers.upsample`` in hardware.
+
+The buffer holds a row of the map and one pixel more. Each row is read ``factor_y`` times, each of
+its pixels ``factor_x`` times. The last of these passes frees pixel after pixel for the next row, so
+reading never waits if the input keeps up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from amaranth import Module, Mux, Shape, Signal
+from amaranth.hdl import Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .counter import counter
+from .pipeline import stage
+from .storage import Kind, Storage, ram, ram_storage
+
+__all__ = ["Upsample", "UpsampleSpec"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpsampleSpec:
+    """An upsampling as numbers.
+
+    Parameters
+    ----------
+    height, width : of the input map
+    channels : elements of a pixel; an element is ``lanes`` values
+    factor : (y, x), not both 1
+    activation : shape of a value
+    lanes : values in a beat
+    """
+
+    height: int
+    width: int
+    channels: int
+    factor: tuple[int, int]
+    activation: Shape
+    lanes: int = 1
+
+    @property
+    def elements(self) -> int:
+        """Elements of an image."""
+        return self.height * self.width * self.channels
+
+    @property
+    def window(self) -> int:
+        """Elements of an output position."""
+        return self.channels
+
+    @property
+    def capacity(self) -> int:
+        """Elements that the buffer holds."""
+        return (self.width + 1) * self.channels
+
+    @cached_property
+    def needed(self) -> npt.NDArray[np.int64]:
+        """(OH, OW): a position is read once this many elements of its image are written."""
+        y, x = (np.arange(n * f) // f for n, f in zip(self._extents, self.factor, strict=True))
+        return (y[:, None] * self.width + x + 1) * self.channels
+
+    @cached_property
+    def lowest(self) -> npt.NDArray[np.int64]:
+        """(OH, OW): while a position is read, elements from this index on are kept: the row, or in
+        its last pass the rest of the row."""
+        lowest = self.needed - self.channels
+        last = np.arange(len(lowest)) % self.factor[0] == self.factor[0] - 1
+        return np.where(last[:, None], lowest, lowest[:, :1])
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the last element of a pixel to the first beat of its first position."""
+        return Upsample.LATENCY + (self.storage.kind is Kind.BLOCK)
+
+    @property
+    def storage(self) -> Storage:
+        """Rows, bits and kind of the buffer, an element in a row."""
+        return ram_storage(self.capacity, self.lanes * self.activation.width)
+
+    @property
+    def memories(self) -> tuple[Storage, ...]:
+        """The buffer."""
+        return (self.storage.within("buffer"),)
+
+    @property
+    def _extents(self) -> tuple[int, int]:
+        return self.height, self.width
+
+
+class Upsample(wiring.Component):
+    """Each position of a map several times, in both directions: o = x[oy // fy, ox // fx, c].
+
+    Parameters
+    ----------
+    spec : its numbers
+
+    Members
+    -------
+    i, o : streams of ``spec.lanes`` activations in a beat, raster order, channels last
+
+    Throughput: one beat of ``o`` per cycle; an image takes as many cycles as ``o`` has beats, if
+    neither side pauses. Latency (``spec``): 2 cycles from the last element of a pixel to its first
+    beat, 3 if the buffer is block RAM. ``i.ready`` depends on the buffer alone. The read pipeline
+    stalls as one while a beat waits. Reset empties the buffer and returns to the first position.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, spec: UpsampleSpec):
+        self._spec = spec
+        beats = stream.Signature(data.ArrayLayout(spec.activation, spec.lanes))
+        super().__init__({"i": In(beats), "o": Out(beats)})
+
+    @property
+    def spec(self) -> UpsampleSpec:
+        """The numbers given."""
+        return self._spec
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        spec = self._spec
+        enable, complete = Signal(), Signal()
+        wrote, step = self.i.valid & self.i.ready, enable & complete
+        m.d.comb += enable.eq(~self.o.valid | self.o.ready)
+        place, _ = counter(m, "place", spec.capacity, wrote)
+        _, written = counter(m, "written", spec.channels, wrote, early=True)
+
+        # The walk over output positions: channels, repeats of a pixel, columns, passes over a row.
+        (fy, fx), ticks = spec.factor, step
+        ends: list[Value] = []
+        for name, limit in zip(
+            ("channel", "repeat", "column", "pass"),
+            (spec.channels, fx, spec.width, fy),
+            strict=True,
+        ):
+            count, end = counter(m, name, limit, ticks, early=name != "pass")
+            ticks = ticks & end
+            ends.append(ends[-1] & end if ends else end)
+        position, pixel, row, _ = ends
+        first, last = count == 0, end  # of the passes over a row
+        address = self._address(m, step, position & ~pixel, row & ~last)
+
+        there = self._count(m, "waiting", 0, wrote & written, step & pixel & first)
+        room = self._count(m, "room", spec.width + 1, step & pixel & last, wrote & written)
+        m.d.comb += [complete.eq(there | ~first), self.i.ready.eq(room)]
+
+        m.submodules.buffer = buffer = ram(shape=self.i.payload.shape(), storage=spec.storage)
+        write, read = buffer.write_port(), buffer.read_port()
+        m.d.comb += [
+            write.en.eq(wrote),
+            write.addr.eq(place),
+            write.data.eq(self.i.payload),
+            read.en.eq(enable),
+            read.addr.eq(address),
+        ]
+        s = stage(m, enable, "s1", valid=complete)
+        element = read.data
+        if spec.storage.kind is Kind.BLOCK:
+            s = stage(m, enable, "s2", valid=s.valid, element=element)
+            element = s.element
+        m.d.comb += [self.o.valid.eq(s.valid), self.o.payload.eq(element)]
+        return m
+
+    def _count(self, m: Module, name: str, init: int, up: Value, down: Value) -> Signal:
+        """Count pixels up and down, 0 to a row and one more; returns whether it is above 0, from a
+        register."""
+        count = Signal(range(self._spec.width + 2), name=name, init=init)
+        some = Signal(name=f"{name}_some", init=init > 0)
+        with m.If(up & ~down):
+            m.d.sync += [count.eq(count + 1), some.eq(1)]
+        with m.Elif(down & ~up):
+            m.d.sync += [count.eq(count - 1), some.eq(count != 1)]
+        return some
+
+    def _address(self, m: Module, step: Value, again: Value, back: Value) -> Signal:
+        """The cell to read: the next one, ``again`` the pixel's first, or ``back`` to the row's."""
+        spec = self._spec
+        address = Signal(range(spec.capacity))
+        onward = Signal(range(spec.capacity))
+        pixel, row = (
+            (1 - n) % spec.capacity for n in (spec.channels, self._spec.width * spec.channels)
+        )
+        m.d.comb += onward.eq(Mux(again, pixel, Mux(back, row, 1)))
+        total = address + onward
+        with m.If(step):
+            m.d.sync += address.eq(Mux(total >= spec.capacity, total - spec.capacity, total))
+        return address
