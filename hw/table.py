@@ -80,6 +80,8 @@ class Table(wiring.Component):
     pipeline stalls as one while a beat waits: ``i.ready`` depends on ``o.ready``.
     """
 
+    LATENCY = 1  # of a ROM in LUTs
+
     def __init__(self, spec: TableSpec):
         self._spec = spec
         x, y = (data.ArrayLayout(shape, spec.lanes) for shape in (spec.activation, spec.result))

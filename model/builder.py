@@ -8,7 +8,7 @@ decision; ``search/policies.py`` has the usual ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -217,17 +217,36 @@ class Builder:
         """Add a clamp as a layer of its own."""
         return self._add(Relu(name, x.name, name, low=low, high=high), replace(x, name=name))
 
-    def table(self, name: str, x: Tensor, values: npt.NDArray[np.int64], grid: Grid) -> Tensor:
-        """Add a function of one value.
+    def table(
+        self,
+        name: str,
+        x: Tensor,
+        values: npt.NDArray[np.int64],
+        grid: Grid,
+        *,
+        alone: bool = False,
+    ) -> Tensor:
+        """Add a function of one value; if it is a clamp, as a clamp.
 
         Parameters
         ----------
         values : the output for each value of x's type, int64 (2**bits,), ascending
         grid : of the output
+        alone : whether no other layer reads x; a clamp then goes into the layer that writes x, if
+            that layer clamps, and the result is x
         """
         low, high = (end - x.dtype.qmin for end in self.value_range(x.name))
-        reached = tuple(values[low : high + 1].tolist())
-        layer = Table(name, x.name, name, first=low + x.dtype.qmin, values=reached)
+        reached = values[low : high + 1]
+        first, ends = low + x.dtype.qmin, (int(reached.min()), int(reached.max()))
+        passed = np.arange(first, first + len(reached)).clip(*ends)
+        if grid == Grid(x.dtype, x.scale, x.zero_point) and np.array_equal(reached, passed):
+            producer = self._producers.get(x.name)
+            if not (alone and isinstance(producer, Requantizing)):
+                return self.relu(name, x, *ends)
+            clamped = replace(producer, requant=producer.requant.clamped(*ends))
+            self._layers[self._layers.index(producer)] = self._producers[x.name] = clamped
+            return x
+        layer = Table(name, x.name, name, first=first, values=tuple(reached.tolist()))
         return self._add(layer, Tensor(name, x.shape, grid.dtype, grid.scale, grid.zero_point))
 
     def upsample(self, name: str, x: Tensor, factor: tuple[int, int]) -> Tensor:
@@ -243,6 +262,17 @@ class Builder:
             return x
         shape = (1, 1, math.prod(x.shape))
         return self._add(Flatten(name, x.name, name), replace(x, name=name, shape=shape))
+
+    def drop_unread(self, names: Iterable[str], output: str) -> None:
+        """Remove the tensors of ``names`` that no layer reads, and the layers that write them.
+
+        names : in the order in which they were written
+        output : a tensor that is kept
+        """
+        for name in reversed(list(names)):
+            if name != output and not any(name in layer.reads for layer in self._layers):
+                self._layers.remove(self._producers.pop(name))
+                del self.tensors[name]
 
     def network(self) -> QNetwork:
         """The network. Scores at one position get a layer ``argmax``, which writes ``class``; both

@@ -197,9 +197,11 @@ class OrderedBuilder:
         """Add a clamp, in any order."""
         return replace(x, tensor=self.builder.relu(name, x.tensor, low, high))
 
-    def table(self, name: str, x: Ordered, values: Places, grid: Grid) -> Ordered:
+    def table(
+        self, name: str, x: Ordered, values: Places, grid: Grid, *, alone: bool = False
+    ) -> Ordered:
         """Add a function of one value, in any order."""
-        return replace(x, tensor=self.builder.table(name, x.tensor, values, grid))
+        return replace(x, tensor=self.builder.table(name, x.tensor, values, grid, alone=alone))
 
     def upsample(self, name: str, x: Ordered, factor: tuple[int, int]) -> Ordered:
         """Add a nearest-neighbour upsampling of a map by (y, x)."""

@@ -12,6 +12,7 @@ from archfacts import engine_facts, late_facts
 from inceptionnet import inception
 from pages import code, evaluated, formulas, sections, tables
 from residualnet import residual
+from tablenet import tables as tables_net
 from tercet.gen.parts.conv import ConvPart
 from tercet.gen.plan import make_plan
 from tercet.gen.plan.links import Links
@@ -21,6 +22,7 @@ from tercet.gen.verilog.emit import to_verilog
 from tercet.model import load
 from tercet.model.fuzz.convs import network_of, random_conv, random_network
 from tercet.model.fuzz.draws import random_tensor
+from unet import unet
 
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 SECTIONS = sections(PAGE.read_text())
@@ -80,14 +82,21 @@ def test_every_drawing_is_shown():
 
 @pytest.fixture(scope="module")
 def modules(seed):
-    """{module: its signals and memories} of five cores' Verilog."""
+    """{module: its signals and memories} of seven cores' Verilog."""
     found = {}
     rng = np.random.default_rng(seed)
     plain = load("plain")
     scaled = random_network(
         rng, shape=(6, 6, 2), depth=1, per_channel=True, out_channels=4, groups=1
     )
-    quick = (plain, scaled, residual(rng), inception(rng, one_grid=False))
+    quick = (
+        plain,
+        scaled,
+        residual(rng),
+        inception(rng, one_grid=False),
+        tables_net(rng),
+        unet(rng),
+    )
     for plan in (make_plan(plain), *(make_plan(network, 300) for network in quick)):
         verilog = to_verilog(Core(plan=plan), "NET", "")
         for name, body in re.findall(r"^module (\w+)\((.*?)^endmodule", verilog, re.M | re.S):

@@ -173,9 +173,10 @@ class Lambda(nn.Module):
     ("function", "message"),
     [
         (
-            lambda net, x: torch.sigmoid(x),
-            "Layer 'sigmoid': the operator aten.sigmoid.default is not supported; "
-            "replace it by convolutions, linear layers, pools, additions, concatenations and ReLUs",
+            lambda net, x: torch.sin(x),
+            "Layer 'sin': the operator aten.sin.default is not supported; replace it by "
+            "convolutions, linear layers, pools, additions, concatenations, activation functions "
+            "of one value and nearest-neighbour upsampling",
         ),
         (
             lambda net, x: net.norm(torch.relu(x)),

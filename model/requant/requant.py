@@ -12,7 +12,7 @@ Hardware adds it together with the rounding constant.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -88,6 +88,14 @@ class Requant:
         elif self.reference not in (None, *REFERENCES):
             names = ", ".join(REFERENCES)
             raise ValueError(f"reference must be one of {names} or null, not {self.reference!r}")
+
+    def clamped(self, low: int, high: int) -> Requant:
+        """This requantization followed by a clamp to [low, high]."""
+        low, high = (min(max(end, self.low), self.high) for end in (low, high))
+        reference = self.reference
+        if isinstance(reference, Requant):
+            reference = replace(reference, low=low, high=high)
+        return replace(self, low=low, high=high, reference=reference)
 
     def per_channel(self, channels: int) -> tuple[int, ...]:
         """The multipliers, repeated to one for each of ``channels`` output channels."""

@@ -62,6 +62,11 @@ def unweighted(node: Node, x: torch.Tensor) -> torch.Tensor:
         )
     if isinstance(node, g.Activation):
         return clip(x, node.clip)
+    if isinstance(node, g.Pointwise):
+        return node.function.of_tensor(x)
+    if isinstance(node, g.Upsample):
+        rows, columns = node.factor
+        return x.repeat_interleave(rows, 2).repeat_interleave(columns, 3)
     assert isinstance(node, g.View)
     return x.flatten(1)[:, torch.from_numpy(node.places.ravel())].unflatten(1, node.places.shape)
 

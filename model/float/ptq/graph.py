@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ...builder import Window
 from ...layers import NetworkError, Shape
+from .functions import Function
 
 __all__ = [
     "IMAGE",
@@ -32,6 +33,8 @@ __all__ = [
     "MaxPool",
     "Node",
     "Norm",
+    "Pointwise",
+    "Upsample",
     "View",
     "fold",
     "fuse",
@@ -150,6 +153,20 @@ class Activation(Node):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Pointwise(Node):
+    """A function of each value that no clip expresses; it becomes a table."""
+
+    function: Function
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Upsample(Node):
+    """Nearest-neighbour upsampling by (y, x)."""
+
+    factor: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class View(Node):
     """A reshape, a flattening or a permutation: the input's values in another order and shape.
 
@@ -226,6 +243,8 @@ def _shape_after(node: Node, inputs: list[Shape]) -> Shape:
         for other in inputs[1:]:
             need(x[1:] == other[1:], f"its inputs must have the height and width of {list(other)}")
         return sum(shape[0] for shape in inputs), x[1], x[2]
+    if isinstance(node, Upsample):
+        return channels, x[1] * node.factor[0], x[2] * node.factor[1]
     if isinstance(node, View):
         need(node.places.size == math.prod(x), f"it moves {node.places.size} values")
         channels, height, width = node.places.shape

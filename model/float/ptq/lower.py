@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 
 from ...builder import Grid, Rescale
@@ -11,6 +12,7 @@ from ...layers.weights import Weights
 from ...network import QNetwork
 from ...ordered import Ordered, OrderedBuilder
 from . import graph as g
+from .functions import tabulate
 from .graph import Graph, Node
 from .weights import quantize_bias
 
@@ -19,11 +21,11 @@ __all__ = ["clamp_of", "has_grid", "lower", "source_of"]
 
 def has_grid(node: Node) -> bool:
     """Whether a node's output has its own grid; other nodes keep their input's grid."""
-    return isinstance(node, g.Weighted | g.Joining | g.AvgPool)
+    return isinstance(node, g.Weighted | g.Joining | g.AvgPool | g.Pointwise)
 
 
 def source_of(graph: Graph, tensor: str) -> str:
-    """The tensor whose grid ``tensor`` has: itself, or the source of pools, clips and views."""
+    """The tensor whose grid ``tensor`` has: itself, or the source of pools, clips and moves."""
     nodes = {node.name: node for node in graph.nodes}
     while tensor in nodes and not has_grid(nodes[tensor]):
         (tensor,) = nodes[tensor].inputs
@@ -68,6 +70,7 @@ class _Lowering:
         self.graph, self.grids, self.weights, self.rescale = graph, grids, weights, rescale
         self.builder = OrderedBuilder(graph.name)
         self.tensors = {g.IMAGE: self.builder.input(graph.shape, grids[g.IMAGE])}
+        self.readers = Counter(name for node in graph.nodes for name in node.inputs)
 
     def network(self) -> QNetwork:
         for node in self.graph.nodes:
@@ -95,6 +98,13 @@ class _Lowering:
             return self.builder.max_pool2d(node.name, x, node.kernel, node.window)
         if isinstance(node, g.Activation):
             return self.builder.relu(node.name, x, *clamp_of(node.clip, x.grid))
+        if isinstance(node, g.Pointwise):
+            grid = self.grids[node.name]
+            values = tabulate(node.function, x.grid, grid)
+            alone = self.readers[node.inputs[0]] == 1
+            return self.builder.table(node.name, x, values, grid, alone=alone)
+        if isinstance(node, g.Upsample):
+            return self.builder.upsample(node.name, x, node.factor)
         assert isinstance(node, g.View)
         return x.seen(x.places.ravel()[node.places], node.name)
 

@@ -31,6 +31,7 @@ from ...network import QNetwork
 from ...search.narrowest import narrowing
 from ..ptq import graph as g
 from ..ptq.execute import clip, joined, unweighted, weighted
+from ..ptq.functions import tabulate
 from ..ptq.graph import Graph, Node
 from ..ptq.lower import clamp_of, has_grid, lower, source_of
 from ..ptq.quantize import Options, entered, observed
@@ -232,6 +233,10 @@ class QatNet(nn.Module):
         if not has_grid(node):
             return unweighted(node, x)
         y = grids[node.name]
+        if isinstance(node, g.Pointwise):
+            table = torch.from_numpy(tabulate(node.function, sources[0], y)).to(x.dtype)
+            index = x.to(torch.int64) + (sources[0].zero_point - sources[0].dtype.qmin)
+            return table[index] - y.zero_point
         ratios = [float(Fraction(source.scale) / Fraction(y.scale)) for source in sources]
         if isinstance(node, g.Weighted):
             quotient = self._product(node, x, sources[0], y)

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from ...builder import Window
 from ..ptq import graph as g
+from ..ptq.functions import Function
 from .arguments import Only, Operator, pair
 from .program import Reader
 
@@ -133,6 +135,64 @@ def _clamp_min(reader: Reader, node: torch.fx.Node, x: Any, min: Any) -> None:
 
 def _clamp_max(reader: Reader, node: torch.fx.Node, x: Any, max: Any) -> None:
     _clip(reader, node, x, None, max)
+
+
+def _pointwise(reader: Reader, node: torch.fx.Node, x: Any, name: str, *parameters: float) -> None:
+    function = Function(name, tuple(float(number) for number in parameters))
+    reader.pointwise(node, x, lambda layer, inputs: g.Pointwise(layer, inputs, function=function))
+
+
+def _named(name: str) -> Operator:
+    """A function of one value without parameters."""
+    return Operator(lambda reader, node, x: _pointwise(reader, node, x, name))
+
+
+def _leaky_relu(reader: Reader, node: torch.fx.Node, x: Any, negative_slope: Any) -> None:
+    if negative_slope == 0:
+        _relu(reader, node, x)
+    elif negative_slope == 1:
+        reader.same(node, x)
+    else:
+        _pointwise(reader, node, x, "leaky_relu", negative_slope)
+
+
+def _prelu(reader: Reader, node: torch.fx.Node, x: Any, weight: Any) -> None:
+    slopes = reader.constant(weight, node)
+    if len(set(slopes.ravel().tolist())) != 1:
+        reason = f"its {slopes.size} channels have slopes of their own"
+        raise reader.refuse(node, reason, "train nn.PReLU() with one slope, num_parameters=1")
+    _leaky_relu(reader, node, x, float(slopes.flat[0]))
+
+
+def _gelu(reader: Reader, node: torch.fx.Node, x: Any, approximate: str) -> None:
+    _pointwise(reader, node, x, "gelu" if approximate == "none" else "gelu_tanh")
+
+
+def _elu(reader: Reader, node: torch.fx.Node, x: Any, alpha: Any) -> None:
+    _pointwise(reader, node, x, "elu", alpha)
+
+
+def _upsample(reader: Reader, node: torch.fx.Node, x: Any, exact: bool) -> None:
+    """Nearest-neighbour upsampling; torch.export has computed the extents of the output."""
+    source = reader.map(x, node)
+    before, after = reader.shapes[source][1:], reader.extents(node)[1:]
+    for size, wanted in zip(before, after, strict=True):
+        places = torch.arange(size, dtype=torch.float64).reshape(1, 1, size)
+        mode = "nearest-exact" if exact else "nearest"
+        found = functional.interpolate(places, size=wanted, mode=mode).reshape(-1)
+        if wanted % size or not torch.equal(found, places[0, 0].repeat_interleave(wanted // size)):
+            reason = f"it upsamples {list(before)} to {list(after)}"
+            raise reader.refuse(node, reason, "upsample by an integer, such as scale_factor=2")
+    factor = (after[0] // before[0], after[1] // before[1])
+    reader.put(node, g.Upsample(reader.layer_name(node), (source,), factor=factor))
+
+
+def _nearest(reader: Reader, node: torch.fx.Node, x: Any) -> None:
+    _upsample(reader, node, x, exact=False)
+
+
+def _nearest_exact(reader: Reader, node: torch.fx.Node, x: Any) -> None:
+    _upsample(reader, node, x, exact=True)
 
 
 def _window(
@@ -297,6 +357,7 @@ def _by_shape(*names: str) -> Operator:
 MEMORY = ("memory_format",)  # the memory layout does not change values
 UNLIKE_TRAINING = Only(False, "normalizes by the batch", "use nn.BatchNorm2d in evaluation mode")
 PLAIN_SUM = Only(1, "is not supported", "use alpha=1")
+PLAIN_ELU = Only(1, "is not supported", "use nn.ELU, and not SELU")
 
 OPERATORS: Mapping[str, Operator] = {
     "conv2d.default": Operator(_conv2d),
@@ -312,6 +373,23 @@ OPERATORS: Mapping[str, Operator] = {
     "clamp.default": Operator(_clamp),
     "clamp_min.default": Operator(_clamp_min),
     "clamp_max.default": Operator(_clamp_max),
+    "leaky_relu.default": Operator(_leaky_relu),
+    "prelu.default": Operator(_prelu),
+    "_prelu_kernel.default": Operator(_prelu),
+    "hardsigmoid.default": _named("hardsigmoid"),
+    "hardswish.default": _named("hardswish"),
+    "sigmoid.default": _named("sigmoid"),
+    "tanh.default": _named("tanh"),
+    "silu.default": _named("silu"),
+    "gelu.default": Operator(_gelu),
+    "elu.default": Operator(_elu, only={"scale": PLAIN_ELU, "input_scale": PLAIN_ELU}),
+    "upsample_nearest2d.vec": Operator(_nearest, ignored=("output_size", "scale_factors")),
+    "upsample_nearest2d.default": Operator(
+        _nearest, ignored=("output_size", "scales_h", "scales_w")
+    ),
+    "_upsample_nearest_exact2d.vec": Operator(
+        _nearest_exact, ignored=("output_size", "scale_factors")
+    ),
     "max_pool2d.default": Operator(_max_pool2d),
     "avg_pool2d.default": Operator(_avg_pool2d),
     "adaptive_avg_pool2d.default": Operator(_adaptive_avg_pool2d),

@@ -127,8 +127,8 @@ class Reader:
             raise self.refuse(
                 node,
                 f"the operator {node.target} is not supported",
-                "replace it by convolutions, linear layers, pools, additions, concatenations and "
-                "ReLUs",
+                "replace it by convolutions, linear layers, pools, additions, concatenations, "
+                "activation functions of one value and nearest-neighbour upsampling",
             )
         found(self, node)
         seen = self.tensors.get(node.name)

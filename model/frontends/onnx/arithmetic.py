@@ -40,8 +40,11 @@ __all__ = [
     "added",
     "averaged",
     "concatenated",
+    "dequantized",
     "multiplied",
     "pooled",
+    "product_table",
+    "quantized",
     "requant_table",
     "requantized",
     "undecided",
@@ -197,6 +200,37 @@ def requant_table(x: Tensor, y: Tensor) -> npt.NDArray[np.int64]:
     with np.errstate(all="ignore"):
         real = np.float32(x.scale) * (_values(x) - np.float32(x.zero_point))
         return _rounded(real / np.float32(y.scale), y, y.zero_point)
+
+
+def dequantized(x: Grid) -> npt.NDArray[np.float32]:
+    """The real value of each integer of the type, as DequantizeLinear computes it."""
+    integers = np.arange(x.dtype.qmin, x.dtype.qmax + 1)
+    real: npt.NDArray[np.float32] = np.float32(x.scale) * (integers - x.zero_point).astype(
+        np.float32
+    )
+    return real
+
+
+def quantized(real: npt.NDArray[np.float32], y: Grid) -> npt.NDArray[np.int64]:
+    """The integers that QuantizeLinear makes of real values."""
+    with np.errstate(all="ignore"):
+        steps = np.rint(real / np.float32(y.scale))
+    bounded = np.clip(steps, -(1 << 20), 1 << 20).astype(np.int64)
+    integers: npt.NDArray[np.int64] = (bounded + y.zero_point).clip(y.dtype.qmin, y.dtype.qmax)
+    return integers
+
+
+def product_table(
+    a: npt.NDArray[np.int64], x: Grid, b: npt.NDArray[np.int64], z: Grid, y: Grid
+) -> npt.NDArray[np.int64]:
+    """The output of QLinearMul for pairs of integers ``a`` on the grid ``x`` and ``b`` on ``z``:
+    nearbyint(float((a - Za) * (b - Zb)) * (Sa * Sb / Sy) + float(Zy)) (``mlas/lib/qlmul.cpp``)."""
+    with np.errstate(all="ignore"):
+        ratio = np.float32(x.scale) * np.float32(z.scale) / np.float32(y.scale)
+    product = ((a - x.zero_point) * (b - z.zero_point)).astype(np.float32)
+    return quantized(
+        product * ratio + np.float32(y.zero_point), replace(y, scale=1.0, zero_point=0)
+    )
 
 
 def add_table(a: Tensor, b: Tensor, y: Tensor) -> npt.NDArray[np.int64]:

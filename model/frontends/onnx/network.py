@@ -70,6 +70,7 @@ def read_with_names(
         raise NetworkError(
             f"The output {graph.output!r} is not quantized; put a QuantizeLinear after its operator"
         )
+    reader.builder.builder.drop_unread(reader.tables, result.tensor.name)
     network, last = reader.builder.network(result), reader.builder.last
     if last in reader.names:
         reader.names[network.output] = reader.names.pop(last)
@@ -78,4 +79,4 @@ def read_with_names(
             name, seen = reader.names[layer.input]
             flat = Ordered(network.tensors[layer.output], seen.places)
             reader.names.setdefault(layer.output, (name, flat))
-    return network, reader.names
+    return network, {name: at for name, at in reader.names.items() if name in network.tensors}

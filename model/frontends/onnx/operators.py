@@ -11,9 +11,11 @@ import numpy as np
 from ...builder import Grid
 from ...ordered import Ordered
 from .concat import concat, qlinear_concat
+from .functions import FUNCTIONS, function, mul, qlinear_function, qlinear_mul
 from .graph import Node
 from .moves import MOVES
 from .reader import Reader
+from .resize import resize
 from .shapes import SHAPES, extents
 from .values import Constant, Pending, clamp_on, constant_of, grid_of, quantized_constant
 
@@ -245,6 +247,13 @@ def _max_pool(reader: Reader, node: Node, x: Ordered) -> Ordered:
     return reader.layers.max_pool(node, reader.fresh(node), x)
 
 
+def _resize(reader: Reader, node: Node) -> None:
+    """A Resize of what is quantized: ONNX Runtime moves no QuantizeLinear across it."""
+    if isinstance(reader.reals.get(node.input(0)), Pending):
+        reader.dequantized(node, 0)  # refuses it
+    _same(reader, node, resize)
+
+
 def _dropout(reader: Reader, node: Node) -> None:
     if node.input(2) and reader.graph.constant(node, node.input(2)).any():
         raise node.refuse("training_mode is true", "export the model in evaluation mode")
@@ -288,6 +297,12 @@ OPERATORS: dict[str, Callable[[Reader, Node], None]] = {
     **dict.fromkeys(SHAPES, extents),
     **{op: partial(_move, layer=layer) for op, layer in MOVES.items()},
     "Dropout": _dropout,
+    "Resize": _resize,
+    **dict.fromkeys(FUNCTIONS, function),
+    "QLinearLeakyRelu": qlinear_function,
+    "QLinearSigmoid": qlinear_function,
+    "Mul": mul,
+    "QLinearMul": qlinear_mul,
     "Concat": concat,
     "QLinearConcat": qlinear_concat,
 }

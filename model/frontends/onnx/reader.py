@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
+
 from ...names import free_name, identifier
 from ...ordered import Ordered, OrderedBuilder
 from .graph import Graph, Node
@@ -35,6 +38,8 @@ class Reader:
         }  # the input, and the nodes that moved it
         self.extents: dict[str, list[int]] = {}  # see shapes.py
         self.names: dict[str, tuple[str, Ordered]] = {}  # in the model, see network.py
+        # by tensor, the tensor of which it is a table, and the table
+        self.tables: dict[str, tuple[Ordered, npt.NDArray[np.int64]]] = {}
         self.taken = set(RESERVED)
 
     def fresh(self, node: Node) -> str:

@@ -91,6 +91,8 @@ class Pending:
     moves : operators after it that move values or take maxima; rounding commutes with them. A
         session moves the QuantizeLinear before them (``qdq_propagation.cc``), and so does the
         reader
+    curve : for a function of one value the tensor that it reads, and its result in float32 for
+        each value of the tensor's type
     """
 
     node: Node
@@ -99,6 +101,7 @@ class Pending:
     low: float = -np.inf
     high: float = np.inf
     moves: tuple[Callable[[Ordered], Ordered], ...] = ()
+    curve: tuple[Ordered, npt.NDArray[np.float32]] | None = None
 
     def clipped(self, low: float, high: float) -> Pending:
         """This result with an additional clamp."""

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ...builder import Grid
 from ...dtypes import INT32
 from ...float.ptq import graph as g
+from ...float.ptq.functions import tabulate
 from ...layers import NetworkError
 from ...names import free_name
 from ...ordered import Ordered, OrderedBuilder
@@ -91,7 +92,7 @@ class Layers:
             )
         if isinstance(node, g.Activation):
             return _Real(x.source, (*x.steps, node)) if isinstance(x, _Real) else _Real(x, (node,))
-        if isinstance(node, g.MaxPool | g.View):
+        if isinstance(node, g.MaxPool | g.Upsample | g.View):
             if isinstance(x, Ordered):
                 return self._step(node, x)
             return _Real(x.source, (*x.steps, node))
@@ -172,14 +173,16 @@ class Layers:
         return x
 
     def _step(self, node: g.Node, x: Ordered) -> Ordered:
-        """A maximum pool or a reordering of integers."""
+        """A maximum pool, an upsampling or a reordering of integers."""
         if isinstance(node, g.MaxPool):
             return self.builder.max_pool2d(node.name, x, node.kernel, node.window)
+        if isinstance(node, g.Upsample):
+            return self.builder.upsample(node.name, x, node.factor)
         assert isinstance(node, g.View)
         return x.seen(x.places.ravel()[node.places], node.name)
 
     def _sum(self, node: g.Node, grid: Grid, clamp: tuple[int, int]) -> Ordered:
-        """A layer that rounds a sum."""
+        """A layer that rounds a sum, or a function of one value."""
         inputs = [x for name in node.inputs if isinstance(x := self.values[name], Ordered)]
         x = inputs[0]
         if isinstance(node, g.Concat):
@@ -190,6 +193,9 @@ class Layers:
             return self.builder.avg_pool2d(
                 node.name, x, node.kernel, node.window, grid, exactly(), clamp=clamp
             )
+        if isinstance(node, g.Pointwise):
+            values = tabulate(node.function, x.grid, grid).clip(*clamp)
+            return self.builder.table(node.name, x, values, grid)
         assert isinstance(node, g.Weighted)
         return self._weighted(node, x, grid, clamp)
 
