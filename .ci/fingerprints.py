@@ -74,19 +74,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--write", action="store_true", help="put them on record")
     parser.add_argument(
-        "--only", nargs="*", metavar="WORD", help="names that hold one of the words"
+        "--only", nargs="*", metavar="WORD", help="names that hold one of the words; fuzz for all"
     )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
         wanted = {
             name: job
             for name, job in jobs(Path(folder))
-            if args.only is None or any(word in name.split() for word in args.only)
+            if args.only is None or set(args.only) & {*name.split(), name.partition("_")[0]}
         }
         futures = [pool.submit(job) for job in wanted.values()]
         made = sorted((line for future in futures for line in future.result()), key=_name)
     if args.write:
-        RECORD.write_text("\n".join(made) + "\n")
+        kept = [line for line in RECORD.read_text().splitlines() if _about(line) not in wanted]
+        RECORD.write_text("\n".join(sorted([*kept, *made], key=_name)) + "\n")
     record = RECORD.read_text().splitlines()
     if args.only is not None:
         record = [line for line in record if _about(line) in wanted]

@@ -75,6 +75,8 @@ STEPS: dict[Operator, int] = {
     op.max_pool: 3,
     op.average_pool: 3,
     op.relu: 1,
+    op.table: 1,
+    op.upsample: 1,
     op.requantize: 1,
     op.linear: 1,
     op.whole_map: 1,
@@ -85,6 +87,7 @@ KEEPING: dict[Operator, int] = {
     op.same_convolution: 4,
     op.same_pool: 1,
     op.relu: 1,
+    op.table: 1,
     op.requantize: 1,
     _residual: 1,
 }

@@ -17,6 +17,8 @@ from ..layers import Flatten, Relu, Tensor
 from ..layers.add import Add
 from ..layers.linear import Linear
 from ..layers.pool import AvgPool2d, MaxPool2d
+from ..layers.table import MAX_BITS, Table
+from ..layers.upsample import Upsample
 from ..requant import Requant, fixed_point
 from .convs import argmax_of, output_extents, random_conv, random_window
 from .draft import Draft
@@ -34,6 +36,8 @@ __all__ = [
     "requantize",
     "same_convolution",
     "same_pool",
+    "table",
+    "upsample",
     "whole_map",
 ]
 
@@ -124,6 +128,35 @@ def relu(draft: Draft, x: Tensor) -> Tensor:
     if draft.chance(0.5):
         low, high = x.zero_point, max(high, x.zero_point)
     return draft.append(Relu(name, x.name, y.name, low=low, high=high), y)
+
+
+def table(draft: Draft, x: Tensor) -> Tensor:
+    """Any function of one value: noise, a rising one, or a constant; requantized to few bits before
+    if necessary."""
+    if x.dtype.bits > MAX_BITS:
+        return requantize(draft, x)
+    name = draft.name("table")
+    y = draft.grid(name, x.shape)
+    low, high = x.dtype.qmin, x.dtype.qmax
+    if x is not draft.image:
+        low, high = draft.network("draft").value_range(x.name)
+    values = draft.rng.integers(y.dtype.qmin, y.dtype.qmax, high - low + 1, endpoint=True)
+    if draft.chance(0.3):
+        values.sort()
+    elif draft.chance(0.1):
+        values[:] = values[0]
+    return draft.append(Table(name, x.name, y.name, first=low, values=tuple(values.tolist())), y)
+
+
+def upsample(draft: Draft, x: Tensor) -> Tensor:
+    """Upsample by up to 3, unless the map becomes large; then pool it."""
+    fy, fx = (int(factor) for factor in draft.rng.integers(1, 4, 2))
+    height, width, channels = x.shape
+    if height * fy * width * fx * channels > MOST_ELEMENTS:
+        return max_pool(draft, x)
+    name = draft.name("upsample")
+    y = draft.like(x, name, (height * fy, width * fx, channels))
+    return draft.append(Upsample(name, x.name, y.name, factor=(fy, fx)), y)
 
 
 def add(draft: Draft, a: Tensor, b: Tensor) -> Tensor:
