@@ -271,7 +271,7 @@ class PatchGeometry:
         return min(steps, default=self.rotation)
 
     @property
-    def busy_cycles(self) -> int:
+    def cycles(self) -> int:
         """Cycles an image takes when neither side ever waits: slots for each beat of a patch, one
         for each that is dropped."""
         used = self.rows * self.kernel[0] * self.column_steps * self.kx_steps * self.pixel_steps

@@ -113,7 +113,7 @@ class WindowReader(wiring.Component):
 
     A window starts when all its elements in the map are in. ``i.ready`` depends on the buffer
     alone. Throughput: one beat a cycle while the elements are there; an image takes OH * OW * KH *
-    KW * C / taps cycles and those in which a window waits (``geometry.busy_cycles``). Latency
+    KW * C / taps cycles and those in which a window waits (``geometry.cycles()``). Latency
     (``latency``): 3 cycles from the last element that a window needs to its first beat, 4 where the
     buffer is block RAM. The read pipeline stalls as one while a beat waits. Reset returns to the
     first window of an image, with an empty buffer.

@@ -202,12 +202,7 @@ class WindowGeometry:
         following = [*table.reshape(-1).tolist(), self.elements + int(table[0, 0])]
         return np.diff(following).reshape(table.shape)
 
-    @property
-    def busy_cycles(self) -> int:
-        """Cycles an image takes, once settled, when neither side ever waits; see :meth:`cycles`."""
-        return self.cycles(1)
-
-    def cycles(self, slots: int, pace: int = 1, ahead: int = 2) -> int:
+    def cycles(self, slots: int = 1, pace: int = 1, ahead: int = 2) -> int:
         """Cycles an image takes, once settled, where the input never waits and the consumer takes
         a beat in the last of each ``slots`` cycles that it has it, as a patch engine does.
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from anylayers import any_layers
-from tercet.gen.parts.alone import own_cycles
+from tercet.gen.parts.alone import simulated_cycles
 from tercet.gen.parts.conv import ConvPart
 from tercet.model.fuzz.convs import random_network
 
@@ -18,5 +18,5 @@ def test_a_convolution_knows_its_cycles_with_any_lanes(windows, seed):
         base = ConvPart.of(network, layer)
         written = [lanes for lanes in (1, 2, 3) if layer.out_channels % lanes == 0]
         for part in base.choices(1, written):
-            assert part.fewest_cycles <= part.busy_cycles, part.geometry
-            assert part.least_cycles <= part.busy_cycles == own_cycles(part), part.geometry
+            assert part.cycles_bound <= part.cycles, part.geometry
+            assert part.engine_cycles <= part.cycles == simulated_cycles(part), part.geometry

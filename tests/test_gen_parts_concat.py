@@ -26,8 +26,8 @@ def test_branches_meet_in_as_many_cycles_as_planned(one_grid, goal, seed):
     parts = {layer.name: layer.part for layer in plan.layers}
     multipliers = [parts[name].requantizer_multipliers for name in ("branches", "dense")]
     assert multipliers == [0 if one_grid else 1, 1]
-    assert parts["branches"].busy_cycles == 3 * 4 * 6
-    assert parts["dense"].busy_cycles == 3 * 4 * 11
+    assert parts["branches"].cycles == 3 * 4 * 6
+    assert parts["dense"].cycles == 3 * 4 * 11
 
 
 @pytest.mark.parametrize("case", range(8))

@@ -14,7 +14,7 @@ class Form:
 
     multipliers: int
     requantizer_multipliers: int
-    least_cycles: int
+    cycles_bound: int
     stalls: int
     asked: list
 
@@ -23,9 +23,9 @@ class Form:
         return self.multipliers, self.requantizer_multipliers
 
     @property
-    def busy_cycles(self):
+    def cycles(self):
         self.asked.append(self)
-        return self.least_cycles + self.stalls
+        return self.cycles_bound + self.stalls
 
 
 class Chosen(tuple):
@@ -71,7 +71,7 @@ def random_layers(rng, asked=None):
 
 
 def pace(plan):
-    return max(each.busy_cycles for each in plan)
+    return max(each.cycles for each in plan)
 
 
 def multipliers(plan):
@@ -90,7 +90,7 @@ def test_the_cheapest_plan_of_a_number_of_cycles(case, seed):
     found = within_cycles(Layers(layers), goal)
     assert pace(found) <= reachable
     for forms, each in zip(layers, found, strict=True):
-        fitting = [form for form in forms if form.busy_cycles <= reachable]
+        fitting = [form for form in forms if form.cycles <= reachable]
         assert key(each) == min(map(key, fitting))
     assert multipliers(found) == min(
         multipliers(plan) for plan in product(*layers) if pace(plan) <= reachable
@@ -98,7 +98,7 @@ def test_the_cheapest_plan_of_a_number_of_cycles(case, seed):
 
 
 def key(form):
-    return form.multipliers, form.requantizer_multipliers, form.busy_cycles
+    return form.multipliers, form.requantizer_multipliers, form.cycles
 
 
 @CASES

@@ -38,7 +38,7 @@ def test_dsp_blocks_set_the_pace(dsps):
     plan = make_plan(network, goal)
     used, there = goal.used(plan)["dsps"]
     assert used <= there == dsps
-    faster = make_plan(network, max(part.busy_cycles for part in parts_of(plan)) - 1)
+    faster = make_plan(network, max(part.cycles for part in parts_of(plan)) - 1)
     if faster.shortfall == "":
         assert cost_of_core(faster, ECP5).dsps > dsps
 

@@ -9,7 +9,7 @@ from amaranth import unsigned
 from anylayers import any_layers
 from channelends import sink, source
 from hwsim import PAUSES, run_ports
-from tercet.gen.parts.alone import own_cycles
+from tercet.gen.parts.alone import simulated_cycles
 from tercet.gen.parts.conv import ConvPart
 from tercet.gen.parts.credits_needed import CREDITS, MANY_MULTIPLIERS, credits_for, keeps_up
 from tercet.gen.parts.engine_steps import engine_steps
@@ -37,7 +37,7 @@ def test_a_convolution_with_many_multipliers_knows_its_cycles(windows, seed):
                 assert part.credits == 0
                 continue
             seen[part.credits] += 1
-            assert part.least_cycles <= part.busy_cycles == own_cycles(part), part.geometry
+            assert part.engine_cycles <= part.cycles == simulated_cycles(part), part.geometry
     assert all(seen[credits] for credits in ((1, CREDITS) if windows else (0, 1, CREDITS))), seen
 
 
@@ -93,7 +93,7 @@ def test_an_engine_with_weights_in_many_blocks_has_credits_and_takes_its_cycles(
     assert part.requantizer_slots > 1
     assert part.credits == (CREDITS if inputs == 631 else 0)
     waits = 0 if part.credits else part.results * (part.requantizer_slots - 1)
-    assert part.least_cycles == part.busy_cycles == inputs * part.results + waits
+    assert part.engine_cycles == part.cycles == inputs * part.results + waits
     assert_takes_its_cycles(part, "none", seed)
 
 

@@ -54,7 +54,7 @@ def test_counts_patches_tails_slots_and_cycles():
     flat = PatchGeometry(**GOOD | {"kernel": (1, 3)}, groups=2, lanes=2)
     assert flat.partial_sums == flat.outputs == 4  # a patch ends before the next begins
     used = 3 * 2 * 9 * 4
-    assert g.busy_cycles == 2 * used + (9 * 8 * 4 - used)
+    assert g.cycles == 2 * used + (9 * 8 * 4 - used)
 
 
 def uses(g):
@@ -112,4 +112,4 @@ def test_counts_what_comes_in_at_once():
     part = PatchGeometry(**GOOD, lanes=2, channels=2)
     assert (part.cells, part.terms, part.multipliers, part.slots) == (1, 2, 4, 3)
     assert part.beats == 9 * 8 * 2
-    assert part.busy_cycles == part.beats + 2 * (3 * 2 * 9 * 2)
+    assert part.cycles == part.beats + 2 * (3 * 2 * 9 * 2)

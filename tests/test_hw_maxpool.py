@@ -43,7 +43,7 @@ def test_several_channels_at_once_equal_golden(shape, kernel, channels, pauses, 
     )
     assert [list(payload) for payload in run.outputs] == beats
     if pauses == "none":
-        assert len(run.taken) == 3 * geometry.busy_cycles
+        assert len(run.taken) == 3 * geometry.cycles
         assert np.diff(run.taken).tolist() == [1] * (len(run.taken) - 1)
         beat = ((kernel[0] - 1) * shape[1] + kernel[1] - 1) * (shape[2] // channels)
         assert run.given[0] == run.taken[beat] + pool.latency

@@ -80,7 +80,7 @@ def test_takes_the_cycles_that_the_geometry_says(name, credits, seed):
     engine, conv, x = build(rng, *(SHAPES | AT_ONCE)[name], credits=credits)
     run = check(engine, conv, x, random_images(rng, x, 3), "none", seed)
     g = engine.spec.geometry
-    assert run.taken[2 * g.beats - 1] - run.taken[g.beats - 1] == g.busy_cycles
+    assert run.taken[2 * g.beats - 1] - run.taken[g.beats - 1] == g.cycles
     first_patch = ((g.kernel[0] - 1) * g.row_beats + g.kx_steps - 1) * g.pixel_steps
     completing = run.taken[first_patch + g.channel_steps - 1]
     assert run.given[0] == completing - (g.slots - 1) + engine.spec.latency

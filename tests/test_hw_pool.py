@@ -128,7 +128,7 @@ def test_max_pool_takes_an_activation_a_cycle(name, seed):
     run, unit = check_max(name, "uint8", "none", seed)
     g = unit.geometry
     assert run.taken == list(range(run.taken[0], run.taken[0] + len(run.taken)))
-    assert g.busy_cycles == g.height * g.width * g.in_channels
+    assert g.cycles == g.height * g.width * g.in_channels
     last = ((g.kernel[0] - 1) * g.width + g.kernel[1] - 1) * g.in_channels
     assert run.given[0] == run.taken[last] + unit.latency
     assert unit.latency == 2

@@ -53,7 +53,7 @@ def test_takes_the_cycles_that_the_geometry_says(name, taps, seed):
     )
     run, reader = check_windows(g, seed, images=4)
     last = run.given[g.beats - 1 :: g.beats]
-    assert last[3] - last[2] == g.busy_cycles
+    assert last[3] - last[2] == g.cycles()
     assert run.given[0] == run.taken[int(g.needed[0, 0]) - 1] + reader.spec.latency
     assert reader.spec.latency == 3 + (name == "buffer_in_blocks")
 

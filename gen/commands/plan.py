@@ -99,7 +99,7 @@ def _work(plan: Plan, layer: LayerPlan) -> tuple[object, ...]:
         part.multiplies or "-",
         f"{form['P']}x{form['S']}" if layer.multipliers else "-",
         form["R"],
-        layer.cycles,
+        layer.cycles_alone,
         utilization,
     )
 
@@ -122,7 +122,7 @@ def _bits(memories: list[dict[str, Any]]) -> tuple[int | str, str]:
 
 def _bar(plan: Plan, layer: LayerPlan) -> str:
     """A bar of the cycles between images: multiplying, busy otherwise, waiting."""
-    busy = round(BAR * layer.cycles / plan.cycles_per_image)
+    busy = round(BAR * layer.cycles_alone / plan.cycles_per_image)
     full = min(round(BAR * plan.utilization_of(layer)), busy)
     return "█" * full + "▒" * (busy - full) + "░" * (BAR - busy)
 

@@ -40,7 +40,7 @@ class AddPart(Part):
         return "i_a", "i_b"
 
     @property
-    def busy_cycles(self) -> int:
+    def cycles(self) -> int:
         return self.results
 
     @property

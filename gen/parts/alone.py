@@ -8,7 +8,7 @@ from typing import Protocol
 from ..timing.channel import Channel, Process, even, run
 from ..timing.converters import convert
 
-__all__ = ["own_cycles"]
+__all__ = ["simulated_cycles"]
 
 IMAGES = 3  # doubled until the period has settled, up to MOST_IMAGES
 FILLING = 400  # cycles until buffers and queues are full; an image may fill just one entry
@@ -31,7 +31,7 @@ class Timed(Protocol):
         """Output beats of one image."""
 
     @property
-    def least_cycles(self) -> int:
+    def engine_cycles(self) -> int:
         """A lower bound on the cycles of an image."""
 
     def processes(
@@ -40,13 +40,13 @@ class Timed(Protocol):
         """The processes of the part in the timing model, and the channel of its output."""
 
 
-def own_cycles(part: Timed, read: int | None = None) -> int:
+def simulated_cycles(part: Timed, read: int | None = None) -> int:
     """Cycles per image of a part with one input, once settled, if neither side ever pauses.
 
     read : lanes of the input stream; if the part takes other beats, a converter precedes it
     """
     lanes = part.input_lanes if read is None else read
-    images = IMAGES + FILLING // part.least_cycles
+    images = IMAGES + FILLING // part.engine_cycles
     while True:
         taken, given = _ends(part, lanes, images)
         settled = given[-1] - given[-2] == given[-2] - given[-3] == taken[-1] - taken[-2]

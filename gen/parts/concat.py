@@ -46,7 +46,7 @@ class ConcatPart(Part):
         return tuple(f"i_{index}" for index in range(len(self.inputs)))
 
     @property
-    def busy_cycles(self) -> int:
+    def cycles(self) -> int:
         return self.results
 
     @property

@@ -33,7 +33,7 @@ from ..timing.channel import Channel, Process
 from ..timing.converters import serializer
 from ..timing.credits import credited
 from ..timing.processes import Pipeline
-from .alone import own_cycles
+from .alone import simulated_cycles
 from .credits_needed import credits_for, keeps_up
 from .engine_steps import engine_steps
 from .part import NewChannel, WindowedPart, centered_bits, divisors, shape_of, windows_of
@@ -163,14 +163,14 @@ class ConvPart(WindowedPart):
         return requantizer_slots(self.operand)
 
     @cached_property
-    def least_cycles(self) -> int:
-        """Overrides Part.least_cycles; without credits the requantizer stalls the engine."""
+    def engine_cycles(self) -> int:
+        """Overrides Part.engine_cycles; without credits the requantizer stalls the engine."""
         waits = 0 if self.credits else self.results * (self.requantizer_slots - 1)
-        return super().least_cycles + waits
+        return super().engine_cycles + waits
 
     @cached_property
-    def busy_cycles(self) -> int:
-        """Overrides Part.busy_cycles.
+    def cycles(self) -> int:
+        """Overrides Part.cycles.
 
         If sums arrive faster than the serializer drains them, the engine stalls
         (slots - 1) * (parts - 1) cycles per patch; parts is the number of beats in which a beat of
@@ -178,10 +178,10 @@ class ConvPart(WindowedPart):
         """
         g, sent = self.geometry, self.geometry.sums // self.output_lanes
         if sent == 1 or (g.slots == 1 and sent <= g.channel_steps):
-            return self.least_cycles
-        if self.credits and keeps_up(g, self._busy_sending, self.credits):
-            return self.least_cycles
-        return own_cycles(self) if self.windows else self._patch_cycles(sent)
+            return self.engine_cycles
+        if self.credits and keeps_up(g, self._drain_cycles, self.credits):
+            return self.engine_cycles
+        return simulated_cycles(self) if self.windows else self._patch_cycles(sent)
 
     def _patch_cycles(self, sent: int) -> int:
         """The cycles of an image without a window reader, with all stalls for the serializer.
@@ -206,10 +206,10 @@ class ConvPart(WindowedPart):
     def credits(self) -> int:
         """Credits of the engine; see :func:`credits_for`."""
         windows = self.windows is not None
-        return credits_for(self.geometry, self._busy_sending, windows=windows, spread=self._spread)
+        return credits_for(self.geometry, self._drain_cycles, windows=windows, spread=self._spread)
 
     @property
-    def _busy_sending(self) -> list[int]:
+    def _drain_cycles(self) -> list[int]:
         """Cycles that it takes to drain the sums of a group from the engine, slot by slot."""
         return [parts * self.requantizer_slots for parts in self._sent]
 

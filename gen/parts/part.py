@@ -29,7 +29,7 @@ from ...model.dtypes import IntType
 from ...model.layers import Layer, Tensor
 from ..timing.channel import Channel, Process
 from ..timing.processes import Step, Windows
-from .alone import own_cycles
+from .alone import simulated_cycles
 from .engine_steps import engine_steps
 from .products import Product
 
@@ -112,27 +112,27 @@ class Part(ABC):
 
     @property
     @abstractmethod
-    def busy_cycles(self) -> int:
+    def cycles(self) -> int:
         """Cycles of one image if neither input nor output ever pauses."""
 
     @property
-    def least_cycles(self) -> int:
-        """A lower bound on ``busy_cycles`` that is cheap to compute."""
-        return self.busy_cycles
+    def engine_cycles(self) -> int:
+        """A lower bound on ``cycles`` that is cheap to compute."""
+        return self.cycles
 
     @property
-    def fewest_cycles(self) -> int:
-        """A lower bound on ``busy_cycles`` that takes no time to compute."""
-        return self.least_cycles
+    def cycles_bound(self) -> int:
+        """A lower bound on ``cycles`` that takes no time to compute."""
+        return self.engine_cycles
 
-    def paced_cycles(self, pace: int) -> int:
-        """About ``least_cycles`` if an input beat comes only every ``pace`` cycles."""
-        return max(self.least_cycles, self.beats * pace)
+    def engine_cycles_at(self, pace: int) -> int:
+        """About ``engine_cycles`` if an input beat comes only every ``pace`` cycles."""
+        return max(self.engine_cycles, self.beats * pace)
 
-    def cycles_fed(self, read: int) -> int:
+    def cycles_alone(self, read: int) -> int:
         """Exact cycles of an image if a converter collects its beats of ``read`` lanes."""
         pace = self.input_lanes // math.gcd(read, self.input_lanes)
-        return max(self.busy_cycles, self.paced_cycles(pace))
+        return max(self.cycles, self.engine_cycles_at(pace))
 
     @property
     def whole_pixels(self) -> list[int]:
@@ -244,26 +244,26 @@ class WindowedPart(Part):
         return self.windows.rows * self.windows.columns if self.windows else 1
 
     @property
-    def busy_cycles(self) -> int:
-        return self.least_cycles
+    def cycles(self) -> int:
+        return self.engine_cycles
 
     @cached_property
-    def least_cycles(self) -> int:
+    def engine_cycles(self) -> int:
         if self.windows is None:
-            return self.geometry.busy_cycles
+            return self.geometry.cycles
         return self._window_cycles(1)
 
-    def paced_cycles(self, pace: int) -> int:
-        """About ``least_cycles`` if an input beat comes only every ``pace`` cycles."""
+    def engine_cycles_at(self, pace: int) -> int:
+        """About ``engine_cycles`` if an input beat comes only every ``pace`` cycles."""
         if self.windows is None or pace == 1:
-            return max(self.least_cycles, self.beats * pace)
+            return max(self.engine_cycles, self.beats * pace)
         return self._window_cycles(pace)
 
     @property
-    def fewest_cycles(self) -> int:
-        """A lower bound on ``busy_cycles`` that takes no time to compute."""
+    def cycles_bound(self) -> int:
+        """A lower bound on ``cycles`` that takes no time to compute."""
         if self.windows is None:
-            return self.least_cycles
+            return self.engine_cycles
         steps = self.windows.beats * self.geometry.slots
         return max(steps, self.windows.elements, math.prod(self.y.shape) // self.output_lanes)
 
@@ -279,10 +279,10 @@ class WindowedPart(Part):
         lanes = self.output_lanes
         return np.repeat(needed, each)[lanes - 1 :: lanes]  # a beat needs its last result
 
-    def cycles_fed(self, read: int) -> int:
+    def cycles_alone(self, read: int) -> int:
         if self.input_lanes // math.gcd(read, self.input_lanes) == 1:
-            return super().cycles_fed(read)
-        return own_cycles(self, read)
+            return super().cycles_alone(read)
+        return simulated_cycles(self, read)
 
     def engine_features(self, sum_width: int, product_width: int) -> Counter[str]:
         """The features of window reader and engine.

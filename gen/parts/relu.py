@@ -33,7 +33,7 @@ class ReluPart(MultipliesNothing, Part):
         return cls(relu, network.tensors[relu.input], network.tensors[relu.output])
 
     @property
-    def busy_cycles(self) -> int:
+    def cycles(self) -> int:
         return math.prod(self.x.shape)
 
     def features(self) -> Counter[str]:

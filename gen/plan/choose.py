@@ -3,8 +3,8 @@
 For each number of cycles there is a cheapest plan that takes no longer. Every other question is a
 search for the number of cycles.
 
-``busy_cycles`` of a candidate may be slow to compute; its lower bound ``least_cycles`` is fast. The
-bound decides if it can, so ``busy_cycles`` is computed for few candidates.
+``cycles`` of a candidate may be slow to compute; its lower bound ``cycles_bound`` is fast. The
+bound decides if it can, so ``cycles`` is computed for few candidates.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Candidate(Protocol):
         """The sort key, cheapest first."""
 
     @property
-    def least_cycles(self) -> int:
-        """A lower bound on ``busy_cycles`` that is cheap to compute."""
+    def cycles_bound(self) -> int:
+        """A lower bound on ``cycles`` that is cheap to compute."""
 
     @property
-    def busy_cycles(self) -> int:
+    def cycles(self) -> int:
         """Cycles of an image."""
 
 
@@ -72,16 +72,16 @@ class Options(Generic[C]):
     """The candidates of a layer; among equal ones the first in ``candidates`` is used."""
 
     def __init__(self, candidates: Sequence[C]) -> None:
-        self._candidates = sorted(candidates, key=lambda each: (*each.price, each.least_cycles))
+        self._candidates = sorted(candidates, key=lambda each: (*each.price, each.cycles_bound))
 
     def cheapest(self, cycles: int) -> C | None:
         """The cheapest candidate within ``cycles``; ties go to the fastest. None if none fits."""
         best: C | None = None
         for each in self._candidates:
-            if best and (each.price > best.price or each.least_cycles >= best.busy_cycles):
+            if best and (each.price > best.price or each.cycles_bound >= best.cycles):
                 break
-            if each.least_cycles <= cycles and each.busy_cycles <= cycles:
-                best = each if best is None or each.busy_cycles < best.busy_cycles else best
+            if each.cycles_bound <= cycles and each.cycles <= cycles:
+                best = each if best is None or each.cycles < best.cycles else best
         return best
 
 

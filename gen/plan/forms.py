@@ -49,19 +49,19 @@ class Form:
         return total, part.multipliers, 0 if part.multipliers else part.input_lanes
 
     @property
-    def least_cycles(self) -> int:
-        """A lower bound on ``busy_cycles`` that is cheap to compute."""
-        return max(self.part.fewest_cycles, self.part.beats * self.pace)
+    def cycles_bound(self) -> int:
+        """A lower bound on ``cycles`` that is cheap to compute."""
+        return max(self.part.cycles_bound, self.part.beats * self.pace)
 
     @property
-    def own_cycles(self) -> int:
+    def cycles_alone(self) -> int:
         """Exact cycles of an image if nothing but the converter before the part delays it."""
-        return self.part.cycles_fed(self.read)
+        return self.part.cycles_alone(self.read)
 
     @cached_property
-    def busy_cycles(self) -> int:
+    def cycles(self) -> int:
         """Cycles of an image; up to a few too many if its input is slow."""
-        return max(self.part.busy_cycles, self.least_cycles, self.part.paced_cycles(self.pace))
+        return max(self.part.cycles, self.cycles_bound, self.part.engine_cycles_at(self.pace))
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Choice:
     @property
     def cycles(self) -> int:
         """Cycles of the slowest layer: the cycles per image unless layers wait for each other."""
-        return max(form.busy_cycles for form in self.forms)
+        return max(form.cycles for form in self.forms)
 
 
 class Forms:
@@ -105,7 +105,7 @@ class Forms:
     def single_cycles(self) -> int:
         """Cycles per image with one activation at a time in every layer and in the input stream."""
         values = math.prod(self._input.shape)
-        return max(values, *(part.single.busy_cycles for part in self._parts.values()))
+        return max(values, *(part.single.cycles for part in self._parts.values()))
 
     def cycles_at_least(self, multipliers: int) -> int:
         """A lower bound on the cycles of plans with ``multipliers`` multipliers."""

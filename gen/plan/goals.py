@@ -55,12 +55,12 @@ class CycleGoal(Goal):
     def limit(self, plan: Plan) -> str:
         if plan.cycles_per_image <= self.cycles:
             return ""
-        slowest = max(plan.layers, key=lambda layer: layer.cycles)
-        if slowest.cycles <= self.cycles:
+        slowest = max(plan.layers, key=lambda layer: layer.cycles_alone)
+        if slowest.cycles_alone <= self.cycles:
             return "every layer keeps it on its own, but together they wait for each other"
         values = math.prod(slowest.part.x.shape)
-        beats = f", one for each of {values} values" if slowest.cycles == values else ""
-        return f"layer {slowest.name!r} takes {slowest.cycles} cycles at its fastest{beats}"
+        beats = f", one for each of {values} values" if slowest.cycles_alone == values else ""
+        return f"layer {slowest.name!r} takes {slowest.cycles_alone} cycles at its fastest{beats}"
 
     def facts(self) -> dict[str, Any]:
         return {"cycles": self.cycles}

@@ -23,12 +23,12 @@ __all__ = ["LayerPlan", "Plan"]
 class LayerPlan:
     """One layer in hardware.
 
-    cycles : of an image if nothing but the converter before the layer delays it
+    cycles_alone : cycles of an image if nothing but the converter before the layer delays it
     fifo_depth : total depth in beats of the queues after the layer; 0 if all are wires
     """
 
     part: Part
-    cycles: int
+    cycles_alone: int
     fifo_depth: int
 
     @property

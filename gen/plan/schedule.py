@@ -201,7 +201,7 @@ def schedule(
     with these depths and a source that never pauses. The number of images is increased until the
     period between images stays the same.
     """
-    spacing = max(max(part.busy_cycles, part.results) for part in parts)
+    spacing = max(max(part.cycles, part.results) for part in parts)
     core = partial(_Core, parts, links, argmax, lanes=lanes, taken=taken)
     alone = core(images=1)
     inside = -(-alone.latency // spacing)  # images in the core at once

@@ -32,7 +32,7 @@ class Point:
     @classmethod
     def of(cls, choice: Choice) -> Point:
         """The point of a plan."""
-        slowest = max(choice.forms, key=lambda form: form.busy_cycles)
+        slowest = max(choice.forms, key=lambda form: form.cycles)
         multiplies = sum(form.part.multiplies for form in choice.forms)
         share = multiplies / max(choice.multipliers * choice.cycles, 1)
         return cls(choice.multipliers, choice.cycles, round(share, 4), slowest.part.name)

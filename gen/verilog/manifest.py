@@ -42,7 +42,7 @@ def _layer(plan: Plan, layer: LayerPlan) -> dict[str, Any]:
         "multipliers": part.multipliers,
         "requantizer_multipliers": part.requantizer_multipliers,
         "multiplies": part.multiplies,
-        "cycles": layer.cycles,
+        "cycles": layer.cycles_alone,
         "utilization": round(plan.utilization_of(layer), 4),
         "rom_bits": sum(rom["bits"] for rom in roms),
         "fifo_depth": layer.fifo_depth,

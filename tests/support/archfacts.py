@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 from tercet.gen.parts.add import AddPart
-from tercet.gen.parts.alone import own_cycles
+from tercet.gen.parts.alone import simulated_cycles
 from tercet.gen.parts.concat import ConcatPart
 from tercet.gen.parts.conv import ConvPart
 from tercet.gen.parts.max_pool import MaxPoolPart
@@ -38,7 +38,7 @@ def map_facts(part):
     (h, w, ic), (oh, ow, oc) = part.x.shape, part.y.shape
     return {
         **{"H": h, "W": w, "IC": ic, "OH": oh, "OW": ow, "OC": oc},
-        **{"x_bits": part.x.dtype.bits, "cycles": part.least_cycles},
+        **{"x_bits": part.x.dtype.bits, "cycles": part.engine_cycles},
     }
 
 
@@ -123,13 +123,13 @@ def window_facts(part):
         **{"IC": g.in_channels, "channels": g.channels},
         **{"x_bits": part.x.dtype.bits, "buffer_bits": buffer_bits},
         "buffer_late": late_facts(part)["buffer_late"],
-        "cycles": part.least_cycles,
+        "cycles": part.engine_cycles,
     }
 
 
 def serializer_facts(part):
     facts = engine_facts(part)
-    return facts | {"engine_cycles": facts["cycles"], "cycles": own_cycles(part)}
+    return facts | {"engine_cycles": facts["cycles"], "cycles": simulated_cycles(part)}
 
 
 def requantizer_facts(part):
