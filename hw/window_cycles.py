@@ -9,10 +9,10 @@ __all__ = ["Reads", "Writes"]
 
 
 class Writes:
-    """When elements are written, one each ``pace`` cycles as far as they are allowed."""
+    """When elements are written, one each ``interval`` cycles as far as they are allowed."""
 
-    def __init__(self, pace: int) -> None:
-        self._pace = pace
+    def __init__(self, interval: int) -> None:
+        self._interval = interval
         self._elements, self._cycles = [0], [0]  # runs without a wait: first element and its cycle
         self._limit = 0
 
@@ -26,7 +26,7 @@ class Writes:
     def cycle(self, element: int) -> int:
         """The cycle in which an element is written, or the one next to the last before it."""
         run = bisect_right(self._elements, element) - 1
-        return self._cycles[run] + (element - self._elements[run]) * self._pace
+        return self._cycles[run] + (element - self._elements[run]) * self._interval
 
 
 class Reads:

@@ -202,19 +202,19 @@ class WindowGeometry:
         following = [*table.reshape(-1).tolist(), self.elements + int(table[0, 0])]
         return np.diff(following).reshape(table.shape)
 
-    def cycles(self, slots: int = 1, pace: int = 1, ahead: int = 2) -> int:
+    def cycles(self, slots: int = 1, interval: int = 1, ahead: int = 2) -> int:
         """Cycles an image takes, once settled, where the input never waits and the consumer takes
         a beat in the last of each ``slots`` cycles that it has it, as a patch engine does.
 
         KH * KW * C * slots for each window, and where a window's elements have not all come in when
         the one before it has been read, the cycles until they have. The reader is ``ahead`` beats
         ahead of its consumer, so a window's cells are free that much sooner. Where elements come
-        only every ``pace`` cycles, the distance may be off by a few cycles.
+        only every ``interval`` cycles, the distance may be off by a few cycles.
         """
         limits = (self.lowest + self.capacity).reshape(-1).tolist()
         needed = self.needed.reshape(-1).tolist()
-        writes, reads = Writes(pace), Reads(slots, ahead)
-        images = IMAGES + FILLING // max(self.beats * slots, self.elements * pace)
+        writes, reads = Writes(interval), Reads(slots, ahead)
+        images = IMAGES + FILLING // max(self.beats * slots, self.elements * interval)
         ends = []
         for base in range(0, images * self.elements, self.elements):
             for limit, need in zip(limits, needed, strict=True):

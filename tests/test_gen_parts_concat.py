@@ -59,7 +59,7 @@ def unlike(rng, join):
 
 @pytest.mark.parametrize("join", ["add", "concat"])
 def test_ways_that_meet_never_wait_for_each_other(join, seed):
-    """At full pace the long way's pipelines hold what its queue must where values come slowly."""
+    """At full speed the long way's pipelines hold what its queue must where values come slowly."""
     rng = np.random.default_rng(seed)
     network = unlike(rng, join)
     plan = check_plan(network, None, rng, images=2)

@@ -37,7 +37,7 @@ class Chosen(tuple):
 
     @property
     def cycles(self):
-        return pace(self)
+        return cycles_of(self)
 
 
 class Layers:
@@ -70,7 +70,7 @@ def random_layers(rng, asked=None):
     ]
 
 
-def pace(plan):
+def cycles_of(plan):
     return max(each.cycles for each in plan)
 
 
@@ -86,14 +86,14 @@ def test_the_cheapest_plan_of_a_number_of_cycles(case, seed):
     rng = np.random.default_rng([seed, case])
     layers = random_layers(rng)
     goal = int(rng.integers(1, 28))
-    reachable = max(goal, min(map(pace, product(*layers))))
+    reachable = max(goal, min(map(cycles_of, product(*layers))))
     found = within_cycles(Layers(layers), goal)
-    assert pace(found) <= reachable
+    assert cycles_of(found) <= reachable
     for forms, each in zip(layers, found, strict=True):
         fitting = [form for form in forms if form.cycles <= reachable]
         assert key(each) == min(map(key, fitting))
     assert multipliers(found) == min(
-        multipliers(plan) for plan in product(*layers) if pace(plan) <= reachable
+        multipliers(plan) for plan in product(*layers) if cycles_of(plan) <= reachable
     )
 
 
@@ -109,25 +109,27 @@ def test_the_fastest_plan_of_a_budget(case, seed):
     plans = list(product(*layers))
     least = min(map(multipliers, plans))
     affordable = [plan for plan in plans if multipliers(plan) <= max(budget, least)]
-    fastest = min(map(pace, affordable))
+    fastest = min(map(cycles_of, affordable))
     found = within_multipliers(Layers(layers), budget)
-    assert pace(found) == fastest
-    assert multipliers(found) == min(multipliers(plan) for plan in plans if pace(plan) <= fastest)
+    assert cycles_of(found) == fastest
+    assert multipliers(found) == min(
+        multipliers(plan) for plan in plans if cycles_of(plan) <= fastest
+    )
 
 
 @CASES
 def test_the_front_is_every_plan_that_none_beats(case, seed):
     layers = random_layers(np.random.default_rng([seed, case, 2]))
-    points = {(multipliers(plan), pace(plan)) for plan in product(*layers)}
+    points = {(multipliers(plan), cycles_of(plan)) for plan in product(*layers)}
     best = {
         (m, c)
         for m, c in points
         if not any((a <= m and b <= c) and (a, b) != (m, c) for a, b in points)
     }
-    found = [(multipliers(plan), pace(plan)) for plan in front(Layers(layers))]
+    found = [(multipliers(plan), cycles_of(plan)) for plan in front(Layers(layers))]
     assert best == set(found)
     assert [c for _, c in found] == sorted({c for _, c in found}, reverse=True)
-    thin = [pace(plan) for plan in front(Layers(layers), 0.7)]
+    thin = [cycles_of(plan) for plan in front(Layers(layers), 0.7)]
     assert set(thin) <= {c for _, c in found}
     assert thin[-1] == found[-1][1]
 

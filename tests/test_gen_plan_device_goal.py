@@ -32,7 +32,7 @@ def test_a_roomy_device_gets_the_fastest_plan():
 
 
 @pytest.mark.parametrize("dsps", [6, 7, 8, 9])
-def test_dsp_blocks_set_the_pace(dsps):
+def test_dsp_blocks_limit_the_cycles(dsps):
     network = load("plain")
     goal = of(dsps, 100, 100_000)
     plan = make_plan(network, goal)

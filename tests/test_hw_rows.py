@@ -46,7 +46,7 @@ def timed(geometry, rows):
         taken = 0
         while taken < beats:
             offer = yield from o.next()
-            moved = even(offer.cycle, offer.pace, offer.lines, offer.count)
+            moved = even(offer.cycle, offer.interval, offer.lines, offer.count)
             o.taken(moved)
             taken += moved[0]
 

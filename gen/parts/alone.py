@@ -76,6 +76,6 @@ def _sink(i: Channel, beats: int) -> Process:
     taken = 0
     while taken < beats:
         offer = yield from i.next()
-        run = even(offer.cycle, offer.pace, offer.lines, offer.count)
+        run = even(offer.cycle, offer.interval, offer.lines, offer.count)
         i.taken(run)
         taken += run[0]

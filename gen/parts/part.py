@@ -125,14 +125,14 @@ class Part(ABC):
         """A lower bound on ``cycles`` that takes no time to compute."""
         return self.engine_cycles
 
-    def engine_cycles_at(self, pace: int) -> int:
-        """About ``engine_cycles`` if an input beat comes only every ``pace`` cycles."""
-        return max(self.engine_cycles, self.beats * pace)
+    def engine_cycles_at(self, interval: int) -> int:
+        """About ``engine_cycles`` if an input beat comes only every ``interval`` cycles."""
+        return max(self.engine_cycles, self.beats * interval)
 
     def cycles_alone(self, read: int) -> int:
         """Exact cycles of an image if a converter collects its beats of ``read`` lanes."""
-        pace = self.input_lanes // math.gcd(read, self.input_lanes)
-        return max(self.cycles, self.engine_cycles_at(pace))
+        interval = self.input_lanes // math.gcd(read, self.input_lanes)
+        return max(self.cycles, self.engine_cycles_at(interval))
 
     @property
     def whole_pixels(self) -> list[int]:
@@ -253,11 +253,11 @@ class WindowedPart(Part):
             return self.geometry.cycles
         return self._window_cycles(1)
 
-    def engine_cycles_at(self, pace: int) -> int:
-        """About ``engine_cycles`` if an input beat comes only every ``pace`` cycles."""
-        if self.windows is None or pace == 1:
-            return max(self.engine_cycles, self.beats * pace)
-        return self._window_cycles(pace)
+    def engine_cycles_at(self, interval: int) -> int:
+        """About ``engine_cycles`` if an input beat comes only every ``interval`` cycles."""
+        if self.windows is None or interval == 1:
+            return max(self.engine_cycles, self.beats * interval)
+        return self._window_cycles(interval)
 
     @property
     def cycles_bound(self) -> int:
@@ -305,11 +305,11 @@ class WindowedPart(Part):
         o = new()
         return Windows(i, o, self.windows, images, self.reader.latency).processes(), o
 
-    def _window_cycles(self, pace: int) -> int:
-        """Cycles of an image after a window reader whose input comes every ``pace`` cycles."""
+    def _window_cycles(self, interval: int) -> int:
+        """Cycles of an image after a window reader whose input comes every ``interval`` cycles."""
         assert self.windows is not None
         ahead = self.reader.latency - 1
-        return _window_cycles(self.windows, self.geometry.slots, pace, ahead)
+        return _window_cycles(self.windows, self.geometry.slots, interval, ahead)
 
     @property
     def fill(self) -> int:
@@ -358,8 +358,8 @@ def windows_of(
 
 
 @cache
-def _window_cycles(windows: WindowGeometry, slots: int, pace: int, ahead: int) -> int:
-    return windows.cycles(slots, pace, ahead)
+def _window_cycles(windows: WindowGeometry, slots: int, interval: int, ahead: int) -> int:
+    return windows.cycles(slots, interval, ahead)
 
 
 def divisors(number: int) -> list[int]:

@@ -33,7 +33,7 @@ class Form:
     read: int
 
     @property
-    def pace(self) -> int:
+    def interval(self) -> int:
         """The fewest cycles between input beats; above 1 if a converter collects them."""
         return self.part.input_lanes // math.gcd(self.read, self.part.input_lanes)
 
@@ -51,7 +51,7 @@ class Form:
     @property
     def cycles_bound(self) -> int:
         """A lower bound on ``cycles`` that is cheap to compute."""
-        return max(self.part.cycles_bound, self.part.beats * self.pace)
+        return max(self.part.cycles_bound, self.part.beats * self.interval)
 
     @property
     def cycles_alone(self) -> int:
@@ -61,7 +61,7 @@ class Form:
     @cached_property
     def cycles(self) -> int:
         """Cycles of an image; up to a few too many if its input is slow."""
-        return max(self.part.cycles, self.cycles_bound, self.part.engine_cycles_at(self.pace))
+        return max(self.part.cycles, self.cycles_bound, self.part.engine_cycles_at(self.interval))
 
 
 @dataclass(frozen=True)

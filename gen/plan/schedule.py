@@ -129,15 +129,15 @@ class _Core:
         Images begin at least ``spacing`` cycles apart, with their beats evenly spaced. The last
         value of a frame waits for room in the queue of verdicts.
         """
-        pace = max(spacing // self.taken, 1)
+        interval = max(spacing // self.taken, 1)
         for image in range(self.images):
             start, last = image * spacing, (image + 1) * self.taken - 1
             if self.taken > 1:
-                o.offer(self.taken - 1, start, pace)
+                o.offer(self.taken - 1, start, interval)
             while len(o.takes) < last:
                 yield o.takes
             room = yield from self.verdicts.writable(image)
-            taken = yield from o.put(max(start + (self.taken - 1) * pace, room))
+            taken = yield from o.put(max(start + (self.taken - 1) * interval, room))
             yield from self.verdicts.i.put(taken)
 
     def _sink(self, i: Channel) -> Process:

@@ -124,25 +124,26 @@ class Offer:
 
     count : the number of beats that this offer describes
     cycle : the first cycle in which the first beat is offered
-    pace : the fewest cycles from the transfer of a beat to the offer of the next
+    interval : the fewest cycles from the transfer of a beat to the offer of the next
     lines : further lower bounds on the cycles of the offers
     """
 
     count: int
     cycle: int
-    pace: int
+    interval: int
     lines: tuple[Line, ...]
 
 
-def even(start: int, pace: int, lines: Sequence[Line], most: int) -> Run:
-    """The longest even run at the start of t[k] = max(t[k - 1] + pace, lines at k), t[0] = start.
+def even(start: int, interval: int, lines: Sequence[Line], most: int) -> Run:
+    """The longest even run at the start of t[k]; it has at most ``most`` beats.
 
-    Each line (cycle, stride) is at or below ``start`` for k = 0. At most ``most`` beats.
+    t[0] = start and t[k] = max(t[k - 1] + interval, lines at k). Each line (cycle, stride) is at or
+    below ``start`` for k = 0.
     """
     if most == 1:
         return 1, start, 1
-    stride = max(pace, *(cycle + step - start for cycle, step in lines)) if lines else pace
-    follows = stride == pace or any(line == (start, stride) for line in lines)
+    stride = max(interval, *(cycle + step - start for cycle, step in lines)) if lines else interval
+    follows = stride == interval or any(line == (start, stride) for line in lines)
     count = most if follows else 2
     for cycle, step in lines:
         if step > stride:  # this bound takes over there

@@ -50,7 +50,7 @@ def packer(i: Channel, o: Channel, beats: int, wide: int) -> Process:
         if emptied() >= offer.cycle + beats:
             groups = 0  # the last narrow beat of the next wide one may wait
         if groups > 0:  # these groups are known not to wait
-            count, start, stride = even(offer.cycle, offer.pace, offer.lines, groups * beats)
+            count, start, stride = even(offer.cycle, offer.interval, offer.lines, groups * beats)
             groups = count // beats
         if groups > 0:
             i.taken((groups * beats, start, stride))
@@ -60,7 +60,7 @@ def packer(i: Channel, o: Channel, beats: int, wide: int) -> Process:
         left = beats - 1
         while left:
             offer = yield from i.next()
-            run = even(offer.cycle, offer.pace, offer.lines, min(offer.count, left))
+            run = even(offer.cycle, offer.interval, offer.lines, min(offer.count, left))
             i.taken(run)
             left -= run[0]
         cycle = yield from i.get()

@@ -33,7 +33,7 @@ def credited(i: Channel, o: Channel, latency: int, credits: int, steps: Iterable
                 run = 1, (yield from _results(o, start, made, latency, credits)), 1
             else:
                 lines = [(cycle + slots - 1, stride) for cycle, stride in offer.lines]
-                run = even(start, offer.pace + slots - 1, lines, min(count, offer.count))
+                run = even(start, offer.interval + slots - 1, lines, min(count, offer.count))
             count -= run[0]
             free = run[1] + (run[0] - 1) * run[2] + 1
             singly = max(singly - run[0], 0)

@@ -137,7 +137,7 @@ class Windows:
                 window += 1
             offer = yield from self._i.next()
             most = min(offer.count, self._limit(window) - element, last - element)
-            run = even(max(offer.cycle, start), offer.pace, offer.lines, most)
+            run = even(max(offer.cycle, start), offer.interval, offer.lines, most)
             self._i.taken(run)
             element += run[0]
 
@@ -166,7 +166,7 @@ def fork(i: Channel, outputs: Sequence[Channel], beats: int) -> Process:
     while taken < beats:
         offer = yield from i.next()
         free = min(offer.count, i.room(offer.cycle) - taken)
-        run = even(offer.cycle, offer.pace, offer.lines, max(free, 1))
+        run = even(offer.cycle, offer.interval, offer.lines, max(free, 1))
         for o in outputs:
             o.offer(*run)
         if free < 1:
@@ -215,8 +215,8 @@ def _carry(o: Channel, offers: Sequence[Offer], free: int) -> Wait[Run]:
     count = min(o.room(start) - o.offered, *(offer.count for offer in offers))
     if count < 1:
         return 1, (yield from o.put(start)), 1
-    pace = max(offer.pace for offer in offers)
-    run = even(start, pace, [line for offer in offers for line in offer.lines], count)
+    interval = max(offer.interval for offer in offers)
+    run = even(start, interval, [line for offer in offers for line in offer.lines], count)
     o.offer(*run)
     return run
 
@@ -267,7 +267,7 @@ class Fifo:
             if beat >= self._depth:
                 count, cycle, stride = self.o.takes.run_from(beat - self._depth)
                 lines, most = (*lines, (cycle + 1, stride)), min(offer.count, count)
-            run = even(start, offer.pace, lines, most)
+            run = even(start, offer.interval, lines, most)
             self.o.offer(run[0], run[1] + self._latency, run[2])
             self.i.taken(run)
             beat += run[0]

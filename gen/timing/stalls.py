@@ -39,7 +39,7 @@ class Slots:
         if free < 1:
             return (yield from self._one(slot, slots, made))
         lines = [(cycle + slots - 1, stride) for cycle, stride in offer.lines]
-        run = even(slot + self._stalled + slots - 1, offer.pace + slots - 1, lines, free)
+        run = even(slot + self._stalled + slots - 1, offer.interval + slots - 1, lines, free)
         count, first, stride = run
         self._slot = first - self._stalled + (count - 1) * stride
         start = first - self._stalled - made + 1
