@@ -8,7 +8,7 @@ __all__ = ["PatchGeometry"]
 
 NUMBERS = (
     *("height", "width", "in_channels", "out_channels"),
-    *("groups", "lanes", "pixels", "channels"),
+    *("groups", "pe", "pixels", "channels_at_once"),
 )
 
 
@@ -22,14 +22,14 @@ class PatchGeometry:
     kernel : (KH, KW); also the stride
     out_channels : OC
     groups : divides in_channels and out_channels
-    lanes : P, output channels multiplied at once, 1 to the output channels of a group
-    pixels, channels : what comes in at once, so many channels of each of so many pixels of a row.
-        Channels are a part of a group or whole groups; all that there are, where the beats are
-        those of a map in raster order and pixels are several. Pixels are a part of a kernel's row,
-        whole kernels next to each other, or the whole row
+    pe : P, output channels multiplied at once, 1 to the output channels of a group
+    pixels : pixels of a row in a beat: a part of a kernel's row, whole adjacent kernels, or the
+        whole row
+    channels_at_once : channels of each of these pixels: a part of a group or whole groups; all
+        channels if there are several pixels and the beats are those of a map in raster order
 
     What comes in at once and belongs to one sum are its **terms**; sums of several groups or
-    patches at once are **cells**, each with P lanes, and one slot. P * S multipliers, S = cells *
+    patches at once are **cells**, each with P sums, and one slot. P * S multipliers, S = cells *
     terms.
 
     Raises ValueError where a number breaks its rule.
@@ -41,9 +41,9 @@ class PatchGeometry:
     kernel: tuple[int, int]
     out_channels: int
     groups: int = 1
-    lanes: int = 1
+    pe: int = 1
     pixels: int = 1
-    channels: int = 1
+    channels_at_once: int = 1
 
     def __post_init__(self) -> None:
         for name in NUMBERS:
@@ -59,21 +59,24 @@ class PatchGeometry:
                 f"groups must divide {self.in_channels} input and {self.out_channels} output "
                 f"channels, not {self.groups}"
             )
-        if self.lanes > self.out_channels // self.groups:
+        if self.pe > self.out_channels // self.groups:
             raise ValueError(
-                f"lanes must be at most the {self.out_channels // self.groups} output channels "
-                f"of a group, not {self.lanes}"
+                f"pe must be at most the {self.out_channels // self.groups} output channels "
+                f"of a group, not {self.pe}"
             )
         self._check_beat()
 
     def _check_beat(self) -> None:
         """What may come in at once. Raises ValueError."""
         group = self.channels_per_group
-        whole = self.channels % group == 0 and self.groups % (self.channels // group) == 0
-        if not (whole or group % self.channels == 0):
+        whole = (
+            self.channels_at_once % group == 0
+            and self.groups % (self.channels_at_once // group) == 0
+        )
+        if not (whole or group % self.channels_at_once == 0):
             raise ValueError(
-                f"channels must divide the {group} of a group, or be those of whole groups that "
-                f"divide the {self.groups}, not {self.channels}"
+                f"channels_at_once must divide the {group} of a group, or be those of whole groups "
+                f"that divide the {self.groups}, not {self.channels_at_once}"
             )
         kernel = self.kernel[1]
         patches = self.pixels % kernel == 0 and self.columns % (self.pixels // kernel) == 0
@@ -83,15 +86,15 @@ class PatchGeometry:
                 f"that divide the {self.columns} of a row, or the {self.width} of a row, not "
                 f"{self.pixels}"
             )
-        if self.column_cells > 1 and self.channels != self.in_channels:
+        if self.column_cells > 1 and self.channels_at_once != self.in_channels:
             raise ValueError(
-                f"channels must be all {self.in_channels} where pixels are those of several "
-                f"patches, not {self.channels}"
+                f"channels_at_once must be all {self.in_channels} where pixels are those of "
+                f"several patches, not {self.channels_at_once}"
             )
         if self.cells > 1 and self.slots > 1:
             raise ValueError(
-                f"lanes must be the {self.out_channels // self.groups} output channels of a group "
-                f"where sums of {self.cells} cells are made at once, not {self.lanes}"
+                f"pe must be the {self.out_channels // self.groups} output channels of a group "
+                f"where sums of {self.cells} cells are made at once, not {self.pe}"
             )
 
     @classmethod
@@ -102,9 +105,9 @@ class PatchGeometry:
         width: int,
         channels: int,
         kernel: tuple[int, int],
-        at_once: int = 1,
+        channels_at_once: int = 1,
     ) -> PatchGeometry:
-        """One output channel for each input channel, as a pool has it, so many ``at_once``."""
+        """One output channel for each input channel, as a pool has it, so many at once."""
         return cls(
             height=height,
             width=width,
@@ -112,7 +115,7 @@ class PatchGeometry:
             kernel=kernel,
             out_channels=channels,
             groups=channels,
-            channels=at_once,
+            channels_at_once=channels_at_once,
         )
 
     @property
@@ -163,7 +166,7 @@ class PatchGeometry:
     @property
     def group_cells(self) -> int:
         """Groups that come in at once."""
-        return max(1, self.channels // self.channels_per_group)
+        return max(1, self.channels_at_once // self.channels_per_group)
 
     @property
     def group_steps(self) -> int:
@@ -173,12 +176,12 @@ class PatchGeometry:
     @property
     def channel_steps(self) -> int:
         """Beats of a group's channels of a pixel."""
-        return max(1, self.channels_per_group // self.channels)
+        return max(1, self.channels_per_group // self.channels_at_once)
 
     @property
     def pixel_steps(self) -> int:
         """Beats of a pixel's channels."""
-        return self.in_channels // self.channels
+        return self.in_channels // self.channels_at_once
 
     @property
     def cells(self) -> int:
@@ -188,12 +191,12 @@ class PatchGeometry:
     @property
     def terms(self) -> int:
         """Products that are added to a sum at once."""
-        return self.taps * min(self.channels, self.channels_per_group)
+        return self.taps * min(self.channels_at_once, self.channels_per_group)
 
     @property
     def sums(self) -> int:
         """Sums at once: P for each cell."""
-        return self.cells * self.lanes
+        return self.cells * self.pe
 
     @property
     def multipliers(self) -> int:
@@ -208,12 +211,12 @@ class PatchGeometry:
     @property
     def slots(self) -> int:
         """Cycles that a beat is multiplied for: its group's output channels over P."""
-        return -(-(self.out_channels // self.groups) // self.lanes)
+        return -(-(self.out_channels // self.groups) // self.pe)
 
     @property
-    def last_lanes(self) -> int:
-        """Lanes in use in the last slot; P where P divides a group's output channels."""
-        return self.out_channels // self.groups - (self.slots - 1) * self.lanes
+    def last_pe(self) -> int:
+        """Output channels of the last slot; P where P divides a group's output channels."""
+        return self.out_channels // self.groups - (self.slots - 1) * self.pe
 
     @property
     def outputs(self) -> int:

@@ -115,7 +115,7 @@ class ConvLayer(wiring.Component):
             m.submodules.serializer = serializer = Serializer(
                 layout=engine.o.payload.shape(),
                 slots=geometry.slots,
-                last_lanes=geometry.cells * geometry.last_lanes,
+                last_lanes=geometry.cells * geometry.last_pe,
                 at_once=self._spec.requantizer.lanes,
             )
             connect(m, engine.o, serializer.i)
@@ -160,7 +160,7 @@ class MaxPoolSpec:
 
     @property
     def _maxima(self) -> SumsSpec:
-        return SumsSpec(self.geometry, self.geometry.channels * self.activation.width)
+        return SumsSpec(self.geometry, self.geometry.channels_at_once * self.activation.width)
 
 
 class MaxPoolLayer(wiring.Component):
@@ -172,7 +172,7 @@ class MaxPoolLayer(wiring.Component):
 
     Members
     -------
-    i, o : streams of ``geometry.channels`` activations a beat, raster order, channels last
+    i, o : streams of ``geometry.channels_at_once`` activations a beat, raster order, channels last
 
     Latency and throughput: the window reader's and the pool's.
     """
@@ -181,7 +181,9 @@ class MaxPoolLayer(wiring.Component):
         self._spec = spec
         self._pool = MaxPool(geometry=spec.geometry, activation=spec.activation)
         self._windows = WindowReader(spec.windows) if spec.windows else None
-        activations = stream.Signature(data.ArrayLayout(spec.activation, spec.geometry.channels))
+        activations = stream.Signature(
+            data.ArrayLayout(spec.activation, spec.geometry.channels_at_once)
+        )
         super().__init__({"i": In(activations), "o": Out(activations)})
 
     @property

@@ -31,12 +31,12 @@ class MaxPool(wiring.Component):
     Parameters
     ----------
     geometry : of the windows, one output channel for each input channel, each a group of its own
-        (``PatchGeometry.depthwise``); so many ``channels`` at once, of one pixel
+        (``PatchGeometry.depthwise``); so many ``channels_at_once`` of one pixel
     activation : shape of the activations
 
     Members
     -------
-    i, o : streams of ``channels`` activations a beat, raster order, channels last
+    i, o : streams of ``channels_at_once`` activations a beat, raster order, channels last
 
     Throughput: a beat a cycle. Latency (``latency``): 2 cycles from a window's last activation of a
     channel to its maximum, 3 where the maxima wait in block RAM and are not used again within three
@@ -58,7 +58,7 @@ class MaxPool(wiring.Component):
         if geometry.pixels > 1:
             raise ValueError(f"pixels must come one at a time, not {geometry.pixels}")
         self._geometry = geometry
-        self._activations = data.ArrayLayout(activation, geometry.channels)
+        self._activations = data.ArrayLayout(activation, geometry.channels_at_once)
         self._maxima = PartialSums(
             layout=self._activations, begins=self._activations, geometry=geometry
         )
@@ -78,7 +78,7 @@ class MaxPool(wiring.Component):
     @property
     def _names(self) -> list[str]:
         """Of the activations of a beat."""
-        channels = self._geometry.channels
+        channels = self._geometry.channels_at_once
         return ["x"] if channels == 1 else [f"x{at}" for at in range(channels)]
 
     def elaborate(self, platform: object) -> Module:

@@ -44,7 +44,7 @@ class PatchSpec:
 
     Parameters
     ----------
-    geometry : the layer's shape and P, the lanes
+    geometry : the layer's shape, P and S
     activation : shape of x, signed or unsigned
     zero_point : of x
     weights : (OC, KH, KW, IC / groups) integers, zero points subtracted
@@ -96,7 +96,7 @@ class PatchSpec:
     def weight_rows(self) -> Integers:
         """The rows of the weight ROM, see :func:`model.layout.weight_rows`."""
         g = self.geometry
-        return weight_rows(self.weights, g.groups, g.lanes, g.taps, g.channels)
+        return weight_rows(self.weights, g.groups, g.pe, g.taps, g.channels_at_once)
 
     @cached_property
     def weight_bits(self) -> int:
@@ -112,7 +112,7 @@ class PatchSpec:
     def bias_rows(self) -> Integers:
         """The rows of the bias ROM: one for each slot of all groups, or one if there is no bias."""
         g = self.geometry
-        rows = per_slot(self.bias, g.groups, g.lanes).reshape(g.outputs, g.group_cells * g.lanes)
+        rows = per_slot(self.bias, g.groups, g.pe).reshape(g.outputs, g.group_cells * g.pe)
         return rows if self.bias.any() else rows[:1]
 
     @property
@@ -147,7 +147,7 @@ class PatchEngine(wiring.Component):
 
     Members
     -------
-    i : stream of ``pixels * channels`` activations a beat, raster order, channels last
+    i : stream of ``pixels * channels_at_once`` activations a beat, raster order, channels last
     o : stream of P sums a cell and beat: for each patch in raster order, groups in order, slots in
         order; lanes past a group's last channel carry 0
 
@@ -169,7 +169,9 @@ class PatchEngine(wiring.Component):
         self._spec = spec
         self._geometry, self._zero_point = spec.geometry, spec.zero_point
         self._sums = data.ArrayLayout(signed(spec.accumulator_width), spec.geometry.sums)
-        beat = data.ArrayLayout(spec.activation, spec.geometry.pixels * spec.geometry.channels)
+        beat = data.ArrayLayout(
+            spec.activation, spec.geometry.pixels * spec.geometry.channels_at_once
+        )
         super().__init__(
             {
                 "i": In(stream.Signature(beat)),
@@ -264,7 +266,7 @@ class PatchEngine(wiring.Component):
     def _activations(self) -> dict[str, Value]:
         """The activations of a beat that are used, zero points subtracted, by name."""
         g = self._geometry
-        used = g.column_cells * g.taps * g.channels
+        used = g.column_cells * g.taps * g.channels_at_once
         names = ["activation"] if used == 1 else [f"activation{at}" for at in range(used)]
         return {
             name: centered(self.i.payload[at], self._zero_point) for at, name in enumerate(names)
@@ -273,15 +275,15 @@ class PatchEngine(wiring.Component):
     def _products(self, s: SimpleNamespace) -> list[list[Value]]:
         """For each sum, cell by cell and lane by lane, the products that are its terms."""
         g = self._geometry
-        group = min(g.channels, g.channels_per_group)
+        group = min(g.channels_at_once, g.channels_per_group)
         products = []
-        for column, cell, p in np.ndindex(g.column_cells, g.group_cells, g.lanes):
+        for column, cell, p in np.ndindex(g.column_cells, g.group_cells, g.pe):
             terms = []
             for tap, channel in np.ndindex(g.taps, group):
-                weight = tap * g.channels + cell * group + channel
-                at = column * g.taps * g.channels + weight
+                weight = tap * g.channels_at_once + cell * group + channel
+                at = column * g.taps * g.channels_at_once + weight
                 name = f"activation{at}" if hasattr(s, f"activation{at}") else "activation"
-                terms.append(getattr(s, name) * getattr(s, f"weight{weight * g.lanes + p}"))
+                terms.append(getattr(s, name) * getattr(s, f"weight{weight * g.pe + p}"))
             products.append(terms)
         return products
 
@@ -305,7 +307,7 @@ class PatchEngine(wiring.Component):
         ]
         added = "sum" if self._geometry.terms > 1 else "product"
         for at in range(self._geometry.sums):
-            own = at % (self._geometry.group_cells * self._geometry.lanes)  # columns share a bias
+            own = at % (self._geometry.group_cells * self._geometry.pe)  # columns share a bias
             m.d.comb += [
                 sums.start[at].eq(bias.row[own]),
                 sums.total[at].eq(getattr(s, f"{added}{at}") + sums.held[at]),

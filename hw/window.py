@@ -182,7 +182,7 @@ class WindowReader(wiring.Component):
 
     def _build_walk(self, m: Module, step: Value) -> _Position:
         g, level = self._geometry, partial(counter, m, early=True)
-        _, pixel = level("channel", g.channels, step)
+        _, pixel = level("channel", g.pixel_elements, step)
         _, line = level("kx", g.kernel[1] // g.block[1], step & pixel)
         line &= pixel
         _, window = level("ky", g.kernel[0] // g.block[0], step & line)
@@ -258,17 +258,19 @@ class WindowReader(wiring.Component):
         onward = Signal(range(g.capacity), init=1)  # the distance, less than once round the buffer
         back = Signal(range(-g.capacity, 0), init=1 - g.capacity)  # and the other way round
         for ends, elements in (
-            (at.pixel, (columns * dx - 1) * g.channels + 1),
-            (at.line, (rows * dy * g.width - (kw - columns) * dx - 1) * g.channels + 1),
-            (at.window, sx * g.channels - last),
-            (at.row_of_windows, row * g.channels - last),
-            (at.image, image * g.channels - last),
+            (at.pixel, (columns * dx - 1) * g.pixel_elements + 1),
+            (at.line, (rows * dy * g.width - (kw - columns) * dx - 1) * g.pixel_elements + 1),
+            (at.window, sx * g.pixel_elements - last),
+            (at.row_of_windows, row * g.pixel_elements - last),
+            (at.image, image * g.pixel_elements - last),
         ):
             with m.If(ends):
                 m.d.comb += onward.eq(elements % g.capacity)
                 m.d.comb += back.eq(elements % g.capacity - g.capacity)
         addresses: list[Value] = []
-        offsets = [(y * dy * g.width + x * dx) * g.channels for y, x in np.ndindex(rows, columns)]
+        offsets = [
+            (y * dy * g.width + x * dx) * g.pixel_elements for y, x in np.ndindex(rows, columns)
+        ]
         for name, offset in zip(self._spec.names("address"), offsets, strict=True):
             first = (g.origin + offset) % g.capacity
             address = Signal(range(g.capacity), name=name, init=first)

@@ -30,7 +30,7 @@ class WindowGeometry:
     Parameters
     ----------
     height, width : of the input map
-    channels : elements of a pixel; an element is a value, or several that come in at once
+    pixel_elements : elements of a pixel; an element is a value, or several that come in at once
     kernel, stride, dilation : (y, x), each at least 1
     padding : (top, left, bottom, right), at least 0
     taps : positions of the kernel that are read at once: a part of its row, or whole rows
@@ -40,7 +40,7 @@ class WindowGeometry:
 
     height: int
     width: int
-    channels: int
+    pixel_elements: int
     kernel: tuple[int, int]
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -48,7 +48,7 @@ class WindowGeometry:
     taps: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("height", "width", "channels"):
+        for name in ("height", "width", "pixel_elements"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be a positive integer, not {getattr(self, name)}")
         for name in ("kernel", "stride", "dilation"):
@@ -100,12 +100,12 @@ class WindowGeometry:
     @property
     def elements(self) -> int:
         """Elements of an image."""
-        return self.height * self.width * self.channels
+        return self.height * self.width * self.pixel_elements
 
     @property
     def window(self) -> int:
         """Steps in which a window is read, padding included: KH * KW * C over the taps."""
-        return self.kernel[0] * self.kernel[1] * self.channels // self.taps
+        return self.kernel[0] * self.kernel[1] * self.pixel_elements // self.taps
 
     @property
     def beats(self) -> int:
@@ -123,7 +123,7 @@ class WindowGeometry:
         y, x = _filled(self._taps(0)[1]), _filled(self._taps(1)[1])
         if y is None or x is None:
             return np.ones((self.rows, self.columns), np.int64)
-        return (y[:, None] * self.width + x[None] + 1) * self.channels
+        return (y[:, None] * self.width + x[None] + 1) * self.pixel_elements
 
     @cached_property
     def lowest(self) -> Integers:
@@ -140,7 +140,9 @@ class WindowGeometry:
         x = np.where(x < 0, self.width, x)
         x[np.flatnonzero(x < self.width)[-1] + 1 :] = x[x < self.width][-1]
         x = _least_from_here(x)
-        own = np.where(y[:, None] < 0, never, (y[:, None] * self.width + x[None]) * self.channels)
+        own = np.where(
+            y[:, None] < 0, never, (y[:, None] * self.width + x[None]) * self.pixel_elements
+        )
         least = _least_from_here(own.reshape(-1)).reshape(own.shape)
         return np.minimum(least, self.elements + least[0, 0])
 
@@ -148,7 +150,7 @@ class WindowGeometry:
     def capacity(self) -> int:
         """Elements that the buffer holds: what a window spans in the stream, and as many columns as
         one stride, which load while a window is read."""
-        return max(int((self.needed - self.lowest).max()), 1) + self.stride[1] * self.channels
+        return max(int((self.needed - self.lowest).max()), 1) + self.stride[1] * self.pixel_elements
 
     @cached_property
     def releases(self) -> Integers:
@@ -185,18 +187,18 @@ class WindowGeometry:
     def reach_elements(self) -> int:
         """Elements of the stream from a window's first to its last, both included."""
         height, width = self.reach
-        return ((height - 1) * self.width + width) * self.channels
+        return ((height - 1) * self.width + width) * self.pixel_elements
 
     @property
     def read_elements(self) -> int:
         """The same from the first that the first tap reads to the last that it reads."""
         (ky, kx), (rows, columns), (dy, dx) = self.kernel, self.block, self.dilation
-        return ((ky - rows) * dy * self.width + (kx - columns) * dx + 1) * self.channels
+        return ((ky - rows) * dy * self.width + (kx - columns) * dx + 1) * self.pixel_elements
 
     @property
     def origin(self) -> int:
         """Index of the first window's first element; negative where that is padding."""
-        return -(self.padding[0] * self.width + self.padding[1]) * self.channels
+        return -(self.padding[0] * self.width + self.padding[1]) * self.pixel_elements
 
     def _steps(self, table: Integers) -> Integers:
         following = [*table.reshape(-1).tolist(), self.elements + int(table[0, 0])]

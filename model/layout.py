@@ -41,45 +41,45 @@ def in_bytes(beats: npt.NDArray[np.int64], bits: int) -> list[int]:
     ]
 
 
-def per_slot(values: npt.NDArray[np.int64], groups: int, lanes: int) -> npt.NDArray[np.int64]:
+def per_slot(values: npt.NDArray[np.int64], groups: int, pe: int) -> npt.NDArray[np.int64]:
     """Arrange one value per output channel by group and slot.
 
     Parameters
     ----------
     values : (OC, ...); OC = groups * channels per group
-    groups, lanes : of the engine; lanes is P
+    groups, pe : of the engine; pe is P
 
-    Returns (groups, slots, lanes, ...), with zeros in the lanes after a group's last channel.
+    Returns (groups, slots, P, ...), with zeros after a group's last channel.
     """
     per_group = len(values) // groups
-    slots = -(-per_group // lanes)
-    padded = np.zeros((groups, slots * lanes, *values.shape[1:]), dtype=np.int64)
+    slots = -(-per_group // pe)
+    padded = np.zeros((groups, slots * pe, *values.shape[1:]), dtype=np.int64)
     padded[:, :per_group] = values.reshape(groups, per_group, *values.shape[1:])
-    return padded.reshape(groups, slots, lanes, *values.shape[1:])
+    return padded.reshape(groups, slots, pe, *values.shape[1:])
 
 
 def weight_rows(
-    weights: npt.NDArray[np.int64], groups: int, lanes: int, pixels: int = 1, channels: int = 1
+    weights: npt.NDArray[np.int64], groups: int, pe: int, pixels: int = 1, channels_at_once: int = 1
 ) -> npt.NDArray[np.int64]:
     """The rows of a patch engine's weight ROM.
 
     Parameters
     ----------
     weights : (OC, KH, KW, IC / groups), zero points subtracted
-    groups, lanes : of the engine; lanes is P
-    pixels, channels : pixels of a kernel row, and channels of each pixel, that enter at once;
-        pixels divides KW, channels divides IC / groups or is a multiple of it
+    groups, pe : of the engine; pe is P
+    pixels : N, pixels of a kernel row that enter at once; divides KW
+    channels_at_once : C, channels of each pixel that enter at once; divides IC / groups or is a
+        multiple of it
 
-    Returns (KH * KW * IC * slots / (pixels * channels), pixels * channels * lanes), in the module's
-    order.
+    Returns (KH * KW * IC * slots / (N * C), N * C * P), in the module's order.
     """
     _, height, width, group = weights.shape
-    terms, cells = min(channels, group), max(1, channels // group)
-    arranged = per_slot(weights, groups, lanes)  # (groups, slots, lanes, KH, KW, ICG)
+    terms, cells = min(channels_at_once, group), max(1, channels_at_once // group)
+    arranged = per_slot(weights, groups, pe)  # (groups, slots, P, KH, KW, ICG)
     arranged = arranged.reshape(
         *(groups // cells, cells), *arranged.shape[1:3], height, *(width // pixels, pixels),
         *(group // terms, terms),
     )  # fmt: skip
-    # (KH, KW steps, group steps, channel steps, slots, pixels, cells, terms, lanes)
+    # (KH, KW steps, group steps, channel steps, slots, pixels, cells, terms, P)
     walk = arranged.transpose(4, 5, 0, 7, 2, 6, 1, 8, 3)
-    return walk.reshape(-1, pixels * channels * lanes)
+    return walk.reshape(-1, pixels * channels_at_once * pe)

@@ -18,7 +18,7 @@ from archfacts import (
     serializer_facts,
     shell_facts,
     window_facts,
-    with_lanes,
+    with_pe,
 )
 from inceptionnet import inception
 from pages import code, evaluated, formulas, sections, tables
@@ -130,7 +130,7 @@ def test_examples_are_what_the_code_and_the_formulas_say(title, parts):
     for layer, numbers in found:
         part = parts[layer]
         if "P" in numbers:
-            part = with_lanes(part, numbers["P"])
+            part = with_pe(part, numbers["P"])
         known = hold(title, facts_of(part))
         assert numbers == {name: known[name] for name in numbers}, layer
         assert {name for name, _ in formulas(SECTIONS[title])} <= known.keys() | ELSEWHERE
@@ -143,8 +143,8 @@ def test_formulas_hold_for_the_shipped_layers(title, parts):
     assert found
     for part in found:
         most = part.geometry.out_channels // part.geometry.groups if hasattr(part, "conv") else 1
-        for lanes in {1, most} if isinstance(part.layer, Conv2d) else {1}:
-            part = with_lanes(part, lanes) if hasattr(part, "geometry") else part
+        for pe in {1, most} if isinstance(part.layer, Conv2d) else {1}:
+            part = with_pe(part, pe) if hasattr(part, "geometry") else part
             facts = facts_of(part)
             engine_alone = title.endswith("pool") and part.windows
             closed = title != "Window reader" or simple_padding(facts)
@@ -159,7 +159,7 @@ def test_formulas_hold_for_random_patches(seed):
         network = random_network(rng, depth=1, argmax=False)
         part = part_of(network, network.layers[0])
         g = part.geometry
-        part = with_lanes(part, int(rng.integers(1, g.out_channels // g.groups, endpoint=True)))
+        part = with_pe(part, int(rng.integers(1, g.out_channels // g.groups, endpoint=True)))
         if rng.integers(2):
             offsets = tuple(rng.integers(-(1 << 20), 1 << 20, g.out_channels).tolist())
             requant = replace(part.conv.requant, offsets=offsets)
@@ -186,7 +186,8 @@ def test_formulas_hold_for_random_windows(seed):
         closed += len(skip) == 0
         hold("Window reader", facts, skip)
         assert (
-            facts["capacity"] == max(int((g.needed - g.lowest).max()), 1) + g.stride[1] * g.channels
+            facts["capacity"]
+            == max(int((g.needed - g.lowest).max()), 1) + g.stride[1] * g.pixel_elements
         )
     assert closed > 100
 
@@ -246,7 +247,7 @@ def test_the_serializer_stalls_the_engine_as_said(seed):
         channels = groups * int(rng.integers(2, 13))
         conv, y = random_conv(rng, x, groups=groups, out_channels=channels)
         part = ConvPart.of(network_of(x, [conv], [y]), conv)
-        part = with_lanes(part, int(rng.integers(2, channels // groups + 1)))
+        part = with_pe(part, int(rng.integers(2, channels // groups + 1)))
         facts = serializer_facts(part)
         rules = dict(formulas(SECTIONS["Serializer"]))
         facts["apart"] = evaluated(rules["apart"], facts)

@@ -41,7 +41,14 @@ def test_latencies_are_the_components_own():
 
 @pytest.mark.parametrize(
     "form",
-    [{}, {"lanes": 2}, {"lanes": 6}, {"channels": 2}, {"channels": 4, "lanes": 3}, {"row": True}],
+    [
+        {},
+        {"pe": 2},
+        {"pe": 6},
+        {"channels_at_once": 2},
+        {"channels_at_once": 4, "pe": 3},
+        {"row": True},
+    ],
 )
 @pytest.mark.parametrize(
     "window", [{"kernel": (2, 2)}, {"kernel": (3, 3), "padding": (1, 1, 0, 0)}]
@@ -53,11 +60,11 @@ def test_the_latencies_of_a_layer_add_up(window, form, seed):
     network = network_of(x, [conv], [y])
     part = ConvPart.of(network, conv)
     if "row" in form:
-        form = {"pixels": window["kernel"][1], "channels": 4}
+        form = {"pixels": window["kernel"][1], "channels_at_once": 4}
     part = replace(part, geometry=replace(part.geometry, **form))
     if part.windows:
-        elements = 4 // part.geometry.channels
-        windows = replace(part.windows, channels=elements, taps=part.geometry.pixels)
+        elements = 4 // part.geometry.channels_at_once
+        windows = replace(part.windows, pixel_elements=elements, taps=part.geometry.pixels)
         part = replace(part, windows=windows)
     rule = "window_latency" if part.windows else "patch_latency"
     facts = engine_facts(part) | late_facts(part)

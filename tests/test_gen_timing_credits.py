@@ -42,15 +42,15 @@ def test_a_convolution_with_many_multipliers_knows_its_cycles(windows, seed):
 
 
 def part_with(rng, *, shape, kernel, stride, outputs, form, pixels=1, per_channel=None):
-    """A convolution in a form: lanes, channels at once, results at once."""
+    """A convolution in a form: P, channels at once, results at once."""
     x = random_tensor(rng, "x", shape)
     sizes = {"groups": 1, "out_channels": outputs, "kernel": kernel, "stride": stride}
     conv, y = random_conv(rng, x, **sizes, per_channel=per_channel)
     part = ConvPart.of(network_of(x, [conv], [y]), conv)
-    lanes, channels, results = form
-    geometry = replace(part.geometry, lanes=lanes, channels=channels, pixels=pixels)
+    pe, channels, results = form
+    geometry = replace(part.geometry, pe=pe, channels_at_once=channels, pixels=pixels)
     if part.windows:
-        windows = replace(part.windows, channels=shape[2] // channels)
+        windows = replace(part.windows, pixel_elements=shape[2] // channels)
         part = replace(part, windows=windows)
     return replace(part, geometry=geometry, output_lanes=results)
 
@@ -126,17 +126,17 @@ def engine_of(case, credits):
 
 CREDITED = {
     "a_result_a_beat": {"height": 3, "width": 5, "kernel": (1, 1), "in_channels": 1},
-    "slots": {"height": 1, "width": 6, "kernel": (1, 6), "in_channels": 2, "lanes": 2},
+    "slots": {"height": 1, "width": 6, "kernel": (1, 6), "in_channels": 2, "pe": 2},
     "many_slots": {"height": 1, "width": 2, "kernel": (1, 2), "in_channels": 1},
     "groups": {"height": 4, "width": 7, "kernel": (2, 2), "in_channels": 6, "groups": 3},
     "tails_as_long_as_a_patch": {
         **{"height": 3, "width": 7, "kernel": (1, 3), "in_channels": 3},
-        **{"lanes": 2, "channels": 3, "pixels": 3},
+        **{"pe": 2, "channels_at_once": 3, "pixels": 3},
     },
     "tails_as_long_as_half_a_patch": {
         **{"height": 3, "width": 7, "kernel": (2, 4), "in_channels": 1, "pixels": 2},
     },
-    "tails": {"height": 7, "width": 8, "kernel": (3, 3), "in_channels": 2, "channels": 2},
+    "tails": {"height": 7, "width": 8, "kernel": (3, 3), "in_channels": 2, "channels_at_once": 2},
 }
 for each in CREDITED.values():
     each.setdefault("out_channels", 9)
@@ -172,4 +172,4 @@ def test_credits_are_as_few_as_hold_nothing_up(seed):
     assert credits_for(soon, [1], windows=False) == CREDITS
     assert credits_for(few, [10], windows=True) == CREDITS
     assert credits_for(few, [10], windows=False) == 0
-    assert credits_for(replace(few, lanes=MANY_MULTIPLIERS - 1), [1, 1], windows=True) == 0
+    assert credits_for(replace(few, pe=MANY_MULTIPLIERS - 1), [1, 1], windows=True) == 0

@@ -137,7 +137,7 @@ def test_beats_are_packed_in_the_same_cycles(beats, pauses, seed):
     lanes = 3
     channels = lanes * beats
     geometry = PatchGeometry.depthwise(height=6, width=4, channels=channels, kernel=(2, 2))
-    pool = MaxPool(geometry=replace(geometry, channels=channels), activation=unsigned(8))
+    pool = MaxPool(geometry=replace(geometry, channels_at_once=channels), activation=unsigned(8))
     layout, all_at_once = data.ArrayLayout(8, lanes), data.ArrayLayout(8, channels)
     ends = {"slots": 1, "last_lanes": channels}
     chain = {

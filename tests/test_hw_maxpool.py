@@ -30,7 +30,7 @@ def test_several_channels_at_once_equal_golden(shape, kernel, channels, pauses, 
     out = (shape[0] // kernel[0], shape[1] // kernel[1], shape[2])
     expected = np.stack([pool_max_loop(image, layer, out) for image in images])
     geometry = PatchGeometry.depthwise(
-        height=shape[0], width=shape[1], channels=shape[2], kernel=kernel, at_once=channels
+        height=shape[0], width=shape[1], channels=shape[2], kernel=kernel, channels_at_once=channels
     )
     beats = expected.reshape(-1, channels).tolist()
     pool = MaxPool(geometry=geometry, activation=signed(8))
@@ -54,7 +54,7 @@ def test_several_channels_at_once_equal_golden(shape, kernel, channels, pauses, 
 def test_refuses_several_pixels():
     geometry = PatchGeometry(
         **{"height": 2, "width": 4, "in_channels": 2, "kernel": (2, 2), "out_channels": 2},
-        **{"groups": 2, "pixels": 2, "channels": 2},
+        **{"groups": 2, "pixels": 2, "channels_at_once": 2},
     )
     with pytest.raises(ValueError, match=r"^pixels must come one at a time, not 2$"):
         MaxPool(geometry=geometry, activation=signed(8))

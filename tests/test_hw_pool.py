@@ -67,7 +67,7 @@ def pooled(shape, kernel, stride, padding, activation, fill, build):
     geometry = WindowGeometry(
         height=height,
         width=width,
-        channels=channels,
+        pixel_elements=channels,
         kernel=kernel,
         stride=stride,
         padding=padding,

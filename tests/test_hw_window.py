@@ -109,7 +109,7 @@ class WindowEngine(wiring.Component):
         return m
 
 
-# Those of the table with channels in groups, output channels, lanes.
+# Those of the table with channels in groups, output channels, P.
 CONVOLUTIONS = {
     "same_padding": (1, 5, 2),
     "stride_below_kernel": (2, 4, 1),
@@ -127,7 +127,7 @@ CONVOLUTIONS = {
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_equals_golden_accumulators_of_any_convolution(name, pauses, seed):
     shape, kernel, stride, padding, dilation = WINDOWS[name]
-    groups, out_channels, lanes = CONVOLUTIONS[name]
+    groups, out_channels, pe = CONVOLUTIONS[name]
     rng = np.random.default_rng([seed, *name.encode()])
     x = random_tensor(rng, "x", shape)
     conv, _ = random_conv(
@@ -144,8 +144,8 @@ def test_equals_golden_accumulators_of_any_convolution(name, pauses, seed):
     )
     images = random_images(rng, x, 3)
     sums = np.stack([accumulate_loop(image, conv, x.zero_point) for image in images])
-    beats = per_slot(sums.reshape(-1, out_channels).T, groups, lanes)
-    beats = beats.transpose(3, 0, 1, 2).reshape(-1, lanes).tolist()
+    beats = per_slot(sums.reshape(-1, out_channels).T, groups, pe)
+    beats = beats.transpose(3, 0, 1, 2).reshape(-1, pe).tolist()
     lo, hi = conv.sums_within(0, 255, x.zero_point)
     engine = PatchEngine(
         PatchSpec(
@@ -156,7 +156,7 @@ def test_equals_golden_accumulators_of_any_convolution(name, pauses, seed):
                 kernel=kernel,
                 out_channels=out_channels,
                 groups=groups,
-                lanes=lanes,
+                pe=pe,
             ),
             activation=unsigned(8),
             zero_point=x.zero_point,

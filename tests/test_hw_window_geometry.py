@@ -8,7 +8,7 @@ from windowgen import WINDOWS, random_geometry, window_geometry
 
 def taps_of(g):
     """The indices in the map that each window reads, one list a window."""
-    indices = np.arange(g.elements).reshape(g.height, g.width, g.channels)
+    indices = np.arange(g.elements).reshape(g.height, g.width, g.pixel_elements)
     windows = []
     for oy, ox in np.ndindex(g.rows, g.columns):
         ys = oy * g.stride[0] + np.arange(g.kernel[0]) * g.dilation[0] - g.padding[0]
@@ -32,7 +32,7 @@ def check(g):
         assert 1 <= needed[place] <= g.elements
     if all(windows):
         assert lowest == sorted(lowest)
-        assert g.capacity <= g.reach_elements + g.stride[1] * g.channels
+        assert g.capacity <= g.reach_elements + g.stride[1] * g.pixel_elements
     assert g.releases.sum() == g.needs.sum() == g.elements  # from image to image
     # one table for all rows, another for row ends, which is what the hardware has
     assert (g.needs[:, :-1] == g.needs[:1, :-1]).all()
@@ -65,7 +65,7 @@ def test_gives_up_at_once_what_no_later_window_needs():
     assert g.capacity == (2 * 6 + 3) * 2 + 2
 
 
-GOOD = {"height": 9, "width": 8, "channels": 4, "kernel": (3, 3)}
+GOOD = {"height": 9, "width": 8, "pixel_elements": 4, "kernel": (3, 3)}
 
 
 @pytest.mark.parametrize(

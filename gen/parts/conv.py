@@ -1,7 +1,7 @@
 """Convolutions, linear layers and average pools as parts of a core: all use the patch engine.
 
 The form of a part is P output channels at once and S activations at once. The S activations are
-``channels`` of each of a number of ``pixels``, or of taps of a window. P * S multipliers.
+``channels_at_once`` of each of a number of ``pixels``, or of taps of a window. P * S multipliers.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ class ConvPart(WindowedPart):
     def choices(self, read: int, written: Sequence[int]) -> Iterator[ConvPart]:
         for pixels, channels in self._beats_at_once():
             part = self._taking(pixels, channels)
-            for outputs in self._lanes(part.geometry):
-                geometry = replace(part.geometry, lanes=outputs)
-                whole = math.gcd(geometry.sums, geometry.cells * geometry.last_lanes)
+            for pe in self._pe_choices(part.geometry):
+                geometry = replace(part.geometry, pe=pe)
+                whole = math.gcd(geometry.sums, geometry.cells * geometry.last_pe)
                 for lanes in (each for each in written if whole % each == 0):
                     choice = replace(part, geometry=geometry, output_lanes=lanes)
                     if choice.may_be_sequential:
@@ -95,8 +95,8 @@ class ConvPart(WindowedPart):
 
     @property
     def single(self) -> ConvPart:
-        lanes = self.conv.out_channels // self.conv.groups
-        return replace(self, geometry=replace(self.geometry, lanes=lanes), output_lanes=1)
+        pe = self.conv.out_channels // self.conv.groups
+        return replace(self, geometry=replace(self.geometry, pe=pe), output_lanes=1)
 
     def _beats_at_once(self) -> Iterator[tuple[int, int]]:
         """The choices of (pixels or taps, channels) that come in at once."""
@@ -125,26 +125,26 @@ class ConvPart(WindowedPart):
     def _taking(self, pixels: int, channels: int) -> ConvPart:
         """The part that takes ``pixels`` (or taps) at once, and ``channels`` of each."""
         g = self.geometry
-        lanes = g.out_channels // g.groups  # all if there are several cells, else set later
-        geometry = replace(g, lanes=lanes, pixels=pixels, channels=channels)
+        pe = g.out_channels // g.groups  # all if there are several cells, else set later
+        geometry = replace(g, pe=pe, pixels=pixels, channels_at_once=channels)
         if self.windows is None:
             return replace(self, geometry=geometry)
-        windows = replace(self.windows, channels=g.in_channels // channels, taps=pixels)
+        windows = replace(self.windows, pixel_elements=g.in_channels // channels, taps=pixels)
         return replace(self, geometry=geometry, windows=windows)
 
-    def _lanes(self, geometry: PatchGeometry) -> list[int]:
-        """For each possible number of slots, the fewest lanes (P)."""
+    def _pe_choices(self, geometry: PatchGeometry) -> list[int]:
+        """For each possible number of slots, the least P."""
         channels = geometry.out_channels // geometry.groups
         if geometry.cells > 1:
             return [channels]
-        return sorted({-(-channels // lanes): lanes for lanes in range(channels, 0, -1)}.values())
+        return sorted({-(-channels // pe): pe for pe in range(channels, 0, -1)}.values())
 
     @property
     def may_be_sequential(self) -> bool:
         """Whether the part can have the sequential requantizer.
 
-        It needs one lane, one M and B for all channels, few results, and no window reader: stalls
-        of the window reader would hide some of the requantizer's.
+        It needs one sum at a time, one M and B for all channels, few results, and no window reader:
+        stalls of the window reader would hide some of the requantizer's.
         """
         constants = len(self.conv.requant.multipliers), len(self.conv.requant.offsets)
         one_by_one = self.geometry.sums == 1 and self.windows is None
@@ -223,7 +223,7 @@ class ConvPart(WindowedPart):
     def _sent(self) -> list[int]:
         """The number of beats of R results in which a group's sums are sent, slot by slot."""
         g = self.geometry
-        last = g.cells * g.last_lanes // self.output_lanes
+        last = g.cells * g.last_pe // self.output_lanes
         return [g.sums // self.output_lanes] * (g.slots - 1) + [last]
 
     @property
@@ -233,7 +233,7 @@ class ConvPart(WindowedPart):
     @property
     def form(self) -> dict[str, int]:
         g = self.geometry
-        return {"P": g.lanes, "S": g.cells * g.terms, "R": self.output_lanes}
+        return {"P": g.pe, "S": g.cells * g.terms, "R": self.output_lanes}
 
     @property
     def requantizer_multipliers(self) -> int:

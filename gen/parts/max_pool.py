@@ -41,8 +41,8 @@ class MaxPoolPart(MultipliesNothing, WindowedPart):
 
     def choices(self, read: int, written: Sequence[int]) -> Iterator[MaxPoolPart]:
         lanes = math.gcd(read, self.x.shape[2])
-        geometry = replace(self.geometry, channels=lanes)
-        windows = self.windows and replace(self.windows, channels=self.x.shape[2] // lanes)
+        geometry = replace(self.geometry, channels_at_once=lanes)
+        windows = self.windows and replace(self.windows, pixel_elements=self.x.shape[2] // lanes)
         yield replace(self, geometry=geometry, windows=windows)
 
     def features(self) -> Counter[str]:
@@ -50,7 +50,7 @@ class MaxPoolPart(MultipliesNothing, WindowedPart):
 
     @property
     def output_lanes(self) -> int:
-        return self.geometry.channels
+        return self.geometry.channels_at_once
 
     @property
     def partial_sum_bits(self) -> int:

@@ -236,7 +236,7 @@ class WindowedPart(Part):
 
     @property
     def input_lanes(self) -> int:
-        return self.geometry.channels * (1 if self.windows else self.geometry.pixels)
+        return self.geometry.channels_at_once * (1 if self.windows else self.geometry.pixels)
 
     @property
     def positions(self) -> int:
@@ -293,7 +293,7 @@ class WindowedPart(Part):
         g = self.geometry
         return Counter(
             windows=int(self.windows is not None),
-            window_bits=g.taps * g.channels * self.x.dtype.bits if self.windows else 0,
+            window_bits=g.taps * g.channels_at_once * self.x.dtype.bits if self.windows else 0,
             sum_bits=g.sums * sum_width,
             tree_bits=g.sums * (g.terms - 1) * product_width,
         )
@@ -323,7 +323,7 @@ class WindowedPart(Part):
         return WindowSpec(
             geometry=self.windows,
             activation=shape_of(self.x.dtype),
-            lanes=self.geometry.channels,
+            lanes=self.geometry.channels_at_once,
             fill=self.fill,
         )
 
@@ -349,7 +349,7 @@ def windows_of(
     return WindowGeometry(
         height=height,
         width=width,
-        channels=channels,
+        pixel_elements=channels,
         kernel=kernel,
         stride=window.stride,
         padding=window.padding,

@@ -87,7 +87,7 @@ def roms(layer: Layer) -> Iterator[Rom]:
 def _weights(conv: Conv2d) -> Rom:
     weights = conv.weights
     by_use = conv.stride == conv.kernel and not any(conv.padding) and conv.dilation == (1, 1)
-    values = weight_rows(weights.centered, conv.groups, lanes=1) if by_use else weights.centered
+    values = weight_rows(weights.centered, conv.groups, pe=1) if by_use else weights.centered
     low = weights.dtype.qmin - max(weights.zero_points)
     high = weights.dtype.qmax - min(weights.zero_points)
     words, order = tuple(values.ravel().tolist()), BY_USE if by_use else BY_CHANNEL

@@ -20,7 +20,7 @@ from tercet.model.layers.pool import AvgPool2d, MaxPool2d
 
 
 def part_of(network, layer):
-    """A layer's part with one lane."""
+    """A layer's part that makes one sum at a time."""
     if isinstance(layer, Add):
         return AddPart.of(network, layer)
     if isinstance(layer, Concat):
@@ -30,8 +30,8 @@ def part_of(network, layer):
     return ConvPart.of(network, layer)
 
 
-def with_lanes(part, lanes):
-    return replace(part, geometry=replace(part.geometry, lanes=lanes))
+def with_pe(part, pe):
+    return replace(part, geometry=replace(part.geometry, pe=pe))
 
 
 def map_facts(part):
@@ -45,8 +45,13 @@ def map_facts(part):
 def engine_facts(part):
     g = part.geometry
     return map_facts(part) | {
-        **{"KH": g.kernel[0], "KW": g.kernel[1], "G": g.groups, "P": g.lanes, "slots": g.slots},
-        **{"pixels": g.pixels, "channels": g.channels, "terms": g.terms, "cells": g.cells},
+        **{"KH": g.kernel[0], "KW": g.kernel[1], "G": g.groups, "P": g.pe, "slots": g.slots},
+        **{
+            "pixels": g.pixels,
+            "channels_at_once": g.channels_at_once,
+            "terms": g.terms,
+            "cells": g.cells,
+        },
         **{"S": g.cells * g.terms, "R": part.output_lanes},
         **{"multiplies": part.multiplies, "partial_sum_bits": part.partial_sum_bits},
         "credits": getattr(part, "credits", 0),
@@ -100,8 +105,8 @@ def pool_facts(part):
 def geometry_facts(g, slots, late=0):
     """Of a window reader before an engine of some slots."""
     names = {
-        ("H", "W", "IC", "OH", "OW"): (g.height, g.width, g.channels, g.rows, g.columns),
-        ("E", "taps", "channels", "window"): (g.channels, g.taps, 1, g.window),
+        ("H", "W", "IC", "OH", "OW"): (g.height, g.width, g.pixel_elements, g.rows, g.columns),
+        ("E", "taps", "channels_at_once", "window"): (g.pixel_elements, g.taps, 1, g.window),
         ("KH", "KW", "SY", "SX", "DY", "DX"): (*g.kernel, *g.stride, *g.dilation),
         ("top", "left", "bottom", "right"): g.padding,
         ("OC", "G", "P", "slots"): (slots, 1, 1, slots),
@@ -119,8 +124,8 @@ def window_facts(part):
     held = memories(part).items()
     buffer_bits = sum(memory.bits for name, memory in held if name.startswith("windows.buffer"))
     return geometry_facts(part.windows, g.slots) | {
-        **{"OC": g.out_channels, "G": g.groups, "P": g.lanes},
-        **{"IC": g.in_channels, "channels": g.channels},
+        **{"OC": g.out_channels, "G": g.groups, "P": g.pe},
+        **{"IC": g.in_channels, "channels_at_once": g.channels_at_once},
         **{"x_bits": part.x.dtype.bits, "buffer_bits": buffer_bits},
         "buffer_late": late_facts(part)["buffer_late"],
         "cycles": part.engine_cycles,

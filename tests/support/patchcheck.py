@@ -12,7 +12,7 @@ from tercet.model.fuzz.draws import random_tensor
 from tercet.model.golden.fastconv import accumulate
 from tercet.model.layout import as_beats, per_slot
 
-# (height, width, channels), kernel, output channels, groups, lanes
+# (height, width, channels), kernel, output channels, groups, P
 SHAPES = {
     "one_row": ((1, 8, 2), (1, 4), 3, 1, 1),
     "one_column": ((8, 1, 2), (2, 1), 2, 1, 2),
@@ -59,7 +59,7 @@ def build(
     kernel,
     out_channels,
     groups,
-    lanes,
+    pe,
     pixels=1,
     channels=1,
     *,
@@ -82,9 +82,9 @@ def build(
                 kernel=kernel,
                 out_channels=out_channels,
                 groups=groups,
-                lanes=lanes,
+                pe=pe,
                 pixels=pixels,
-                channels=channels,
+                channels_at_once=channels,
             ),
             activation=signed(x.dtype.bits) if x.dtype.signed else unsigned(x.dtype.bits),
             zero_point=x.zero_point,
@@ -102,14 +102,14 @@ def expected_beats(acc, geometry):
     if geometry.cells > 1:
         return acc.reshape(-1, geometry.sums).tolist()
     positions = acc.reshape(-1, acc.shape[3]).T  # (OC, positions)
-    arranged = per_slot(positions, geometry.groups, geometry.lanes)
-    return arranged.transpose(3, 0, 1, 2).reshape(-1, geometry.lanes).tolist()
+    arranged = per_slot(positions, geometry.groups, geometry.pe)
+    return arranged.transpose(3, 0, 1, 2).reshape(-1, geometry.pe).tolist()
 
 
 def check(engine, conv, x, images, pauses, seed, reset_after=0):
     g = engine.spec.geometry
     beats = expected_beats(accumulate(images, conv, x.zero_point), g)
-    sent = as_beats(images, g.pixels * g.channels, fill=x.dtype.qmax)
+    sent = as_beats(images, g.pixels * g.channels_at_once, fill=x.dtype.qmax)
     sent = sent.reshape(-1, sent.shape[2]).tolist()
     run = run_streams(engine, sent, len(beats), pauses=pauses, seed=seed, reset_after=reset_after)
     assert [list(payload) for payload in run.outputs] == beats

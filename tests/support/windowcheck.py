@@ -16,7 +16,7 @@ def check_windows(
     rng = np.random.default_rng(seed)
     low = -(shape.signed << (shape.width - 1))
     values = rng.integers(
-        low, low + (1 << shape.width), (images, g.height, g.width, g.channels * lanes)
+        low, low + (1 << shape.width), (images, g.height, g.width, g.pixel_elements * lanes)
     )
     expected = windows_of(values, g, fill, lanes)
     reader = WindowReader(WindowSpec(geometry=g, activation=shape, fill=fill, lanes=lanes))

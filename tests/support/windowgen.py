@@ -38,7 +38,7 @@ def window_geometry(shape, kernel, stride, padding, dilation, taps=1):
     return WindowGeometry(
         height=height,
         width=width,
-        channels=channels,
+        pixel_elements=channels,
         kernel=kernel,
         stride=stride,
         padding=padding,
@@ -63,7 +63,7 @@ def random_geometry(rng, beats=400):
         geometry = WindowGeometry(
             height=height,
             width=width,
-            channels=channels,
+            pixel_elements=channels,
             taps=some_taps(rng, window["kernel"]),
             **window,
         )
@@ -80,7 +80,9 @@ def windows_of(images, geometry, fill, lanes=1):
         y = oy * g.stride[0] + ky * g.dilation[0] - g.padding[0]
         x = ox * g.stride[1] + kx * g.dilation[1] - g.padding[1]
         inside = 0 <= y < g.height and 0 <= x < g.width
-        elements += images[n, y, x].tolist() if inside else [fill] * g.channels * lanes
+        elements += images[n, y, x].tolist() if inside else [fill] * g.pixel_elements * lanes
     (ky, kx), (rows, columns) = g.kernel, g.block
-    blocks = np.reshape(elements, (-1, ky // rows, rows, kx // columns, columns, g.channels, lanes))
+    blocks = np.reshape(
+        elements, (-1, ky // rows, rows, kx // columns, columns, g.pixel_elements, lanes)
+    )
     return blocks.transpose(0, 1, 3, 5, 2, 4, 6).reshape(-1, g.taps * lanes).tolist()
