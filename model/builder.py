@@ -1,7 +1,7 @@
 """The builder of an integer network: every front end adds its layers one after another here.
 
 The builder computes shapes, reachable values and accumulator bounds. It leaves one decision to its
-user: the M, n and rounding rule for the real factor of a layer. A :data:`Rescale` makes this
+user: the M, n and rounding rule for the real factor of a layer. A :data:`Policy` makes this
 decision; ``search/policies.py`` has the usual ones.
 """
 
@@ -28,11 +28,11 @@ from .names import free_name
 from .network import QNetwork
 from .requant import Requant, Rounding
 
-__all__ = ["Builder", "Grid", "Rescale", "Window"]
+__all__ = ["Builder", "Grid", "Policy", "Window"]
 
 # (the layer, whose requantization has a valid clamp and nothing else, the tensors that it reads,
 # the tensor that it writes, the bounds of Requantizing.sum_bounds) -> the requantization
-Rescale = Callable[[Layer, tuple[Tensor, ...], Tensor, Bounds], Requant]
+Policy = Callable[[Layer, tuple[Tensor, ...], Tensor, Bounds], Requant]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Builder:
         weights: Weights,
         bias: npt.NDArray[np.int64],
         grid: Grid,
-        rescale: Rescale,
+        rescale: Policy,
         *,
         window: Window | None = None,
         groups: int = 1,
@@ -132,7 +132,7 @@ class Builder:
         weights: Weights,
         bias: npt.NDArray[np.int64],
         grid: Grid,
-        rescale: Rescale,
+        rescale: Policy,
         *,
         clamp: tuple[int, int] | None = None,
     ) -> Tensor:
@@ -155,7 +155,7 @@ class Builder:
         kernel: tuple[int, int],
         window: Window,
         grid: Grid,
-        rescale: Rescale,
+        rescale: Policy,
         *,
         clamp: tuple[int, int] | None = None,
     ) -> Tensor:
@@ -178,7 +178,7 @@ class Builder:
         a: Tensor,
         b: Tensor,
         grid: Grid,
-        rescale: Rescale,
+        rescale: Policy,
         *,
         clamp: tuple[int, int] | None = None,
     ) -> Tensor:
@@ -191,7 +191,7 @@ class Builder:
         name: str,
         inputs: Sequence[Tensor],
         grid: Grid,
-        rescale: Rescale,
+        rescale: Policy,
         *,
         clamp: tuple[int, int] | None = None,
     ) -> Tensor:
@@ -304,7 +304,7 @@ class Builder:
         inputs: tuple[Tensor, ...],
         shape: Shape,
         grid: Grid,
-        rescale: Rescale,
+        rescale: Policy,
     ) -> Tensor:
         """Add a layer that requantizes a sum; ``rescale`` chooses its requantization."""
         shape = _shape(layer.name, shape[:2], shape[2])

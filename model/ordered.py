@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .builder import Builder, Grid, Rescale, Window
+from .builder import Builder, Grid, Policy, Window
 from .layers import NetworkError, Shape, Tensor
 from .layers.weights import Weights
 from .names import free_name
@@ -119,7 +119,7 @@ class OrderedBuilder:
         weights: Weights,
         bias: npt.NDArray[np.int64],
         grid: Grid,
-        rescale: Rescale,
+        rescale: Policy,
         *,
         window: Window | None = None,
         groups: int = 1,
@@ -143,7 +143,7 @@ class OrderedBuilder:
         weights: Weights,
         bias: npt.NDArray[np.int64],
         grid: Grid,
-        rescale: Rescale,
+        rescale: Policy,
         *,
         clamp: tuple[int, int] | None = None,
     ) -> Ordered:
@@ -171,7 +171,7 @@ class OrderedBuilder:
         kernel: tuple[int, int],
         window: Window,
         grid: Grid,
-        rescale: Rescale,
+        rescale: Policy,
         *,
         clamp: tuple[int, int] | None = None,
     ) -> Ordered:
@@ -185,7 +185,7 @@ class OrderedBuilder:
         name: str,
         x: Ordered,
         grid: Grid,
-        rescale: Rescale,
+        rescale: Policy,
         *,
         clamp: tuple[int, int] | None = None,
     ) -> Ordered:
@@ -214,7 +214,7 @@ class OrderedBuilder:
         a: Ordered,
         b: Ordered,
         grid: Grid,
-        rescale: Rescale,
+        rescale: Policy,
         *,
         clamp: tuple[int, int] | None = None,
     ) -> Ordered:
@@ -242,7 +242,7 @@ class OrderedBuilder:
         name: str,
         inputs: Sequence[Ordered],
         grid: Grid,
-        rescale: Rescale,
+        rescale: Policy,
         *,
         clamp: tuple[int, int] | None = None,
     ) -> Ordered:

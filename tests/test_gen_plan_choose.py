@@ -40,7 +40,7 @@ class Chosen(tuple):
         return cycles_of(self)
 
 
-class Layers:
+class Listed:
     """Plans of layers whose choices do not touch each other."""
 
     def __init__(self, layers):
@@ -87,7 +87,7 @@ def test_the_cheapest_plan_of_a_number_of_cycles(case, seed):
     layers = random_layers(rng)
     goal = int(rng.integers(1, 28))
     reachable = max(goal, min(map(cycles_of, product(*layers))))
-    found = within_cycles(Layers(layers), goal)
+    found = within_cycles(Listed(layers), goal)
     assert cycles_of(found) <= reachable
     for forms, each in zip(layers, found, strict=True):
         fitting = [form for form in forms if form.cycles <= reachable]
@@ -110,7 +110,7 @@ def test_the_fastest_plan_of_a_budget(case, seed):
     least = min(map(multipliers, plans))
     affordable = [plan for plan in plans if multipliers(plan) <= max(budget, least)]
     fastest = min(map(cycles_of, affordable))
-    found = within_multipliers(Layers(layers), budget)
+    found = within_multipliers(Listed(layers), budget)
     assert cycles_of(found) == fastest
     assert multipliers(found) == min(
         multipliers(plan) for plan in plans if cycles_of(plan) <= fastest
@@ -126,10 +126,10 @@ def test_the_front_is_every_plan_that_none_beats(case, seed):
         for m, c in points
         if not any((a <= m and b <= c) and (a, b) != (m, c) for a, b in points)
     }
-    found = [(multipliers(plan), cycles_of(plan)) for plan in front(Layers(layers))]
+    found = [(multipliers(plan), cycles_of(plan)) for plan in front(Listed(layers))]
     assert best == set(found)
     assert [c for _, c in found] == sorted({c for _, c in found}, reverse=True)
-    thin = [cycles_of(plan) for plan in front(Layers(layers), 0.7)]
+    thin = [cycles_of(plan) for plan in front(Listed(layers), 0.7)]
     assert set(thin) <= {c for _, c in found}
     assert thin[-1] == found[-1][1]
 
@@ -140,7 +140,7 @@ def test_few_forms_are_asked_how_long_they_take():
     assert Options(layer).cheapest(10).multipliers == 91
     assert len(set(map(id, asked))) == 1
     asked.clear()
-    assert multipliers(within_multipliers(Layers([layer] * 3), 90)) == 90
+    assert multipliers(within_multipliers(Listed([layer] * 3), 90)) == 90
     assert len(set(map(id, asked))) <= 20  # one for each step of the search
 
 

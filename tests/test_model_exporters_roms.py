@@ -12,7 +12,7 @@ from residualnet import residual
 from smallnet import FIRST, TENSORS, network
 from tercet.model import NetworkError, QNetwork, load
 from tercet.model.dtypes import IntType
-from tercet.model.exporters.roms import FORMATS, Rom, rom_files, roms
+from tercet.model.exporters.roms import FORMATS, RomContents, rom_files, roms
 from tercet.model.fuzz.convs import random_conv, random_network
 from tercet.model.fuzz.draws import random_tensor
 from tercet.model.layers import Flatten, Tensor
@@ -84,11 +84,13 @@ def test_biases_multipliers_and_offsets_have_one_word_per_channel_or_one_for_all
     found = of(conv)
     assert list(found) == ["weights", "biases", "multipliers", "offsets"]
     per_channel = "output channel"
-    assert found["biases"] == Rom("first", "biases", (1, -2, 3, -(1 << 31)), 32, True, per_channel)
-    assert found["multipliers"] == Rom(
+    assert found["biases"] == RomContents(
+        "first", "biases", (1, -2, 3, -(1 << 31)), 32, True, per_channel
+    )
+    assert found["multipliers"] == RomContents(
         "first", "multipliers", (1, 2, 300, 4), 9, False, per_channel
     )
-    assert found["offsets"] == Rom("first", "offsets", (0, -3, 9, 1), 5, True, per_channel)
+    assert found["offsets"] == RomContents("first", "offsets", (0, -3, 9, 1), 5, True, per_channel)
     shared = of(replace(conv, requant=Requant((7,), 0, Rounding.FLOOR, 0, 255, offsets=(5,))))
     assert shared["multipliers"].order == shared["offsets"].order == "one for all output channels"
 
@@ -105,13 +107,13 @@ def test_layers_without_weights_have_their_multipliers_or_nothing(seed):
 
 
 def test_words_are_twos_complement_with_leading_zeros():
-    assert Rom("a", "weights", (0, 5, -1, -256, 255), 9, True, "").digits == [
+    assert RomContents("a", "weights", (0, 5, -1, -256, 255), 9, True, "").digits == [
         "000", "005", "1ff", "100", "0ff",
     ]  # fmt: skip
 
 
 def test_each_format_writes_the_words_in_its_syntax():
-    rom = Rom("conv1", "weights", (1, -1, 127), 8, True, "output channel")
+    rom = RomContents("conv1", "weights", (1, -1, 127), 8, True, "output channel")
     assert FORMATS["mem"]("net", rom) == (
         "// net.conv1: weights, 3 words of 8 bits, two's complement\n"
         "// order, the last fastest: output channel\n01\nff\n7f\n"
@@ -120,7 +122,7 @@ def test_each_format_writes_the_words_in_its_syntax():
     assert FORMATS["coe"]("net", rom) == (
         "memory_initialization_radix=16;\nmemory_initialization_vector=\n01,\nff,\n7f;\n"
     )
-    unsigned = Rom("conv1", "multipliers", (255,), 8, False, "one for all output channels")
+    unsigned = RomContents("conv1", "multipliers", (255,), 8, False, "one for all output channels")
     assert FORMATS["mem"]("net", unsigned) == (
         "// net.conv1: multipliers, 1 words of 8 bits, unsigned\n"
         "// order, the last fastest: one for all output channels\nff\n"

@@ -115,7 +115,7 @@ def test_cells_hold_the_clock_or_why_there_is_none(error, pnr, monkeypatch, tmp_
     (tmp_path / "core.v").write_text("module")
     found = cells.cells_of(tmp_path / "core.v", "core", "ecp5", Store(tmp_path))
     assert found == {**RESOURCES.facts(), "pnr": pnr}
-    assert nextpnr.DEVICES.keys() == {"ecp5", "ice40"}
+    assert nextpnr.PNR_TARGETS.keys() == {"ecp5", "ice40"}
     assert "pnr" not in cells.cells_of(tmp_path / "core.v", "core", "xilinx", Store(tmp_path))
 
 

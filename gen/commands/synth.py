@@ -13,7 +13,7 @@ from rich.table import Table
 from ...model import load
 from ...model.files import temporary_folder, write_whole
 from ...model.terminal import console
-from ..flow.nextpnr import DEVICES, DoesNotFitError, Timing, place_and_route
+from ..flow.nextpnr import PNR_TARGETS, DoesNotFitError, Timing, place_and_route
 from ..flow.synth import LUT_RAM, TARGETS, Resources, synthesize
 from ..verilog.build import output_folder, write_core
 from ..verilog.manifest import misplaced, stored_rom_bits
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pnr",
         action="store_true",
         help="also place and route, and show the maximum clock: the median of three seeds, on "
-        + ", ".join(f"{device.name} ({target})" for target, device in DEVICES.items()),
+        + ", ".join(f"{device.name} ({target})" for target, device in PNR_TARGETS.items()),
     )
     add_goal(parser)
     add_output(parser, "the core")
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         say_of_plan(out, manifest)
         found, routed = _synthesized(out, manifest, folder, targets, args.pnr)
     out.print(_table(network.name, found, routed))
-    netlists = [f"{network.name}.{target}.json" for target in targets if target in DEVICES]
+    netlists = [f"{network.name}.{target}.json" for target in targets if target in PNR_TARGETS]
     if netlists:
         out.print(f"Netlists for nextpnr in {folder}: {', '.join(netlists)}", soft_wrap=True)
     complaints = [
@@ -78,9 +78,9 @@ def _synthesized(
             status.update(f"synthesizing {name} for {target}")
             verilog, netlist = folder / manifest["verilog"], scratch / "netlist.json"
             found[target] = synthesize(verilog, manifest["top"], target, netlist)
-            if target in DEVICES:
+            if target in PNR_TARGETS:
                 write_whole(folder / f"{name}.{target}.json", netlist.read_bytes())
-            if pnr and target in DEVICES:
+            if pnr and target in PNR_TARGETS:
                 status.update(f"placing and routing {name} for {target}")
                 routed[target] = _routed(netlist, target)
     return found, routed

@@ -21,7 +21,15 @@ from ...model import processes
 from .pnr_report import Routed, read_report
 from .yosys import FlowError, tail
 
-__all__ = ["DEVICES", "SEEDS", "Device", "DoesNotFitError", "Timing", "pack", "place_and_route"]
+__all__ = [
+    "PNR_TARGETS",
+    "SEEDS",
+    "DoesNotFitError",
+    "PnrTarget",
+    "Timing",
+    "pack",
+    "place_and_route",
+]
 
 SEEDS = (1, 2, 3)
 
@@ -31,7 +39,7 @@ class DoesNotFitError(FlowError):
 
 
 @dataclass(frozen=True)
-class Device:
+class PnrTarget:
     """A device for place and route.
 
     name : for messages and tables
@@ -47,13 +55,13 @@ class Device:
 # By the family of ``synth.TARGETS``. On ECP5 the core is placed out of context: its ports are not
 # connected to pads, so neither number nor place of pads matters, and the clock has no buffer.
 # nextpnr-ice40 has no such option; its ports go to pads that nextpnr chooses.
-DEVICES = {
-    "ecp5": Device(
+PNR_TARGETS = {
+    "ecp5": PnrTarget(
         "ECP5-85F, speed grade 6",
         "ecp5",
         ("--85k", "--package", "CABGA756", "--speed", "6", "--out-of-context"),
     ),
-    "ice40": Device(
+    "ice40": PnrTarget(
         "iCE40 UP5K, sg48", "ice40", ("--up5k", "--package", "sg48", "--pcf-allow-unconstrained")
     ),
 }
@@ -89,13 +97,13 @@ def place_and_route(
     ----------
     netlist : written by ``synthesize(..., netlist=...)`` for the same target; the reports go to
         the same folder
-    target : a family of ``DEVICES``
+    target : a family of ``PNR_TARGETS``
     done : called after each run
 
     Raises DoesNotFitError if the device has too few cells of a kind, FlowError if nextpnr fails
     for another reason, and ModuleNotFoundError if it is not installed.
     """
-    device = DEVICES[target]
+    device = PNR_TARGETS[target]
     runs = []
     for seed in seeds:
         runs.append(read_report(_report(netlist, device, seed), seed))
@@ -108,7 +116,7 @@ def pack(netlist: Path, target: str) -> dict[str, int]:
 
     Parameters and errors as for :func:`place_and_route`; nothing is placed.
     """
-    device = DEVICES[target]
+    device = PNR_TARGETS[target]
     options = [*device.options, "--pack-only"]
     result = _run(netlist, device, options)
     if result.returncode:
@@ -116,7 +124,7 @@ def pack(netlist: Path, target: str) -> dict[str, int]:
     return {cell: used for cell, used, _ in _utilization(result.stdout)}
 
 
-def _report(netlist: Path, device: Device, seed: int) -> dict[str, Any]:
+def _report(netlist: Path, device: PnrTarget, seed: int) -> dict[str, Any]:
     """Place and route once; return nextpnr's report."""
     options = [*device.options, "--seed", str(seed), "--timing-allow-fail"]
     report = netlist.with_suffix(f".seed{seed}.json")
@@ -127,7 +135,7 @@ def _report(netlist: Path, device: Device, seed: int) -> dict[str, Any]:
     raise _error(result.stdout, result.returncode, device, options)
 
 
-def _run(netlist: Path, device: Device, options: Sequence[str]) -> CompletedProcess[str]:
+def _run(netlist: Path, device: PnrTarget, options: Sequence[str]) -> CompletedProcess[str]:
     """Run nextpnr on a netlist, in its folder."""
     package = f"yowasp_nextpnr_{device.program}"
     import_module(package)  # raises an error with the wheel's name if it is missing
@@ -137,7 +145,7 @@ def _run(netlist: Path, device: Device, options: Sequence[str]) -> CompletedProc
     return processes.run(command, cwd=netlist.parent)
 
 
-def _error(log: str, code: int, device: Device, options: Sequence[str]) -> FlowError:
+def _error(log: str, code: int, device: PnrTarget, options: Sequence[str]) -> FlowError:
     """The error of a failed run."""
     used = _utilization(log)
     over = [f"{n} {cell}, of which it has {most}" for cell, n, most in used if n > most]

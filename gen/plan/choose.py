@@ -42,7 +42,7 @@ class Candidate(Protocol):
         """Cycles of an image."""
 
 
-class Plan(Protocol):
+class Combination(Protocol):
     """A candidate for each layer."""
 
     @property
@@ -55,7 +55,7 @@ class Plan(Protocol):
 
 
 C = TypeVar("C", bound=Candidate)
-P = TypeVar("P", bound=Plan, covariant=True)
+P = TypeVar("P", bound=Combination, covariant=True)
 
 
 class Plans(Protocol[P]):

@@ -20,10 +20,10 @@ from ..parts.kinds import PARTS
 from ..plan.covered import layers_to_build
 from ..verilog.emit import to_verilog
 
-__all__ = ["Requantizers", "requantized", "synthesized"]
+__all__ = ["NetworkRequantizers", "requantized", "synthesized"]
 
 
-class Requantizers(wiring.Component):
+class NetworkRequantizers(wiring.Component):
     """What requantizes in each layer, with its streams as ports: a convolution's or average pool's
     requantizer, an addition or concatenation as a whole.
 
@@ -71,7 +71,7 @@ def requantized(network: QNetwork, choose: Callable[[Requantizing], Requant]) ->
 
 def synthesized(network: QNetwork, target: str) -> Resources:
     """The cells of a network's requantizers for a family of ``flow.synth.TARGETS``, by Yosys."""
-    verilog = to_verilog(Requantizers(network=network), network.name, "")
+    verilog = to_verilog(NetworkRequantizers(network=network), network.name, "")
     with temporary_folder() as folder:
         path = folder / "requantizers.v"
         path.write_text(verilog, encoding="utf-8")

@@ -31,7 +31,7 @@ from ..layers.conv import Conv2d
 from ..layout import weight_rows
 from ..network import QNetwork
 
-__all__ = ["FORMATS", "Rom", "rom_files", "roms"]
+__all__ = ["FORMATS", "RomContents", "rom_files", "roms"]
 
 BY_USE = "kernel row, kernel column, group, input channel of the group, output channel of the group"
 BY_CHANNEL = "output channel, kernel row, kernel column, input channel of the group"
@@ -41,7 +41,7 @@ PER_INPUT = "input"
 
 
 @dataclass(frozen=True)
-class Rom:
+class RomContents:
     """The contents of one ROM.
 
     Parameters
@@ -65,36 +65,36 @@ class Rom:
         return [f"{word & mask:0{count}x}" for word in self.words]
 
 
-def roms(layer: Layer) -> Iterator[Rom]:
+def roms(layer: Layer) -> Iterator[RomContents]:
     """The ROMs of a layer; none if it has no constants."""
     if isinstance(layer, Conv2d):
         yield _weights(layer)
         biases = tuple(layer.bias.tolist())
-        yield Rom(layer.name, "biases", biases, INT32.bits, True, PER_CHANNEL)
+        yield RomContents(layer.name, "biases", biases, INT32.bits, True, PER_CHANNEL)
     if not isinstance(layer, Requantizing):
         return
     requant = layer.requant
     several = PER_INPUT if len(layer.reads) > 1 else PER_CHANNEL
     width = max(requant.multipliers).bit_length()
     order = several if len(requant.multipliers) > 1 else SHARED
-    yield Rom(layer.name, "multipliers", requant.multipliers, width, False, order)
+    yield RomContents(layer.name, "multipliers", requant.multipliers, width, False, order)
     if requant.has_offsets:
         width = signed_width(min(requant.offsets), max(requant.offsets))
         order = several if len(requant.offsets) > 1 else SHARED
-        yield Rom(layer.name, "offsets", requant.offsets, width, True, order)
+        yield RomContents(layer.name, "offsets", requant.offsets, width, True, order)
 
 
-def _weights(conv: Conv2d) -> Rom:
+def _weights(conv: Conv2d) -> RomContents:
     weights = conv.weights
     by_use = conv.stride == conv.kernel and not any(conv.padding) and conv.dilation == (1, 1)
     values = weight_rows(weights.centered, conv.groups, pe=1) if by_use else weights.centered
     low = weights.dtype.qmin - max(weights.zero_points)
     high = weights.dtype.qmax - min(weights.zero_points)
     words, order = tuple(values.ravel().tolist()), BY_USE if by_use else BY_CHANNEL
-    return Rom(conv.name, "weights", words, signed_width(low, high), True, order)
+    return RomContents(conv.name, "weights", words, signed_width(low, high), True, order)
 
 
-def _mem(network: str, rom: Rom) -> str:
+def _mem(network: str, rom: RomContents) -> str:
     words = f"{len(rom.words)} words of {rom.width} bits"
     sign = "two's complement" if rom.signed else "unsigned"
     comments = [
@@ -104,17 +104,17 @@ def _mem(network: str, rom: Rom) -> str:
     return "\n".join([*comments, *rom.digits, ""])
 
 
-def _hex(network: str, rom: Rom) -> str:
+def _hex(network: str, rom: RomContents) -> str:
     return "\n".join([*rom.digits, ""])
 
 
-def _coe(network: str, rom: Rom) -> str:
+def _coe(network: str, rom: RomContents) -> str:
     head = "memory_initialization_radix=16;\nmemory_initialization_vector=\n"
     return head + ",\n".join(rom.digits) + ";\n"
 
 
 # By the name of a format, which is also the suffix: (network's name, ROM) -> a file's text.
-FORMATS: dict[str, Callable[[str, Rom], str]] = {"mem": _mem, "hex": _hex, "coe": _coe}
+FORMATS: dict[str, Callable[[str, RomContents], str]] = {"mem": _mem, "hex": _hex, "coe": _coe}
 
 
 def rom_files(network: QNetwork, form: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ from math import gcd
 import numpy as np
 import numpy.typing as npt
 
-from ..builder import Rescale
+from ..builder import Policy
 from ..dtypes import Bounds
 from ..layers import Layer, NetworkError, Requantizing, Tensor, in_layer
 from ..network import QNetwork
@@ -76,8 +76,8 @@ def narrowest(requant: Requant, inputs: Sequence[Tensor], y: Tensor, reach: Boun
     return replace(best, reference=requant.reference if named else definition)
 
 
-def narrowing(rescale: Rescale) -> Rescale:
-    """A Rescale: the narrowest form of the result of ``rescale``, which is the definition."""
+def narrowing(rescale: Policy) -> Policy:
+    """A Policy: the narrowest form of the result of ``rescale``, which is the definition."""
 
     def narrower(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
         return narrowest(rescale(layer, inputs, y, reach), inputs, y, reach)

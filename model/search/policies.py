@@ -1,4 +1,4 @@
-"""The usual policies for a :data:`Rescale`: the M, n and rounding rule of a layer.
+"""The usual policies (:data:`Policy`): the M, n and rounding rule of a layer.
 
 The real factor of a layer is Sx * Sw / Sy for a convolution, Sx / (Sy * KH * KW) for an average
 pool, Sa / Sy and Sb / Sy for an addition, Sk / Sy for each tensor of a concatenation.
@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..builder import Rescale
+from ..builder import Policy
 from ..dtypes import Bounds
 from ..layers import Layer, Requantizing, Tensor
 from ..requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, Rounding, fixed_point
@@ -31,7 +31,7 @@ def factors(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor) -> list[Fractio
     return layer.factors([Fraction(x.scale) / Fraction(y.scale) for x in inputs])
 
 
-def fixed(bits: int, rounding: Rounding) -> Rescale:
+def fixed(bits: int, rounding: Rounding) -> Policy:
     """M of ``bits`` bits, the nearest to the real factor; M, n and the rule are the definition."""
 
     def rescale(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds) -> Requant:
@@ -41,7 +41,7 @@ def fixed(bits: int, rounding: Rounding) -> Rescale:
     return rescale
 
 
-def by_reference(reference: str = "half_even") -> Rescale:
+def by_reference(reference: str = "half_even") -> Policy:
     """The narrowest M that equals a rule of ``references.REFERENCES`` on every reachable sum.
 
     The rounding is half-up if possible, else half-even, which exact ties may require. There is no
@@ -63,7 +63,7 @@ def by_reference(reference: str = "half_even") -> Rescale:
     return rescale
 
 
-def float32(scales: Sequence[np.float32]) -> Rescale:
+def float32(scales: Sequence[np.float32]) -> Policy:
     """M / 2**n exactly equal to the float32 factors by which an engine multiplies accumulators.
 
     With the rule ``Rounding.FLOAT32`` the requantization then equals ``nearbyint(float(acc) * s)``

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
-from ...gen.flow.nextpnr import DEVICES, SEEDS, DoesNotFitError, place_and_route
+from ...gen.flow.nextpnr import PNR_TARGETS, SEEDS, DoesNotFitError, place_and_route
 from ...gen.flow.synth import TARGETS, synthesize
 from ...model.files import temporary_folder
 from .store import Facts, Store, fingerprint, sources
@@ -29,8 +29,8 @@ def cells_of(verilog: Path, top: str, target: str, store: Store) -> Facts:
 def _tools(target: str) -> str:
     """The versions and options that determine the figures."""
     versions = [metadata.version("pyosys")]
-    if target in DEVICES:
-        device = DEVICES[target]
+    if target in PNR_TARGETS:
+        device = PNR_TARGETS[target]
         versions += [metadata.version(f"yowasp-nextpnr-{device.program}"), *device.options]
     return f"{versions} {SEEDS}"
 
@@ -39,7 +39,7 @@ def _measure(verilog: Path, top: str, target: str) -> Facts:
     with temporary_folder() as folder:
         netlist = folder / "netlist.json"
         facts: Facts = dict(synthesize(verilog, top, target, netlist).facts())
-        if target in DEVICES:
+        if target in PNR_TARGETS:
             facts["pnr"] = _routed(netlist, target)
     return facts
 

@@ -7,7 +7,7 @@ from importlib import metadata
 
 import numpy as np
 
-from ...gen.flow.nextpnr import DEVICES, SEEDS
+from ...gen.flow.nextpnr import PNR_TARGETS, SEEDS
 from .document_aims import aims_section
 from .document_peers import peers_section
 from .document_text import CORES, EMISSION, FAMILIES, INTRODUCTION, PATHS, SPEED
@@ -27,7 +27,7 @@ def markdown(rows: Rows) -> str:
     """The document. A row with a ``reason`` shows dashes; the reason is below the table."""
     tools = ", ".join(f"{name} {metadata.version(name)}" for name in TOOLS)
     plans = "; ".join(f"*{plan.title}* ({plan.meaning})" for plan in PLANS.values())
-    devices = {f"device_{target}": device.name for target, device in DEVICES.items()}
+    devices = {f"device_{target}": device.name for target, device in PNR_TARGETS.items()}
     seeds = ", ".join(map(str, SEEDS))
     introduction = paragraphs(INTRODUCTION.format(tools=tools, plans=plans, seeds=seeds, **devices))
     families = [_family(rows, target) for target in FAMILIES]
@@ -83,7 +83,7 @@ def _fmax(cells: Facts) -> float | None:
 def _family(rows: Rows, target: str) -> str:
     heading, kinds = FAMILIES[target]
     columns = ["network", "plan", *kinds.values()]
-    placed = target in DEVICES
+    placed = target in PNR_TARGETS
     if placed:
         columns.append("Fmax, MHz (seeds)")
     lines = []
@@ -127,7 +127,7 @@ def _named(rows: Rows, part: str, *rest: str) -> Iterable[tuple[str, str, str]]:
 def _paths(rows: Rows) -> str:
     lines = []
     for net, plan in CORE_ROWS:
-        for target, device in DEVICES.items():
+        for target, device in PNR_TARGETS.items():
             path = rows["cells", net, plan, target].get("pnr", {}).get("path")
             if path:
                 where = [f"`{net}`", PLANS[plan].title, device.name.split(",")[0]]

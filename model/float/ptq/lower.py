@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-from ...builder import Grid, Rescale
+from ...builder import Grid, Policy
 from ...layers import in_layer
 from ...layers.weights import Weights
 from ...network import QNetwork
@@ -43,7 +43,7 @@ def clamp_of(clip: tuple[float, float], grid: Grid) -> tuple[int, int]:
 
 
 def lower(
-    graph: Graph, grids: Mapping[str, Grid], weights: Mapping[str, Weights], rescale: Rescale
+    graph: Graph, grids: Mapping[str, Grid], weights: Mapping[str, Weights], rescale: Policy
 ) -> QNetwork:
     """Make the integer network.
 
@@ -65,7 +65,7 @@ class _Lowering:
         graph: Graph,
         grids: Mapping[str, Grid],
         weights: Mapping[str, Weights],
-        rescale: Rescale,
+        rescale: Policy,
     ) -> None:
         self.graph, self.grids, self.weights, self.rescale = graph, grids, weights, rescale
         self.builder = OrderedBuilder(graph.name)

@@ -18,7 +18,7 @@ from math import lcm
 import numpy as np
 import numpy.typing as npt
 
-from ...builder import Rescale
+from ...builder import Policy
 from ...dtypes import Bounds
 from ...layers import Layer, Tensor
 from ...requant import Requant, Rounding
@@ -35,7 +35,7 @@ WIDEST = 31  # bits of M
 TABLE_BITS = 8  # of an addition's inputs; with more, the table of all pairs is too large
 
 
-def half_even() -> Rescale:
+def half_even() -> Policy:
     """The policy that the module docstring describes."""
     exact, nearest = by_reference("half_even"), fixed(WIDEST, Rounding.HALF_EVEN)
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...builder import Grid, Rescale
+from ...builder import Grid, Policy
 from ...dtypes import Bounds
 from ...layers import Layer, Tensor
 from ...layers.add import Add
@@ -55,7 +55,7 @@ FEW = 0.01  # of a pool's sums: the most that may be close to a tie without bein
 TIE = 2.0**-40  # the distance within which a float64 value is a tie
 
 
-def multiplied(x: Tensor, weights: Weights, grid: Grid) -> Rescale:
+def multiplied(x: Tensor, weights: Weights, grid: Grid) -> Policy:
     """For a convolution or a linear layer: the float32 factor (Sx * Sw) / Sy per channel."""
     scales = np.array(weights.scales, np.float32)
     with np.errstate(over="ignore", under="ignore"):
@@ -73,7 +73,7 @@ def averaged(layer: Layer, inputs: tuple[Tensor, ...], y: Tensor, reach: Bounds)
     return float32([factor])(layer, inputs, y, reach)
 
 
-def pooled(inexact: bool) -> Rescale:
+def pooled(inexact: bool) -> Policy:
     """For an average pool that ONNX Runtime sums in floats: the real factor.
 
     ONNX Runtime rounds half-even after it has added the zero point; half-up is nearer to that if
@@ -160,7 +160,7 @@ def _require_equal(x: Tensor, differing: int) -> None:
         )
 
 
-def added(inexact: bool) -> Rescale:
+def added(inexact: bool) -> Policy:
     """For a QLinearAdd; equal on every pair of inputs.
 
     In rare cases the float rounding errors of a few pairs contradict each other, so that no sum of

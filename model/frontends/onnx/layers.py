@@ -18,13 +18,13 @@ from .arithmetic import added, averaged, multiplied, pooled, requantized
 from .graph import Node
 from .values import Constant
 
-__all__ = ["Layers"]
+__all__ = ["OnnxLayers"]
 
 Clamp = tuple[int, int] | None
 MAX_WINDOW = 1 << 16  # positions of a pool
 
 
-class Layers:
+class OnnxLayers:
     """Adds the layers of ONNX operators to a builder.
 
     inexact : whether to accept ties that depend on float rounding errors

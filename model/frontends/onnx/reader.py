@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ...names import free_name, identifier
 from ...ordered import Ordered, OrderedBuilder
 from .graph import Graph, Node
-from .layers import Layers
+from .layers import OnnxLayers
 from .values import Constant, Pending, grid_of
 
 __all__ = ["Reader"]
@@ -29,7 +29,7 @@ class Reader:
     def __init__(self, graph: Graph, name: str, inexact: bool) -> None:
         self.graph = graph
         self.builder = OrderedBuilder(name)
-        self.layers = Layers(self.builder, inexact)
+        self.layers = OnnxLayers(self.builder, inexact)
         self.image: Ordered | None = None  # the network's input, when it is known
         self.integers: dict[str, Ordered] = {}
         self.reals: dict[str, Ordered | Constant | Pending] = {}

@@ -25,7 +25,7 @@ from ...ordered import Ordered, OrderedBuilder
 from .program import Parameters, Quantize
 from .rescale import exactly
 
-__all__ = ["Layers"]
+__all__ = ["Pt2eLayers"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class _Real:
     steps: tuple[g.Node, ...] = ()
 
 
-class Layers:
+class Pt2eLayers:
     """The integer layers of a graph, made node by node.
 
     Parameters

@@ -35,7 +35,7 @@ from ...builder import Grid
 from ...layers import NetworkError
 from ...network import QNetwork
 from ...ordered import Ordered
-from .layers import Layers
+from .layers import Pt2eLayers
 from .operators import PT2E_OPERATORS
 from .program import ProgramReader
 
@@ -83,7 +83,7 @@ def reading(program: Program, name: str | None = None, output: Grid | None = Non
     name = name or "pt2e"
     exported = _exported(program, name)
     reader = ProgramReader(exported, name, PT2E_OPERATORS)
-    layers = Layers(reader.graph(), reader.parameters, output)
+    layers = Pt2eLayers(reader.graph(), reader.parameters, output)
     network = layers.builder.network(layers.scores)
     last = layers.builder.last
     found = {node: layers.values[made] for node, made in reader.sources.items()}

@@ -15,7 +15,7 @@ from math import lcm
 import numpy as np
 import numpy.typing as npt
 
-from ...builder import Rescale
+from ...builder import Policy
 from ...dtypes import Bounds
 from ...layers import Layer, Requantizing, Tensor
 from ...layers.add import Add
@@ -34,7 +34,7 @@ __all__ = ["exact_sums", "exactly"]
 Ints = npt.NDArray[np.int64]
 
 
-def exactly(rests: Sequence[Fraction] = ()) -> Rescale:
+def exactly(rests: Sequence[Fraction] = ()) -> Policy:
     """The narrowest requantization that equals half-even rounding of the exact value.
 
     ``reference`` is then ``half_even``. If there is none (exact ties in both directions and a

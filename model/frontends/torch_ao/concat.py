@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ...builder import Grid, Rescale
+from ...builder import Grid, Policy
 from ...layers import Tensor
 from ...layers.concat import Concat
 from ...names import identifier
@@ -35,7 +35,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def cat(
-    builder: OrderedBuilder, step: Step, inputs: list[Ordered], grid: Grid, rescale: Rescale
+    builder: OrderedBuilder, step: Step, inputs: list[Ordered], grid: Grid, rescale: Policy
 ) -> Ordered:
     """Add the layer. Raises NetworkError, which names it, for any axis other than the channels."""
     shapes = [value.shape for value in step.inputs]

@@ -23,7 +23,7 @@ from torch import nn
 from torch.ao.nn import quantized as nnq
 from torch.ao.nn.intrinsic import quantized as nniq
 
-from ...builder import Grid, Rescale, Window
+from ...builder import Grid, Policy, Window
 from ...dtypes import Bounds, IntType
 from ...layers import Layer, Tensor
 from ...layers.weights import Weights
@@ -39,7 +39,7 @@ __all__ = ["Answer", "add_input", "add_step", "bias_of"]
 UINT8 = IntType(8, signed=False)
 INT8 = IntType(8, signed=True)
 
-# (the step, and the arguments of a Rescale) -> the requantization
+# (the step, and the arguments of a Policy) -> the requantization
 Answer = Callable[[Step, Layer, tuple[Tensor, ...], Tensor, Bounds], Requant]
 
 
@@ -99,7 +99,7 @@ def bias_of(step: Step) -> Bias | None:
     return Bias(bias.detach().numpy().astype(np.float32), per_channel)
 
 
-def _rescale(step: Step, answer: Answer) -> Rescale:
+def _rescale(step: Step, answer: Answer) -> Policy:
     return lambda layer, inputs, y, reach: answer(step, layer, inputs, y, reach)
 
 
