@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..parts.products import Product
+
 __all__ = ["DEVICES", "Blocks", "Device", "Family", "Tiles"]
 
 
@@ -109,6 +111,10 @@ class Family:
     tiles: Tiles
     blocks: tuple[Blocks, ...]
     lut_ram: bool = True
+
+    def dsps(self, product: Product) -> int:
+        """DSP blocks of one of a product's multipliers."""
+        return self.tiles.count(product.a, product.b, product.signed)
 
     def block_rams(self, rows: int, bits: int, *, writable: bool) -> int:
         """The number of block RAMs of a memory of ``rows`` rows of ``bits`` bits."""

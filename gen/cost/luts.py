@@ -66,8 +66,7 @@ def features_of_rest(queues: Sequence[Storage], row_bits: int, family: Family) -
 
 def _cut(part: Part, family: Family) -> int:
     return sum(
-        each.count * max(family.tiles.count(each.a, each.b, each.signed) - 1, 0) * (each.a + each.b)
-        for each in part.products()
+        each.count * max(family.dsps(each) - 1, 0) * (each.a + each.b) for each in part.products()
     )
 
 

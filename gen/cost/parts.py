@@ -36,9 +36,7 @@ class Cost:
 def cost_of_part(part: Part, family: Family) -> Cost:
     """The cost of a layer."""
     memories = memories_of(part)
-    dsps = sum(
-        each.count * family.tiles.count(each.a, each.b, each.signed) for each in part.products()
-    )
+    dsps = sum(each.count * family.dsps(each) for each in part.products())
     features = features_of_part(part, memories, family)
     return Cost(dsps, block_rams(memories, family), estimate(features, family))
 
