@@ -21,7 +21,7 @@ from .storage import Storage
 from .sums import SumsSpec
 from .window import WindowReader, WindowSpec
 
-__all__ = ["ConvLayer", "ConvSpec", "MaxPoolLayer", "MaxPoolSpec"]
+__all__ = ["ConvLayer", "ConvSpec", "MaxPoolLayer", "MaxPoolSpec", "requantizer_of"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,7 +91,7 @@ class ConvLayer(wiring.Component):
         lanes = spec.requantizer.lanes
         y = stream.Signature(data.ArrayLayout(spec.requantizer.activation, lanes))
         super().__init__({"i": In(first.i.signature.flip()), "o": Out(y)})
-        self._requantizer = _requantizer(spec.requantizer)
+        self._requantizer = requantizer_of(spec.requantizer)
 
     @property
     def spec(self) -> ConvSpec:
@@ -124,9 +124,10 @@ class ConvLayer(wiring.Component):
         return m
 
 
-def _requantizer(
+def requantizer_of(
     spec: RequantizerSpec,
 ) -> Requantizer | Requantizers | SequentialRequantizer:
+    """The component of a spec: one requantizer, R of them, or the sequential one."""
     if spec.sequential:
         return SequentialRequantizer(spec)
     return Requantizer(spec) if spec.lanes == 1 else Requantizers(spec)

@@ -16,9 +16,10 @@ from itertools import chain, repeat
 import numpy as np
 import numpy.typing as npt
 from amaranth import Shape
+from amaranth.lib import wiring
 
 from ...hw.geometry import PatchGeometry
-from ...hw.layer import ConvLayer, ConvSpec
+from ...hw.layer import ConvLayer, ConvSpec, requantizer_of
 from ...hw.operand import operand_shape
 from ...hw.patch import PatchSpec
 from ...hw.requantizer_spec import RequantizerSpec, requantizer_slots
@@ -300,6 +301,10 @@ class ConvPart(WindowedPart):
 
     def component(self) -> ConvLayer:
         return ConvLayer(self.spec)
+
+    def requantizer(self) -> wiring.Component:
+        """The requantizer alone, without other ROMs of the layer beside its own."""
+        return requantizer_of(replace(self.spec.requantizer, beside=()))
 
     @property
     def _weights(self) -> npt.NDArray[np.int64]:

@@ -9,13 +9,11 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import connect, flipped
 
-from ...hw.requant import Requantizer
 from ...model.files import temporary_folder
-from ...model.layers import Layer, Requantizing
+from ...model.layers import Requantizing
 from ...model.network import QNetwork
 from ...model.requant import Requant
 from ..flow.synth import Resources, synthesize
-from ..parts.conv import ConvPart
 from ..parts.kinds import PARTS
 from ..plan.covered import layers_to_build
 from ..verilog.emit import to_verilog
@@ -24,8 +22,9 @@ __all__ = ["NetworkRequantizers", "requantized", "synthesized"]
 
 
 class NetworkRequantizers(wiring.Component):
-    """What requantizes in each layer, with its streams as ports: a convolution's or average pool's
-    requantizer, an addition or concatenation as a whole.
+    """The components of a network that requantize, with their streams as ports.
+
+    Of a convolution or an average pool, the requantizer; an addition or a concatenation as a whole.
 
     network : the network of the layers
 
@@ -35,7 +34,9 @@ class NetworkRequantizers(wiring.Component):
     def __init__(self, *, network: QNetwork):
         built, _ = layers_to_build(network)
         layers = [layer for layer in built if isinstance(layer, Requantizing)]
-        self._components = {layer.name: _component(network, layer) for layer in layers}
+        self._components = {
+            layer.name: PARTS[layer.kind](network, layer).requantizer() for layer in layers
+        }
         super().__init__(
             {
                 f"{name}_{port}": member
@@ -51,13 +52,6 @@ class NetworkRequantizers(wiring.Component):
             for port in component.signature.members:
                 connect(m, flipped(getattr(self, f"{name}_{port}")), getattr(component, port))
         return m
-
-
-def _component(network: QNetwork, layer: Layer) -> wiring.Component:
-    part = PARTS[layer.kind](network, layer)
-    if not isinstance(part, ConvPart):
-        return part.component()
-    return Requantizer(replace(part.spec.requantizer, beside=()))
 
 
 def requantized(network: QNetwork, choose: Callable[[Requantizing], Requant]) -> QNetwork:
