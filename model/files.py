@@ -15,7 +15,15 @@ from pathlib import Path
 
 from .errors import UserError
 
-__all__ = ["TemporaryError", "locked", "temporary_folder", "write_all", "write_whole"]
+__all__ = [
+    "OutputError",
+    "TemporaryError",
+    "locked",
+    "output_folder",
+    "temporary_folder",
+    "write_all",
+    "write_whole",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -129,3 +137,27 @@ def _lock(folder: Path) -> int:
             os.close(handle)
             raise
         os.close(handle)  # the process that had the lock has removed the folder
+
+
+class OutputError(UserError, OSError):
+    """An output folder cannot be written."""
+
+    def __init__(self, directory: Path, error: OSError, option: str = "-o") -> None:
+        super().__init__(
+            f"The output folder {directory} cannot be written: {error.strerror}; "
+            f"name another with {option}"
+        )
+
+
+@contextlib.contextmanager
+def output_folder(directory: Path, option: str = "-o") -> Iterator[Path]:
+    """Lock the output folder of an option; another run with the same folder waits.
+
+    Raises OutputError if the folder cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(directory))
+        except OSError as error:
+            raise OutputError(directory, error, option) from None
+        yield directory

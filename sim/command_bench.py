@@ -15,9 +15,8 @@ from typing import Any
 from rich.progress import Progress
 
 from ..gen.commands.arguments import positive
-from ..gen.verilog.build import output_folder
 from ..model.errors import UserError
-from ..model.files import write_whole
+from ..model.files import output_folder, write_whole
 from ..model.terminal import console
 from .measure.document import markdown
 from .measure.plans import NETS

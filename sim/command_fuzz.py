@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..gen.commands.arguments import natural, positive
 from ..gen.commands.tables import table
-from ..gen.verilog.build import output_folder
 from ..model import save
+from ..model.files import output_folder
 from ..model.processes import in_parallel
 from ..model.terminal import console
 from .bench.options import SIMULATORS

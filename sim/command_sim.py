@@ -21,9 +21,10 @@ from ..gen.commands.arguments import (
     positive,
     say_of_plan,
 )
-from ..gen.verilog.build import output_folder, write_core
+from ..gen.verilog.build import write_core
 from ..model import QNetwork, load
 from ..model.data import DataError, Digits, digits_for_simulation, fit_to
+from ..model.files import output_folder
 from ..model.layers import Argmax
 from ..model.terminal import console
 from .bench.options import PAUSES, SIMULATORS

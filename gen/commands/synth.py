@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ...model import load
-from ...model.files import temporary_folder, write_whole
+from ...model.files import output_folder, temporary_folder, write_whole
 from ...model.terminal import console
 from ..flow.nextpnr import PNR_TARGETS, DoesNotFitError, Timing, place_and_route
 from ..flow.synth import LUT_RAM, TARGETS, Resources, synthesize
-from ..verilog.build import output_folder, write_core
+from ..verilog.build import write_core
 from ..verilog.manifest import misplaced, stored_rom_bits
 from .arguments import add_goal, add_net, add_output, goal_of, say_of_plan
 from .tables import table

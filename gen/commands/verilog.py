@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ...model import load
+from ...model.files import output_folder
 from ...model.terminal import console
-from ..verilog.build import output_folder, write_core
+from ..verilog.build import write_core
 from .arguments import add_goal, add_net, add_output, goal_of, prefix, say_of_plan
 
 __all__ = ["HELP", "add_arguments", "run"]

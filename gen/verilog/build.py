@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...model.errors import UserError
-from ...model.files import locked, write_all
+from ...model.files import OutputError, write_all
 from ...model.names import distinct
 from ...model.network import QNetwork
 from ..keywords import KEYWORDS
@@ -20,31 +17,7 @@ from .emit import to_verilog
 from .manifest import header, manifest
 from .readable import module_name
 
-__all__ = ["OutputError", "output_folder", "write_core"]
-
-
-class OutputError(UserError, OSError):
-    """An output folder cannot be written."""
-
-    def __init__(self, directory: Path, error: OSError, option: str = "-o") -> None:
-        super().__init__(
-            f"The output folder {directory} cannot be written: {error.strerror}; "
-            f"name another with {option}"
-        )
-
-
-@contextmanager
-def output_folder(directory: Path, option: str = "-o") -> Iterator[Path]:
-    """Lock the output folder of an option; another run with the same folder waits.
-
-    Raises OutputError if the folder cannot be written.
-    """
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(locked(directory))
-        except OSError as error:
-            raise OutputError(directory, error, option) from None
-        yield directory
+__all__ = ["write_core"]
 
 
 def write_core(
