@@ -9,18 +9,18 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
 
 from ..gen.commands.arguments import positive
 from ..model.errors import UserError
-from ..model.files import output_folder, write_whole
+from ..model.files import output_folder
+from ..model.studies.document import add_study, prepare, write
+from ..model.studies.rows import Store
 from ..model.terminal import console
 from .measure.document import markdown
 from .measure.plans import NETS
-from .measure.store import Store
 from .measure.tasks import PARTS, Rows, Task, measure, tasks
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -30,6 +30,7 @@ HELP = "measure cells, clocks, speeds and other generators on this machine: docs
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the networks, the parts, the time limit, the document and the work folder."""
+    add_study(parser, "docs/performance.md", "build/bench")
     add = parser.add_argument
     add(
         "nets",
@@ -44,22 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="start no row after N minutes; the document lists missing rows (default: no limit)",
     )
-    add(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("docs/performance.md"),
-        metavar="FILE",
-        help="the document (default: %(default)s)",
-    )
-    add(
-        "--work",
-        type=Path,
-        default=Path("build/bench"),
-        metavar="DIR",
-        help="folder of measured rows; a row is measured again only if its Verilog, tools or "
-        "sources change, so an interrupted run resumes (default: %(default)s)",
-    )
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
@@ -70,13 +55,10 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
             f"The bench knows no network {unknown[0]!r}; it measures the shipped ones: "
             f"{', '.join(NETS)}"
         )
+    prepare(args.output)
     with output_folder(args.work, "--work"):
         rows = _measured(args)
-    try:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(args.output, markdown(rows))
-    except OSError as error:
-        raise UserError(f"The document {args.output} cannot be written: {error.strerror}") from None
+    write(args.output, markdown(rows))
     missing = sum("reason" in row for row in rows.values())
     console().print(
         f"{len(rows) - missing} rows measured, {missing} not, with the reasons -> {args.output}",

@@ -10,6 +10,7 @@ import pytest
 from anylayers import any_layers
 from tercet.model import NetworkError, load
 from tercet.model.data import Digits, MissingError, fit_to, mnist, training_digits
+from tercet.model.errors import UserError
 from tercet.model.float.nets import nets
 from tercet.model.float.nets.nets import input_shape_of
 from tercet.model.formats.json_file import dumps
@@ -243,6 +244,6 @@ def test_a_place_that_cannot_be_written_is_one_sentence(quick, tmp_path):
     path = tmp_path / "file" / "a.md"
     words = ["-o", str(path), "--work", str(tmp_path / "work")]
     message = f"The document {path} cannot be written: File exists"
-    with pytest.raises(NetworkError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         command_accuracy.run(arguments(command_accuracy, *words))
     assert quick == []

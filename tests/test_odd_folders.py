@@ -16,6 +16,7 @@ NET = f"{OUT}/my net.json"
 QUICK = ["--test-images", "20", "--images", "20"]
 
 # In this order; each needs what those before it have written.
+PAGE = ["-o", f"{OUT}/r;1/page.md", "--work", f"{OUT}/r;2"]
 COMMANDS = [
     ["show", NET],
     ["plan", NET, "--sweep"],
@@ -29,7 +30,7 @@ COMMANDS = [
     ["sim", NET, "--simulator", "icarus", "-n", "2", "-o", f"{OUT}/v;1"],
     ["sim", NET, "--simulator", "verilator", "-n", "2", "-o", f"{OUT}/v;1"],
     ["fuzz", "-n", "2", "--simulator", "icarus", "-o", f"{OUT}/f;1"],
-    ["requantizers", "--nets", NET, "--targets", "ice40", "-o", f"{OUT}/r;1/page.md"],
+    ["requantizers", "--nets", NET, "--targets", "ice40", *PAGE],
     ["bench", "separable", "--part", "emission", "-o", f"{OUT}/b.md", "--work", f"{OUT}/b;1"],
     ["export", NET, "--format", "onnx", "-o", f"{OUT}/my net.onnx"],
     ["train", "separable", "--epochs", "1", "--copies", "1", "-o", f"{OUT}/my net.npz"],

@@ -5,25 +5,20 @@ import time
 from pathlib import Path
 
 import pytest
-from measuredrows import RESOURCES, TIMING, core
+from measuredrows import core
 from tercet.gen.cli import main
-from tercet.gen.flow import nextpnr
-from tercet.gen.flow.nextpnr import DoesNotFitError
 from tercet.gen.flow.synth import TARGETS
 from tercet.gen.flow.yosys import FlowError
 from tercet.gen.plan import make_plan
 from tercet.model import load
+from tercet.model.studies.rows import Store
 from tercet.sim import command_bench
-from tercet.sim.measure import cells, emission, tasks
+from tercet.sim.measure import emission, tasks
 from tercet.sim.measure.peers.run import PEERS
 from tercet.sim.measure.plans import NETS, PLANS
-from tercet.sim.measure.store import NotMeasuredError, Store, fingerprint, sources
 from tercet.sim.measure.tasks import Task, measure
 
 ROOT = Path(__file__).parent.parent
-
-
-# -- the store
 
 
 def test_the_networks_are_those_shipped():
@@ -35,33 +30,6 @@ def test_the_plans_are_made_of_goals():
     plans = {key: make_plan(load("lenet_avg"), plan.goal) for key, plan in PLANS.items()}
     assert plans["fewest"].multipliers < plans["default"].multipliers
     assert plans["default"].multipliers <= plans["64"].multipliers <= 64
-
-
-def test_a_row_is_made_once_for_the_same_key(tmp_path):
-    made = []
-
-    def make():
-        made.append(1)
-        return {"n": len(made)}
-
-    store = Store(tmp_path)
-    assert [store.kept("a/b.json", key, make)["n"] for key in "xxyyx"] == [1, 1, 2, 2, 3]
-    store.refusal = "no time"
-    assert store.kept("a/b.json", "x", make) == {"n": 3}
-    with pytest.raises(NotMeasuredError, match=r"^no time$"):
-        store.kept("a/b.json", "z", make)
-
-
-def test_a_broken_file_is_made_anew(tmp_path):
-    (tmp_path / "b.json").write_text('{"key": "x", "fa')
-    assert Store(tmp_path).kept("b.json", "x", lambda: {"n": 1}) == {"n": 1}
-    assert json.loads((tmp_path / "b.json").read_text()) == {"key": "x", "facts": {"n": 1}}
-
-
-def test_fingerprints_tell_parts_apart():
-    assert fingerprint("ab", "c") != fingerprint("a", "bc")
-    assert fingerprint("ab", b"c") == fingerprint("ab", "c")
-    assert sources("gen/flow/*.py") != sources("gen/flow/synth.py")
 
 
 # -- rows
@@ -95,40 +63,6 @@ def test_long_images_are_not_simulated(tmp_path):
     needed = {("emission", "lenet_avg", "default"): core(cycles_per_image=2001)}
     reason = "an image takes 2001 cycles, minutes of simulation"
     assert measure(task, needed, Store(tmp_path)) == {"reason": reason}
-
-
-@pytest.mark.parametrize(
-    ("error", "pnr"),
-    [
-        (None, TIMING.facts()),
-        (DoesNotFitError("too large"), {"does_not_fit": "too large"}),
-    ],
-)
-def test_cells_hold_the_clock_or_why_there_is_none(error, pnr, monkeypatch, tmp_path):
-    def place_and_route(netlist, target):
-        if error:
-            raise error
-        return TIMING
-
-    monkeypatch.setattr(cells, "synthesize", lambda *words: RESOURCES)
-    monkeypatch.setattr(cells, "place_and_route", place_and_route)
-    (tmp_path / "core.v").write_text("module")
-    found = cells.cells_of(tmp_path / "core.v", "core", "ecp5", Store(tmp_path))
-    assert found == {**RESOURCES.facts(), "pnr": pnr}
-    assert nextpnr.PNR_TARGETS.keys() == {"ecp5", "ice40"}
-    assert "pnr" not in cells.cells_of(tmp_path / "core.v", "core", "xilinx", Store(tmp_path))
-
-
-def test_a_failure_of_place_and_route_is_not_kept(monkeypatch, tmp_path):
-    def place_and_route(netlist, target):
-        raise FlowError("killed")
-
-    monkeypatch.setattr(cells, "synthesize", lambda *words: RESOURCES)
-    monkeypatch.setattr(cells, "place_and_route", place_and_route)
-    (tmp_path / "core.v").write_text("module")
-    with pytest.raises(FlowError, match=r"^killed$"):
-        cells.cells_of(tmp_path / "core.v", "core", "ecp5", Store(tmp_path))
-    assert not (tmp_path / "cells").exists()
 
 
 def test_a_core_is_written_by_a_process_of_its_own(tmp_path):

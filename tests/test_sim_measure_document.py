@@ -5,7 +5,6 @@ from pathlib import Path
 
 from measuredrows import RESOURCES, TIMING, core, rows
 from tercet.sim.measure.document import markdown
-from tercet.sim.measure.markdown import number, paragraphs, reasons, table
 from tercet.sim.measure.plans import NETS, PLANS
 
 ROOT = Path(__file__).parent.parent
@@ -132,23 +131,6 @@ def test_the_document_tells_how_emission_grows():
         r"power ([\d.]+) of the ROM bits, and memory with the power ([\d.]+);", markdown(made)
     )
     assert found.groups() == ("2.00", "1.00")
-
-
-def test_tables_and_notes():
-    assert table(["a"], []) == "Nothing was measured.\n"
-    assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
-    assert (number(None), number(12345.6)) == ("-", "12,346")
-    assert reasons([]) == ""
-    words = "word " * 30
-    assert paragraphs(f"# A\n\n{words}\n\n`a b`") == (
-        f"# A\n\n{('word ' * 20).strip()}\n{('word ' * 10).strip()}\n\n`a b`\n"
-    )
-    assert reasons([("x", "p", "why"), ("x", "q", "why"), ("y", "p", "why")], whole=2) == (
-        "\nNot measured:\n\n- x; y (p): why\n"
-    )
-
-
-# -- the command
 
 
 def test_the_document_that_is_there_was_written_by_the_bench():

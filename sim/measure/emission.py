@@ -12,9 +12,9 @@ from typing import Any
 from ...gen.flow.yosys import FlowError, tail
 from ...gen.verilog.build import write_core
 from ...model import load, processes
+from ...model.studies.rows import Facts, Store, fingerprint, sources
 from .plans import PLANS, BenchPlan
 from .stopwatch import Stopwatch
-from .store import Facts, Store, fingerprint, sources
 
 __all__ = ["core_facts"]
 

@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 from ...gen.flow.synth import TARGETS
+from ...gen.studies.cells import cells_of
 from ...model import load
 from ...model.data import digits_for_simulation, fit_to
-from .cells import cells_of
+from ...model.studies.rows import Facts, Store, fingerprint, sources
 from .peers.run import run_peer, version_of
-from .store import Facts, Store, fingerprint, sources
 
 __all__ = ["PEER_TARGETS", "peer_cells", "peer_facts"]
 

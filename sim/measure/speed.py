@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from ...gen.plan import make_plan
 from ...model import NetworkError, QNetwork, load
+from ...model.studies.rows import Facts, Store, fingerprint, sources
 from .engines import ENGINES, Floats
 from .stopwatch import cpu_seconds
-from .store import Facts, Store, fingerprint, sources
 
 __all__ = ["SIMULATED", "golden_facts", "simulation_facts"]
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...gen.flow.synth import TARGETS
+from ...gen.studies.cells import cells_of
 from ...model.errors import UserError
-from .cells import cells_of
+from ...model.studies.rows import Facts, NotMeasuredError, Store
 from .emission import core_facts
 from .peer_rows import NET, PEER_TARGETS, peer_cells, peer_facts
 from .peers.run import PEERS
 from .plans import NETS, PLANS
 from .speed import SIMULATED, golden_facts, simulation_facts
-from .store import Facts, NotMeasuredError, Store
 
 __all__ = ["PARTS", "Key", "Rows", "Task", "measure", "tasks"]
 

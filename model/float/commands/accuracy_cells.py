@@ -11,13 +11,11 @@ import argparse
 import contextlib
 import hashlib
 import io
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ...files import write_whole
+from ...studies.rows import Facts, Store
 from ..nets.nets import NETS, ZOO
 from . import qat as command_qat
 from . import quantize as command_quantize
@@ -126,20 +124,18 @@ def cells(nets: Iterable[str] = NETS, widths: Iterable[int] = WIDTHS) -> list[Ce
     return made
 
 
-def facts_of(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Run a cell's command, or take the result of an earlier run from ``folder``."""
+def facts_of(cell: Cell, store: Store) -> Facts:
+    """The result of a cell's command, kept in ``store``."""
     name = f"{cell.net}-{cell.bits}-{cell.method}"
-    kept = folder / f"{name}.facts.json"
-    with contextlib.suppress(OSError, ValueError):
-        facts: dict[str, Any] = json.loads(kept.read_text())
-        if facts.get("key") == cell.key:
-            return facts
+    output = store.folder / f"{name}.json"
+    return store.kept(f"{name}.facts.json", cell.key, lambda: _run(cell, output))
+
+
+def _run(cell: Cell, output: Path) -> Facts:
     command = COMMANDS[cell.method]
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    args = parser.parse_args([*cell.words[1:], "-o", str(folder / f"{name}.json")])
+    args = parser.parse_args([*cell.words[1:], "-o", str(output)])
     with contextlib.redirect_stdout(io.StringIO()):  # the table of each layer
         facts, _ = command.run(args)
-    facts = {**facts, "key": cell.key, "command": cell.command, "bits": cell.bits}
-    write_whole(kept, json.dumps(facts, indent=1, sort_keys=True) + "\n")
-    return facts
+    return {**facts, "command": cell.command, "bits": cell.bits}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from ...studies.document import filled, table
 from .accuracy_cells import Cell
 
 __all__ = ["markdown", "svg"]
@@ -21,33 +23,7 @@ TARGETS = (
     ("4 bits in training: at most 1 point lost", ("lenet_avg", "lenet_max"), 4, "qat", 1.0),
 )
 
-INTRODUCTION = """# Accuracy of the integer networks
-
-Each entry is the percentage of the {images} MNIST test images that are recognized. The number in
-parentheses is the difference to the float network, in percentage points. Weights and activations
-have the bits of the column; pixels and class scores have 8. PTQ is post-training quantization,
-`tercet quantize`; QAT is fine-tuning with fake quantization on 12,500 training images, `tercet
-qat`. Every figure is that of the integer network in the golden model.
-
-"""
-CHOICE = """
-Options were compared on the 2,500 validation images, which are not used for training. The options
-of `mobilenet`, and the learning rates of the LeNets and CNNs at 8 and 7 bits, were set without a
-search. QAT keeps the epoch that is best on the validation images; epoch 0 is the network after PTQ
-with the same options. With 10,000 images, one standard deviation of a figure near 99 % is 0.1
-points, so smaller differences are not significant. The recipe of `separable` at 8 bits was searched
-a second time, again on the validation images: a first recipe of 6 epochs (83.56 % there) had
-reached 83.83 % on the test images.
-"""
-HOW = """
-## Commands
-
-Initial ranges come from 1,000 training images; every seed is 0. One command makes this document. It
-keeps finished figures in `build/accuracy`, so it can be interrupted:
-
-    tercet accuracy -o docs/accuracy.md
-
-"""
+TEMPLATE = Path(__file__).with_name("accuracy.md")
 
 
 def lost(facts: Facts) -> float:
@@ -56,59 +32,53 @@ def lost(facts: Facts) -> float:
 
 
 def markdown(made: Made, picture: str) -> str:
-    """The document, lines of tables left long.
-
-    picture : the path of the SVG, from the document
-    """
-    images = {facts["images"] for _, facts in made}
-    parts = [
-        INTRODUCTION.format(images=" or ".join(f"{count:,}" for count in sorted(images))),
-        *_figures(made),
-        f"\n![Points lost by network, width and method]({picture})\n",
-        CHOICE,
-        *_targets(made),
-        HOW,
-        *_commands(made),
-    ]
-    return "".join(parts)
+    """The document; ``picture`` is the path of the SVG from there."""
+    images = sorted({facts["images"] for _, facts in made})
+    return filled(
+        TEMPLATE,
+        images=" or ".join(f"{count:,}" for count in images),
+        figures=_figures(made),
+        picture=picture,
+        targets=_targets(made),
+        commands=_commands(made),
+    )
 
 
-def _figures(made: Made) -> Iterator[str]:
+def _figures(made: Made) -> str:
     widths = sorted({cell.bits for cell, _ in made}, reverse=True)
     by_place = {(cell.net, cell.bits, cell.method): facts for cell, facts in made}
-    titles = [f"{bits} bits, {name}" for bits in widths for name in ("PTQ", "QAT")]
-    yield f"| network | float | {' | '.join(titles)} |\n"
-    yield f"| --- |{' ---: |' * (len(titles) + 1)}\n"
+    lines = []
     for net in dict.fromkeys(cell.net for cell, _ in made):
-        places = [(net, bits, method) for bits in widths for method in ("quantize", "qat")]
-        row = [by_place[place] for place in places]
+        row = [by_place[net, bits, method] for bits in widths for method in ("quantize", "qat")]
         # adding 0.0 turns a gain of -0.0 into 0.0
-        gains = [round(-lost(facts), 2) + 0.0 for facts in row]
         shown = [
-            f"{100 * facts['int_accuracy']:.2f} ({gain:+.2f})"
-            for facts, gain in zip(row, gains, strict=True)
+            f"{100 * facts['int_accuracy']:.2f} ({round(-lost(facts), 2) + 0.0:+.2f})"
+            for facts in row
         ]
-        yield f"| `{net}` | {100 * row[0]['float_accuracy']:.2f} | {' | '.join(shown)} |\n"
+        lines.append([f"`{net}`", f"{100 * row[0]['float_accuracy']:.2f}", *shown])
+    titles = [f"{bits} bits, {name}>" for bits in widths for name in ("PTQ", "QAT")]
+    return table(["network", "float>", *titles], lines)
 
 
-def _targets(made: Made) -> Iterator[str]:
-    yield "\n| target | network | lost, points | met |\n| --- | --- | ---: | --- |\n"
+def _targets(made: Made) -> str:
+    lines = []
     for what, nets, bits, method, most in TARGETS:
         for cell, facts in made:
             if (cell.net in nets, cell.bits, cell.method) == (True, bits, method):
                 # accuracies are multiples of 1/images; the margin covers float rounding errors
                 met = "yes" if lost(facts) <= most + 1e-9 else "no"
-                yield f"| {what} | `{cell.net}` | {lost(facts):.2f} | {met} |\n"
+                lines.append([what, f"`{cell.net}`", f"{lost(facts):.2f}", met])
+    return table(["target", "network", "lost, points>", "met"], lines)
 
 
-def _commands(made: Made) -> Iterator[str]:
-    yield "| command | best epoch | validation, % | test, % |\n| --- | ---: | ---: | ---: |\n"
+def _commands(made: Made) -> str:
+    lines = []
     for cell, facts in made:
         epoch = f"{facts['epoch']} of {facts['recipe']['epochs']}" if "epoch" in facts else ""
         chosen = facts.get("validation_accuracy")
         validation = "" if chosen is None else f"{100 * chosen:.2f}"
-        test = f"{100 * facts['int_accuracy']:.2f}"
-        yield f"| `{cell.command}` | {epoch} | {validation} | {test} |\n"
+        lines.append([f"`{cell.command}`", epoch, validation, f"{100 * facts['int_accuracy']:.2f}"])
+    return table(["command", "best epoch>", "validation, %>", "test, %>"], lines)
 
 
 ROW, LEFT, WIDE, HEAD = 26, 190, 520, 52  # pixels

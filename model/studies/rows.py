@@ -1,4 +1,4 @@
-"""Measured rows in files, so a long bench can be interrupted and single rows repeated."""
+"""Measured rows in files, so a long study can be interrupted and single rows repeated."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ...model.errors import UserError
-from ...model.files import write_whole
+from ..errors import UserError
+from ..files import write_whole
 
 __all__ = ["Facts", "NotMeasuredError", "Store", "fingerprint", "sources"]
 
@@ -62,8 +62,8 @@ class Store:
         path = self.folder / name
         with contextlib.suppress(OSError, ValueError):
             found: Facts = json.loads(path.read_text(encoding="utf-8"))
-            if found["key"] == key:
-                return dict(found["facts"])
+            if found.get("key") == key:
+                return dict(found.get("facts", found))  # files of version 0.1 have no "facts"
         if self.refusal is not None:
             raise NotMeasuredError(self.refusal)
         facts = make()
