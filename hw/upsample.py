@@ -31,7 +31,7 @@ class UpsampleSpec:
     Parameters
     ----------
     height, width : of the input map
-    channels : elements of a pixel; an element is ``lanes`` values
+    pixel_elements : elements of a pixel; an element is ``lanes`` values
     factor : (y, x), not both 1
     activation : shape of a value
     lanes : values in a beat
@@ -39,7 +39,7 @@ class UpsampleSpec:
 
     height: int
     width: int
-    channels: int
+    pixel_elements: int
     factor: tuple[int, int]
     activation: Shape
     lanes: int = 1
@@ -47,29 +47,29 @@ class UpsampleSpec:
     @property
     def elements(self) -> int:
         """Elements of an image."""
-        return self.height * self.width * self.channels
+        return self.height * self.width * self.pixel_elements
 
     @property
     def window(self) -> int:
         """Elements of an output position."""
-        return self.channels
+        return self.pixel_elements
 
     @property
     def capacity(self) -> int:
         """Elements that the buffer holds."""
-        return (self.width + 1) * self.channels
+        return (self.width + 1) * self.pixel_elements
 
     @cached_property
     def needed(self) -> npt.NDArray[np.int64]:
         """(OH, OW): a position is read once this many elements of its image are written."""
         y, x = (np.arange(n * f) // f for n, f in zip(self._extents, self.factor, strict=True))
-        return (y[:, None] * self.width + x + 1) * self.channels
+        return (y[:, None] * self.width + x + 1) * self.pixel_elements
 
     @cached_property
     def lowest(self) -> npt.NDArray[np.int64]:
         """(OH, OW): while a position is read, elements from this index on are kept: the row, or in
         its last pass the rest of the row."""
-        lowest = self.needed - self.channels
+        lowest = self.needed - self.pixel_elements
         last = np.arange(len(lowest)) % self.factor[0] == self.factor[0] - 1
         return np.where(last[:, None], lowest, lowest[:, :1])
 
@@ -129,14 +129,14 @@ class Upsample(wiring.Component):
         wrote, step = self.i.valid & self.i.ready, enable & complete
         m.d.comb += enable.eq(~self.o.valid | self.o.ready)
         place, _ = counter(m, "place", spec.capacity, wrote)
-        _, written = counter(m, "written", spec.channels, wrote, early=True)
+        _, written = counter(m, "written", spec.pixel_elements, wrote, early=True)
 
         # The walk over output positions: channels, repeats of a pixel, columns, passes over a row.
         (fy, fx), ticks = spec.factor, step
         ends: list[Value] = []
         for name, limit in zip(
             ("channel", "repeat", "column", "pass"),
-            (spec.channels, fx, spec.width, fy),
+            (spec.pixel_elements, fx, spec.width, fy),
             strict=True,
         ):
             count, end = counter(m, name, limit, ticks, early=name != "pass")
@@ -184,7 +184,8 @@ class Upsample(wiring.Component):
         address = Signal(range(spec.capacity))
         onward = Signal(range(spec.capacity))
         pixel, row = (
-            (1 - n) % spec.capacity for n in (spec.channels, self._spec.width * spec.channels)
+            (1 - n) % spec.capacity
+            for n in (spec.pixel_elements, self._spec.width * spec.pixel_elements)
         )
         m.d.comb += onward.eq(Mux(again, pixel, Mux(back, row, 1)))
         total = address + onward

@@ -18,7 +18,7 @@ def test_a_core_with_tables_takes_the_cycles_of_its_plan(goal, bits, seed):
     assert lanes["noise"] == (1 if goal is None else 2)  # the sum takes a value a cycle: 72
     for name in lanes:
         part = parts[name]
-        assert part.busy_cycles == np.prod(part.x.shape) // lanes[name] <= plan.cycles_per_image
+        assert part.cycles == np.prod(part.x.shape) // lanes[name] <= plan.cycles_per_image
         assert [memory.rows for memory in part.memories] == (
             lanes[name] * [{"noise": 1 << bits, "half": 256, "few": 16}[name]]
         )

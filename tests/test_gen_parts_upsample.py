@@ -16,7 +16,7 @@ def test_a_core_takes_the_cycles_of_its_plan(factor, goal, seed):
     network = unet(rng, factor)
     plan = check_plan(network, goal, rng, 4)
     (part,) = (layer.part for layer in plan.layers if layer.name == "up")
-    assert part.busy_cycles == np.prod(part.y.shape) // part.output_lanes <= plan.cycles_per_image
+    assert part.cycles == np.prod(part.y.shape) // part.output_lanes <= plan.cycles_per_image
     assert [memory.rows for memory in part.memories] == [4 * 4 // part.output_lanes]
     assert part.products() == []
 

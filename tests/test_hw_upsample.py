@@ -24,7 +24,7 @@ def spec_of(height, width, channels, factor, lanes=1, bits=8):
     return UpsampleSpec(
         height=height,
         width=width,
-        channels=channels,
+        pixel_elements=channels,
         factor=factor,
         activation=signed(bits),
         lanes=lanes,
@@ -32,7 +32,7 @@ def spec_of(height, width, channels, factor, lanes=1, bits=8):
 
 
 def check(spec, rng, images=3, **options):
-    shape = (images, spec.height, spec.width, spec.channels, spec.lanes)
+    shape = (images, spec.height, spec.width, spec.pixel_elements, spec.lanes)
     half = 1 << (spec.activation.width - 1)
     x = rng.integers(-half, half, shape)
     (fy, fx), unit = spec.factor, Upsample(spec)
@@ -47,10 +47,10 @@ def check(spec, rng, images=3, **options):
 def test_reading_never_waits(shape, seed):
     spec = spec_of(*shape)
     run = check(spec, np.random.default_rng(seed))
-    first = spec.channels - 1 + spec.latency
+    first = spec.pixel_elements - 1 + spec.latency
     assert run.given[0] == first
     beats = 3 * spec.elements * np.prod(spec.factor)
-    if spec.channels == 1:
+    if spec.pixel_elements == 1:
         assert run.given == list(range(first, first + beats))
     assert run.given[-1] - run.given[len(run.given) // 3 * 2 - 1] == beats // 3
 

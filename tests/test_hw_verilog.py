@@ -54,7 +54,9 @@ def table(activation, first, count, lanes=1):
 
 def upsample(width, channels, factor):
     return Upsample(
-        UpsampleSpec(height=3, width=width, channels=channels, factor=factor, activation=signed(8))
+        UpsampleSpec(
+            height=3, width=width, pixel_elements=channels, factor=factor, activation=signed(8)
+        )
     )
 
 

@@ -47,7 +47,7 @@ class TablePart(MultipliesNothing, Part):
         return self.lanes
 
     @property
-    def busy_cycles(self) -> int:
+    def cycles(self) -> int:
         return self.beats
 
     def features(self) -> Counter[str]:

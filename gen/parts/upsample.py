@@ -18,7 +18,7 @@ from ...model.layers.upsample import Upsample
 from ...model.network import QNetwork
 from ..timing.channel import Channel, Process
 from ..timing.processes import Windows
-from .alone import own_cycles
+from .alone import simulated_cycles
 from .part import MultipliesNothing, NewChannel, Part, divisors, shape_of
 
 __all__ = ["UpsamplePart"]
@@ -53,13 +53,13 @@ class UpsamplePart(MultipliesNothing, Part):
         return self.lanes
 
     @property
-    def busy_cycles(self) -> int:
+    def cycles(self) -> int:
         return self.results
 
-    def cycles_fed(self, read: int) -> int:
+    def cycles_alone(self, read: int) -> int:
         if self.lanes // math.gcd(read, self.lanes) == 1:
-            return super().cycles_fed(read)
-        return own_cycles(self, read)
+            return super().cycles_alone(read)
+        return simulated_cycles(self, read)
 
     def features(self) -> Counter[str]:
         return Counter()
@@ -74,7 +74,7 @@ class UpsamplePart(MultipliesNothing, Part):
         return UpsampleSpec(
             height=height,
             width=width,
-            channels=channels // self.lanes,
+            pixel_elements=channels // self.lanes,
             factor=self.layer.factor,
             activation=shape_of(self.x.dtype),
             lanes=self.lanes,
