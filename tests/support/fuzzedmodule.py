@@ -15,7 +15,18 @@ from torch.nn import functional
 assert _decomposed.quantized_decomposed_lib  # registers the operators
 Q = torch.ops.quantized_decomposed
 INT8 = (-128, 127, torch.int8)
-GRIDS = ("conv", "linear", "relu6", "avg", "mean", "add", "cat")  # what has a grid of its own
+SLOPE = 0.1234567  # of a LeakyReLU: with 0.1 and equal scales float64 decides exact ties
+GRIDS = (
+    "conv",
+    "linear",
+    "relu6",
+    "leaky",
+    "swish",
+    "avg",
+    "mean",
+    "add",
+    "cat",
+)  # what has a grid of its own
 
 
 class Fuzzed(nn.Module):
@@ -76,6 +87,12 @@ class Fuzzed(nn.Module):
             return torch.relu(x)
         if step.op == "relu6":
             return functional.relu6(x)
+        if step.op == "leaky":
+            return functional.leaky_relu(x, SLOPE)
+        if step.op == "swish":
+            return functional.hardswish(x)
+        if step.op == "up":
+            return functional.interpolate(x, scale_factor=args["factor"])
         if step.op == "max":
             return functional.max_pool2d(x, args["kernel"], args["stride"], args["pad"])
         if step.op == "avg":
@@ -177,6 +194,13 @@ def onnx_nodes(module: Fuzzed, model: Model) -> str:
             made = model.node("Gemm", names[0], *constants, transB=1)
         elif step.op == "relu6":
             made = model.node("Clip", names[0], model.constant(0.0), model.constant(6.0))
+        elif step.op == "leaky":
+            made = model.node("LeakyRelu", names[0], alpha=SLOPE)
+        elif step.op == "swish":
+            made = model.node("HardSwish", names[0])
+        elif step.op == "up":
+            scales = model.constant([1, 1, *args["factor"]])
+            made = model.node("Resize", names[0], "", scales, mode="nearest")
         elif step.op == "avg":
             made = model.node("AveragePool", names[0], count_include_pad=1, **window)
         elif step.op == "permute":

@@ -14,6 +14,7 @@ import numpy as np
 
 IMAGE = (2, 5, 6)  # (C, H, W)
 STEPS = (3, 9)  # how many, the closing layers left out
+MOST_UPSAMPLED = 400  # values of a map that is made larger
 WAYWARD = 0.04  # how often a layer is drawn that cannot read the order of its input
 
 
@@ -21,7 +22,7 @@ WAYWARD = 0.04  # how often a layer is drawn that cannot read the order of its i
 class Step:
     """One operation.
 
-    op : conv, linear, norm, relu, relu6, max, avg, mean, view, permute, add or cat
+    op : conv, linear, norm, relu, relu6, leaky, swish, up, max, avg, mean, view, permute, add, cat
     reads : the numbers of the values read
     args : of the operation, such as kernel, stride and groups
     """
@@ -128,7 +129,7 @@ def _grow(draft: Draft) -> None:
         halves = [n for n in range(1, count + 1) if count % n == 0]
         c = int(rng.choice(halves))
         h = int(rng.choice([n for n in halves if (count // c) % n == 0]))
-        choices = ["linear", "linear", "relu", "one", "join", "unflatten"]
+        choices = ["linear", "linear", "relu", "leaky", "one", "join", "unflatten"]
         pick = str(rng.choice(choices))
         if pick == "unflatten":
             draft.view(x, (c, h, count // c // h))
@@ -136,22 +137,26 @@ def _grow(draft: Draft) -> None:
             draft.view(x, (count, 1, 1))
         elif pick == "join":
             draft.join(x)
-        elif pick == "relu":
-            draft.add("relu", (x,), dims, draft.made[x])
+        elif pick in ("relu", "leaky"):
+            draft.add(pick, (x,), dims, draft.made[x])
         else:
             draft.linear(x)
         return
     orderly = draft.made[x] or rng.random() < WAYWARD
-    layers = ["conv", "conv", "conv", "max", "avg", "mean"] if orderly else []
-    pick = str(rng.choice([*layers, "relu", "relu6", "flatten", "permute", "view", "join"]))
+    layers = ["conv", "conv", "conv", "max", "avg", "mean", "up"] if orderly else []
+    curves = ["relu", "relu6", "leaky", "swish"]
+    pick = str(rng.choice([*layers, *curves, "flatten", "permute", "view", "join"]))
     if pick == "conv":
         draft.conv(x)
     elif pick in ("max", "avg"):
         draft.windows(pick, x)
     elif pick == "mean":
         draft.add("mean", (x,), (dims[0], 1, 1), True)
-    elif pick in ("relu", "relu6"):
+    elif pick in curves:
         draft.add(pick, (x,), dims, draft.made[x])
+    elif pick == "up" and count <= MOST_UPSAMPLED:
+        fy, fx = (int(factor) for factor in rng.integers(1, 4, 2))
+        draft.add("up", (x,), (dims[0], dims[1] * fy, dims[2] * fx), True, factor=(fy, fx))
     elif pick == "flatten":
         draft.view(x, (count,))
     elif pick == "permute":
