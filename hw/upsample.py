@@ -135,7 +135,7 @@ class Upsample(wiring.Component):
         (fy, fx), ticks = spec.factor, step
         ends: list[Value] = []
         for name, limit in zip(
-            ("channel", "repeat", "column", "pass"),
+            ("channel", "copy", "column", "pass"),
             (spec.pixel_elements, fx, spec.width, fy),
             strict=True,
         ):
