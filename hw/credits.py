@@ -1,4 +1,4 @@
-"""Credit-based flow control: a pipeline that never stands still, and the queue behind it."""
+"""Credit-based flow control: a queue after a pipeline that never stalls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["CreditQueue", "CreditSpec"]
 
 
 class CreditSpec(QueueSpec):
-    """A queue behind a pipeline that cannot wait as numbers; ``depth`` are its credits."""
+    """The spec of a queue after a pipeline that never stalls; ``depth`` counts credits."""
 
     @property
     def storage(self) -> Storage:
@@ -28,23 +28,25 @@ class CreditSpec(QueueSpec):
 
 
 class CreditQueue(wiring.Component):
-    """A queue behind a pipeline that cannot wait: a result sets out only with a credit, and gives
-    it back when it is taken from the queue, so that what comes in always finds room.
+    """A queue after a pipeline that never stalls. A result needs a credit to enter the pipeline and
+    returns it when it leaves the queue, so the queue never overflows.
 
     Parameters
     ----------
-    shape : of a result
-    depth : credits, 1 or at least ``StreamFifo.MIN_DEPTH``, few enough for a queue in LUTs
+    shape : shape of a result
+    depth : number of credits, 1 or at least ``StreamFifo.MIN_DEPTH``, few enough for a queue in
+        LUTs
 
     Members
     -------
-    credit : Out(1), a result may set out; a register
-    uses : In(1), one does; only with ``credit``
-    i : stream of results, always ready, in the order in which they set out
-    o : the same stream
+    credit : Out(1), a result may enter the pipeline; a register
+    uses : In(1), a result enters it; only with ``credit``
+    i : stream of results, always ready, in the order in which they entered
+    o : stream of the same results
 
-    Latency (``spec.latency``): 1 cycle with one credit, a register then; else the StreamFifo's. A
-    credit can be used again in the cycle after its result was taken. Reset returns all credits.
+    Latency (``spec.latency``): that of the StreamFifo, or 1 cycle with one credit, whose queue is a
+    register. A credit can be used again in the cycle after its result was taken. Reset returns all
+    credits. Raises ValueError if the queue would need block RAM.
     """
 
     LATENCY = 1
@@ -66,7 +68,7 @@ class CreditQueue(wiring.Component):
 
     @property
     def spec(self) -> CreditSpec:
-        """The queue as numbers."""
+        """The spec of the queue."""
         return CreditSpec(self._depth, Shape.cast(self._shape).width)
 
     def elaborate(self, platform: object) -> Module:

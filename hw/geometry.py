@@ -1,4 +1,4 @@
-"""The numbers of a patch engine, from the shape of its layer: no hardware yet, and no network."""
+"""The numbers of a patch engine, from the shape of its layer; no hardware and no network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PatchGeometry:
 
     Parameters
     ----------
-    height, width, in_channels : of the input map
+    height, width, in_channels : shape of the input map
     kernel : (KH, KW); also the stride
     out_channels : OC
     groups : divides in_channels and out_channels
@@ -28,11 +28,11 @@ class PatchGeometry:
     channels_at_once : channels of each of these pixels: a part of a group or whole groups; all
         channels if there are several pixels and the beats are those of a map in raster order
 
-    What comes in at once and belongs to one sum are its **terms**; sums of several groups or
-    patches at once are **cells**, each with P sums, and one slot. P * S multipliers, S = cells *
-    terms.
+    The products of a beat that belong to one sum are its **terms**. The groups and patches to whose
+    sums a beat contributes are its **cells**. Several cells have P sums each and a single slot. An
+    engine has P * S multipliers, with S = cells * terms.
 
-    Raises ValueError where a number breaks its rule.
+    Raises ValueError if a number breaks its rule.
     """
 
     height: int
@@ -67,7 +67,7 @@ class PatchGeometry:
         self._check_beat()
 
     def _check_beat(self) -> None:
-        """What may come in at once. Raises ValueError."""
+        """Check the pixels and channels of a beat. Raises ValueError."""
         group = self.channels_per_group
         whole = (
             self.channels_at_once % group == 0
@@ -107,7 +107,7 @@ class PatchGeometry:
         kernel: tuple[int, int],
         channels_at_once: int = 1,
     ) -> PatchGeometry:
-        """One output channel for each input channel, as a pool has it, so many at once."""
+        """One output channel for each input channel, as in a pool."""
         return cls(
             height=height,
             width=width,
@@ -135,57 +135,60 @@ class PatchGeometry:
 
     @property
     def row_beats(self) -> int:
-        """Beats across the map, a pixel's parts counted once; the last may have pixels too many."""
+        """Beats across the map, counting the parts of a pixel as one.
+
+        The last beat may have pixels beyond the row.
+        """
         return -(-self.width // self.pixels)
 
     @property
     def taps(self) -> int:
-        """Pixels of a patch that come in at once."""
+        """Pixels of a patch in a beat."""
         return min(self.pixels, self.kernel[1])
 
     @property
     def kx_steps(self) -> int:
-        """Beats of a kernel's row, a pixel's parts counted once."""
+        """Beats of a kernel's row, counting the parts of a pixel as one."""
         return self.kernel[1] // self.taps
 
     @property
     def column_cells(self) -> int:
-        """Patches next to each other that come in at once."""
+        """Adjacent patches in a beat."""
         return max(1, self.pixels // self.kernel[1])
 
     @property
     def column_steps(self) -> int:
-        """Patches across the map, those that come in at once counted once."""
+        """Patches across the map, counting the patches of a beat as one."""
         return self.columns // self.column_cells
 
     @property
     def tail_steps(self) -> int:
-        """Beats right of the last patch, a pixel's parts counted once; they are dropped."""
+        """Beats right of the last patch, dropped; the parts of a pixel count as one."""
         return self.row_beats - self.column_steps * self.kx_steps
 
     @property
     def group_cells(self) -> int:
-        """Groups that come in at once."""
+        """Groups in a beat."""
         return max(1, self.channels_at_once // self.channels_per_group)
 
     @property
     def group_steps(self) -> int:
-        """Groups, those that come in at once counted once."""
+        """Number of groups, counting the groups of a beat as one."""
         return self.groups // self.group_cells
 
     @property
     def channel_steps(self) -> int:
-        """Beats of a group's channels of a pixel."""
+        """Beats of one group's channels of a pixel."""
         return max(1, self.channels_per_group // self.channels_at_once)
 
     @property
     def pixel_steps(self) -> int:
-        """Beats of a pixel's channels."""
+        """Beats of a pixel."""
         return self.in_channels // self.channels_at_once
 
     @property
     def cells(self) -> int:
-        """Groups and patches whose sums are made at once."""
+        """Groups and patches to whose sums a beat contributes."""
         return self.column_cells * self.group_cells
 
     @property
@@ -195,12 +198,12 @@ class PatchGeometry:
 
     @property
     def sums(self) -> int:
-        """Sums at once: P for each cell."""
+        """Sums that are made at once: P for each cell."""
         return self.cells * self.pe
 
     @property
     def multipliers(self) -> int:
-        """P * S."""
+        """Number of multipliers: P * S."""
         return self.sums * self.terms
 
     @property
@@ -210,17 +213,17 @@ class PatchGeometry:
 
     @property
     def slots(self) -> int:
-        """Cycles that a beat is multiplied for: its group's output channels over P."""
+        """Cycles to multiply a beat: its group's output channels over P, rounded up."""
         return -(-(self.out_channels // self.groups) // self.pe)
 
     @property
     def last_pe(self) -> int:
-        """Output channels of the last slot; P where P divides a group's output channels."""
+        """Output channels in the last slot; P if P divides a group's output channels."""
         return self.out_channels // self.groups - (self.slots - 1) * self.pe
 
     @property
     def outputs(self) -> int:
-        """Slots of all groups: beats that carry one position's results."""
+        """Slots of all groups: beats that carry the results of one position."""
         return self.group_steps * self.slots
 
     @property
@@ -235,8 +238,10 @@ class PatchGeometry:
 
     @property
     def partial_sums(self) -> int:
-        """Entries of the partial sums: one for each slot of each patch that is open at once, of
-        which there is a row, or a single one where a patch lies in one row of pixels."""
+        """Number of partial sums: one entry for each slot of each patch that is open at once.
+
+        The open patches are a row of them, or a single one if a patch lies in one row of pixels.
+        """
         return self.outputs * (self.column_steps if self.kernel[0] > 1 else 1)
 
     @property
@@ -246,28 +251,34 @@ class PatchGeometry:
 
     @property
     def rotation(self) -> int:
-        """Steps from one use of a partial sum to its next in the same group and row of pixels: the
-        sums in between take turns. Where a row of a patch uses each only once, all take turns."""
+        """Steps from one use of a partial sum to its next in the same group and row of pixels.
+
+        The sums in between take turns. If each is used only once in a row of a patch, all take
+        turns.
+        """
         if self.kx_steps == self.channel_steps == 1:
             return self.partial_sums
         return self.slots if self.channel_steps > 1 else self.outputs
 
     @property
     def recent(self) -> int:
-        """Sums kept in registers, those stored last, since a memory could not give them in time:
-        all that take turns where they are one or two; else none."""
+        """Number of the most recent sums that are kept in registers.
+
+        These are all that take turns if they are one or two, because a memory would be too slow for
+        them; otherwise there are none.
+        """
         return self.rotation if self.rotation <= 2 else 0
 
     @property
     def apart(self) -> int:
         """The fewest steps from storing a partial sum to its next use from the memory."""
         group = self.channel_steps * self.slots
-        pixel = (self.group_steps - 1) * group + self.slots  # last channel to the first again
+        pixel = (self.group_steps - 1) * group + self.slots  # last channel back to the first
         row = self.column_steps * self.row_steps
         row -= (self.kx_steps - 1) * self.group_steps * group + group - self.slots
         row += self.tail_steps * self.pixel_steps
         steps = [row] if self.kernel[0] > 1 else []
-        once = self.kx_steps == self.channel_steps == 1  # in a row of a patch
+        once = self.kx_steps == self.channel_steps == 1  # each used once in a row of a patch
         steps += [] if self.recent or once else [self.rotation]
         if self.group_steps > 1 and self.channel_steps > 1 and self.kx_steps > 1:
             steps.append(pixel)
@@ -275,7 +286,9 @@ class PatchGeometry:
 
     @property
     def cycles(self) -> int:
-        """Cycles an image takes when neither side ever waits: slots for each beat of a patch, one
-        for each that is dropped."""
+        """Cycles per image if neither side ever waits.
+
+        ``slots`` cycles for each beat of a patch, and one for each beat that is dropped.
+        """
         used = self.rows * self.kernel[0] * self.column_steps * self.kx_steps * self.pixel_steps
         return used * (self.slots - 1) + self.beats

@@ -1,10 +1,10 @@
-"""The patch engine: convolution where the kernel equals the stride, without a line buffer.
+"""The patch engine: convolution with a kernel equal to the stride, without a line buffer.
 
-Patches do not overlap, so each activation serves one patch alone and can be multiplied as it
-arrives, several of them at once where a beat has several. The sums of a patch row wait in a small
-memory, one entry per output column and slot, until the next row of pixels comes by. Linear layers
-and whole-map convolutions are one patch; depthwise layers have a group per channel; pointwise ones
-a 1x1 patch.
+Patches do not overlap, so each activation belongs to one patch and is multiplied when it arrives; a
+beat may hold several activations, which are multiplied at once. The sums of a row of patches wait
+in a small memory, one entry for each output column and slot, until the next row of pixels arrives.
+Linear layers and convolutions over the whole map have a single patch. Depthwise layers have a group
+for each channel. Pointwise layers have a 1x1 patch.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ from .walk import PatchWalk
 
 __all__ = ["MOST_LATE", "PatchEngine", "PatchSpec", "patch_latency"]
 
-MOST_LATE = 2  # cycles: block RAM, and the choice from its folds
+MOST_LATE = 2  # cycles: one for block RAM, one for the choice among its folds
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PatchSpec:
-    """A patch engine as numbers.
+    """The spec of a patch engine.
 
     Parameters
     ----------
-    geometry : the layer's shape, P and S
+    geometry : shape of the layer, P and S
     activation : shape of x, signed or unsigned
-    zero_point : of x
+    zero_point : zero point of x
     weights : (OC, KH, KW, IC / groups) integers, zero points subtracted
     bias : (OC,) integers
     accumulator_width : bits of a sum, signed; must hold every partial sum (``model.ranges``)
-    credits : 0, or results that may be on their way or wait to be taken, see :class:`CreditQueue`
-    early : of the PatchWalk
+    credits : number of credits, see :class:`CreditQueue`; 0 for an engine that stalls instead
+    early : ``early`` of the PatchWalk
 
-    Raises ValueError if the weights have another shape than the geometry.
+    Raises ValueError if the shape of the weights does not match the geometry.
     """
 
     geometry: PatchGeometry
@@ -128,8 +128,10 @@ class PatchSpec:
 
 
 def patch_latency(geometry: PatchGeometry, late: int, credits: int) -> int:
-    """Cycles from the last step of a beat to its sums, if weights come ``late`` cycles later than
-    from LUTs; ``MOST_LATE`` is the most."""
+    """Cycles from the last step of a beat to its sums.
+
+    late : cycles by which the weights come later than from LUTs, at most ``MOST_LATE``
+    """
     tree = tree_stages(geometry.terms)
     queue = 1 + (tree > 0) + CreditSpec(credits, 1).latency if credits else 0
     return PatchEngine.LATENCY + late + tree + queue
@@ -143,27 +145,28 @@ class PatchEngine(wiring.Component):
 
     Parameters
     ----------
-    spec : its numbers
+    spec : spec of the engine
 
     Members
     -------
-    i : stream of ``pixels * channels_at_once`` activations a beat, raster order, channels last
-    o : stream of P sums a cell and beat: for each patch in raster order, groups in order, slots in
-        order; lanes past a group's last channel carry 0
+    i : stream of ``pixels * channels_at_once`` activations per beat, raster order, channels last
+    o : stream of P sums per cell and beat: patches in raster order, their groups in order, their
+        slots in order; lanes after a group's last channel carry 0
 
-    Throughput: ``slots`` cycles per beat of a patch, one per beat that is dropped. Latency
-    (``spec``): 4 cycles from the last step of a beat to its sums, one or two more where weights
-    come from block RAM, and one for each stage of the tree that adds terms.
+    Throughput: ``slots`` cycles for a beat of a patch, one for a beat that is dropped. Latency
+    (``spec.latency``): 4 cycles from the last step of a beat to its sums, one or two more if
+    weights come from block RAM, and one for each stage of the tree that adds terms.
 
-    Without credits the pipeline stalls as one while a beat waits. With them it never does, so that
-    no enable need reach many multipliers in a cycle: a step that makes a result waits for a credit,
-    others for nothing. The queue then adds its latency, and registers stand between what may lie
-    far apart: one behind the walk, and where terms are added one between multipliers and tree.
+    Without credits the whole pipeline stalls while a beat waits. With credits it never stalls, so
+    no enable has to reach many multipliers in a cycle: a step that makes a result waits for a
+    credit, and other steps wait for nothing. The queue adds its latency. Such an engine has more
+    registers between parts that may lie far apart: one after the walk, and one between multipliers
+    and tree if terms are added.
 
-    It neither rounds nor clamps; that is the Requantizer's work.
+    It neither rounds nor clamps; the Requantizer does.
     """
 
-    LATENCY = 4  # of one term, whose weight is at hand a cycle after its address
+    LATENCY = 4  # with one term, and weights that come a cycle after their address
 
     def __init__(self, spec: PatchSpec):
         self._spec = spec
@@ -180,7 +183,7 @@ class PatchEngine(wiring.Component):
         )
         self._queue = CreditQueue(shape=self._sums, depth=spec.credits) if spec.credits else None
         weights = data.ArrayLayout(signed(spec.weight_bits), spec.weight_rows.shape[1])
-        late = spec.bias_storage.read_cycles - 1  # of the bias, whose address is a register
+        late = spec.bias_storage.read_cycles - 1  # delay in cycles; the bias address is a register
         self._weight_rom = Rom(rows=spec.weight_rows, layout=weights, read_cycles=max(late, 1))
         biases = data.ArrayLayout(signed(spec.bias_bits), spec.bias_rows.shape[1])
         beside = [spec.weight_storage]
@@ -190,14 +193,14 @@ class PatchEngine(wiring.Component):
 
     @property
     def spec(self) -> PatchSpec:
-        """The numbers given."""
+        """The spec of the engine."""
         return self._spec
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.walk = walk = PatchWalk(geometry=self._geometry, early=self._spec.early)
         may, enable = self._build_flow(m, walk)
-        comes = walk.step if self._queue else self.i.valid  # else the stage's enable says the rest
+        comes = walk.step if self._queue else self.i.valid  # else the stage's enable covers ``may``
 
         # Stage 0: take an activation, address its weights.
         m.submodules.weights = weights = self._weight_rom
@@ -211,7 +214,7 @@ class PatchEngine(wiring.Component):
             **self._activations(),
         }
         address = walk.weight
-        if self._queue:  # what decodes the address lies apart from the counters
+        if self._queue:  # address decoders lie apart from the counters
             s0 = stage(m, enable, "s0", **taken, weight=address)
             taken = {name: getattr(s0, name) for name in taken}
             address = s0.weight
@@ -226,12 +229,12 @@ class PatchEngine(wiring.Component):
         for _ in range(1, weights.read_cycles):
             stages.append(stage(m, enable, f"s{len(stages) + 1}", **vars(stages[-1])))
 
-        # Then a register behind the weights, which with that of the activations may be the
-        # multiplier's own.
+        # Then a register after the weights. A multiplier block may absorb it and that of the
+        # activations.
         rows = {f"weight{at}": weight for at, weight in enumerate(weights.row)}
         stages.append(stage(m, enable, f"s{len(stages) + 1}", **vars(stages[-1]), **rows))
 
-        # Multiply, then add what belongs to one sum.
+        # Multiply, then add the terms of each sum.
         products = self._products(stages[-1])
         names = {f"product{at}": value for at, value in enumerate(chain.from_iterable(products))}
         stages.append(stage(m, enable, f"s{len(stages) + 1}", **_control(stages[-1]), **names))
@@ -246,7 +249,7 @@ class PatchEngine(wiring.Component):
         return m
 
     def _build_flow(self, m: Module, walk: PatchWalk) -> tuple[Value, Value]:
-        """Whether the walk may take a step, and whether the stages move."""
+        """Build the flow control. Returns (whether the walk may step, whether the stages move)."""
         if not self._queue:
             enable = Signal()
             m.d.comb += enable.eq(~self.o.valid | self.o.ready)
@@ -254,7 +257,7 @@ class PatchEngine(wiring.Component):
         m.submodules.queue = queue = self._queue
         may = Signal()
         free = ~walk.last
-        if self._geometry.tail_steps or self._geometry.tail_rows:  # no result of what is dropped
+        if self._geometry.tail_steps or self._geometry.tail_rows:  # a dropped beat has no result
             free |= walk.drop
         m.d.comb += [
             may.eq(queue.credit | free),
@@ -264,7 +267,7 @@ class PatchEngine(wiring.Component):
         return may, Const(1)
 
     def _activations(self) -> dict[str, Value]:
-        """The activations of a beat that are used, zero points subtracted, by name."""
+        """The activations of a beat that are used, zero point subtracted, by name."""
         g = self._geometry
         used = g.column_cells * g.taps * g.channels_at_once
         names = ["activation"] if used == 1 else [f"activation{at}" for at in range(used)]
@@ -273,7 +276,7 @@ class PatchEngine(wiring.Component):
         }
 
     def _products(self, s: SimpleNamespace) -> list[list[Value]]:
-        """For each sum, cell by cell and lane by lane, the products that are its terms."""
+        """The products that are the terms of each sum: cell by cell, then by output channel."""
         g = self._geometry
         group = min(g.channels_at_once, g.channels_per_group)
         products = []
@@ -288,9 +291,11 @@ class PatchEngine(wiring.Component):
         return products
 
     def _build_sums(self, m: Module, enable: Value, stages: Sequence[SimpleNamespace]) -> None:
-        """The last stage: add to the sums so far; the last contribution to a patch makes a beat.
-        What that takes is fetched in the stages before: the bias, and the sums from their memory,
-        as early as that is slow."""
+        """Build the last stage: add to the partial sums.
+
+        The last contribution to a patch makes a beat. Earlier stages fetch the bias and the stored
+        sums, as much earlier as their memories are slow.
+        """
         m.submodules.bias = bias = self._bias_rom
         m.submodules.partial_sums = sums = self._partial_sums
         s, o = stages[-1], self._queue.i if self._queue else self.o
@@ -307,7 +312,7 @@ class PatchEngine(wiring.Component):
         ]
         added = "sum" if self._geometry.terms > 1 else "product"
         for at in range(self._geometry.sums):
-            own = at % (self._geometry.group_cells * self._geometry.pe)  # columns share a bias
+            own = at % (self._geometry.group_cells * self._geometry.pe)  # patches share a bias
             m.d.comb += [
                 sums.start[at].eq(bias.row[own]),
                 sums.total[at].eq(getattr(s, f"{added}{at}") + sums.held[at]),
@@ -317,5 +322,5 @@ class PatchEngine(wiring.Component):
 
 
 def _control(stage: SimpleNamespace) -> dict[str, Value]:
-    """What a step says of itself and of its partial sum, to hand on to the next stage."""
+    """The control signals of a step, to pass on to the next stage."""
     return {name: getattr(stage, name) for name in CONTROL}

@@ -1,4 +1,4 @@
-"""A read-only memory with one synchronous port, and a register behind it where that is slow."""
+"""A read-only memory with a synchronous port, and an output register if its memory is slow."""
 
 from __future__ import annotations
 
@@ -18,24 +18,27 @@ __all__ = ["Rom"]
 
 
 class Rom(wiring.Component):
-    """row = rows[address], rows of signed integers.
+    """row = rows[address], a read-only table of signed integers.
 
     Parameters
     ----------
     rows : (depth, fields) integers, fields in the layout's order; row 0 at address 0
-    layout : of a row: an array or a structure of signed fields
-    beside : other ROMs of the layer, which go before this one where one block would hold both
-    read_cycles : from an address to its row, at least
+    layout : layout of a row: an array or a structure of signed fields
+    beside : other ROMs of the layer, which have priority if one block would hold both
+    read_cycles : the least number of cycles from an address to its row
 
     Members
     -------
-    en : In(1), moves on by a cycle; else all stays
+    en : In(1), advances the read by a cycle; while it is low, all registers hold
     address : In(range(depth))
     row : Out(layout)
 
-    A row comes ``read_cycles`` after its address. Rows that are all equal need no memory: they are
-    a constant. Others go into LUTs or block RAM, folded where they are more than a block has
-    (``storage.py``). Raises ValueError where a value does not fit.
+    A row comes ``read_cycles`` cycles after its address. If all rows are equal, the ROM is a
+    constant without a memory. Otherwise it goes into LUTs or block RAM, and is folded if it is
+    deeper than a block (``storage.py``).
+
+    Raises ValueError if a row has another number of values than the layout, or a value does not
+    fit.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Rom(wiring.Component):
         widths = [Shape.cast(field.shape).width for _, field in layout]
         if any(len(row) != len(widths) for row in rows):
             raise ValueError(f"Rows must have {len(widths)} values each, as the layout has fields")
-        # of Python's integers where int64 may not hold what the fields do
+        # Python's integers if int64 may be too narrow for a field
         small = isinstance(rows, np.ndarray) and rows.dtype == np.int64 and max(widths) < 64
         kind = np.int64 if small else object
         self._rows = np.array(rows, dtype=kind)
@@ -71,17 +74,17 @@ class Rom(wiring.Component):
 
     @property
     def layout(self) -> data.Layout:
-        """Of a row."""
+        """Layout of a row."""
         return self._layout
 
     @property
     def storage(self) -> Storage:
-        """Its rows, bits and kind."""
+        """Rows, bits and kind of the memory."""
         return rows_storage(self._rows, self._layout.size, self._beside)
 
     @property
     def read_cycles(self) -> int:
-        """Cycles from an address to its row; 1 to 3, or as many as were asked for."""
+        """Cycles from an address to its row: 1 to 3, or the number asked for if it is greater."""
         return max(self.storage.read_cycles, self._least_cycles)
 
     def elaborate(self, platform: object) -> Module:
@@ -102,8 +105,8 @@ class Rom(wiring.Component):
         )
         port = rom.read_port()
         read = data.View(shape, port.data)
-        m.d.comb += [port.en.eq(self.en), port.addr.eq(self.address)]  # its lower bits
-        last = int(folds > 1)  # a register behind the choice
+        m.d.comb += [port.en.eq(self.en), port.addr.eq(self.address)]  # the lower bits
+        last = int(folds > 1)  # a register after the choice among folds
         row = self._delayed(m, "late", read, self.read_cycles - 1 - last)
         fold: Value | int = 0
         if folds > 1:
@@ -113,7 +116,7 @@ class Rom(wiring.Component):
         return m
 
     def _row_bits(self) -> list[int]:
-        """The rows as the layout's bits, much faster than by its own constants."""
+        """The rows as bits of the layout, computed much faster than by its own constants."""
         fields = [(field.offset, (1 << field.width) - 1) for _, field in self._layout]
         return [
             sum(
@@ -124,7 +127,7 @@ class Rom(wiring.Component):
         ]
 
     def _delayed(self, m: Module, name: str, value: Any, cycles: int) -> Any:
-        """A value, or a view, as it was so many cycles ago, of those in which all moves on."""
+        """Delay a value or a view by ``cycles`` cycles; only cycles with ``en`` high count."""
         for age in range(cycles):
             before, value = value, Signal(value.shape(), name=f"{name}{age}", reset_less=True)
             with m.If(self.en):
@@ -133,5 +136,5 @@ class Rom(wiring.Component):
 
 
 def _joined(rows: Sequence[int], bits: int) -> int:
-    """Rows of so many bits side by side, the first lowest."""
+    """Join rows of ``bits`` bits side by side, the first in the lowest bits."""
     return sum(row << (bits * place) for place, row in enumerate(rows))

@@ -17,10 +17,10 @@ __all__ = ["QueueSpec", "StreamFifo"]
 
 @dataclass(frozen=True)
 class QueueSpec:
-    """A queue as numbers.
+    """The spec of a queue.
 
-    depth : beats it holds
-    bits : of a beat
+    depth : number of beats that it holds
+    bits : bits of a beat
     """
 
     depth: int
@@ -28,35 +28,35 @@ class QueueSpec:
 
     @property
     def storage(self) -> Storage:
-        """Rows, bits and kind of the memory; what stands behind it is in registers."""
+        """Rows, bits and kind of the memory; registers after it hold the other beats."""
         memory = ram_storage(self.depth - 1, self.bits)
         return replace(memory, rows=self.depth - 2) if self.in_blocks else memory
 
     @property
     def in_blocks(self) -> bool:
-        """Whether the memory is block RAM, which takes a cycle more."""
+        """Whether the memory is block RAM, which adds a cycle of latency."""
         return ram_storage(self.depth - 1, self.bits).kind is Kind.BLOCK
 
     @property
     def latency(self) -> int:
-        """Cycles from a beat written to the same beat offered."""
+        """Cycles from the write of a beat to its offer at the output."""
         return StreamFifo.LATENCY + self.in_blocks
 
 
 class StreamFifo(wiring.Component):
-    """A queue of beats: a memory and, behind it, the beat that is next; one more between them where
-    the memory is block RAM, whose output is slow.
+    """A FIFO: a memory with an output register, and a second register if the memory is block RAM.
 
     Parameters
     ----------
-    shape : of the payload
-    depth : beats it holds, at least 3 (fewer cannot move a beat every cycle)
+    shape : shape of the payload
+    depth : number of beats that it holds, at least 3; fewer cannot move a beat every cycle
 
     Members
     -------
     i, o : streams
 
-    Latency (``spec``): 2 cycles, 3 with block RAM. Throughput: one beat a cycle. Reset empties it.
+    Latency (``spec.latency``): 2 cycles, 3 with block RAM. Throughput: one beat per cycle. Reset
+    empties the queue. Raises ValueError if ``depth`` is below 3.
     """
 
     LATENCY = 2
@@ -76,7 +76,7 @@ class StreamFifo(wiring.Component):
 
     @property
     def spec(self) -> QueueSpec:
-        """The queue as numbers."""
+        """The spec of the queue."""
         return QueueSpec(self._depth, Shape.cast(self._shape).width)
 
     def elaborate(self, platform: object) -> Module:
@@ -85,11 +85,11 @@ class StreamFifo(wiring.Component):
         write, read = memory.write_port(), memory.read_port()
         rows = self.spec.storage.rows
         waiting = Signal(range(rows + 1))  # beats in the memory
-        full = Signal()  # a register, since a whole layer may stand still by it
+        full = Signal()  # a register, because it may stall a whole layer
         takes = Signal()
         moves = Signal()
         free = ~self.o.valid | self.o.ready
-        there = Signal() if self.spec.in_blocks else None  # the memory's output holds a beat
+        there = Signal() if self.spec.in_blocks else None  # a beat is at the memory's output
         place, _ = counter(m, "place", rows, takes)
         first, _ = counter(m, "first", rows, moves)
         m.d.comb += [
@@ -121,7 +121,11 @@ class StreamFifo(wiring.Component):
     def _build_register(
         self, m: Module, moves: Value, there: Signal, comes: Value, read: Value
     ) -> None:
-        """The register behind block RAM: what was read is ``there`` until it ``comes``."""
+        """Build the register after block RAM.
+
+        A beat that was read is ``there``, at the memory's output, until it ``comes`` into the
+        register.
+        """
         payload = Signal(self._shape, reset_less=True)
         m.d.comb += self.o.payload.eq(payload)
         with m.If(comes):
