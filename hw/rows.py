@@ -1,4 +1,4 @@
-"""Rows that come in beats of one width leave in beats of another that does not divide them."""
+"""Rows in beats of one width become rows in beats of a width that does not divide them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["RowBuffer", "RowGeometry"]
 
 @dataclass(frozen=True)
 class RowGeometry:
-    """A row as it comes and as it leaves.
+    """The beats of a row at the input and at the output.
 
-    values : of a row
-    taken : values of a beat that comes; divides ``values``
-    given : values of a beat that leaves; what a row's last one has beyond the row is arbitrary
+    values : values of a row
+    taken : values of an input beat; divides ``values``
+    given : values of an output beat; in a row's last one, the values beyond the row are arbitrary
     """
 
     values: int
@@ -28,43 +28,46 @@ class RowGeometry:
 
     @property
     def beats(self) -> int:
-        """Beats of a row that come."""
+        """Input beats of a row."""
         return self.values // self.taken
 
     @property
     def results(self) -> int:
-        """Beats of a row that leave."""
+        """Output beats of a row."""
         return -(-self.values // self.given)
 
     @property
     def needs(self) -> list[int]:
-        """The beats that must have come before each one leaves."""
+        """For each output beat, the number of input beats that must have come before."""
         ends = (min((k + 1) * self.given, self.values) for k in range(self.results))
         return [-(-end // self.taken) for end in ends]
 
     @property
     def frees(self) -> list[int]:
-        """The beats of which nothing is needed any more once so many have left, 0 to all."""
+        """For 0 to all output beats sent, the number of input beats that are no longer needed."""
         return [min(k * self.given, self.values) // self.taken for k in range(self.results + 1)]
 
 
 class RowBuffer(wiring.Component):
-    """Hold a row, each beat where it belongs, and send it in other beats.
+    """Buffer a row and send it in beats of another width.
 
     Parameters
     ----------
-    shape : of a value
-    geometry : of a row
+    shape : shape of a value
+    geometry : the beats of a row
 
     Members
     -------
-    i : stream of ``geometry.taken`` values a beat
-    o : stream of ``geometry.given`` values a beat
+    i : stream of ``geometry.taken`` values per beat
+    o : stream of ``geometry.given`` values per beat
 
-    A beat is taken where all that it overwrites has left, in the same cycle at the latest, so that
-    rows follow each other without a gap: as many cycles a row as beats come or leave, whichever are
-    more. Latency: 1 cycle from the last beat that a result needs. Combinational: ``o.ready`` to
-    ``i.ready``.
+    A beat is taken if all values that it overwrites have been sent, or are sent in the same cycle.
+    So rows follow each other without a gap: a row takes as many cycles as it has input beats or
+    output beats, whichever are more. Latency: 1 cycle from the last input beat that an output beat
+    needs. Combinational: ``o.ready`` to ``i.ready``.
+
+    Raises ValueError if input beats do not divide a row, or if output beats divide it or are
+    longer.
     """
 
     LATENCY = 1
@@ -87,7 +90,7 @@ class RowBuffer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         g = self._geometry
-        ahead = Signal(range(2 * g.beats + 1))  # beats that came of the row that leaves, and later
+        ahead = Signal(range(2 * g.beats + 1))  # input beats of the row being sent, and later
         row = Signal(data.ArrayLayout(self._shape, g.values), reset_less=True)
         takes = Signal()
         sends = Signal()
@@ -108,8 +111,11 @@ class RowBuffer(wiring.Component):
         return m
 
     def _lane(self, row: data.View, lane: int) -> Array:
-        """What a lane sends in each part of the row. Beyond the row's end the same once more, or 0
-        where that has left and may be overwritten."""
+        """The value of a lane in each output beat of the row.
+
+        Beyond the row's end a lane repeats its last value, or sends 0 if that one has been sent and
+        may be overwritten.
+        """
         g = self._geometry
         places = [part * g.given + lane for part in range(g.results)]
         stays = g.frees[-2] * g.taken

@@ -1,11 +1,11 @@
-"""The window reader: a map becomes the windows of a convolution or a pool, one after another.
+"""The window reader: it sends the windows of a convolution or a pool, one after another.
 
-A patch engine or a pool whose map is one window computes on what comes out, so multiplication,
-requantization and ROMs exist once. The buffer is circular in the order of the stream, across rows
-and images: it holds what a window spans there, KH - 1 rows and a bit, and one stride's columns
-beyond. That is the least that keeps reading while the next column loads; the price is that at a
-row's end, where the next window starts a stride of rows below, reading waits for what is missing.
-Whole rows more would hide that, at the cost of their memory.
+A patch engine or a pool whose map is one window computes on them, so there is one implementation of
+multiplication, requantization and ROMs. The buffer is circular in the order of the stream, across
+rows and images. It holds the span of a window in the stream, a little more than KH - 1 rows, and
+the columns of one stride. No smaller buffer could keep reading while the next column loads. But at
+the end of a row, where the next window starts a stride of rows further down, reading waits for the
+missing elements. A buffer of more whole rows would avoid this wait, at the cost of their memory.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ __all__ = ["WindowReader", "WindowSpec"]
 
 @dataclass(frozen=True)
 class _Position:
-    """Where the reader stands: window row and column, and what its step ends. Each flag includes
-    those before it; a line is a window's part in one row of taps."""
+    """The position of the reader: row and column of the window, and what ends with its step.
+
+    Each flag includes those before it. A line is the part of a window in one row of taps.
+    """
 
     row: Value
     column: Value
@@ -46,17 +48,17 @@ class _Position:
 
 @dataclass(frozen=True, kw_only=True)
 class WindowSpec:
-    """A window reader as numbers.
+    """The spec of a window reader.
 
     Parameters
     ----------
-    geometry : of the windows
+    geometry : geometry of the windows
     activation : shape of x
-    lanes : values of an element of the geometry: so many channels at once
-    fill : what the padding holds: the zero point before a convolution or an average pool, the
-        type's least value before a maximum pool
+    lanes : values of an element of the geometry: channels that enter at once
+    fill : value of the padding: the zero point before a convolution or an average pool, the type's
+        least value before a maximum pool
 
-    Raises ValueError if ``fill`` is no value of the type.
+    Raises ValueError if ``fill`` is not a value of the type.
     """
 
     geometry: WindowGeometry
@@ -76,12 +78,12 @@ class WindowSpec:
 
     @property
     def in_blocks(self) -> bool:
-        """Whether the buffer is block RAM, which takes a cycle more."""
+        """Whether the buffer is block RAM, which adds a cycle of latency."""
         return self._buffer.kind is Kind.BLOCK
 
     @property
     def memories(self) -> tuple[Storage, ...]:
-        """Rows, bits and kind of the buffer, an element a row, once for each tap."""
+        """Rows, bits and kind of the buffer of each tap, one element in a row."""
         return tuple(self._buffer.within(name) for name in self.names("buffer"))
 
     @property
@@ -89,34 +91,33 @@ class WindowSpec:
         return ram_storage(self.geometry.capacity, self.lanes * self.activation.width)
 
     def names(self, name: str) -> list[str]:
-        """A name for each tap, or if there is one the name alone."""
+        """A name for each tap, or the name alone if there is one tap."""
         taps = self.geometry.taps
         return [name] if taps == 1 else [f"{name}{tap}" for tap in range(taps)]
 
 
 class WindowReader(wiring.Component):
-    """For each output position in raster order the elements of its window: ky, kx, channel.
+    """Send the window of each output position in raster order, ordered by ky, kx and channel.
 
         o = x[oy * stride_y + ky * dilation_y - top, ox * stride_x + kx * dilation_x - left, c]
-
-    or ``fill`` where that lies outside the map.
+        or fill outside the map
 
     Parameters
     ----------
-    spec : its numbers
+    spec : spec of the window reader
 
     Members
     -------
-    i : stream of ``lanes`` activations a beat, raster order, channels last
-    o : stream of ``geometry.taps`` times as many a beat, tap by tap; the buffer is there once for
-        each, so that all are read at once
+    i : stream of ``lanes`` activations per beat, raster order, channels last
+    o : stream of ``lanes * geometry.taps`` activations per beat, tap by tap; each tap has a buffer
+        of its own, so that all are read at once
 
-    A window starts when all its elements in the map are in. ``i.ready`` depends on the buffer
-    alone. Throughput: one beat a cycle while the elements are there; an image takes OH * OW * KH *
-    KW * C / taps cycles and those in which a window waits (``geometry.cycles()``). Latency
-    (``latency``): 3 cycles from the last element that a window needs to its first beat, 4 where the
-    buffer is block RAM. The read pipeline stalls as one while a beat waits. Reset returns to the
-    first window of an image, with an empty buffer.
+    A window starts when all its elements in the map are written. ``i.ready`` depends on the buffer
+    alone. Throughput: one beat per cycle while the elements are there. An image takes
+    ``geometry.cycles()``: OH * OW * KH * KW * C / taps, and the cycles in which a window waits.
+    Latency (``spec.latency``): 3 cycles from the last element that a window needs to its first
+    beat, 4 if the buffer is block RAM. The whole read pipeline stalls while a beat waits. Reset
+    returns to the first window of an image, with an empty buffer.
     """
 
     LATENCY = 3
@@ -132,7 +133,7 @@ class WindowReader(wiring.Component):
 
     @property
     def spec(self) -> WindowSpec:
-        """The numbers given."""
+        """The spec of the window reader."""
         return self._spec
 
     def elaborate(self, platform: object) -> Module:
@@ -146,7 +147,7 @@ class WindowReader(wiring.Component):
         wrote = self.i.valid & self.i.ready
         self._build_counts(m, complete, wrote, step & at.window, at)
 
-        # Stage 0: write what comes in; address what a window reads.
+        # Stage 0: write the element that comes; address the elements that a window reads.
         place = Signal(range(g.capacity))
         with m.If(wrote):
             m.d.sync += place.eq(Mux(place == g.capacity - 1, 0, place + 1))
@@ -166,12 +167,12 @@ class WindowReader(wiring.Component):
         inside = self._build_inside(m, step, at)
         names = self._spec.names("inside")
         s = stage(m, enable, "s1", valid=complete, **dict(zip(names, inside, strict=True)))
-        if self._spec.in_blocks:  # what is read goes into a register before anything else
+        if self._spec.in_blocks:  # block RAM is slow: its output goes into a register
             elements = dict(zip(self._spec.names("element"), read, strict=True))
             s = stage(m, enable, "s2", **vars(s), **elements)
             read = [data.View(self._element, getattr(s, name)) for name in elements]
 
-        # The padding instead of what the buffer gave there.
+        # Outside the map, send the padding instead of the buffer's output.
         with m.If(enable):
             m.d.sync += self.o.valid.eq(s.valid)
             for tap, (name, element) in enumerate(zip(names, read, strict=True)):
@@ -196,17 +197,19 @@ class WindowReader(wiring.Component):
     def _build_counts(
         self, m: Module, complete: Value, wrote: Value, done: Value, at: _Position
     ) -> None:
-        """Count the cells that may be written, and the elements written beyond what the window at
-        hand needs. Each write changes both by one; each window read releases what no later one
-        needs, and raises the demand to that of the next."""
-        # Writes count a cycle late, from a register, and ``done`` chooses behind the sums, since
-        # both come late in a cycle and from afar.
+        """Count the free cells, and the elements written beyond the need of the current window.
+
+        Each write changes both by one. Each window that has been read releases what no later one
+        needs, and raises the demand to that of the next.
+        """
+        # A write and ``done`` come late in a cycle and from far away. So writes count a cycle
+        # later, from a register, and ``done`` chooses between finished sums.
         g = self._geometry
         late = Signal()
         free = Signal(range(g.most_free + 2), init=int(g.lowest[0, 0]) + g.capacity)
         ahead = Signal(range(g.least_ahead - 1, g.most_ahead + 1), init=-int(g.needed[0, 0]))
-        nearly = Signal(init=ahead.init >= -1)  # complete, once the late write counts
-        writable = Signal(init=free.init > 0)  # some are free, a register, since layers wait for it
+        nearly = Signal(init=ahead.init >= -1)  # complete when the late write counts
+        writable = Signal(init=free.init > 0)  # cells are free; a register: layers wait for it
         m.d.comb += [self.i.ready.eq(writable), complete.eq((ahead >= 0) | (late & nearly))]
         many, some = (Mux(late, free > n + 1, free > n) for n in (1, 0))
         release = self._release(m, at)
@@ -223,10 +226,10 @@ class WindowReader(wiring.Component):
         ]
 
     def _release(self, m: Module, at: _Position) -> Value:
-        """The elements that are kept no longer once this window has been read, less 1."""
-        g, inner = self._geometry, slice(None, -1)  # behind the last column a row's table counts
+        """The number of elements that are released when this window has been read, less 1."""
+        g, inner = self._geometry, slice(None, -1)  # after the last column, the rows' table holds
         columns, rows = g.releases[:, inner].max(axis=0, initial=0), g.releases[:, -1]
-        slides = (g.releases[:, inner] > 0).any(axis=1)  # else a later row needs the same elements
+        slides = (g.releases[:, inner] > 0).any(axis=1)  # if not, later rows need the same elements
         return Mux(
             at.row_of_windows,
             self._choice(m, "row_release", at.row, (rows - 1).tolist()),
@@ -238,7 +241,7 @@ class WindowReader(wiring.Component):
         )
 
     def _gain(self, m: Module, at: _Position, extra: int = 0) -> Value:
-        """The elements that the next window needs fewer than this one, and ``extra``."""
+        """The number of elements that the next window needs fewer than this one, plus ``extra``."""
         rows, columns = extra - self._geometry.needs[:, -1], extra - self._geometry.needs[0, :-1]
         return Mux(
             at.row_of_windows,
@@ -247,16 +250,19 @@ class WindowReader(wiring.Component):
         )
 
     def _build_addresses(self, m: Module, step: Value, at: _Position) -> list[Value]:
-        """The cell of each tap to read; outside the map some cell, not used. All taps take the same
-        steps."""
+        """The address of the cell to read, for each tap.
+
+        Outside the map it is the address of any cell, which is not used. All taps take the same
+        steps.
+        """
         g = self._geometry
         (_, kw), (sy, sx), (dy, dx) = g.kernel, g.stride, g.dilation
         rows, columns = g.block
         last = g.read_elements - 1  # from a window's first step to its last
         row = sy * g.width - (g.columns - 1) * sx
         image = g.height * g.width - ((g.rows - 1) * sy * g.width + (g.columns - 1) * sx)
-        onward = Signal(range(g.capacity), init=1)  # the distance, less than once round the buffer
-        back = Signal(range(-g.capacity, 0), init=1 - g.capacity)  # and the other way round
+        onward = Signal(range(g.capacity), init=1)  # the distance, less than one turn of the buffer
+        back = Signal(range(-g.capacity, 0), init=1 - g.capacity)  # the same, backward
         for ends, elements in (
             (at.pixel, (columns * dx - 1) * g.pixel_elements + 1),
             (at.line, (rows * dy * g.width - (kw - columns) * dx - 1) * g.pixel_elements + 1),
@@ -307,7 +313,7 @@ class WindowReader(wiring.Component):
 
     @staticmethod
     def _choice(m: Module, name: str, index: Value, values: Sequence[int]) -> Value:
-        """values[index] in gates: tables have one value but for a few places at their ends."""
+        """values[index] as gates; all entries of a table are equal, except a few at its ends."""
         if not values:
             return Value.cast(0)
         usual = Counter(values).most_common(1)[0][0]
@@ -321,7 +327,7 @@ class WindowReader(wiring.Component):
 
 
 def _sum(m: Module, name: str, a: Signal, b: Value, carry: Value) -> Signal:
-    """a + b + carry in one carry chain, where synthesis would make two of three addends."""
+    """a + b + carry in one carry chain; synthesis would make two for three addends."""
     wide = [Cat(low, value) for low, value in ((Const(1, 1), a), (carry, b))]
     signed = [v.as_signed() if of.shape().signed else v for v, of in zip(wide, (a, b), strict=True)]
     total = Signal(Shape(len(a) + 1, a.shape().signed), name=name)

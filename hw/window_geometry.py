@@ -1,7 +1,7 @@
-"""The numbers of a window reader: which elements each window needs, and how many wait at once.
+"""The numbers of a window reader: the elements that each window needs, and those that wait.
 
-An element's index is its place in the stream, (y * W + x) * C + c, going on across images. All
-tables come from the taps of every window position, one axis at a time.
+An element's index is its place in the stream, (y * W + x) * C + c, counted on across images. All
+tables follow from the taps of every window position, one axis at a time.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ __all__ = ["WindowGeometry"]
 
 Integers = npt.NDArray[np.int64]
 
-IMAGES = 8  # until the distance between them has settled
-FILLING = 400  # cycles in which a buffer fills, by as little as one in each of small images
+IMAGES = 8  # images until the cycles per image have settled
+FILLING = 400  # cycles to fill a buffer, which may gain only one in each small image
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowGeometry:
-    """Windows that slide over a map, as a convolution's or a pool's do.
+    """Windows that slide over a map, as in a convolution or a pool.
 
     Parameters
     ----------
-    height, width : of the input map
-    pixel_elements : elements of a pixel; an element is a value, or several that come in at once
+    height, width : size of the input map
+    pixel_elements : elements of a pixel; an element is one value, or several that enter at once
     kernel, stride, dilation : (y, x), each at least 1
     padding : (top, left, bottom, right), at least 0
     taps : positions of the kernel that are read at once: a part of its row, or whole rows
 
-    Raises ValueError where a number breaks its rule, or the kernel does not fit the padded map.
+    Raises ValueError if a number breaks its rule, or the kernel does not fit the padded map.
     """
 
     height: int
@@ -104,21 +104,21 @@ class WindowGeometry:
 
     @property
     def window(self) -> int:
-        """Steps in which a window is read, padding included: KH * KW * C over the taps."""
+        """Steps to read a window, padding included: KH * KW * C / taps."""
         return self.kernel[0] * self.kernel[1] * self.pixel_elements // self.taps
 
     @property
     def beats(self) -> int:
-        """Steps in which all windows of an image are read."""
+        """Steps to read all windows of an image."""
         return self.rows * self.columns * self.window
 
     @cached_property
     def needed(self) -> Integers:
-        """(OH, OW): each window starts when as many elements of its image are written.
+        """(OH, OW): elements of the image that must be written before each window starts.
 
-        One more than the index of its last element in the map. A window without any takes the row
-        and the column of the window before it (at the start: after it): nothing comes out before
-        the image's first element.
+        This is one more than the index of the window's last element in the map. A window without
+        any takes the row and the column of the window before it, or at the start those of the
+        window after it. So nothing is sent before the image's first element.
         """
         y, x = _filled(self._taps(0)[1]), _filled(self._taps(1)[1])
         if y is None or x is None:
@@ -127,11 +127,11 @@ class WindowGeometry:
 
     @cached_property
     def lowest(self) -> Integers:
-        """(OH, OW): while a window is read, elements from this index on are kept.
+        """(OH, OW): index of the first element that is kept while each window is read.
 
-        The least index that this window or any later one needs; behind the last that needs one, the
-        next image's least, counted on. Windows right of the last that lies in the map keep what it
-        kept, until the row ends.
+        It is the least index that this window or any later one needs. After the last window that
+        needs one, it is the least index of the next image, counted on. Windows to the right of the
+        last one in the map keep what that one kept, until the row ends.
         """
         (y, _), (x, _) = self._taps(0), self._taps(1)
         if (y < 0).all() or (x < 0).all():
@@ -148,32 +148,39 @@ class WindowGeometry:
 
     @property
     def capacity(self) -> int:
-        """Elements that the buffer holds: what a window spans in the stream, and as many columns as
-        one stride, which load while a window is read."""
+        """Elements that the buffer holds.
+
+        These are the span of a window in the stream, and the columns of one stride, which load
+        while a window is read.
+        """
         return max(int((self.needed - self.lowest).max()), 1) + self.stride[1] * self.pixel_elements
 
     @cached_property
     def releases(self) -> Integers:
-        """(OH, OW): elements that are kept no longer when a window has been read."""
+        """(OH, OW): elements that are released when each window has been read."""
         return self._steps(self.lowest)
 
     @cached_property
     def needs(self) -> Integers:
-        """(OH, OW): how many elements more the next window needs; negative where fewer."""
+        """(OH, OW): how many more elements the next window needs; negative if it needs fewer."""
         return self._steps(self.needed)
 
     @property
     def most_free(self) -> int:
-        """The most cells that are free at once; more than the capacity where elements follow that
-        no window needs."""
+        """The most cells that are free at once.
+
+        More than the capacity if elements follow that no window needs.
+        """
         written = np.maximum.accumulate(self.needed.reshape(-1))
         after = self.lowest.reshape(-1) + self.releases.reshape(-1)
         return self.capacity + max(int(self.lowest[0, 0]), int((after - written).max()))
 
     @property
     def least_ahead(self) -> int:
-        """The fewest elements written beyond a window's need: the most that a window waits for,
-        negative."""
+        """The fewest elements written beyond a window's need.
+
+        Negative: it is minus the most elements that a window waits for.
+        """
         written = np.maximum.accumulate(self.needed.reshape(-1))
         after = self.needed.reshape(-1) + self.needs.reshape(-1)
         return min(-int(self.needed[0, 0]), int((written - after).min()))
@@ -191,13 +198,16 @@ class WindowGeometry:
 
     @property
     def read_elements(self) -> int:
-        """The same from the first that the first tap reads to the last that it reads."""
+        """Elements of the stream from the first to the last that the first tap reads in a window.
+
+        Both are included.
+        """
         (ky, kx), (rows, columns), (dy, dx) = self.kernel, self.block, self.dilation
         return ((ky - rows) * dy * self.width + (kx - columns) * dx + 1) * self.pixel_elements
 
     @property
     def origin(self) -> int:
-        """Index of the first window's first element; negative where that is padding."""
+        """Index of the first window's first element; negative if that element is padding."""
         return -(self.padding[0] * self.width + self.padding[1]) * self.pixel_elements
 
     def _steps(self, table: Integers) -> Integers:
@@ -205,13 +215,20 @@ class WindowGeometry:
         return np.diff(following).reshape(table.shape)
 
     def cycles(self, slots: int = 1, interval: int = 1, ahead: int = 2) -> int:
-        """Cycles an image takes, once settled, where the input never waits and the consumer takes
-        a beat in the last of each ``slots`` cycles that it has it, as a patch engine does.
+        """Settled cycles per image if the input never waits.
 
-        KH * KW * C * slots for each window, and where a window's elements have not all come in when
-        the one before it has been read, the cycles until they have. The reader is ``ahead`` beats
-        ahead of its consumer, so a window's cells are free that much sooner. Where elements come
-        only every ``interval`` cycles, the distance may be off by a few cycles.
+        Parameters
+        ----------
+        slots : cycles that a consumer, such as a patch engine, spends on a beat; it takes the beat
+            in the last of them
+        interval : cycles from one element to the next
+        ahead : beats by which the reader is ahead of its consumer; the cells of a window are free
+            that much sooner
+
+        An image takes KH * KW * C / taps * slots cycles for each window. If a window's elements
+        have not all come when the window before it has been read, the cycles until they have are
+        added. If elements come only every ``interval`` cycles, the result may be off by a few
+        cycles.
         """
         limits = (self.lowest + self.capacity).reshape(-1).tolist()
         needed = self.needed.reshape(-1).tolist()
@@ -226,7 +243,7 @@ class WindowGeometry:
         return ends[-1] - ends[-2]
 
     def _taps(self, axis: int) -> tuple[Integers, Integers]:
-        """The first and the last position in the map that each window reads; -1 where none."""
+        """The first and the last position in the map that each window reads; -1 if none."""
         size = (self.height, self.width)[axis]
         count = (self.rows, self.columns)[axis]
         start = np.arange(count) * self.stride[axis] - self.padding[axis]
@@ -237,8 +254,10 @@ class WindowGeometry:
 
 
 def _filled(positions: Integers) -> Integers | None:
-    """Positions, each -1 replaced by the one before it, at the start by the one after; None where
-    there are only those."""
+    """Replace each -1 by the position before it, at the start by the one after it.
+
+    Returns None if all are -1.
+    """
     known = np.flatnonzero(positions >= 0)
     if not len(known):
         return None
@@ -247,5 +266,5 @@ def _filled(positions: Integers) -> Integers | None:
 
 
 def _least_from_here(values: Integers) -> Integers:
-    """For each place the least value there or later."""
+    """For each place, the least value there or later."""
     return np.minimum.accumulate(values[::-1])[::-1]
