@@ -1,4 +1,4 @@
-"""The requantizer: ``model.requant`` in hardware, one accumulator a cycle."""
+"""The requantizer: ``model.requant`` in hardware, one accumulator per cycle."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class Requantizer(wiring.Component):
 
     Parameters
     ----------
-    spec : its numbers, of one lane
+    spec : spec of the requantizer, with one lane
 
     Members
     -------
-    i : stream of one accumulator a beat
-    o : stream of one activation a beat
+    i : stream of one accumulator per beat
+    o : stream of one activation per beat
 
-    Throughput: one a cycle. Latency (``spec``): 4 cycles, and one or two more where the ROM is
-    block RAM. The pipeline stalls as one while a beat waits. What lies beyond the range in which
-    outputs change is clamped before the multiplication, so that the multiplier need not be wider
-    (``operand.py``). Offsets are added with the rounding constant. What differs between channels,
-    multipliers or addends or both, is in one ROM, a row for each channel, so that it never takes
-    two block RAMs.
+    Throughput: one per cycle. Latency (``spec.latency``): 4 cycles, one or two more if the ROM is
+    block RAM. The whole pipeline stalls while a beat waits. An accumulator outside the active range
+    is clamped to it before the multiplication, which keeps the multiplier narrow (``operand.py``).
+    The rounding constant is added together with the offset. The multipliers and addends that differ
+    between channels are in one ROM, a row for each channel, so they never take two block RAMs.
+
     Raises ValueError as :class:`Rescale` does.
     """
 
@@ -54,11 +54,11 @@ class Requantizer(wiring.Component):
 
     @property
     def spec(self) -> RequantizerSpec:
-        """The numbers given."""
+        """The spec of the requantizer."""
         return self._spec
 
     def _make_rom(self) -> Rom | None:
-        """A row for each channel, with what differs."""
+        """A ROM with a row for each channel, of the values that differ; None if none differ."""
         spec = self._spec
         if not spec.varying:
             return None
@@ -74,7 +74,7 @@ class Requantizer(wiring.Component):
         enable = Signal()
         m.d.comb += [enable.eq(~self.o.valid | self.o.ready), self.i.ready.eq(enable)]
 
-        # Stage 0: take an accumulator, address what its channel has of its own.
+        # Stage 0: take an accumulator, address the values of its channel.
         own: dict[str, Value] = {}
         if self._rom is not None:
             m.submodules.scales = rom = self._rom
@@ -86,10 +86,10 @@ class Requantizer(wiring.Component):
         for number in range(2, self._spec.read_cycles + 1):
             s = stage(m, enable, f"s{number}", **vars(s))
 
-        # Multiply; an addend of the channel's own goes along.
+        # Multiply; if the channel has its own addend, pass it on.
         multipliers, addends = self._spec.scales.values()
         multiplier = own.pop("multiplier", Const(multipliers[0], value_shape(multipliers)))
-        multiplier = multiplier[:-1]  # unsigned: none is negative
+        multiplier = multiplier[:-1]  # unsigned, because none is negative
         name = f"s{self._spec.read_cycles + 1}"
         s = stage(m, enable, name, valid=s.valid, product=s.acc * multiplier, **own)
         addend = getattr(s, "addend", addends[0])

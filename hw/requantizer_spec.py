@@ -1,4 +1,4 @@
-"""Requantizers as numbers: one or several lanes, with a multiplier or digit by digit."""
+"""The specs of requantizers: of one or several lanes, with a multiplier or digit by digit."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ from .storage import Storage, rom_storage
 
 __all__ = ["RequantizerSpec", "requantizer_slots", "value_shape"]
 
-DIGIT = 2  # bits; more make a table of multiples that no longer fits the adder's own LUTs
+DIGIT = 2  # bits; with more, the table of multiples does not fit the LUTs of the adder
 
 
 def requantizer_slots(operand: Shape) -> int:
-    """The cycles that a requantizer without a multiplier takes for an operand of this shape: one to
-    begin, and one for each digit."""
+    """Cycles that a requantizer without a multiplier takes for an operand of this shape.
+
+    One to begin, and one for each digit.
+    """
     return 1 + -(-operand.width // DIGIT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequantizerSpec:
-    """A requantizer as numbers.
+    """The spec of a requantizer.
 
     Parameters
     ----------
     requant : M and B (one, or one per channel), n, the rounding rule, the clamp
-    zero_point : of y
+    zero_point : zero point of y
     channels : OC; accumulators arrive channels last, so the channel is counted, modulo OC
     accumulator_width : bits of acc, signed
     activation : shape of y
     beside : the layer's other ROMs, see :class:`Rom`
-    lanes : R, accumulators at once; divides OC or is a multiple of it
+    lanes : R, accumulators per beat; divides OC or is a multiple of it
     sequential : whether products are added up digit by digit, without a DSP block
-    least_read_cycles : of its ROM, at least
+    least_read_cycles : the least number of cycles to read the ROM
 
-    Raises ValueError for a wrong number of multipliers or offsets, or of lanes.
+    Raises ValueError for a wrong number of multipliers, offsets or lanes.
     """
 
     requant: Requant
@@ -71,12 +73,12 @@ class RequantizerSpec:
 
     @property
     def slots(self) -> int:
-        """Cycles for each accumulator."""
+        """Cycles per accumulator."""
         return requantizer_slots(self.operand) if self.sequential else 1
 
     @property
     def memories(self) -> tuple[Storage, ...]:
-        """The ROMs of what differs between channels, one for each lane; none if nothing does."""
+        """ROMs of the values that differ between channels, one per lane; none if none differ."""
         if self.sequential:
             return ()
         if self.lanes > 1:
@@ -89,7 +91,7 @@ class RequantizerSpec:
 
     @cached_property
     def each(self) -> tuple[RequantizerSpec, ...]:
-        """The lanes, each with the channels that fall to it, all with the ROM of the slowest."""
+        """The spec of each lane, for its own channels; all have the slowest lane's read cycles."""
         if self.lanes == 1:
             return (self,)
         step = min(self.lanes, self.channels)
@@ -108,12 +110,12 @@ class RequantizerSpec:
 
     @cached_property
     def operand(self) -> Shape:
-        """What is multiplied of an accumulator."""
+        """The shape of an accumulator as it is multiplied."""
         return operand_shape(self.requant, self.zero_point, self.accumulator_width)
 
     @cached_property
     def scales(self) -> dict[str, tuple[int, ...]]:
-        """Multipliers and addends: one of each channel, or one where all are equal."""
+        """Multipliers and addends: one for each channel, or one if all are equal."""
         addends = Rescale(requant=self.requant, zero_point=self.zero_point).addends
         return {
             name: values if len(set(values)) > 1 else values[:1]
@@ -127,7 +129,7 @@ class RequantizerSpec:
 
     @property
     def storage(self) -> Storage | None:
-        """Rows, bits and kind of the ROM of what differs between channels; None if nothing does."""
+        """Rows, bits and kind of the ROM of ``varying``; None if nothing varies."""
         if not self.varying:
             return None
         bits = sum(value_shape(values).width for values in self.varying.values())
@@ -136,13 +138,13 @@ class RequantizerSpec:
 
     @property
     def read_cycles(self) -> int:
-        """Cycles in which an accumulator waits for what its channel has of its own."""
+        """Cycles in which an accumulator waits for the values of its channel."""
         needed = self.storage.read_cycles if self.storage else 1
         return max(needed, self.least_read_cycles)
 
 
 def value_shape(values: tuple[int, ...]) -> Shape:
-    """The signed shape that holds them, and 0."""
+    """The narrowest signed shape that holds the values and 0."""
     return signed(signed_width(min(0, *values), max(0, *values)))
 
 

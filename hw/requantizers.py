@@ -1,4 +1,4 @@
-"""Several requantizers side by side: R accumulators a cycle."""
+"""Several requantizers in parallel: R accumulators per cycle."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ __all__ = ["Requantizers"]
 
 
 class Requantizers(wiring.Component):
-    """R lanes of :class:`Requantizer`, all in step, each with the channels that fall to it.
+    """R instances of :class:`Requantizer` in lockstep, each for its own channels.
 
     Parameters
     ----------
-    spec : their numbers
+    spec : spec of all of them
 
     Members
     -------
-    i : stream of R accumulators a beat, channels last
-    o : stream of R activations a beat
+    i : stream of R accumulators per beat, channels last
+    o : stream of R activations per beat
 
-    Throughput: R a cycle. Latency: that of one, of the slowest for all. Since the lanes take a
-    value in the same cycles and stand still in the same ones, the handshake of one is that of all.
+    Throughput: R per cycle. Latency: that of the slowest lane, for all lanes. The lanes take values
+    in the same cycles and stall in the same cycles, so the handshake of one is the handshake of
+    all.
     """
 
     def __init__(self, spec: RequantizerSpec):
@@ -37,7 +38,7 @@ class Requantizers(wiring.Component):
 
     @property
     def spec(self) -> RequantizerSpec:
-        """The numbers given."""
+        """The spec of all lanes."""
         return self._spec
 
     def elaborate(self, platform: object) -> Module:

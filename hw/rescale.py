@@ -1,6 +1,7 @@
-"""From a product to an activation: ``model.requant.rescale`` as two stages of a pipeline.
+"""From a product to an activation: ``model.requant.rescale`` as two pipeline stages.
 
-The requantizer and the addition end in it, so rounding and clamping exist once.
+Requantizers, additions and concatenations end with it, so there is one implementation of rounding
+and clamping.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from .pipeline import stage
 
 __all__ = ["Rescale", "require_numbers"]
 
-FLOAT32_BITS = 24  # significant ones
-FLOAT32_REACH = 1 << 22  # integers up to here have a tie beside them whose significand is even
+FLOAT32_BITS = 24  # bits of the significand
+FLOAT32_REACH = 1 << 22  # ties below this have an even significand
 
 
 def require_numbers(
     requant: Requant, *, multipliers: Collection[int], offsets: Collection[int]
 ) -> None:
-    """Check how many multipliers and offsets there are. Raises ValueError for any other number."""
+    """Check the numbers of multipliers and offsets. Raises ValueError if one is not allowed."""
     for what, values, allowed in (
         ("Multipliers", requant.multipliers, multipliers),
         ("Offsets", requant.offsets, offsets),
@@ -38,12 +39,12 @@ class Rescale:
 
     Parameters
     ----------
-    requant : n, the rounding rule, the clamp, B (one, or one per channel); its multipliers are the
-        business of whoever makes the product
-    zero_point : of y
+    requant : n, the rounding rule, the clamp, B (one, or one per channel); its multipliers are not
+        used, because the caller makes the product
+    zero_point : zero point of y
 
-    Latency: 2 cycles. Raises ValueError where float32 rounds and the clamp reaches too far from the
-    zero point for it.
+    Latency: 2 cycles. Raises ValueError if the rounding rule is FLOAT32 and the clamp reaches too
+    far from the zero point.
     """
 
     LATENCY = 2
@@ -57,12 +58,14 @@ class Rescale:
                 f"The clamp must lie within {FLOAT32_REACH - 1} of the zero point where float32 "
                 f"rounds, not reach {reach}"
             )
-        self._octaves = (reach + 1).bit_length()  # from 2 to this power on, all is clamped
+        self._octaves = (reach + 1).bit_length()  # from 2 to this power on, everything is clamped
 
     @property
     def addends(self) -> tuple[int, ...]:
-        """What is added to a product before the shift: B, and with it, at no cost, the half of the
-        rounding where that is a constant. One, or one per channel."""
+        """The constants added to a product before the shift: one, or one per channel.
+
+        Each is B, plus the half of the rounding rule if that is constant, which costs no hardware.
+        """
         n, rule = self._requant.shift, self._requant.rounding
         constant = rule in (Rounding.HALF_UP, Rounding.HALF_EVEN)
         offsets = self._requant.offsets if self._requant.has_offsets else (0,)
@@ -79,8 +82,11 @@ class Rescale:
         addend: Value | int,
         o: wiring.PureInterface,
     ) -> None:
-        """Add the stages, of which ``name`` names the first; the second is the stream ``o``, whose
-        ready the caller has made ``enable`` of. ``addend`` is that of the product's channel."""
+        """Add the two stages to ``m``.
+
+        The first is named ``name``; the second is the stream ``o``. ``enable`` must follow from the
+        ready of ``o``. ``addend`` is the one of the product's channel.
+        """
         # Round.
         total = self._named(m, f"{name}_total", product + addend)
         s = stage(m, enable, name, valid=valid, rounded=self._shifted(m, total))
@@ -97,7 +103,7 @@ class Rescale:
                 m.d.sync += o.payload[0].eq(s.rounded + self._zero_point)
 
     def _shifted(self, m: Module, total: Value) -> Value:
-        """``model.rounding.round_shift`` as gates; ``total`` has the addend in it."""
+        """``model.requant.rounding.round_shift`` as gates; ``total`` includes the addend."""
         n, rule = self._requant.shift, self._requant.rounding
         if n == 0 or rule in (Rounding.FLOOR, Rounding.HALF_UP):
             return total >> n
@@ -112,36 +118,42 @@ class Rescale:
 
     @staticmethod
     def _named(m: Module, name: str, value: Value) -> Signal:
-        """A sum as a signal: where it is shifted, Yosys would write it without one as a wire whose
-        upper bits repeat a lower one, in which Verilator sees a loop. Signed in any case."""
+        """A sum as a signed signal.
+
+        Without the signal Yosys would write a shifted sum as a wire whose upper bits repeat a lower
+        one, which Verilator reports as a loop.
+        """
         total = Signal(signed(len(value) + (not value.shape().signed)), name=name)
         m.d.comb += total.eq(value)
         return total
 
     @staticmethod
     def _to_even(biased: Value, n: int, tie: Value) -> Value:
-        """The quotient; where that is the upper neighbour of a tie, an odd one loses its last
-        bit."""
+        """The quotient by 2**n.
+
+        If it is the upper neighbour of a tie, its last bit is cleared, which makes an odd one even.
+        """
         nearest = biased >> n
         return Cat(nearest[0] & ~tie, nearest[1:]).as_signed()
 
     def _float32_margin(self, m: Module, total: Value) -> Value:
-        """How far from a tie float32 still makes a tie of it: half a step of float32.
+        """The distance from a tie within which float32 rounds to the tie: half a step of float32.
 
-        Rounding to 24 bits never passes an integer or a tie, since float32 holds both, so it
-        changes the result only where it ends on a tie; and it does from half a step away,
-        inclusive, as a tie's significand is even there. The step doubles from octave to octave:
-        in octave j, from 2**(j - 1) to 2**j output steps, its exponent is n + j - 24. Below
-        octave 0 there is no tie, beyond ``octaves`` all is clamped.
+        Rounding to 24 bits never passes an integer or a tie, because float32 has both. So it
+        changes the result only if it ends on a tie. It does from half a step away, inclusive,
+        because the significand of a tie is even here. The step doubles from octave to octave: in
+        octave j, from 2**(j - 1) to 2**j output steps, its exponent is n + j - 24. Below octave 0
+        there is no tie, and beyond ``octaves`` everything is clamped.
         """
         n = self._requant.shift
-        magnitude = (total ^ total[-1].replicate(len(total)))[:-1]  # one less for negative: no tie
-        reached = [Const(1)]  # by octave: whether the total is as great
+        # |total|, or one less if negative, which may change the octave of an integer, not of a tie
+        magnitude = (total ^ total[-1].replicate(len(total)))[:-1]
+        reached = [Const(1)]  # by octave: whether the total reaches it
         for octave in range(1, self._octaves + 1):
             reached.append(magnitude[min(n + octave - 1, len(magnitude)) :].any())
         margin = Signal(max(n + self._octaves - FLOAT32_BITS, 1))
         for octave, is_reached in enumerate(reached):
             if n + octave > FLOAT32_BITS:
-                with m.If(is_reached):  # the greatest comes last
+                with m.If(is_reached):  # the greatest octave comes last
                     m.d.comb += margin.eq(1 << (n + octave - FLOAT32_BITS - 1))
         return margin

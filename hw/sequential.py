@@ -1,5 +1,7 @@
-"""The requantizer of a slow layer: multiplication by additions, digit by digit, without a DSP
-block."""
+"""The requantizer of a slow layer: multiplication by additions, digit by digit.
+
+It needs no DSP block.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +18,21 @@ __all__ = ["SequentialRequantizer"]
 
 
 class SequentialRequantizer(wiring.Component):
-    """y = clamp(round((acc * M + B) / 2**n) + zero_point, low, high), as :class:`Requantizer`.
+    """y = clamp(round((acc * M + B) / 2**n) + zero_point, low, high). The product is added up digit
+    by digit, without a multiplier.
 
     Parameters
     ----------
-    spec : its numbers, one M and B for all channels
+    spec : spec of the requantizer, one M and B for all channels
 
     Members
     -------
-    i : stream of one accumulator a beat
-    o : stream of one activation a beat
+    i : stream of one accumulator per beat
+    o : stream of one activation per beat
 
-    An accumulator takes a slot to begin and one for each digit of its operand, the least first, and
-    is taken with the last: ``slots`` cycles. Latency: 3 cycles from there. All stalls as one while
-    a result waits. M is a constant, so that its multiples are wires and gates.
+    An accumulator takes a slot to begin and one for each digit of its operand, the least first:
+    ``slots`` cycles. It is taken in the last one. Latency: 3 cycles from there. Everything stalls
+    while a result waits. M is a constant, so its multiples are wires and gates.
 
     Raises ValueError as :class:`Rescale` does.
     """
@@ -49,7 +52,7 @@ class SequentialRequantizer(wiring.Component):
 
     @property
     def spec(self) -> RequantizerSpec:
-        """The numbers given."""
+        """The spec of the requantizer."""
         return self._spec
 
     def elaborate(self, platform: object) -> Module:
@@ -58,18 +61,18 @@ class SequentialRequantizer(wiring.Component):
         slot, ends = counter(m, "slot", self._spec.slots, enable & self.i.valid)
         m.d.comb += [enable.eq(~self.o.valid | self.o.ready), self.i.ready.eq(enable & ends)]
 
-        # A signed operand as one that is not, 2**(width - 1) greater; the addend takes that back.
+        # Make a signed operand unsigned by adding 2**(width - 1); the addend subtracts it again.
         acc = clamped(self.i.payload[0], self._spec.operand)
         addend = self._rescale.addends[0]
         if self._spec.operand.signed:
             acc = Cat(acc[:-1], ~acc[-1])
             addend -= self._multiplier << (len(acc) - 1)
 
-        # Slot 0 fetches the first digit; each later one adds a multiple and fetches the next.
+        # Slot 0 fetches the first digit; each later slot adds a multiple and fetches the next.
         digit = Signal(DIGIT)
         valid = Signal()
         bits = self._multiplier.bit_length()
-        upper = Signal(bits)  # of the product; less than the multiplier after each digit
+        upper = Signal(bits)  # of the product; less than M after each digit
         lower = Signal((self._spec.slots - 1) * DIGIT, reset_less=True)
         multiples = [Const(self._multiplier * k, bits + DIGIT) for k in range(1 << DIGIT)]
         total = Signal(bits + DIGIT)

@@ -1,4 +1,4 @@
-"""Partial sums: registers for those at hand and a memory for those that wait."""
+"""Partial sums: the most recent ones in registers, the others in a memory."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["PartialSums", "SumsSpec"]
 
 @dataclass(frozen=True)
 class SumsSpec:
-    """Partial sums as numbers.
+    """The spec of partial sums.
 
-    geometry : how many entries there are and when each is used again
-    row_bits : of an entry
+    geometry : number of entries, and when each is used again
+    row_bits : bits of an entry
     """
 
     geometry: PatchGeometry
@@ -29,7 +29,7 @@ class SumsSpec:
 
     @property
     def storage(self) -> Storage:
-        """Rows, bits and kind of the memory; or the registers that stand for it."""
+        """Rows, bits and kind of the memory, or of the registers that replace it."""
         rows = self.geometry.partial_sums
         if self.geometry.recent == rows:
             return Storage("", True, rows, self.row_bits, Kind.REGISTER)
@@ -37,37 +37,41 @@ class SumsSpec:
 
     @property
     def lead(self) -> int:
-        """Cycles from an entry's address to its sums, 1 or 2: block RAM is slow, so that its output
-        gets a register if the next use of an entry is far enough."""
+        """Cycles from an entry's address to its sums, 1 or 2.
+
+        Block RAM is slow, so its output gets a register if the next use of an entry is far enough
+        away.
+        """
         slow = self.storage.kind is Kind.BLOCK and self.geometry.apart > 3
         return 2 if slow else 1
 
 
 class PartialSums(wiring.Component):
-    """Hold sums, or maxima, between their contributions.
+    """Hold the partial sums, or maxima, of unfinished patches between their contributions.
 
     Parameters
     ----------
-    layout : of one entry, an array of P sums
-    begins : layout of what an entry begins with, no wider
-    geometry : how many entries there are and when each is used again
+    layout : layout of an entry, an array of sums
+    begins : layout of an entry's start values, no wider
+    geometry : number of entries, and when each is used again
 
     Members
     -------
-    en : In(1), the pipeline moves; else nothing changes
+    en : In(1), advances the pipeline; while it is low, nothing changes
     fetch : In(range(depth)), the entry to read, ``spec.lead`` cycles before ``held`` is used
-    first : In(1), with ``held``: the entry begins, with ``start``
-    fresh : In(1), with ``held``: it begins or comes from the memory, not from the sums stored last
+    first : In(1), valid with ``held``: the entry starts now, with ``start``
+    fresh : In(1), valid with ``held``. High if the entry starts now or comes from memory; low if it
+        is one of the most recent sums, still in registers.
     start : In(begins)
     held : Out(layout), the entry's sums
-    store : In(1), with ``held``: keep ``total`` for the entry ``address``
+    store : In(1), valid with ``held``: keep ``total`` for the entry ``address``
     address : In(range(depth))
     total : In(layout)
-    sums : Out(layout), what was stored last
+    sums : Out(layout), the sums stored last
 
-    ``sums`` is a register behind the addition and nothing else uses ``total``, so that a DSP block
-    can hold both; the memory gets a sum one cycle later. An entry that is used again before it
-    could be read from there comes from the ``geometry.recent`` sums stored last.
+    ``sums`` is a register after the addition, and nothing else uses ``total``, so that a DSP block
+    can hold both. The memory receives a sum one cycle later. An entry that is used again before it
+    could be read from memory comes from the ``geometry.recent`` most recent sums.
     """
 
     def __init__(
@@ -98,7 +102,7 @@ class PartialSums(wiring.Component):
 
     @property
     def spec(self) -> SumsSpec:
-        """The sums as numbers; ``lead`` counts from ``fetch`` to ``held``."""
+        """The spec of the sums; ``lead`` counts from ``fetch`` to ``held``."""
         return self._spec
 
     def elaborate(self, platform: object) -> Module:
@@ -113,7 +117,7 @@ class PartialSums(wiring.Component):
         return m
 
     def _fetched(self, m: Module) -> Sequence[Value]:
-        """What an entry holds that is not among the sums stored last."""
+        """The sums of an entry that is not one of the most recent: its start, or from memory."""
         if self._spec.storage.kind is Kind.REGISTER:
             return list(self.start)
         stored = Signal()
@@ -139,7 +143,7 @@ class PartialSums(wiring.Component):
         ]
 
     def _recent(self, m: Module, p: int) -> list[Signal]:
-        """The sums of a lane stored last, the very last first; a patch begins without them."""
+        """The most recent sums at place ``p``, latest first; a patch does not start with them."""
         last, recent = self.total[p], []
         for age in range(max(self._geometry.recent, 1)):
             name = f"kept{p}" + (f"_{age}" if age else "")

@@ -1,4 +1,4 @@
-"""Sums of many products: a tree of adders, registered every two levels."""
+"""Sums of many products: a tree of adders, with a register after every two levels."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .pipeline import stage
 
 __all__ = ["add_in_stages", "tree_stages"]
 
-ADDENDS = 4  # of one stage: two adders one behind the other, about as long as a multiplier
+ADDENDS = 4  # of one stage: two adders in series, about as slow as a multiplier
 
 
 def tree_stages(terms: int) -> int:
-    """Stages that :func:`add_in_stages` takes to make one sum of so many terms."""
+    """Number of stages in which :func:`add_in_stages` makes one sum of ``terms`` terms."""
     stages = 0
     while terms > 1:
         terms, stages = -(-terms // ADDENDS), stages + 1
@@ -31,10 +31,10 @@ def add_in_stages(
     sums: Sequence[Sequence[Value]],
     control: Mapping[str, Value],
 ) -> list[SimpleNamespace]:
-    """Add the terms of each of ``sums``, all of as many terms; stages ``s<first>`` and so on.
+    """Add the terms of each of ``sums``, in stages ``s<first>`` and so on; all have equally many.
 
-    Returns the stages' registers: those of ``control`` by name in each, and in the last ``sum0``,
-    ``sum1`` and so on. No stage where there is one term each.
+    Returns the registers of the stages: ``control`` by name in each, and in the last ``sum0``,
+    ``sum1`` and so on. There is no stage if each sum has one term.
     """
     stages: list[SimpleNamespace] = []
     while len(sums[0]) > 1:

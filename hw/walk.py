@@ -1,4 +1,4 @@
-"""Position counters of the patch engine: which weight, which sum, first or last of a patch."""
+"""Position counters of the patch engine: weight, sum, and the first and last step of a patch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from .geometry import PatchGeometry
 
 __all__ = ["PatchWalk"]
 
-FEW = 16  # what a count of so many ends is told in one LUT4
+FEW = 16  # up to this limit, one LUT4 detects the end of a count
 
 
 @dataclass(frozen=True)
 class _Ends:
-    """What a step ends: each of the first four flags includes those before it. A segment is the
-    part of a patch that lies in one row of pixels."""
+    """What ends with a step.
+
+    Each of the first four flags includes those before it. A segment is the part of a patch in one
+    row of pixels.
+    """
 
     slot: Value
     channel: Value
@@ -32,30 +35,32 @@ class _Ends:
 
 
 class PatchWalk(wiring.Component):
-    """Walk an image in raster order, channels last, one step per slot of each beat.
+    """Walk through an image in raster order, channels last, one step for each slot of a beat.
 
-    A beat inside a patch takes ``slots`` steps, one right of or below the last patch takes
-    one (``drop`` is high). Addresses follow by increments alone: no multiplication.
+    A beat inside a patch takes ``slots`` steps. A beat to the right of the last patch or below it
+    takes one step, in which ``drop`` is high. Addresses change by increments, without a
+    multiplication.
 
     Parameters
     ----------
-    geometry : of the engine
-    early : say from registers what ends, where no tail makes that hard; else of long counts alone
+    geometry : geometry of the engine
+    early : whether the end of each count is a register, unless a tail prevents it; otherwise only
+        that of long counts is
 
     Members
     -------
     step : In(1), go on to the next step
     drop : Out(1), the beat belongs to no patch
     take : Out(1), last step of this beat
-    weight : Out, address into the weight ROM, in the order of ``model.layout``
-    first, last : Out(1), first or last contribution to the partial sum at hand
-    fresh : Out(1), the partial sum begins, or is none of the ``geometry.recent`` last ones
-    partial : Out, address of the partial sum: column * outputs + index; index alone where a patch
-        lies in one row of pixels, and so ends before the next begins
+    weight : Out, address in the weight ROM, in the order of ``model.layout``
+    first, last : Out(1), first or last contribution to the current partial sum
+    fresh : Out(1), the partial sum starts, or is none of the ``geometry.recent`` most recent ones
+    partial : Out, address of the partial sum: column * outputs + index; index alone if a patch lies
+        in one row of pixels, because it then ends before the next begins
     index : Out, group * slots + slot
 
-    All outputs are registers or gates on registers, valid in the cycle itself. Reset returns to the
-    first step of an image.
+    All outputs are registers or gates after registers, valid in the cycle of the step. Reset
+    returns to the first step of an image.
     """
 
     def __init__(self, *, geometry: PatchGeometry, early: bool = False):
@@ -86,11 +91,11 @@ class PatchWalk(wiring.Component):
             return counter(m, name, limit, tick, early=self._early or limit > FEW, **cut)
 
         tails = g.tail_steps or g.tail_rows
-        whole = self._early and not tails  # what ends is always the last
+        whole = self._early and not tails  # without tails, a count ends at its last value
         one = (self.drop, 1) if tails or not (whole or g.slots > FEW) else None
         _, slot_ends = level("slot", g.slots, self.step, cut=one)
         m.d.comb += self.take.eq(slot_ends)
-        # What ended so far apart from ``step``, which comes late in a cycle.
+        # ``done`` leaves out ``step``, which comes late in a cycle.
         done = slot_ends
         channel, channel_ends = level("channel", g.channel_steps, self.step & done)
         done &= channel_ends
@@ -129,7 +134,7 @@ class PatchWalk(wiring.Component):
         return m
 
     def _is_fresh(self, kx: Value, channel: Value) -> Value:
-        """Whether this step's partial sum begins or is not among those stored last."""
+        """Whether this step's partial sum starts, or is not one of the most recent."""
         g = self._geometry
         if not g.recent:
             return Value.cast(1)
@@ -139,9 +144,12 @@ class PatchWalk(wiring.Component):
         return (channel == 0) if grouped else (channel == 0) & (kx == 0)
 
     def _advance_sums(self, m: Module, ends: _Ends) -> None:
-        """Within a group the slots repeat for each channel, within a column the outputs for each
-        pixel; then on to the next column, and back to the first at the row's end; or back at once
-        where the patch is done, as it lies in one row."""
+        """Advance the index and the address of the partial sum.
+
+        Within a group the slots repeat for each channel; within a column the outputs repeat for
+        each pixel. Then comes the next column, or at the end of the row the first one again. If a
+        patch lies in one row of pixels, the first column comes again as soon as the patch is done.
+        """
         g = self._geometry
         index, partial = self.index, self.partial
         with m.If(self.step & ~self.drop):
@@ -159,7 +167,11 @@ class PatchWalk(wiring.Component):
                 ]
 
     def _advance_weight(self, m: Module, ends: _Ends) -> None:
-        """Straight through a kernel row; back to its start for the next patch, on at its end."""
+        """Advance the address of the weights.
+
+        It goes straight through a kernel row. Then it returns to the start of that row for the next
+        patch, or at the end of the row of pixels goes on to the next kernel row.
+        """
         g = self._geometry
         with m.If(self.step & ~self.drop):
             m.d.sync += self.weight.eq(self.weight + 1)
