@@ -1,4 +1,4 @@
-"""The addition of two streams, as residual blocks have it: ``model.add`` in hardware."""
+"""The addition of two streams, as in residual blocks: ``model.layers.add`` in hardware."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ class Add(wiring.Component):
 
     Members
     -------
-    i_a, i_b : streams of one activation a beat; a beat is taken of both at once
-    o : stream of one activation a beat
+    i_a, i_b : streams of one activation per beat; a beat is taken from both at once
+    o : stream of one activation per beat
 
-    Throughput: one a cycle. Latency: 5 cycles. The pipeline stalls as one while a beat waits. Each
-    input's ready waits for the other's valid: their sources must not wait for it in turn (a
-    :class:`Fork` does not). Both multipliers are constants, as wide as they must be.
+    Throughput: one per cycle. Latency: 5 cycles. The whole pipeline stalls while a beat waits. The
+    ready of each input waits for the valid of the other, so the valid of a source must not wait for
+    its ready (a :class:`Fork`'s does not). Both multipliers are constants, no wider than they must
+    be.
 
-    Raises ValueError for a wrong number of multipliers or offsets, and what :class:`Rescale` does.
+    Raises ValueError for a wrong number of multipliers or offsets, and as :class:`Rescale` does.
     """
 
     LATENCY = 3 + Rescale.LATENCY
@@ -64,7 +65,7 @@ class Add(wiring.Component):
         za, zb = self._zero_points
         ma, mb = self._multipliers
 
-        # Stage 0: take both, subtract their zero points.
+        # Stage 0: take an activation of each, subtract their zero points.
         a, b = centered(self.i_a.payload[0], za), centered(self.i_b.payload[0], zb)
         s1 = stage(m, enable, "s1", valid=both, a=a, b=b)
 

@@ -1,4 +1,4 @@
-"""The index of the greatest value so far."""
+"""The index of the greatest score so far."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ __all__ = ["Argmax"]
 
 
 class Argmax(wiring.Component):
-    """Pass scores through, each with the index of the greatest so far; of equal ones the first.
+    """Pass scores through, each with the index of the greatest score so far; ties go to the first.
 
     Parameters
     ----------
     activation : shape of a score
-    classes : scores of an image; they are counted, modulo ``classes``
+    classes : number of scores of an image; they are counted, modulo ``classes``
 
     Members
     -------
-    i : stream of one score a beat
-    o : stream of {value, best}: the score, and the index of the greatest up to it. With an image's
-        last score, ``best`` is its class.
+    i : stream of one score per beat
+    o : stream of {value, best}: the score, and the index of the greatest score up to it. ``best``
+        of an image's last score is the class of the image.
 
-    Throughput: one score a cycle. Latency: 1 cycle.
+    Throughput: one score per cycle. Latency: 1 cycle.
     """
 
     LATENCY = 1

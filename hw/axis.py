@@ -1,9 +1,9 @@
-"""The AXI4-Stream shell: frames in and out, and what happens to a frame of the wrong length.
+"""The AXI4-Stream shell: frames in and out, and the handling of frames of the wrong length.
 
-A frame ends at TLAST or at its last expected beat, whichever comes first; where the two do not
-coincide the frame is bad. A bad frame raises the sticky ``error``; a short one is filled up inside;
-its result is dropped whole; the next frame is right. While the reset is high, nothing is taken and
-nothing offered. Protocol: AMBA 4 AXI4-Stream, ARM IHI 0051A.
+A frame ends at TLAST or at its last expected beat, whichever comes first. If the two do not
+coincide, the frame is bad. A bad frame raises the sticky ``error``. If it is short, it is filled up
+inside. All its results are dropped, and the next frame is not affected. While the reset is high, no
+beat is taken or offered. Protocol: AMBA 4 AXI4-Stream, ARM IHI 0051A.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ __all__ = ["FrameIn", "FrameOut", "axis_signature", "byte_width"]
 
 
 def byte_width(shape: ShapeLike) -> int:
-    """Bits of TDATA that carries one value: its width rounded up to whole bytes."""
+    """Bits of TDATA for one value: its width rounded up to whole bytes."""
     return -(-Shape.cast(shape).width // 8) * 8
 
 
 def axis_signature(
     shape: ShapeLike, *, lanes: int = 1, user: ShapeLike | None = None
 ) -> wiring.Signature:
-    """An AXI4-Stream of values, ``lanes`` a beat, each sign-extended to whole bytes, the first in
-    the least; TUSER where given."""
+    """An AXI4-Stream of ``lanes`` values per beat, with TUSER if ``user`` is given.
+
+    Each value is sign-extended to whole bytes; the first is in the lowest bytes.
+    """
     members = {
         "tdata": Out(lanes * byte_width(shape)),
         "tvalid": Out(1),
@@ -38,25 +40,25 @@ def axis_signature(
 
 
 class FrameIn(wiring.Component):
-    """Turn AXI4-Stream frames into activations, always ``beats`` beats a frame.
+    """Turn AXI4-Stream frames into activations, and fill up short frames.
 
     Parameters
     ----------
     activation : shape of a value
-    beats : of a frame
+    beats : beats of a frame
     lanes : values of a beat
 
     Members
     -------
-    s_axis : AXI4-Stream of ``lanes`` values a beat, TLAST with a frame's last
-    o : stream of ``lanes`` activations a beat
-    verdict : stream of one bit a frame, whether it was good, with its last activation
-    good, bad : Out(1), high in the cycle after a frame's last beat was taken, one of the two
+    s_axis : AXI4-Stream of ``lanes`` values per beat, TLAST with the last beat of a frame
+    o : stream of ``lanes`` activations per beat, always ``beats`` beats for a frame
+    verdict : stream of one bit for each frame: whether it was good; sent with its last activation
+    good, bad : Out(1), one of them is high in the cycle after a frame's last beat was taken
     error : Out(1), sticky: high from the cycle of ``bad`` on
-    clear : In(1), lets ``error`` fall in the next cycle, unless a bad frame ends in this one
+    clear : In(1), lowers ``error`` in the next cycle, unless a bad frame ends in this one
 
-    Combinational from ``s_axis`` to ``o``. While a short frame is filled up, with zeros, and while
-    the reset is high, ``tready`` is low. Reset clears ``error``.
+    Combinational from ``s_axis`` to ``o``. ``tready`` is low while a short frame is filled up with
+    zeros, and while the reset is high. Reset clears ``error``.
     """
 
     def __init__(self, *, activation: Shape, beats: int, lanes: int = 1):
@@ -80,7 +82,7 @@ class FrameIn(wiring.Component):
         taken = Signal()
         wrong = Signal()
         _, at_end = counter(m, "beat", self._beats, moves, early=True)
-        # The last activation and the verdict leave together: each waits until the other can.
+        # The last activation and the verdict leave together: each waits for the other.
         present = self.s_axis.tvalid | filling
         m.d.comb += [
             self.o.valid.eq(present & (~at_end | self.verdict.ready)),
@@ -116,19 +118,21 @@ class FrameIn(wiring.Component):
 
 
 class FrameOut(wiring.Component):
-    """Hold a frame's results until its verdict; send those of good frames, drop those of bad ones.
+    """Hold the results of a frame until its verdict, then send them if it was good, else drop them.
 
     Parameters
     ----------
     value : shape of a result
     beats : results of a frame
-    classes : where given, results carry ``best``, the class so far, which becomes TUSER
+    classes : number of classes if results carry ``best``, the class so far, which becomes TUSER;
+        else None
 
     Members
     -------
     i : stream of {value}, or {value, best}
-    verdict : stream of one bit a frame
-    m_axis : AXI4-Stream of one result a beat, TLAST with a frame's last; TUSER is the class then
+    verdict : stream of one bit for each frame
+    m_axis : AXI4-Stream of one result per beat, TLAST with the last result of a frame, whose TUSER
+        is the class
 
     Combinational from ``i`` to ``m_axis``. While the reset is high, ``tvalid`` is low.
     """

@@ -17,11 +17,11 @@ def value_range(shape: Shape) -> tuple[int, int]:
 
 
 def centered_width(shape: Shape, zero_point: int) -> int:
-    """The bits of :func:`centered` of a value of this shape."""
+    """Bits of :func:`centered` for a value of this shape."""
     lowest, highest = value_range(shape)
     return signed_width(lowest - zero_point, highest - zero_point)
 
 
 def centered(x: Value, zero_point: int) -> Value:
-    """x - zero_point, signed, as wide as the shape of x demands and no wider."""
+    """x - zero_point, signed, no wider than the shape of x requires."""
     return (x - zero_point)[: centered_width(x.shape(), zero_point)].as_signed()

@@ -1,4 +1,4 @@
-"""The concatenation of streams, channels behind channels: ``model.concat`` in hardware."""
+"""The concatenation of the channels of streams: ``model.layers.concat`` in hardware."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Concat", "Turns"]
 
 
 def _inputs(activations: Sequence[Shape]) -> dict[str, Member]:
-    """The streams of these shapes, as ports."""
+    """The input ports: a stream of each shape."""
     return {
         f"i_{index}": In(stream.Signature(data.ArrayLayout(shape, 1)))
         for index, shape in enumerate(activations)
@@ -27,23 +27,23 @@ def _inputs(activations: Sequence[Shape]) -> dict[str, Member]:
 
 
 class Turns(wiring.Component):
-    """For each pixel all channels of the first stream, then all of the second, and so on.
+    """For each pixel, send all channels of the first stream, then all of the second, and so on.
 
     Parameters
     ----------
-    channels : of each stream
+    channels : channels of each stream
     activations : shapes of the streams' values
-    zero_points : what is subtracted of each stream's values
-    result : shape of ``o``, which holds every difference
+    zero_points : zero point subtracted from each stream's values
+    result : shape of ``o``, which must hold every difference
 
     Members
     -------
-    i_0, i_1, ... : streams of one activation a beat, channels last
-    o : stream of one activation a beat
-    turn : Out, which stream ``o`` offers a beat of
+    i_0, i_1, ... : streams of one activation per beat, channels last
+    o : stream of one activation per beat
+    turn : Out, index of the stream whose beat ``o`` offers
 
-    Combinational from the inputs to ``o``: latency 0, one activation a cycle. A stream waits until
-    it is its turn; one that is forked off the same source as another needs a queue.
+    Combinational from the inputs to ``o``: latency 0, one activation per cycle. A stream waits for
+    its turn. A stream that is forked from the same source as another needs a queue.
 
     Raises ValueError for a single stream.
     """
@@ -87,25 +87,25 @@ class Turns(wiring.Component):
 
 
 class Concat(wiring.Component):
-    """y = clamp(round(((x_k - Z_k) * M_k + B_k) / 2**n) + Zy, low, high), stream k in turn.
+    """y = clamp(round(((x_k - Z_k) * M_k + B_k) / 2**n) + Zy, low, high), for stream k in turn.
 
     Parameters
     ----------
-    channels : of each stream
+    channels : channels of each stream
     requant : the M_k and B_k (one, or one for each stream), n, the rounding rule, the clamp; None
-        where y = x_k, which the shape of y must then hold
+        if y = x_k, which the shape of y must then hold
     zero_points : the Z_k, then Zy
     activations : shapes of the x_k, then of y
 
     Members
     -------
-    i_0, i_1, ... : streams of one activation a beat, channels last
-    o : stream of one activation a beat
+    i_0, i_1, ... : streams of one activation per beat, channels last
+    o : stream of one activation per beat
 
-    Throughput: one a cycle. Latency: 4 cycles, and the pipeline stalls as one while a beat waits;
-    without ``requant`` 0 cycles. One multiplier serves all streams, its M selected by gates.
+    Throughput: one per cycle. Latency: 4 cycles, and the whole pipeline stalls while a beat waits;
+    0 cycles without ``requant``. One multiplier serves all streams, and gates select its M.
 
-    Raises ValueError for a single stream, for a wrong number of multipliers or offsets, and what
+    Raises ValueError for a single stream, for a wrong number of multipliers or offsets, and as
     :class:`Rescale` does.
     """
 
@@ -153,7 +153,7 @@ class Concat(wiring.Component):
         enable = Signal()
         m.d.comb += [enable.eq(~self.o.valid | self.o.ready), turns.o.ready.eq(enable)]
 
-        # Stage 0: take an activation, its zero point subtracted.
+        # Stage 0: take an activation less its zero point.
         valid, x = turns.o.valid, turns.o.payload[0]
         s1 = stage(m, enable, "s1", valid=valid, x=x, turn=turns.turn)
 
@@ -170,7 +170,7 @@ class Concat(wiring.Component):
 
 
 def _selected(m: Module, name: str, turn: Value, values: Sequence[int]) -> Value | int:
-    """The value of number ``turn``; a constant where all are equal."""
+    """The value with index ``turn``; a constant if all are equal."""
     if len(set(values)) == 1:
         return values[0]
     value = Signal(signed(signed_width(min(values), max(values))), name=name)

@@ -19,8 +19,9 @@ def counter(
 ) -> tuple[Value, Value]:
     """Count the cycles in which ``tick`` is high, from 0 to ``limit`` - 1 and again from 0.
 
-    cut : (condition, another limit while it holds); a limit of 0 there stands for no cut
-    early : make ``ends`` a register, for what comes late in a cycle; not where there is a cut
+    cut : (condition, another limit while it holds); a limit of 0 means no cut
+    early : make ``ends`` a register, so that it is valid early in a cycle; ignored if there is a
+        cut
 
     Returns (count, ends): the count, and whether it is the last.
     """

@@ -1,4 +1,4 @@
-"""One stream to two consumers."""
+"""A fork: one stream to two consumers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ __all__ = ["Fork"]
 
 
 class Fork(wiring.Component):
-    """Give each beat to both consumers, to each when it is ready for it.
+    """Give each beat to both consumers, to each as soon as it is ready.
 
     Parameters
     ----------
-    shape : of the payload
+    shape : shape of the payload
 
     Members
     -------
-    i : stream; a beat is taken in the cycle in which the second consumer has it
+    i : stream; a beat is taken in the cycle in which the second consumer takes it
     o_a, o_b : streams
 
-    Combinational from ``i`` to the outputs, latency 0, one beat a cycle where both are ready.
-    Neither output's valid depends on a ready, so the two may meet again in an addition. It holds
-    one beat, no more: where one way is longer than the other, the shorter needs a queue.
+    Combinational from ``i`` to the outputs: latency 0, one beat per cycle if both are ready. No
+    output's valid depends on a ready, so the two may meet again in an addition. A fork holds one
+    beat only: if one path is longer than the other, the shorter one needs a queue.
     """
 
     LATENCY = 0

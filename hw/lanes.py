@@ -1,4 +1,4 @@
-"""Streams of one width become streams of another: fewer lanes a beat, or more."""
+"""Converters of streams: to fewer values per beat, or to more."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ __all__ = ["Packer", "Serializer", "converter", "steps_between"]
 
 
 def steps_between(lanes: int, wanted: int) -> list[int]:
-    """The widths that beats of ``lanes`` pass on the way to ``wanted``, the last of them that: none
-    where they are that wide, one where one number divides the other, else by what divides both."""
+    """The widths of beats on the way from ``lanes`` to ``wanted``, which is the last.
+
+    The list is empty if the two are equal, and has one entry if one divides the other. Otherwise it
+    goes through their greatest common divisor.
+    """
     common = gcd(lanes, wanted)
     steps = [common] if common < lanes else []
     return [*steps, wanted] if common < wanted else steps
 
 
 def converter(shape: Shape, lanes: int, width: int) -> wiring.Component:
-    """What makes beats of ``width`` values of ``shape`` out of those of ``lanes``; one number
-    divides the other."""
+    """A component that makes beats of ``width`` values from beats of ``lanes`` values of ``shape``.
+
+    One number must divide the other.
+    """
     layout = data.ArrayLayout(shape, lanes)
     if width < lanes:
         return Serializer(layout=layout, at_once=width)
@@ -31,21 +36,23 @@ def converter(shape: Shape, lanes: int, width: int) -> wiring.Component:
 
 
 class Serializer(wiring.Component):
-    """Send the lanes of a beat one after another, or some at once, lane 0 first.
+    """Send the values of each beat in narrower beats, lane 0 first.
 
     Parameters
     ----------
-    layout : an array of P values
-    slots : beats of a period
-    last_lanes : lanes sent of a period's last beat; the others are padding. All other beats send P.
+    layout : layout of an input beat, an array of P values
+    slots : input beats of a period
+    last_lanes : lanes sent of a period's last beat; the others are padding. All other beats send P
     at_once : R, lanes sent in a cycle; divides P and last_lanes
 
     Members
     -------
-    i : stream of P values a beat
-    o : stream of R values a beat
+    i : stream of P values per beat
+    o : stream of R values per beat
 
-    Throughput: R values a cycle, without a gap between beats. Latency: 1 cycle.
+    Throughput: R values per cycle, without a gap between beats. Latency: 1 cycle.
+
+    Raises ValueError if last_lanes or at_once breaks its rule.
     """
 
     LATENCY = 1
@@ -84,8 +91,8 @@ class Serializer(wiring.Component):
         parts = self._beat.length
         left = Signal(range(parts + 1))  # parts still to send; part 0 of the register is next
         held = Signal(self._beat, reset_less=True)
-        empty = Signal(init=1)  # none left: a register, as in StreamFifo
-        ends = Signal()  # one left: a register, too
+        empty = Signal(init=1)  # none left: a register, like ``full`` of StreamFifo
+        ends = Signal()  # one left: also a register
         sent = Signal()
         takes = Signal()
         _, slot_ends = counter(m, "slot", self._slots, takes)
@@ -97,7 +104,7 @@ class Serializer(wiring.Component):
             takes.eq(self.i.valid & self.i.ready),
         ]
         coming = data.View(self._beat, self.i.payload.as_value())
-        with m.If(sent | takes):  # one enable: Yosys makes none of two that overlap
+        with m.If(sent | takes):  # one enable; of two that overlap Yosys would make none
             following = [*range(1, parts), parts - 1]
             for part, after in enumerate(following):
                 m.d.sync += held[part].eq(Mux(takes, coming[part], held[after]))
@@ -114,20 +121,22 @@ class Serializer(wiring.Component):
 
 
 class Packer(wiring.Component):
-    """Collect beats to wider ones, the first in the least lanes.
+    """Collect several beats into a wider one, the first in the lowest lanes.
 
     Parameters
     ----------
-    layout : an array of the values of a beat
-    beats : how many make one, at least 2
+    layout : layout of an input beat, an array of values
+    beats : input beats of an output beat, at least 2
 
     Members
     -------
     i : stream of ``layout``
-    o : stream of ``beats`` times as many values a beat
+    o : stream of ``beats`` times as many values per beat
 
-    Throughput: one beat in a cycle; the last of a wide one waits while the wide one before it does.
-    Latency: 1 cycle from the last beat.
+    Throughput: one input beat per cycle; the last one of an output beat waits while the output beat
+    before it waits. Latency: 1 cycle from the last input beat.
+
+    Raises ValueError if ``beats`` is below 2.
     """
 
     LATENCY = 1

@@ -1,4 +1,4 @@
-"""Layers of several components in a row: window reader if need be, engine and what follows it."""
+"""Layers of several components: a window reader if needed, the engine, and a requantizer."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ __all__ = ["ConvLayer", "ConvSpec", "MaxPoolLayer", "MaxPoolSpec", "requantizer_
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ConvSpec:
-    """A convolution as numbers.
+    """The spec of a convolution.
 
     Parameters
     ----------
-    engine : makes the sums, P of each cell a beat
-    requantizer : makes them activations again, R at once, which divide the engine's sums, and those
-        of its last slot; its ROM makes way for the engine's (``beside``)
-    windows : a window reader before the engine, whose map is then one window in a row, ky by ky;
-        None if the engine's patches are the windows
+    engine : makes the sums, P for each cell and beat
+    requantizer : turns them into activations, R at once; R divides the engine's sums and the sums
+        of its last slot. Its ROM gives way to the engine's (``beside``)
+    windows : a window reader before the engine, whose map is then one window in a single row, ky by
+        ky; None if the engine's patches are the windows
     """
 
     engine: PatchSpec
@@ -67,20 +67,20 @@ class ConvSpec:
 
 
 class ConvLayer(wiring.Component):
-    """y = clamp(round((acc * M + B) / 2**n) + zero_point, low, high), acc a PatchEngine's sums.
+    """y = clamp(round((acc * M + B) / 2**n) + zero_point, low, high), with acc from a PatchEngine.
 
     Parameters
     ----------
-    spec : its numbers
+    spec : spec of the layer
 
     Members
     -------
-    i : stream of what the engine takes a beat, or a window reader for it (one tap)
-    o : stream of R activations a beat, raster order, channels last
+    i : input stream of the window reader, or of the engine if there is no window reader
+    o : stream of R activations per beat, raster order, channels last
 
-    Latency: that of the window reader, of the engine, of the serializer where the engine makes more
-    than R sums a beat, and of the requantizer. The throughput is the engine's, or R results a cycle
-    where that is slower.
+    Latency: the sum of the window reader's, the engine's, the requantizer's, and the serializer's
+    if the engine makes more than R sums per beat. Throughput: the engine's, or R results per cycle
+    if that is slower.
     """
 
     def __init__(self, spec: ConvSpec):
@@ -95,7 +95,7 @@ class ConvLayer(wiring.Component):
 
     @property
     def spec(self) -> ConvSpec:
-        """The numbers given."""
+        """The spec of the layer."""
         return self._spec
 
     def elaborate(self, platform: object) -> Module:
@@ -135,14 +135,14 @@ def requantizer_of(
 
 @dataclass(frozen=True, kw_only=True)
 class MaxPoolSpec:
-    """A maximum pool as numbers.
+    """The spec of a maximum pool.
 
     Parameters
     ----------
-    geometry : the pool's; of one window if there is a window reader
+    geometry : geometry of the pool; of one window if there is a window reader
     activation : shape of the activations
-    windows : a window reader before the pool, which fills up with the type's least value; None if
-        the pool's patches are the windows
+    windows : a window reader before the pool, which pads with the type's least value; None if the
+        pool's patches are the windows
     """
 
     geometry: PatchGeometry
@@ -169,13 +169,14 @@ class MaxPoolLayer(wiring.Component):
 
     Parameters
     ----------
-    spec : its numbers
+    spec : spec of the layer
 
     Members
     -------
-    i, o : streams of ``geometry.channels_at_once`` activations a beat, raster order, channels last
+    i, o : streams of ``geometry.channels_at_once`` activations per beat in raster order, channels
+        last
 
-    Latency and throughput: the window reader's and the pool's.
+    Latency and throughput: as of the window reader and the pool.
     """
 
     def __init__(self, spec: MaxPoolSpec):
@@ -189,7 +190,7 @@ class MaxPoolLayer(wiring.Component):
 
     @property
     def spec(self) -> MaxPoolSpec:
-        """The numbers given."""
+        """The spec of the layer."""
         return self._spec
 
     def elaborate(self, platform: object) -> Module:

@@ -1,8 +1,8 @@
-"""Maximum pooling where the kernel equals the stride, without a line buffer.
+"""Maximum pooling with a kernel equal to the stride, without a line buffer.
 
-Like the patch engine: windows do not overlap, so each activation serves one alone, and the maxima
-of a row of windows wait in a small memory until the next row of pixels comes by. Any other pool is
-a window reader, whose fill is the type's least value, in front of a map that is one window.
+As in the patch engine, windows do not overlap, so each activation belongs to one window. The maxima
+of a row of windows wait in a small memory until the next row of pixels arrives. Any other pool has
+a window reader before it, which pads with the type's least value, and a map that is one window.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ __all__ = ["MaxPool", "max_pool_latency"]
 
 
 def max_pool_latency(maxima: SumsSpec) -> int:
-    """Cycles from a window's last activation to its maximum, which waits among these."""
+    """Cycles from a window's last activation to its maximum, with ``maxima`` to store them."""
     return MaxPool.LATENCY + maxima.lead - 1
 
 
 class MaxPool(wiring.Component):
-    """The greatest activation of each window and channel, see ``model.pool``.
+    """The greatest activation of each window, for each channel, see ``model.layers.pool``.
 
     Parameters
     ----------
-    geometry : of the windows, one output channel for each input channel, each a group of its own
-        (``PatchGeometry.depthwise``); so many ``channels_at_once`` of one pixel
+    geometry : geometry of the windows, with one output channel for each input channel, each a group
+        of its own (``PatchGeometry.depthwise``), and a beat of one pixel's ``channels_at_once``
     activation : shape of the activations
 
     Members
     -------
-    i, o : streams of ``channels_at_once`` activations a beat, raster order, channels last
+    i, o : streams of ``channels_at_once`` activations per beat, raster order, channels last
 
-    Throughput: a beat a cycle. Latency (``latency``): 2 cycles from a window's last activation of a
-    channel to its maximum, 3 where the maxima wait in block RAM and are not used again within three
-    steps. The pipeline stalls as one while a beat waits. Rows and columns that make no whole window
-    are dropped.
+    Throughput: one beat per cycle. Latency (``latency``): 2 cycles from a window's last activation
+    of a channel to its maximum, 3 if the maxima wait in block RAM and are not used again within
+    three steps. The whole pipeline stalls while a beat waits. Rows and columns that do not fill a
+    window are dropped.
 
-    Raises ValueError where channels are not groups of their own, or pixels come several at once.
+    Raises ValueError if channels are not groups of their own, or if a beat has several pixels.
     """
 
     LATENCY = 2
@@ -67,7 +67,7 @@ class MaxPool(wiring.Component):
 
     @property
     def geometry(self) -> PatchGeometry:
-        """The geometry given."""
+        """The geometry of the windows."""
         return self._geometry
 
     @property
@@ -77,7 +77,7 @@ class MaxPool(wiring.Component):
 
     @property
     def _names(self) -> list[str]:
-        """Of the activations of a beat."""
+        """Names of the activations of a beat."""
         channels = self._geometry.channels_at_once
         return ["x"] if channels == 1 else [f"x{at}" for at in range(channels)]
 

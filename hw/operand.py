@@ -1,4 +1,4 @@
-"""An accumulator as the operand of a multiplication: no wider than its result can tell."""
+"""An accumulator as the operand of a multiplication: only as wide as its results require."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ __all__ = ["clamped", "operand_shape"]
 def operand_shape(requant: Requant, zero_point: int, accumulator_width: int) -> Shape:
     """The narrowest shape that holds all accumulators between which outputs change.
 
-    One below its range gives the same output as its least value, one above the same as its
-    greatest. Unsigned where a negative one gives what 0 gives, as behind a ReLU.
+    An accumulator below this range gives the same output as the least one in it, and one above it
+    the same as the greatest. The shape is unsigned if negative accumulators give the output of 0,
+    as with a fused ReLU.
     """
     least = -1 << (accumulator_width - 1)
     count = max(len(requant.multipliers), len(requant.offsets))
@@ -29,7 +30,7 @@ def operand_shape(requant: Requant, zero_point: int, accumulator_width: int) -> 
 
 
 def clamped(acc: Value, shape: Shape) -> Value:
-    """The value of ``shape`` that is nearest to ``acc``; the sign and upper bits decide alone."""
+    """The value of ``shape`` nearest to ``acc``; only the sign and the upper bits decide."""
     if shape.signed:
         above, sign = acc[shape.width - 1 : -1], acc[-1]
         limit = Cat((~sign).replicate(shape.width - 1), sign)

@@ -1,4 +1,4 @@
-"""Pipeline registers that move together."""
+"""Pipeline registers that advance together."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["stage"]
 
 
 def stage(m: Module, enable: Value, name: str, *, valid: Value, **values: Value) -> SimpleNamespace:
-    """Register values at the end of a stage, all under one enable.
+    """Register values at the end of a stage, all with one enable.
 
-    Reset clears ``valid`` alone: the others mean nothing without it.
+    Reset clears ``valid`` only, because the others mean nothing without it.
 
-    Returns the registers by the names of their values; in the Verilog ``name`` stands in front.
-    Each has its value's shape.
+    Returns the registers by the names of their values, each with its value's shape. Their names in
+    the Verilog begin with ``name``.
     """
     registers = SimpleNamespace()
     for key, value in {"valid": valid, **values}.items():

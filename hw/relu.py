@@ -1,4 +1,4 @@
-"""A clamp on a stream: a ReLU that is fused into no layer."""
+"""A clamp on a stream: a ReLU that is not fused into a layer."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ class Relu(wiring.Component):
 
     Members
     -------
-    i, o : streams of one activation a beat
+    i, o : streams of one activation per beat
 
-    Combinational from ``i`` to ``o``: latency 0, one activation a cycle. Raises ValueError where
-    the clamp does not rise.
+    Combinational from ``i`` to ``o``: latency 0, one activation per cycle.
+
+    Raises ValueError if ``low`` is greater than ``high``.
     """
 
     LATENCY = 0

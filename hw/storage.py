@@ -8,7 +8,7 @@ without logic between them. AMD puts ROMs "significantly over 64" deep into bloc
 UTIL-203). A shallow ROM leaves most of a block empty, whatever its width: a block holds 512 rows of
 36 bits on ECP5 and 7-series, and 256 rows of 16 bits on iCE40.
 
-Bits: 1024 bits should take 64 LUT4 or 16 LUT6, but a mapper splits what is wider than a LUT. For a
+Bits: 1024 bits should take 64 LUT4 or 16 LUT6, but a mapper splits memories wider than a LUT. For a
 ROM of 81 rows of 16 bits inside a core, Yosys 0.70 needs 126 LUT6, 128 LUT4 on ECP5 or 185 LUT4 on
 iCE40. A block is worth about as much: a device has 176 LUT4 for each block on iCE40 UP5K, 402 on
 ECP5-85, and 208 LUT6 for each RAMB18 on xc7a35t. Yosys counts a block of ECP5 as 128 LUT4

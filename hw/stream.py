@@ -44,7 +44,7 @@ class QueueSpec:
 
 
 class StreamFifo(wiring.Component):
-    """A FIFO: a memory with an output register, and a second register if the memory is block RAM.
+    """A queue of beats in a memory with one output register, or two if it is block RAM.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ __all__ = ["WindowReader", "WindowSpec"]
 
 @dataclass(frozen=True)
 class _Position:
-    """The position of the reader: row and column of the window, and what ends with its step.
+    """The position of the reader: row and column of the window, and flags for what ends here.
 
     Each flag includes those before it. A line is the part of a window in one row of taps.
     """
@@ -199,8 +199,8 @@ class WindowReader(wiring.Component):
     ) -> None:
         """Count the free cells, and the elements written beyond the need of the current window.
 
-        Each write changes both by one. Each window that has been read releases what no later one
-        needs, and raises the demand to that of the next.
+        Each write changes both by one. Each window that has been read releases the elements that no
+        later one needs, and raises the demand to that of the next.
         """
         # A write and ``done`` come late in a cycle and from far away. So writes count a cycle
         # later, from a register, and ``done`` chooses between finished sums.

@@ -1,4 +1,4 @@
-"""The numbers of a window reader: the elements that each window needs, and those that wait.
+"""The numbers of a window reader: the elements that each window needs, and how many wait.
 
 An element's index is its place in the stream, (y * W + x) * C + c, counted on across images. All
 tables follow from the taps of every window position, one axis at a time.
@@ -117,7 +117,7 @@ class WindowGeometry:
         """(OH, OW): elements of the image that must be written before each window starts.
 
         This is one more than the index of the window's last element in the map. A window without
-        any takes the row and the column of the window before it, or at the start those of the
+        any takes the row and the column of the window before it, or at the start of the
         window after it. So nothing is sent before the image's first element.
         """
         y, x = _filled(self._taps(0)[1]), _filled(self._taps(1)[1])
@@ -131,7 +131,7 @@ class WindowGeometry:
 
         It is the least index that this window or any later one needs. After the last window that
         needs one, it is the least index of the next image, counted on. Windows to the right of the
-        last one in the map keep what that one kept, until the row ends.
+        last one in the map keep the same elements as that one, until the row ends.
         """
         (y, _), (x, _) = self._taps(0), self._taps(1)
         if (y < 0).all() or (x < 0).all():

@@ -117,5 +117,5 @@ def test_pyverilog_reads_it(texts, tmp_path):
 def test_a_component_alone_has_its_comment():
     text = to_verilog(Argmax(activation=unsigned(8), classes=10), "top", "one line")
     assert text.startswith("// one line\n")
-    assert "first of equal" not in text
-    assert "// Argmax: Pass scores through, each with the index of the greatest so far;" in text
+    assert "Throughput" not in text
+    assert "// Argmax: Pass scores through, each with the index of the greatest score" in text
