@@ -20,14 +20,14 @@ __all__ = ["Table", "TableSpec"]
 
 @dataclass(frozen=True, kw_only=True)
 class TableSpec:
-    """A table as numbers.
+    """The spec of a table.
 
     Parameters
     ----------
     activation, result : shapes of x and y
     first : the x of the first entry
     values : the y of each x from ``first`` on
-    lanes : values in a beat; each lane has a ROM
+    lanes : values of a beat; each lane has a ROM
     """
 
     activation: Shape
@@ -70,17 +70,17 @@ class Table(wiring.Component):
 
     Parameters
     ----------
-    spec : its numbers
+    spec : spec of the table
 
     Members
     -------
-    i, o : streams of ``spec.lanes`` activations in a beat
+    i, o : streams of ``spec.lanes`` activations per beat
 
-    Throughput: one beat per cycle. Latency (``spec``): 1 cycle, 2 or 3 if the ROM is block RAM. The
-    pipeline stalls as one while a beat waits: ``i.ready`` depends on ``o.ready``.
+    Throughput: one beat per cycle. Latency (``spec.latency``): 1 cycle, 2 or 3 if the ROM is block
+    RAM. The whole pipeline stalls while a beat waits: ``i.ready`` depends on ``o.ready``.
     """
 
-    LATENCY = 1  # of a ROM in LUTs
+    LATENCY = 1  # with a ROM in LUTs
 
     def __init__(self, spec: TableSpec):
         self._spec = spec
@@ -89,7 +89,7 @@ class Table(wiring.Component):
 
     @property
     def spec(self) -> TableSpec:
-        """The numbers given."""
+        """The spec of the table."""
         return self._spec
 
     def elaborate(self, platform: object) -> Module:

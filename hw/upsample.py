@@ -1,7 +1,7 @@
 """Nearest-neighbour upsampling: ``model.layers.upsample`` in hardware.
 
 The buffer holds a row of the map and one pixel more. Each row is read ``factor_y`` times, each of
-its pixels ``factor_x`` times. The last of these passes frees pixel after pixel for the next row, so
+its pixels ``factor_x`` times. The last pass over a row frees pixel after pixel for the next row, so
 reading never waits if the input keeps up.
 """
 
@@ -26,15 +26,15 @@ __all__ = ["Upsample", "UpsampleSpec"]
 
 @dataclass(frozen=True, kw_only=True)
 class UpsampleSpec:
-    """An upsampling as numbers.
+    """The spec of an upsampling.
 
     Parameters
     ----------
-    height, width : of the input map
+    height, width : size of the input map
     pixel_elements : elements of a pixel; an element is ``lanes`` values
     factor : (y, x), not both 1
     activation : shape of a value
-    lanes : values in a beat
+    lanes : values of a beat
     """
 
     height: int
@@ -61,14 +61,16 @@ class UpsampleSpec:
 
     @cached_property
     def needed(self) -> npt.NDArray[np.int64]:
-        """(OH, OW): a position is read once this many elements of its image are written."""
+        """(OH, OW): elements of the image that must be written before each position is read."""
         y, x = (np.arange(n * f) // f for n, f in zip(self._extents, self.factor, strict=True))
         return (y[:, None] * self.width + x + 1) * self.pixel_elements
 
     @cached_property
     def lowest(self) -> npt.NDArray[np.int64]:
-        """(OH, OW): while a position is read, elements from this index on are kept: the row, or in
-        its last pass the rest of the row."""
+        """(OH, OW): index of the first element that is kept while each position is read.
+
+        The whole row is kept, or in its last pass the rest of the row.
+        """
         lowest = self.needed - self.pixel_elements
         last = np.arange(len(lowest)) % self.factor[0] == self.factor[0] - 1
         return np.where(last[:, None], lowest, lowest[:, :1])
@@ -80,7 +82,7 @@ class UpsampleSpec:
 
     @property
     def storage(self) -> Storage:
-        """Rows, bits and kind of the buffer, an element in a row."""
+        """Rows, bits and kind of the buffer, one element in a row."""
         return ram_storage(self.capacity, self.lanes * self.activation.width)
 
     @property
@@ -98,16 +100,17 @@ class Upsample(wiring.Component):
 
     Parameters
     ----------
-    spec : its numbers
+    spec : spec of the upsampling
 
     Members
     -------
-    i, o : streams of ``spec.lanes`` activations in a beat, raster order, channels last
+    i, o : streams of ``spec.lanes`` activations per beat, raster order, channels last
 
     Throughput: one beat of ``o`` per cycle; an image takes as many cycles as ``o`` has beats, if
-    neither side pauses. Latency (``spec``): 2 cycles from the last element of a pixel to its first
-    beat, 3 if the buffer is block RAM. ``i.ready`` depends on the buffer alone. The read pipeline
-    stalls as one while a beat waits. Reset empties the buffer and returns to the first position.
+    neither side pauses. Latency (``spec.latency``): 2 cycles from the last element of a pixel to
+    its first beat, 3 if the buffer is block RAM. ``i.ready`` depends on the buffer alone. The whole
+    read pipeline stalls while a beat waits. Reset empties the buffer and returns to the first
+    position.
     """
 
     LATENCY = 2
@@ -119,7 +122,7 @@ class Upsample(wiring.Component):
 
     @property
     def spec(self) -> UpsampleSpec:
-        """The numbers given."""
+        """The spec of the upsampling."""
         return self._spec
 
     def elaborate(self, platform: object) -> Module:
@@ -168,8 +171,10 @@ class Upsample(wiring.Component):
         return m
 
     def _count(self, m: Module, name: str, init: int, up: Value, down: Value) -> Signal:
-        """Count pixels up and down, 0 to a row and one more; returns whether it is above 0, from a
-        register."""
+        """Count pixels up and down, from 0 to one more than a row.
+
+        Returns a register that holds whether the count is above 0.
+        """
         count = Signal(range(self._spec.width + 2), name=name, init=init)
         some = Signal(name=f"{name}_some", init=init > 0)
         with m.If(up & ~down):
@@ -179,7 +184,11 @@ class Upsample(wiring.Component):
         return some
 
     def _address(self, m: Module, step: Value, again: Value, back: Value) -> Signal:
-        """The cell to read: the next one, ``again`` the pixel's first, or ``back`` to the row's."""
+        """The address of the cell to read.
+
+        Each step moves to the next cell, or if ``again`` to the first of the pixel, or if ``back``
+        to the first of the row.
+        """
         spec = self._spec
         address = Signal(range(spec.capacity))
         onward = Signal(range(spec.capacity))
