@@ -106,13 +106,13 @@ def test_manifest_has_the_promised_keys(network, core):
         (
             False,
             {"values_per_beat": 4, "beats_per_row": 7, "beats_per_frame": 196, "last": 4},
-            "4 values a beat in, 7 beats a row, 196 a frame, every beat full",
+            "4 values per input beat, 7 beats per row, 196 per frame; every beat is full",
         ),
         (
             True,
             {"values_per_beat": 3, "beats_per_row": 10, "beats_per_frame": 280, "last": 1},
-            "3 values a beat in, 10 beats a row, 280 a frame; a row's last beat holds 1, its other "
-            "lanes are ignored",
+            "3 values per input beat, 10 beats per row, 280 per frame; the last beat of a row "
+            "holds 1 value, and its other lanes are ignored",
         ),
     ],
 )
@@ -121,7 +121,7 @@ def test_tells_how_images_come_in(row_aligned, facts, line, tmp_path, capsys):
     facts["last_beat_values"] = facts.pop("last")
     assert written["input"] == facts
     assert written["ports"]["s_axis_tdata"]["width"] == 8 * facts["values_per_beat"]
-    assert f"// {line}.\n" in (tmp_path / "rtl" / "plain.v").read_text()
+    assert f" {line}. " in (tmp_path / "rtl" / "plain.v").read_text().replace("\n//", "")
     options = ["plan", "plain", "--cycles", "280", *["--row-aligned"] * row_aligned]
     assert main(options) == 0
     assert line in capsys.readouterr().out

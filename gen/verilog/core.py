@@ -23,7 +23,7 @@ __all__ = ["Core", "ports_of"]
 
 
 class Core(wiring.Component):
-    """A network behind AXI4-Stream: frames of an image in, its results out.
+    """A network with AXI4-Stream ports: a frame of an image in, a frame of its results out.
 
     Parameters
     ----------
