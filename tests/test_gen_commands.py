@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from otherprocess import holder
+from tablenet import tables
 from tercet.gen.cli import main
 from tercet.gen.commands import synth as command_synth
 from tercet.gen.flow.nextpnr import DoesNotFitError, Timing
@@ -12,6 +13,7 @@ from tercet.gen.flow.pnr_report import CriticalPath, Routed
 from tercet.gen.flow.synth import Resources
 from tercet.model import files, save
 from tercet.model.fuzz.convs import random_network
+from unet import unet
 
 RESOURCES = Resources(0, 0, 0, 0, 1, 0, 7, frozenset({"conv1.engine.weights"}))
 
@@ -38,6 +40,20 @@ def test_show_lists_tensors_and_layers(net, tmp_path, capsys):
     assert [layer["kind"] for layer in facts["layers"]] == ["conv2d", "conv2d", "argmax"]
     for word in ("9 x 9 x 1", "conv0_out", "rounding", f"{facts['weights']} weights"):
         assert word in out
+
+
+def test_show_has_the_entries_of_tables_and_the_factors_of_upsampling(tmp_path, capsys):
+    rng = np.random.default_rng(3)
+    for network, name, key, value, shown in (
+        (tables(rng), "few", "entries", 16, "few      table of 16 "),
+        (unet(rng, (2, 3)), "up", "factor", [2, 3], "up       upsample 2x3 "),
+    ):
+        save(network, tmp_path / "net.json")
+        code, facts = call(["show", str(tmp_path / "net.json")], tmp_path)
+        assert code == 0
+        (layer,) = (layer for layer in facts["layers"] if layer["name"] == name)
+        assert layer[key] == value
+        assert shown in capsys.readouterr().out
 
 
 def test_verilog_writes_the_core_where_it_is_told(net, tmp_path, capsys):

@@ -18,7 +18,7 @@ __all__ = ["HELP", "add_arguments", "run"]
 
 SHOWN = (
     *("kernel", "stride", "padding", "groups", "weights", "sum_bounds"),
-    *("requant", "low", "high"),
+    *("requant", "low", "high", "values", "factor"),
 )
 HELP = "show an integer network: its tensors, layers and number ranges"
 
@@ -82,6 +82,10 @@ def _layer_facts(network: QNetwork, layer: Layer) -> dict[str, Any]:
         }
     if "low" in has:
         facts["clamp"] = [has["low"], has["high"]]
+    if "values" in has:
+        facts["entries"] = len(has["values"])
+    if "factor" in has:
+        facts["factor"] = list(has["factor"])
     return facts
 
 
@@ -99,7 +103,7 @@ def _layer_row(facts: dict[str, Any]) -> list[str]:
 
     return [
         facts["name"],
-        facts["kind"],
+        facts["kind"] + cell("entries", " of {}".format) + cell("factor", lambda f: f" {_by(f)}"),
         cell("kernel", _by),
         cell("stride", _by),
         cell("padding", lambda sides: ",".join(map(str, sides)) if any(sides) else ""),
