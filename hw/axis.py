@@ -129,7 +129,7 @@ class FrameOut(wiring.Component):
 
     Members
     -------
-    i : stream of {value}, or {value, best}
+    i : stream of one result per beat: {value, best} with classes, else the value alone
     verdict : stream of one bit for each frame
     m_axis : AXI4-Stream of one result per beat, TLAST with the last result of a frame, whose TUSER
         is the class
@@ -140,10 +140,12 @@ class FrameOut(wiring.Component):
     def __init__(self, *, value: Shape, beats: int, classes: int | None = None):
         self._beats = beats
         self._classes = classes
-        best = {} if classes is None else {"best": range(classes)}
+        result: ShapeLike = data.ArrayLayout(value, 1)
+        if classes is not None:
+            result = data.StructLayout({"value": value, "best": range(classes)})
         super().__init__(
             {
-                "i": In(stream.Signature(data.StructLayout({"value": value} | best))),
+                "i": In(stream.Signature(result)),
                 "verdict": In(stream.Signature(1)),
                 "m_axis": Out(
                     axis_signature(value, user=None if classes is None else range(classes))
@@ -155,17 +157,18 @@ class FrameOut(wiring.Component):
         m = Module()
         beat = Signal(range(self._beats))
         at_end = beat == self._beats - 1
+        result = self.i.payload
         good: Value = self.verdict.valid & self.verdict.payload
         bad: Value = self.verdict.valid & ~self.verdict.payload
         m.d.comb += [
-            self.m_axis.tdata.eq(self.i.payload.value),
+            self.m_axis.tdata.eq(result[0] if self._classes is None else result.value),
             self.m_axis.tvalid.eq(self.i.valid & good & ~ResetSignal()),
             self.m_axis.tlast.eq(at_end),
             self.i.ready.eq(bad | (good & self.m_axis.tready)),
             self.verdict.ready.eq(self.i.valid & self.i.ready & at_end),
         ]
         if self._classes is not None:
-            m.d.comb += self.m_axis.tuser.eq(self.i.payload.best)
+            m.d.comb += self.m_axis.tuser.eq(result.best)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += beat.eq(Mux(at_end, 0, beat + 1))
         return m

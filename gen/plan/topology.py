@@ -65,6 +65,11 @@ class Node:
 
     name: str
 
+    @property
+    def reads(self) -> dict[str, Stream]:
+        """The streams that the component reads, by the names of its ports."""
+        return {}
+
 
 @dataclass(frozen=True)
 class FrameInNode(Node):
@@ -74,48 +79,68 @@ class FrameInNode(Node):
 
 
 @dataclass(frozen=True)
-class RowsNode(Node):
-    """A row buffer: converts the beats of the core's input to those of the first layers."""
+class ReaderNode(Node):
+    """A component that reads one stream."""
 
-    geometry: RowGeometry
     i: Stream
-    o: Stream
+
+    @property
+    def reads(self) -> dict[str, Stream]:
+        return {"i": self.i}
 
 
 @dataclass(frozen=True)
-class ForkNode(Node):
+class ForkNode(ReaderNode):
     """A fork: sends one stream to two readers."""
 
-    i: Stream
     a: Stream
     b: Stream
 
 
 @dataclass(frozen=True)
-class QueueNode(Node):
+class FrameOutNode(ReaderNode):
+    """The core's output: results to AXI4-Stream, one in a beat."""
+
+
+@dataclass(frozen=True)
+class FilterNode(ReaderNode):
+    """A component that reads one stream and writes one."""
+
+    o: Stream
+
+
+@dataclass(frozen=True)
+class RowsNode(FilterNode):
+    """A row buffer: converts the beats of the core's input to those of the first layers."""
+
+    geometry: RowGeometry
+
+
+@dataclass(frozen=True)
+class QueueNode(FilterNode):
     """A queue in a link.
 
     depth : beats; None for an unbounded queue, which only the timing model has
     """
 
     link: Link
-    i: Stream
-    o: Stream
     depth: int | None
 
     @property
     def spec(self) -> QueueSpec:
-        """The queue's hardware as numbers; only if it has a depth."""
+        """The spec of the queue; only if it has a depth."""
         assert self.depth is not None
         return QueueSpec(self.depth, self.i.bits)
 
 
 @dataclass(frozen=True)
-class ConverterNode(Node):
+class ConverterNode(FilterNode):
     """A converter: divides beats into narrower ones, or collects several into one."""
 
-    i: Stream
-    o: Stream
+
+@dataclass(frozen=True)
+class ArgmaxNode(FilterNode):
+    """The final argmax: scores pass through, the class comes with the last score."""
 
 
 @dataclass(frozen=True)
@@ -129,20 +154,9 @@ class LayerNode(Node):
     inputs: tuple[Stream, ...]
     o: Stream
 
-
-@dataclass(frozen=True)
-class ArgmaxNode(Node):
-    """The final argmax: scores pass through, the class comes with the last score."""
-
-    i: Stream
-    o: Stream
-
-
-@dataclass(frozen=True)
-class FrameOutNode(Node):
-    """The core's output: results to AXI4-Stream, one in a beat."""
-
-    i: Stream
+    @property
+    def reads(self) -> dict[str, Stream]:
+        return dict(zip(self.part.ports, self.inputs, strict=True))
 
 
 @dataclass(frozen=True)
@@ -199,7 +213,7 @@ class _Builder:
         self._nodes.append(FrameInNode("frame_in", stream))
         if taken != row_lanes:
             rows = Stream("rows", "o", x.dtype, row_lanes, height * row.results)
-            self._nodes.append(RowsNode("rows", row, stream, rows))
+            self._nodes.append(RowsNode("rows", stream, rows, row))
             stream = rows
         self._spread("", stream)
         for part in parts:
@@ -242,7 +256,7 @@ class _Builder:
             return stream
         name = self._links.fifo_name(link)
         o = replace(stream, writer=name, port="o")
-        self._nodes.append(QueueNode(name, link, stream, o, depth))
+        self._nodes.append(QueueNode(name, stream, o, link, depth))
         return o
 
     def _converted(self, link: Link, stream: Stream) -> Stream:

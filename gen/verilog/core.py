@@ -65,40 +65,20 @@ class Core(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        depth = self._plan.verdict_depth
-        verdicts = StreamFifo(shape=unsigned(1), depth=depth)
-        streams: dict[t.Stream, wiring.PureInterface] = {}
-        shell: dict[type[t.Node], Any] = {}
+        verdicts = StreamFifo(shape=unsigned(1), depth=self._plan.verdict_depth)
+        components: dict[str, Any] = {}
         for node in self._plan.topology:
-            m.submodules[node.name] = component = self._component(node)
+            m.submodules[node.name] = component = components[node.name] = self._component(node)
+            for port, stream in node.reads.items():
+                writer = getattr(components[stream.writer], stream.port)
+                connect(m, writer, getattr(component, port))
             match node:
                 case t.FrameInNode():
                     m.submodules.verdicts = verdicts
                     connect(m, component.verdict, verdicts.i)
-                    streams[node.o] = component.o
-                case t.ForkNode():
-                    connect(m, streams[node.i], component.i)
-                    streams |= {node.a: component.o_a, node.b: component.o_b}
-                case t.LayerNode():
-                    for stream, port in zip(node.inputs, node.part.ports, strict=True):
-                        connect(m, streams[stream], getattr(component, port))
-                    streams[node.o] = component.o
-                case t.FrameOutNode() if self._plan.argmax is None:
-                    scores = streams[node.i]
-                    m.d.comb += [
-                        component.i.valid.eq(scores.valid),
-                        component.i.payload.value.eq(scores.payload[0]),
-                        scores.ready.eq(component.i.ready),
-                    ]
                 case t.FrameOutNode():
-                    connect(m, streams[node.i], component.i)
-                case t.RowsNode() | t.QueueNode() | t.ConverterNode() | t.ArgmaxNode():
-                    connect(m, streams[node.i], component.i)
-                    streams[node.o] = component.o
-            shell[type(node)] = component
-        frame_in, frame_out = shell[t.FrameInNode], shell[t.FrameOutNode]
-        connect(m, verdicts.o, frame_out.verdict)
-        self._connect_ports(m, frame_in, frame_out)
+                    connect(m, verdicts.o, component.verdict)
+                    self._connect_ports(m, components["frame_in"], component)
         return m
 
     def _component(self, node: t.Node) -> wiring.Component:
