@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 
-from ...hw.storage import Storage
 from ..parts.part import Part
 from .devices import Family
 from .luts import estimate, features_of_part
 from .memories import block_rams
 
-__all__ = ["Cost", "cost_of_part", "memories_of"]
+__all__ = ["Cost", "cost_of_part"]
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,7 @@ class Cost:
 
 def cost_of_part(part: Part, family: Family) -> Cost:
     """The cost of a layer."""
-    memories = memories_of(part)
+    memories = part.memories
     dsps = sum(each.count * family.dsps(each) for each in part.products())
     features = features_of_part(part, memories, family)
     return Cost(dsps, block_rams(memories, family), estimate(features, family))
-
-
-def memories_of(part: Part) -> Sequence[Storage]:
-    """The memories of a part."""
-    return part.memories

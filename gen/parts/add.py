@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...hw.add import Add as AddComponent
-from ...hw.storage import Storage
 from ...model.layers import Tensor
 from ...model.layers.add import Add
 from ...model.network import QNetwork
 from ..timing.channel import Channel, Process
 from ..timing.processes import Pipeline, join
-from .part import NewChannel, Part, centered_bits, shape_of
+from .part import NewChannel, Part, WithoutEngine, WithoutMemory, centered_bits, shape_of
 from .products import Product, products_by
 
 __all__ = ["AddPart"]
 
 
 @dataclass(frozen=True)
-class AddPart(Part):
+class AddPart(WithoutEngine, WithoutMemory, Part):
     """An addition of two streams.
 
     other : the second tensor that it reads; ``x`` is the first
@@ -44,10 +42,6 @@ class AddPart(Part):
         return self.results
 
     @property
-    def multipliers(self) -> int:
-        return 0
-
-    @property
     def requantizer_multipliers(self) -> int:
         return 2
 
@@ -58,13 +52,6 @@ class AddPart(Part):
             for x, multiplier in factors
             for product in products_by(1, centered_bits(x), (multiplier,), requantizes=True)
         ]
-
-    def features(self) -> Counter[str]:
-        return Counter()
-
-    @property
-    def memories(self) -> tuple[Storage, ...]:
-        return ()
 
     def component(self) -> AddComponent:
         tensors = (self.x, self.other, self.y)

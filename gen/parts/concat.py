@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,20 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hw.concat import Concat as ConcatComponent
-from ...hw.storage import Storage
 from ...model.layers import Tensor
 from ...model.layers.concat import Concat
 from ...model.network import QNetwork
 from ..timing.channel import Channel, Process
 from ..timing.processes import Pipeline, take_turns
-from .part import NewChannel, Part, centered_bits, shape_of
+from .part import NewChannel, Part, WithoutEngine, WithoutMemory, centered_bits, shape_of
 from .products import Product, products_by
 
 __all__ = ["ConcatPart"]
 
 
 @dataclass(frozen=True)
-class ConcatPart(Part):
+class ConcatPart(WithoutEngine, WithoutMemory, Part):
     """A concatenation: takes turns between streams; requantizes them if their grids differ.
 
     inputs : all tensors that it reads; ``x`` is the first
@@ -50,10 +48,6 @@ class ConcatPart(Part):
         return self.results
 
     @property
-    def multipliers(self) -> int:
-        return 0
-
-    @property
     def requantizer_multipliers(self) -> int:
         return 0 if self.copies else 1
 
@@ -62,18 +56,11 @@ class ConcatPart(Part):
         factors = self.layer.requant.multipliers
         return products_by(self.requantizer_multipliers, width, factors, requantizes=True)
 
-    def features(self) -> Counter[str]:
-        return Counter()
-
     def needs(self, port: int) -> npt.NDArray[np.int64]:
         counts = [x.shape[2] for x in self.inputs]
         turns = np.repeat(np.arange(len(counts)), counts)
         pixels = self.y.shape[0] * self.y.shape[1]
         return np.cumsum(np.tile(turns == port, pixels))
-
-    @property
-    def memories(self) -> tuple[Storage, ...]:
-        return ()
 
     def component(self) -> ConcatComponent:
         tensors = (*self.inputs, self.y)

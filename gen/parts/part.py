@@ -34,10 +34,13 @@ from .engine_steps import engine_steps
 from .products import Product
 
 __all__ = [
+    "LanesPart",
     "MultipliesNothing",
     "NewChannel",
     "Part",
     "WindowedPart",
+    "WithoutEngine",
+    "WithoutMemory",
     "centered_bits",
     "divisors",
     "shape_of",
@@ -212,6 +215,25 @@ class Part(ABC):
         """The processes of the part in the timing model, and the channel of its output."""
 
 
+class WithoutEngine:
+    """What a part inherits first that has no engine: it multiplies only to requantize."""
+
+    @property
+    def multipliers(self) -> int:
+        return 0
+
+    def features(self) -> Counter[str]:
+        return Counter()
+
+
+class WithoutMemory:
+    """What a part inherits first that has no memory."""
+
+    @property
+    def memories(self) -> tuple[Storage, ...]:
+        return ()
+
+
 class MultipliesNothing:
     """What a part inherits first that has no multiplier."""
 
@@ -225,6 +247,21 @@ class MultipliesNothing:
 
     def products(self) -> list[Product]:
         return []
+
+
+@dataclass(frozen=True)
+class LanesPart(MultipliesNothing, WithoutEngine, Part):
+    """A layer without an engine that reads and writes ``lanes`` values at once."""
+
+    lanes: int = 1
+
+    @property
+    def input_lanes(self) -> int:
+        return self.lanes
+
+    @property
+    def output_lanes(self) -> int:
+        return self.lanes
 
 
 @dataclass(frozen=True)

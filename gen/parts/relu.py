@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...hw.relu import Relu as ReluComponent
-from ...hw.storage import Storage
 from ...model.layers import Relu
 from ...model.network import QNetwork
 from ..timing.channel import Channel, Process
-from .part import MultipliesNothing, NewChannel, Part, shape_of
+from .part import MultipliesNothing, NewChannel, Part, WithoutEngine, WithoutMemory, shape_of
 
 __all__ = ["ReluPart"]
 
 
 @dataclass(frozen=True)
-class ReluPart(MultipliesNothing, Part):
+class ReluPart(MultipliesNothing, WithoutEngine, WithoutMemory, Part):
     """A clamp of a stream, combinational."""
 
     layer: Relu
@@ -35,13 +33,6 @@ class ReluPart(MultipliesNothing, Part):
     @property
     def cycles(self) -> int:
         return math.prod(self.x.shape)
-
-    def features(self) -> Counter[str]:
-        return Counter()
-
-    @property
-    def memories(self) -> tuple[Storage, ...]:
-        return ()
 
     def component(self) -> ReluComponent:
         return ReluComponent(

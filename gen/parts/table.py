@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,17 +14,16 @@ from ...model.layers.table import Table
 from ...model.network import QNetwork
 from ..timing.channel import Channel, Process
 from ..timing.processes import Pipeline
-from .part import MultipliesNothing, NewChannel, Part, divisors, shape_of
+from .part import LanesPart, NewChannel, divisors, shape_of
 
 __all__ = ["TablePart"]
 
 
 @dataclass(frozen=True)
-class TablePart(MultipliesNothing, Part):
+class TablePart(LanesPart):
     """A function of one value, as a ROM for each value of a beat."""
 
     layer: Table
-    lanes: int = 1
 
     @classmethod
     def of(cls, network: QNetwork, table: Table) -> TablePart:
@@ -39,19 +37,8 @@ class TablePart(MultipliesNothing, Part):
                 yield replace(self, lanes=lanes)
 
     @property
-    def input_lanes(self) -> int:
-        return self.lanes
-
-    @property
-    def output_lanes(self) -> int:
-        return self.lanes
-
-    @property
     def cycles(self) -> int:
         return self.beats
-
-    def features(self) -> Counter[str]:
-        return Counter()
 
     @cached_property
     def spec(self) -> TableSpec:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,20 +18,16 @@ from ...model.network import QNetwork
 from ..timing.channel import Channel, Process
 from ..timing.processes import Windows
 from .alone import simulated_cycles
-from .part import MultipliesNothing, NewChannel, Part, divisors, shape_of
+from .part import LanesPart, NewChannel, divisors, shape_of
 
 __all__ = ["UpsamplePart"]
 
 
 @dataclass(frozen=True)
-class UpsamplePart(MultipliesNothing, Part):
-    """An upsampling: a buffer of one row, read several times.
-
-    lanes : channels that are read and written at once
-    """
+class UpsamplePart(LanesPart):
+    """An upsampling: a buffer of one row, read several times; its lanes are channels."""
 
     layer: Upsample
-    lanes: int = 1
 
     @classmethod
     def of(cls, network: QNetwork, layer: Upsample) -> UpsamplePart:
@@ -45,14 +40,6 @@ class UpsamplePart(MultipliesNothing, Part):
                 yield replace(self, lanes=lanes)
 
     @property
-    def input_lanes(self) -> int:
-        return self.lanes
-
-    @property
-    def output_lanes(self) -> int:
-        return self.lanes
-
-    @property
     def cycles(self) -> int:
         return self.results
 
@@ -60,9 +47,6 @@ class UpsamplePart(MultipliesNothing, Part):
         if self.lanes // math.gcd(read, self.lanes) == 1:
             return super().cycles_alone(read)
         return simulated_cycles(self, read)
-
-    def features(self) -> Counter[str]:
-        return Counter()
 
     def needs(self, port: int) -> npt.NDArray[np.int64]:
         return np.repeat(self.spec.needed.reshape(-1), self.spec.window)

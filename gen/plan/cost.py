@@ -7,7 +7,7 @@ from collections import Counter
 from ..cost.devices import Family
 from ..cost.luts import estimate, features_of_part, features_of_rest
 from ..cost.memories import block_rams
-from ..cost.parts import Cost, cost_of_part, memories_of
+from ..cost.parts import Cost, cost_of_part
 from .plan import Plan
 from .topology import RowsNode
 
@@ -27,7 +27,7 @@ def features_of_core(plan: Plan, family: Family) -> Counter[str]:
     queues = [queue.storage for queue in plan.queues.values()]
     count = features_of_rest(queues, _row_bits(plan), family)
     for part in (layer.part for layer in plan.layers):
-        count.update(features_of_part(part, memories_of(part), family))
+        count.update(features_of_part(part, part.memories, family))
     return count
 
 
