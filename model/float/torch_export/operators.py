@@ -276,16 +276,7 @@ def _mean(reader: Reader, node: torch.fx.Node, x: Any, dim: Any) -> None:
 
 
 def _add(reader: Reader, node: torch.fx.Node, x: Any, other: Any) -> None:
-    a, b = reader.seen(x, node), reader.seen(other, node)
-    if a.dims != b.dims:
-        reason = f"it adds {list(a.dims)} and {list(b.dims)}"
-        raise reader.refuse(node, reason, "add tensors of one shape, without broadcasting")
-    same_order = reader.shapes[a.tensor] == reader.shapes[b.tensor]
-    if same_order and np.array_equal(a.places, b.places):
-        reader.put_like(node, g.Add(reader.layer_name(node), (a.tensor, b.tensor)), a)
-    else:
-        inputs = (reader.whole(x, node), reader.whole(other, node))
-        reader.put(node, g.Add(reader.layer_name(node), inputs))
+    reader.tensors[node.name] = reader.added_sum(node, x, other, reader.extents(node))
 
 
 def _cat(reader: Reader, node: torch.fx.Node, tensors: Any, dim: int) -> None:

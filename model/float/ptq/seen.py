@@ -1,0 +1,187 @@
+"""Readers of float graphs: the order in which a source has its tensors.
+
+Maps are (C, H, W) in the float graph. A source may reshape and permute them as it likes.
+:class:`GraphReader` keeps these moves with the values, until an operator needs a map or a vector.
+There is no other access to a tensor, so no operator can ignore its order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...layers import NetworkError, Shape
+from ...ordered import Places
+from . import graph as g
+
+__all__ = ["GraphReader", "Seen"]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A tensor of the graph in the order of its source.
+
+    Parameters
+    ----------
+    tensor : of the graph, (C, H, W)
+    places : int64, with the source's axes without the batch: the index of each element in the
+        graph's raveled tensor
+    moved_by : the source's node that last changed the order
+    """
+
+    tensor: str
+    places: Places
+    moved_by: Any = None
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """The extents without the batch."""
+        return self.places.shape
+
+
+class GraphReader:
+    """A float graph under construction; a subclass reads the nodes of its source.
+
+    Parameters
+    ----------
+    name : the network's
+    dims : (C, H, W) of one image, or (K,) of one vector
+
+    ``node`` is always a node of the source, for names and messages.
+    """
+
+    source: ClassVar[str] = "module"  # as messages call it
+
+    def __init__(self, name: str, dims: tuple[int, ...]) -> None:
+        self.name, self.dims = name, dims
+        self.nodes: list[g.Node] = []
+        self.shapes: dict[str, Shape] = {g.IMAGE: _as_map(dims)}  # by the graph's tensor
+        self.names: set[str] = {g.IMAGE}
+        self._views: dict[Seen, str] = {}  # the View that has the values in this order
+
+    def layer_name(self, node: Any) -> str:
+        """A new name for the layer of a node."""
+        raise NotImplementedError
+
+    def refuse(self, node: Any, reason: str, way_out: str) -> NetworkError:
+        """The error for a node that cannot be represented."""
+        raise NotImplementedError
+
+    def seen(self, value: Any, node: Any) -> Seen:
+        """The activation of an argument. Raises NetworkError for a constant."""
+        raise NotImplementedError
+
+    @property
+    def image(self) -> Seen:
+        """The network's input."""
+        return Seen(g.IMAGE, in_order(self.dims))
+
+    def map(self, value: Any, node: Any) -> str:
+        """The graph's tensor (C, H, W) with an argument's values in the order of ``node``."""
+        seen = self.seen(value, node)
+        if len(seen.dims) != 3:
+            reason = f"it reads {list(seen.dims)}, and not a map (channels, rows, columns)"
+            raise self.refuse(node, reason, "put it before the Flatten")
+        return self.held(seen)
+
+    def vector(self, value: Any, node: Any) -> str:
+        """The graph's tensor (K, 1, 1) with an argument's values (K,) in the order of ``node``."""
+        seen = self.seen(value, node)
+        if len(seen.dims) != 1:
+            reason = f"it reads {list(seen.dims)}, and not a vector"
+            raise self.refuse(node, reason, "put a Flatten before it, or use a 1x1 convolution")
+        return self.held(seen)
+
+    def whole(self, value: Any, node: Any) -> str:
+        """The graph's tensor of an argument, a map or a vector."""
+        flat = len(self.seen(value, node).dims) == 1
+        return self.vector(value, node) if flat else self.map(value, node)
+
+    def held(self, seen: Seen) -> str:
+        """The graph's tensor with the values in the order of ``seen``; a new View if needed."""
+        shape = _as_map(seen.dims)
+        if self.shapes[seen.tensor] == shape and _is_in_order(seen.places):
+            return seen.tensor
+        if seen not in self._views:
+            assert seen.moved_by is not None
+            places = seen.places.reshape(shape)
+            view = g.View(self.layer_name(seen.moved_by), (seen.tensor,), places=places)
+            self.nodes.append(view)
+            self.shapes[view.name], self._views[seen] = shape, view.name
+        return self._views[seen]
+
+    def added(self, made: g.Node, dims: tuple[int, ...]) -> Seen:
+        """Add a node whose output is a map or a vector with these extents."""
+        self.nodes.append(made)
+        self.shapes[made.name] = _as_map(dims)
+        return Seen(made.name, in_order(dims))
+
+    def added_like(self, made: g.Node, seen: Seen) -> Seen:
+        """Add a node whose output has the order of ``seen``, one of its inputs."""
+        self.nodes.append(made)
+        self.shapes[made.name] = self.shapes[seen.tensor]
+        return replace(seen, tensor=made.name)
+
+    def added_pointwise(self, node: Any, x: Any, make: Callable[[str, tuple[str]], g.Node]) -> Seen:
+        """Add an elementwise node, whose input may have any order."""
+        seen = self.seen(x, node)
+        return self.added_like(make(self.layer_name(node), (seen.tensor,)), seen)
+
+    def added_sum(self, node: Any, x: Any, other: Any, dims: tuple[int, ...]) -> Seen:
+        """Add the sum of two tensors of one shape; ``dims`` are those of the sum."""
+        a, b = self.seen(x, node), self.seen(other, node)
+        if a.dims != b.dims:
+            reason = f"it adds {list(a.dims)} and {list(b.dims)}"
+            raise self.refuse(node, reason, "add tensors of one shape, without broadcasting")
+        same_order = self.shapes[a.tensor] == self.shapes[b.tensor]
+        if same_order and np.array_equal(a.places, b.places):
+            return self.added_like(g.Add(self.layer_name(node), (a.tensor, b.tensor)), a)
+        inputs = (self.whole(x, node), self.whole(other, node))
+        return self.added(g.Add(self.layer_name(node), inputs), dims)
+
+    def finished(self, last: Seen) -> g.Graph:
+        """The graph that ends with ``last``, without nodes that do not affect it.
+
+        Raises NetworkError if ``last`` is neither a map nor a vector, or is the image.
+        """
+        if len(last.dims) not in (1, 3):
+            raise NetworkError(
+                f"Network {self.name!r}: the {self.source} must return a map (N, C, H, W) or "
+                f"scores (N, classes), not ({', '.join(map(str, ('N', *last.dims)))}); "
+                "reshape what it returns"
+            )
+        output = self.held(last)
+        if output == g.IMAGE:
+            raise NetworkError(
+                f"Network {self.name!r}: the {self.source} returns its image; there must be a layer"
+            )
+        return g.Graph(self.name, self.shapes[g.IMAGE], _needed(self.nodes, output))
+
+
+def in_order(dims: tuple[int, ...]) -> Places:
+    """The places of a tensor in its own raster order."""
+    return np.arange(math.prod(dims), dtype=np.int64).reshape(dims)
+
+
+def _as_map(dims: tuple[int, ...]) -> Shape:
+    """The graph's shape of a map (C, H, W) or of a vector (K,)."""
+    channels, height, width = (*dims, 1, 1)[:3]
+    return channels, height, width
+
+
+def _is_in_order(places: Places) -> bool:
+    return bool(np.array_equal(places.ravel(), np.arange(places.size)))
+
+
+def _needed(nodes: Iterable[g.Node], last: str) -> tuple[g.Node, ...]:
+    """The nodes on which ``last`` depends, ending with it."""
+    wanted, needed = {last}, []
+    for node in reversed(list(nodes)):
+        if node.name in wanted:
+            wanted.update(node.inputs)
+            needed.append(node)
+    return tuple(reversed(needed))
