@@ -9,6 +9,7 @@ cannot become empty.
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from tercet.model.float.ptq import graph as g  # noqa: E402
 from tercet.model.float.ptq.execute import trace  # noqa: E402
 from tercet.model.float.ptq.graph import fold, fuse  # noqa: E402
 from tercet.model.float.qat.network import QatNet  # noqa: E402
-from tercet.model.frontends import pt2e  # noqa: E402
+from tercet.model.frontends import onnx_float, pt2e  # noqa: E402
 from tercet.model.frontends.onnx import read  # noqa: E402
 from tercet.model.frontends.onnx.session import session_trace  # noqa: E402
 from tercet.model.frontends.pt2e import run as pt2e_run  # noqa: E402
@@ -41,13 +42,24 @@ def pytest_generate_tests(metafunc):
 
 def check_graph(module, images):
     """The float graph computes what the module does."""
-    graph = fold(fuse(graph_of(module, IMAGE, "net")))
+    check_traced(fold(fuse(graph_of(module, IMAGE, "net"))), module, images)
+
+
+def check_float_onnx(module, images, rng):
+    """The float graph of the module's ONNX model computes what the module does."""
+    model = Model(rng, IMAGE)
+    source = model.proto(onnx_nodes(module, model, fold=False)).SerializeToString()
+    check_traced(fold(fuse(onnx_float.graph_of(source))), module, images, within=1e-7)
+
+
+def check_traced(graph, module, images, within=1e-9):
+    """A folded graph gives the module's scores; epsilon is a float32 in ONNX."""
     real = images.to(torch.float64) / 255
     with torch.no_grad():
         ours = trace(graph, real)
-        theirs = module.double()(real)
+        theirs = deepcopy(module).double()(real)
     np.testing.assert_allclose(
-        ours[graph.output].reshape(theirs.shape), theirs, rtol=1e-9, atol=1e-9
+        ours[graph.output].reshape(theirs.shape), theirs, rtol=within, atol=within
     )
 
 
@@ -102,6 +114,7 @@ def check_onnx(module, rng, folder, form):
 
 CHECKS = {
     "float": lambda module, pixels, rng, folder: check_graph(module, pixels),
+    "ONNX": lambda module, pixels, rng, folder: check_float_onnx(module, pixels, rng),
     "trained": lambda module, pixels, rng, folder: check_fake_quantized(module, pixels),
     "program": lambda module, pixels, rng, folder: check_program(module, pixels),
     "QDQ": lambda module, pixels, rng, folder: check_onnx(module, rng, folder, "QDQ"),

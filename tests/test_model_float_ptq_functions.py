@@ -23,7 +23,7 @@ from torch import nn  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
-PARAMETERS = {"leaky_relu": (0.1,), "elu": (0.7,)}
+PARAMETERS = {"leaky_relu": (0.1,), "elu": (0.7,), "line": (0.2, 0.5)}
 MODULES = {
     "LeakyReLU": lambda: nn.LeakyReLU(0.1, inplace=True),
     "PReLU": nn.PReLU,

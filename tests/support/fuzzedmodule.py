@@ -15,7 +15,8 @@ from torch.nn import functional
 assert _decomposed.quantized_decomposed_lib  # registers the operators
 Q = torch.ops.quantized_decomposed
 INT8 = (-128, 127, torch.int8)
-SLOPE = 0.1234567  # of a LeakyReLU: with 0.1 and equal scales float64 decides exact ties
+# Of a LeakyReLU, a float32; with 0.1 and equal scales float64 would decide exact ties.
+SLOPE = float(np.float32(0.1234567))
 GRIDS = (
     "conv",
     "linear",
@@ -171,8 +172,11 @@ class Gridded(Fuzzed):
         )
 
 
-def onnx_nodes(module: Fuzzed, model: Model) -> str:
-    """Write a module as nodes of a float ONNX model; the name of its output."""
+def onnx_nodes(module: Fuzzed, model: Model, fold: bool = True) -> str:
+    """Write a module as nodes of a float ONNX model; the name of its output.
+
+    fold : whether a batch norm is worked into the convolution before it
+    """
     values, steps = ["x"], module.steps
     for number, step in enumerate(steps):
         args, names = step.args, [values[at] for at in step.reads]
@@ -182,12 +186,17 @@ def onnx_nodes(module: Fuzzed, model: Model) -> str:
             window = {"kernel_shape": args["kernel"], "strides": args["stride"], "pads": pads}
         if step.op == "conv":
             behind = steps[number + 1].op if number + 1 < len(steps) else ""
-            norm = getattr(module, f"p{number + 1}") if behind == "norm" else None
+            norm = getattr(module, f"p{number + 1}") if fold and behind == "norm" else None
             weights = _folded(getattr(module, f"p{number}"), norm)
             constants = [model.constant(array) for array in weights]
             made = model.node("Conv", names[0], *constants, group=args["groups"], **window)
+        elif step.op == "norm" and fold:
+            made = names[0]
         elif step.op == "norm":
-            made = names[0]  # folded
+            part = getattr(module, f"p{number}")
+            arrays = (part.weight, part.bias, part.running_mean, part.running_var)
+            constants = [model.constant(array.detach().numpy()) for array in arrays]
+            made = model.node("BatchNormalization", names[0], *constants, epsilon=part.eps)
         elif step.op == "linear":
             part = getattr(module, f"p{number}")
             constants = [model.constant(x.detach().numpy()) for x in (part.weight, part.bias)]

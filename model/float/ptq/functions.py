@@ -70,6 +70,10 @@ def _hardsigmoid(x: Fraction) -> Fraction:
     return min(max(x + 3, Fraction(0)), Fraction(6)) / 6
 
 
+def _line(x: Fraction, slope: float, offset: float) -> Fraction:
+    return min(max(x * Fraction(slope) + Fraction(offset), Fraction(0)), Fraction(1))
+
+
 def _hardswish(x: Fraction) -> Number:
     return x * _hardsigmoid(x)
 
@@ -106,6 +110,7 @@ Torch = Callable[[Any], Callable[..., Any]]  # (torch.nn.functional) -> its func
 FUNCTIONS: dict[str, tuple[Definition, Torch]] = {
     "leaky_relu": (_leaky_relu, lambda functional: functional.leaky_relu),
     "hardsigmoid": (_hardsigmoid, lambda functional: functional.hardsigmoid),
+    "line": (_line, lambda _: lambda x, slope, offset: (x * slope + offset).clamp(0, 1)),
     "hardswish": (_hardswish, lambda functional: functional.hardswish),
     "sigmoid": (_sigmoid, lambda functional: functional.sigmoid),
     "tanh": (_tanh, lambda functional: functional.tanh),

@@ -8,7 +8,7 @@ There is no other access to a tensor, so no operator can ignore its order.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -41,6 +41,14 @@ class Seen:
     def dims(self) -> tuple[int, ...]:
         """The extents without the batch."""
         return self.places.shape
+
+    def reshaped(self, dims: Sequence[int], moved_by: Any) -> Seen:
+        """This tensor reshaped to the extents ``dims``; one of them may be -1."""
+        return Seen(self.tensor, self.places.reshape(tuple(dims)), moved_by)
+
+    def permuted(self, axes: Sequence[int], moved_by: Any) -> Seen:
+        """This tensor with the axes of ``dims`` permuted."""
+        return Seen(self.tensor, self.places.transpose(tuple(axes)), moved_by)
 
 
 class GraphReader:

@@ -98,9 +98,9 @@ KNOWN: Mapping[str, Known] = {
 }
 
 
-def require_known(node: Node) -> None:
-    """Refuse a node with an unknown input or attribute."""
-    known = KNOWN[node.op]
+def require_known(node: Node, table: Mapping[str, Known] = KNOWN) -> None:
+    """Refuse a node with an unknown input or attribute; ``table`` has the known ones."""
+    known = table[node.op]
     if known.inputs is not None and len(node.inputs) > known.inputs:
         raise node.refuse(
             f"it has {len(node.inputs)} inputs where {known.inputs} are known",

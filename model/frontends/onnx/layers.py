@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,18 @@ from .arithmetic import added, averaged, multiplied, pooled, requantized
 from .graph import Node
 from .values import Constant
 
-__all__ = ["OnnxLayers"]
+__all__ = ["Map", "OnnxLayers", "pool_kernel", "require_spatial", "whole", "window"]
 
 Clamp = tuple[int, int] | None
 MAX_WINDOW = 1 << 16  # positions of a pool
+
+
+class Map(Protocol):
+    """A tensor with extents, integers or floats."""
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """The extents without the batch."""
 
 
 class OnnxLayers:
@@ -114,7 +122,7 @@ class OnnxLayers:
         self, node: Node, name: str, x: Ordered, grid: Grid, clamp: Clamp = None
     ) -> Ordered:
         """An average pool; padding, if any, counts."""
-        kernel = _pool_kernel(node)
+        kernel = pool_kernel(node)
         frame = window(node, x, kernel)
         if any(frame.padding) and node.integer("count_include_pad", 0) != 1:
             reason = "padding that does not count divides by another number at the border"
@@ -128,7 +136,7 @@ class OnnxLayers:
     ) -> Ordered:
         """The average of each channel, with an integer sum."""
         node.require("channels_last", 0, otherwise=0, way_out="export it channels first")
-        kernel = _whole(node, x)
+        kernel = whole(node, x)
         return self.builder.avg_pool2d(name, x, kernel, Window(), grid, averaged, clamp=clamp)
 
     def reduce_mean(
@@ -141,9 +149,8 @@ class OnnxLayers:
         clamp: Clamp = None,
     ) -> Ordered:
         """The average of each channel, with a float sum."""
-        if len(x.dims) != 3 or sorted(axis % 4 for axis in axes) != [2, 3]:
-            raise node.refuse(f"axes are {list(axes)}", "average over height and width, [2, 3]")
-        kernel = _whole(node, x)
+        require_spatial(node, x, axes)
+        kernel = whole(node, x)
         y = self.builder.avg_pool2d(
             name, x, kernel, Window(), grid, pooled(self.inexact), clamp=clamp
         )
@@ -151,7 +158,7 @@ class OnnxLayers:
 
     def max_pool(self, node: Node, name: str, x: Ordered) -> Ordered:
         """A maximum pool."""
-        kernel = _pool_kernel(node)
+        kernel = pool_kernel(node)
         return self.builder.max_pool2d(name, x, kernel, window(node, x, kernel))
 
     def requantize(self, x: Ordered, name: str, grid: Grid, clamp: Clamp = None) -> Ordered:
@@ -185,14 +192,21 @@ def _bias(
     return values.astype(np.int64)
 
 
-def _extents(node: Node, x: Ordered) -> tuple[int, int]:
+def _extents(node: Node, x: Map) -> tuple[int, int]:
     """Rows and columns of a map. Raises NetworkError if the tensor is no map."""
     if len(x.dims) != 3:
         raise node.refuse("its input is flat", "put it before the Flatten")
     return x.dims[1], x.dims[2]
 
 
-def _whole(node: Node, x: Ordered) -> tuple[int, int]:
+def require_spatial(node: Node, x: Map, axes: Sequence[int]) -> None:
+    """Refuse axes other than rows and columns of a map."""
+    if len(x.dims) != 3 or sorted(axis % 4 for axis in axes) != [2, 3]:
+        raise node.refuse(f"axes are {list(axes)}", "average over height and width, [2, 3]")
+
+
+def whole(node: Node, x: Map) -> tuple[int, int]:
+    """Rows and columns of a map, as the kernel of an average over all of them."""
     height, width = _extents(node, x)
     if height * width > MAX_WINDOW:
         reason = f"an average of {height * width} positions is too large"
@@ -200,7 +214,7 @@ def _whole(node: Node, x: Ordered) -> tuple[int, int]:
     return height, width
 
 
-def _pool_kernel(node: Node) -> tuple[int, int]:
+def pool_kernel(node: Node) -> tuple[int, int]:
     """Rows and columns of a pool; unusual attributes are refused."""
     node.require("dilations", [1, 1], otherwise=[1, 1], way_out="use a pool without dilation")
     node.require("storage_order", 0, otherwise=0, way_out="leave it out")
@@ -213,7 +227,7 @@ def _pool_kernel(node: Node) -> tuple[int, int]:
     return height, width
 
 
-def window(node: Node, x: Ordered, kernel: tuple[int, ...]) -> Window:
+def window(node: Node, x: Map, kernel: tuple[int, ...]) -> Window:
     """Strides, pads (top, left, bottom, right, as in ONNX) and dilations of a node.
 
     Raises NetworkError if ceil_mode would add a window.

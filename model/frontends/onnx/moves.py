@@ -6,24 +6,52 @@ Sources: ONNX Flatten-13, Reshape-14, Transpose-13, Squeeze-13, Unsqueeze-13.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
-from ...ordered import Ordered
+from ...ordered import Places
 from .graph import Node
-from .reader import Reader
-from .shapes import extents_of
+from .shapes import Shaped, extents_of
 
 __all__ = ["MOVES"]
 
 
-def _flatten(reader: Reader, node: Node, x: Ordered) -> Ordered:
+class Mover(Shaped, Protocol):
+    """A reader whose tensors carry their order."""
+
+    def moved(self, node: Node) -> Any:
+        """The second argument of a tensor's ``reshaped`` and ``permuted``."""
+
+
+class Movable(Protocol):
+    """A tensor with an order: ``Ordered`` of integers, ``Seen`` of a float graph."""
+
+    @property
+    def places(self) -> Places:
+        """The index of each element."""
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """The extents without the batch."""
+
+    def reshaped(self: X, dims: Sequence[int], by: Any, /) -> X:
+        """This tensor reshaped."""
+
+    def permuted(self: X, axes: Sequence[int], by: Any, /) -> X:
+        """This tensor with its axes permuted."""
+
+
+X = TypeVar("X", bound=Movable)
+
+
+def _flatten(reader: Mover, node: Node, x: X) -> X:
     axis = node.integer("axis", 1)
     if axis not in (1, -len(x.dims)):
         raise node.refuse(f"axis is {axis}", "flatten from axis 1")
-    return x.reshaped((-1,), reader.fresh(node))
+    return x.reshaped((-1,), reader.moved(node))
 
 
-def _reshape(reader: Reader, node: Node, x: Ordered) -> Ordered:
+def _reshape(reader: Mover, node: Node, x: X) -> X:
     node.require("allowzero", 0, otherwise=0, way_out="leave it out")
     shape, before = extents_of(reader, node, node.input(1)), [0, *x.dims]
     copied = [before[at] if n == 0 and at < len(before) else n for at, n in enumerate(shape)]
@@ -37,18 +65,18 @@ def _reshape(reader: Reader, node: Node, x: Ordered) -> Ordered:
     ):
         way_out = f"keep the batch and its {count} values, such as (N, {count})"
         raise node.refuse(f"the shape is {shape}", way_out)
-    return x.reshaped(copied[1:], reader.fresh(node))
+    return x.reshaped(copied[1:], reader.moved(node))
 
 
-def _transpose(reader: Reader, node: Node, x: Ordered) -> Ordered:
+def _transpose(reader: Mover, node: Node, x: X) -> X:
     rank = len(x.dims) + 1
     axes = node.integers("perm", list(range(rank))[::-1])
     if sorted(axes) != list(range(rank)) or axes[0] != 0:
         raise node.refuse(f"perm is {list(axes)}", "keep the batch first")
-    return x.permuted([axis - 1 for axis in axes[1:]], reader.fresh(node))
+    return x.permuted([axis - 1 for axis in axes[1:]], reader.moved(node))
 
 
-def _axes(reader: Reader, node: Node, rank: int) -> list[int] | None:
+def _axes(reader: Mover, node: Node, rank: int) -> list[int] | None:
     """The axes of a Squeeze or Unsqueeze, where 0 is the batch; None if they are left out."""
     axes = node.attributes.get("axes")
     if axes is None and node.input(1):
@@ -61,7 +89,7 @@ def _axes(reader: Reader, node: Node, rank: int) -> list[int] | None:
     return found
 
 
-def _squeeze(reader: Reader, node: Node, x: Ordered) -> Ordered:
+def _squeeze(reader: Mover, node: Node, x: X) -> X:
     axes = _axes(reader, node, len(x.dims) + 1)
     gone = (
         [n == 1 for n in x.dims] if axes is None else [at + 1 in axes for at in range(len(x.dims))]
@@ -69,19 +97,20 @@ def _squeeze(reader: Reader, node: Node, x: Ordered) -> Ordered:
     if any(out and n != 1 for out, n in zip(gone, x.dims, strict=True)):
         raise node.refuse(f"it squeezes axes {axes} of {list(x.dims)}", "squeeze axes of extent 1")
     kept = [n for out, n in zip(gone, x.dims, strict=True) if not out]
-    return x.reshaped(kept, reader.fresh(node))
+    return x.reshaped(kept, reader.moved(node))
 
 
-def _unsqueeze(reader: Reader, node: Node, x: Ordered) -> Ordered:
+def _unsqueeze(reader: Mover, node: Node, x: X) -> X:
     dims = list(x.dims)
     given = node.attributes.get("axes") or extents_of(reader, node, node.input(1))
     axes = _axes(reader, node, len(dims) + 1 + len(given)) or []
     for axis in sorted(axes):
         dims.insert(axis - 1, 1)
-    return x.reshaped(dims, reader.fresh(node))
+    return x.reshaped(dims, reader.moved(node))
 
 
-MOVES: dict[str, Callable[[Reader, Node, Ordered], Ordered]] = {
+# By operator: (reader, node, tensor) -> the tensor in its new order, of the same kind.
+MOVES: dict[str, Callable[[Any, Node, Any], Any]] = {
     "Flatten": _flatten,
     "Reshape": _reshape,
     "Transpose": _transpose,

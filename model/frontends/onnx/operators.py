@@ -17,7 +17,16 @@ from .moves import MOVES
 from .reader import Reader
 from .resize import resize
 from .shapes import SHAPES, extents
-from .values import Constant, Pending, clamp_on, constant_of, grid_of, quantized_constant
+from .values import (
+    Constant,
+    Pending,
+    clamp_on,
+    clip_ends,
+    constant_of,
+    grid_of,
+    mean_axes,
+    quantized_constant,
+)
 
 __all__ = ["OPERATORS"]
 
@@ -187,29 +196,11 @@ def _qlinear_average(reader: Reader, node: Node, whole: bool = False) -> None:
 
 def _reduce_mean(reader: Reader, node: Node) -> None:
     x = reader.dequantized(node, 0)
-    axes = node.attributes.get("axes")
-    if axes is None and node.input(1):
-        axes = reader.graph.constant(node, node.input(1)).reshape(-1).tolist()
+    axes = mean_axes(reader.graph, node)
     reader.reals[node.outputs[0]] = Pending(
         node,
-        lambda name, grid, clamp: reader.layers.reduce_mean(node, name, x, axes or [], grid, clamp),
+        lambda name, grid, clamp: reader.layers.reduce_mean(node, name, x, axes, grid, clamp),
     )
-
-
-def _clip_ends(reader: Reader, node: Node) -> tuple[float, float]:
-    """The least and greatest value that a Relu or a Clip passes."""
-    if node.op == "Relu":
-        return 0.0, np.inf
-    ends = []
-    for index, key, default in ((1, "min", -np.inf), (2, "max", np.inf)):
-        end = node.attributes.get(key, default)
-        if node.input(index):
-            bound = reader.graph.constant(node, node.input(index))
-            end = float(bound.reshape(-1)[0]) if bound.size == 1 else np.nan
-        if not isinstance(end, float) or np.isnan(end):
-            raise node.refuse(f"{key} must be a number", "export the model again")
-        ends.append(end)
-    return ends[0], ends[1]
 
 
 def _clip(reader: Reader, node: Node) -> None:
@@ -217,7 +208,7 @@ def _clip(reader: Reader, node: Node) -> None:
     if not isinstance(value, Pending):
         x = reader.dequantized(node, 0)
         value = Pending(node, partial(reader.layers.requantize, x), fused=False)
-    reader.reals[node.outputs[0]] = value.clipped(*_clip_ends(reader, node))
+    reader.reals[node.outputs[0]] = value.clipped(*clip_ends(reader.graph, node))
 
 
 def _same(reader: Reader, node: Node, layer: Callable[[Reader, Node, Ordered], Ordered]) -> None:

@@ -48,6 +48,17 @@ class Reader:
         self.taken.add(name)
         return name
 
+    def dims_of(self, name: str) -> tuple[int, ...] | None:
+        """The extents of an activation without the batch; None if it is not known."""
+        if name == self.graph.input:  # not yet moved
+            return self.graph.shape
+        value = self.integers.get(name) or self.reals.get(name)
+        return value.dims if isinstance(value, Ordered) else None
+
+    def moved(self, node: Node) -> str:
+        """A name for the Flatten that a moved tensor may need."""
+        return self.fresh(node)
+
     def quantized(self, node: Node, name: str) -> Ordered:
         """The integer tensor of an input name."""
         if name in self.graph.tensors:

@@ -12,9 +12,9 @@ from fractions import Fraction
 from ...ordered import Ordered
 from .graph import Node
 from .reader import Reader
-from .shapes import extents_of
+from .shapes import Shaped, extents_of
 
-__all__ = ["resize"]
+__all__ = ["factor_of", "resize"]
 
 # By coordinate_transformation_mode: (place in the output, factor) -> place in the input.
 COORDINATES: dict[bytes, Callable[[int, int], Fraction]] = {
@@ -35,9 +35,17 @@ ROUNDING: dict[bytes, Callable[[Fraction], int]] = {  # by nearest_mode
 
 def resize(reader: Reader, node: Node, x: Ordered) -> Ordered:
     """A Resize of a map, as an upsampling."""
-    if len(x.dims) != 3:
+    return reader.builder.upsample(reader.fresh(node), x, factor_of(reader, node, x.dims))
+
+
+def factor_of(reader: Shaped, node: Node, dims: tuple[int, ...]) -> tuple[int, int]:
+    """The factors of rows and columns by which a Resize repeats the values of a map (C, H, W).
+
+    Raises NetworkError if they are no integers, or if it does not repeat each value.
+    """
+    if len(dims) != 3:
         raise node.refuse("its input is flat", "put it before the Flatten")
-    factor = _factor(reader, node, x)
+    factor = _factor(reader, node, dims)
     coordinates = node.attributes.get("coordinate_transformation_mode", b"half_pixel")
     rounding = node.attributes.get("nearest_mode", b"round_prefer_floor")
     for what, mode, known in (
@@ -47,7 +55,7 @@ def resize(reader: Reader, node: Node, x: Ordered) -> Ordered:
         if mode not in known:
             names = " or ".join(name.decode() for name in list(known)[:2])
             raise node.refuse(f"{what} is {mode.decode(errors='replace')!r}", f"use {names}")
-    for size, times in zip(x.dims[1:], factor, strict=True):
+    for size, times in zip(dims[1:], factor, strict=True):
         if coordinates == b"pytorch_half_pixel" and size * times == 1:
             continue  # one place, 0
         for place in range(size * times):
@@ -58,12 +66,12 @@ def resize(reader: Reader, node: Node, x: Ordered) -> Ordered:
                     f"{modes} does not repeat each value {times} times",
                     "use coordinate_transformation_mode asymmetric with nearest_mode floor",
                 )
-    return reader.builder.upsample(reader.fresh(node), x, factor)
+    return factor
 
 
-def _factor(reader: Reader, node: Node, x: Ordered) -> tuple[int, int]:
+def _factor(reader: Shaped, node: Node, dims: tuple[int, ...]) -> tuple[int, int]:
     """The factors of rows and columns. Raises NetworkError if they are no integers."""
-    before = [1, *x.dims]
+    before = [1, *dims]
     axes = [axis % 4 for axis in node.attributes.get("axes", range(4))]
     if node.input(3):
         sizes = extents_of(reader, node, node.input(3))

@@ -7,17 +7,31 @@ Shape-15, Gather-13, Unsqueeze-13, Concat-13, Reshape-14.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
-from ...ordered import Ordered
-from .graph import Node
-from .reader import Reader
+from .graph import Graph, Node
 
-__all__ = ["SHAPES", "extents", "extents_of"]
+__all__ = ["SHAPES", "Shaped", "extents", "extents_of"]
 
 MAX_AXES = 8  # of a tensor
 
 
-def extents_of(reader: Reader, node: Node, name: str) -> list[int]:
+class Shaped(Protocol):
+    """A reader that knows the extents of tensors."""
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that is read."""
+
+    @property
+    def extents(self) -> dict[str, list[int]]:
+        """The lists of extents by name."""
+
+    def dims_of(self, name: str) -> tuple[int, ...] | None:
+        """The extents of an activation without the batch; None if it is not known."""
+
+
+def extents_of(reader: Shaped, node: Node, name: str) -> list[int]:
     """The list of integers that ``node`` reads. Raises NetworkError if it is not known."""
     if name in reader.extents:
         return reader.extents[name]
@@ -27,18 +41,15 @@ def extents_of(reader: Reader, node: Node, name: str) -> list[int]:
     return [int(value) for value in values.reshape(-1)]
 
 
-def _shape(reader: Reader, node: Node) -> list[int]:
-    name = node.input(0)
-    value = reader.integers.get(name) or reader.reals.get(name)
-    if name == reader.graph.input:  # not yet moved
-        return [0, *reader.graph.shape]
-    if not isinstance(value, Ordered):
-        reason = "the shape is that of no quantized tensor"
+def _shape(reader: Shaped, node: Node) -> list[int]:
+    dims = reader.dims_of(node.input(0))
+    if dims is None:
+        reason = "the shape is that of no activation"
         raise node.refuse(reason, "export the model with a fixed shape")
-    return [0, *value.dims]
+    return [0, *dims]
 
 
-def _gather(reader: Reader, node: Node) -> list[int]:
+def _gather(reader: Shaped, node: Node) -> list[int]:
     extents = extents_of(reader, node, node.input(0))
     indices = extents_of(reader, node, node.input(1))
     if not all(-len(extents) <= index < len(extents) for index in indices):
@@ -46,15 +57,15 @@ def _gather(reader: Reader, node: Node) -> list[int]:
     return [extents[index] for index in indices]
 
 
-def _same(reader: Reader, node: Node) -> list[int]:
+def _same(reader: Shaped, node: Node) -> list[int]:
     return extents_of(reader, node, node.input(0))
 
 
-def _concat(reader: Reader, node: Node) -> list[int]:
+def _concat(reader: Shaped, node: Node) -> list[int]:
     return [extent for name in node.inputs for extent in extents_of(reader, node, name)]
 
 
-SHAPES: dict[str, Callable[[Reader, Node], list[int]]] = {
+SHAPES: dict[str, Callable[[Shaped, Node], list[int]]] = {
     "Shape": _shape,
     "Gather": _gather,
     "Unsqueeze": _same,
@@ -64,7 +75,7 @@ SHAPES: dict[str, Callable[[Reader, Node], list[int]]] = {
 }
 
 
-def extents(reader: Reader, node: Node) -> None:
+def extents(reader: Shaped, node: Node) -> None:
     """Read one of these operators. Raises NetworkError."""
     found = SHAPES[node.op](reader, node)
     if len(found) > MAX_AXES:  # a chain of Concat nodes could double them again and again

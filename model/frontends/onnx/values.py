@@ -21,8 +21,10 @@ __all__ = [
     "Constant",
     "Pending",
     "clamp_on",
+    "clip_ends",
     "constant_of",
     "grid_of",
+    "mean_axes",
     "quantized_constant",
 ]
 
@@ -119,6 +121,30 @@ def clamp_on(grid: Grid, low: float, high: float) -> tuple[int, int]:
         rounded = np.clip(np.rint(quotient), -(1 << 9), 1 << 9)
         ends.append(min(max(int(rounded) + grid.zero_point, grid.dtype.qmin), grid.dtype.qmax))
     return ends[0], ends[1]
+
+
+def clip_ends(graph: Graph, node: Node) -> tuple[float, float]:
+    """The least and greatest value that a Relu or a Clip passes."""
+    if node.op == "Relu":
+        return 0.0, np.inf
+    ends = []
+    for index, key, default in ((1, "min", -np.inf), (2, "max", np.inf)):
+        end = node.attributes.get(key, default)
+        if node.input(index):
+            bound = graph.constant(node, node.input(index))
+            end = float(bound.reshape(-1)[0]) if bound.size == 1 else np.nan
+        if not isinstance(end, float) or np.isnan(end):
+            raise node.refuse(f"{key} must be a number", "export the model again")
+        ends.append(end)
+    return ends[0], ends[1]
+
+
+def mean_axes(graph: Graph, node: Node) -> list[int]:
+    """The axes of a ReduceMean, an attribute or an input; none if they are left out."""
+    axes = node.attributes.get("axes")
+    if axes is None and node.input(1):
+        axes = graph.constant(node, node.input(1)).reshape(-1).tolist()
+    return list(axes or [])
 
 
 def _scales(graph: Graph, node: Node, name: str) -> npt.NDArray[np.float32]:
