@@ -28,7 +28,7 @@ from .names import free_name
 from .network import QNetwork
 from .requant import Requant, Rounding
 
-__all__ = ["Builder", "Grid", "Policy", "Window"]
+__all__ = ["Builder", "Grid", "Output", "Policy", "Window"]
 
 # (the layer, whose requantization has a valid clamp and nothing else, the tensors that it reads,
 # the tensor that it writes, the bounds of Requantizing.sum_bounds) -> the requantization
@@ -59,6 +59,20 @@ class Window:
             output_extent(shape[0], kernel[0], self.stride[0], (top, bottom), self.dilation[0]),
             output_extent(shape[1], kernel[1], self.stride[1], (left, right), self.dilation[1]),
         )
+
+
+@dataclass(frozen=True)
+class Output:
+    """The output of a layer that requantizes.
+
+    grid : its type, scale and zero point
+    rescale : chooses the requantization
+    clamp : the least and greatest output, if a fused ReLU narrows them
+    """
+
+    grid: Grid
+    rescale: Policy
+    clamp: tuple[int, int] | None = None
 
 
 class Builder:
@@ -93,22 +107,12 @@ class Builder:
         x: Tensor,
         weights: Weights,
         bias: npt.NDArray[np.int64],
-        grid: Grid,
-        rescale: Policy,
+        output: Output,
         *,
         window: Window | None = None,
         groups: int = 1,
-        clamp: tuple[int, int] | None = None,
     ) -> Tensor:
-        """Add a convolution.
-
-        Parameters
-        ----------
-        weights : (OC, KH, KW, IC / groups)
-        bias : int32 (OC,)
-        grid : of the output
-        clamp : the least and greatest output, if a fused ReLU narrows them
-        """
+        """Add a convolution; weights (OC, KH, KW, IC / groups), bias int32 (OC,)."""
         window = window or Window()
         layer = Conv2d(
             name=name,
@@ -116,29 +120,21 @@ class Builder:
             output=name,
             weights=weights,
             bias=bias,
-            requant=_unknown(grid, clamp),
+            requant=_unknown(output),
             stride=window.stride,
             padding=window.padding,
             dilation=window.dilation,
             groups=groups,
         )
         extents = window.extents(x.shape, layer.kernel)
-        return self._sum(layer, (x,), (*extents, layer.out_channels), grid, rescale)
+        return self._sum(layer, (x,), (*extents, layer.out_channels), output)
 
     def linear(
-        self,
-        name: str,
-        x: Tensor,
-        weights: Weights,
-        bias: npt.NDArray[np.int64],
-        grid: Grid,
-        rescale: Policy,
-        *,
-        clamp: tuple[int, int] | None = None,
+        self, name: str, x: Tensor, weights: Weights, bias: npt.NDArray[np.int64], output: Output
     ) -> Tensor:
         """Add a fully connected layer; weights (OC, 1, 1, IC), IC in the order of ``Flatten``."""
-        layer = Linear(name, x.name, name, weights, bias, requant=_unknown(grid, clamp))
-        return self._sum(layer, (x,), (1, 1, layer.out_channels), grid, rescale)
+        layer = Linear(name, x.name, name, weights, bias, requant=_unknown(output))
+        return self._sum(layer, (x,), (1, 1, layer.out_channels), output)
 
     def max_pool2d(self, name: str, x: Tensor, kernel: tuple[int, int], window: Window) -> Tensor:
         """Add a maximum pool."""
@@ -149,15 +145,7 @@ class Builder:
         return self._add(layer, y)
 
     def avg_pool2d(
-        self,
-        name: str,
-        x: Tensor,
-        kernel: tuple[int, int],
-        window: Window,
-        grid: Grid,
-        rescale: Policy,
-        *,
-        clamp: tuple[int, int] | None = None,
+        self, name: str, x: Tensor, kernel: tuple[int, int], window: Window, output: Output
     ) -> Tensor:
         """Add an average pool; padding counts. A 1x1 kernel only requantizes."""
         layer = AvgPool2d(
@@ -167,37 +155,21 @@ class Builder:
             kernel=kernel,
             stride=window.stride,
             padding=window.padding,
-            requant=_unknown(grid, clamp),
+            requant=_unknown(output),
         )
         shape = (*window.extents(x.shape, kernel), x.shape[2])
-        return self._sum(layer, (x,), shape, grid, rescale)
+        return self._sum(layer, (x,), shape, output)
 
-    def add(
-        self,
-        name: str,
-        a: Tensor,
-        b: Tensor,
-        grid: Grid,
-        rescale: Policy,
-        *,
-        clamp: tuple[int, int] | None = None,
-    ) -> Tensor:
+    def add(self, name: str, a: Tensor, b: Tensor, output: Output) -> Tensor:
         """Add the sum of two tensors of one shape."""
-        layer = Add(name, a.name, name, other=b.name, requant=_unknown(grid, clamp))
-        return self._sum(layer, (a, b), a.shape, grid, rescale)
+        layer = Add(name, a.name, name, other=b.name, requant=_unknown(output))
+        return self._sum(layer, (a, b), a.shape, output)
 
-    def concat(
-        self,
-        name: str,
-        inputs: Sequence[Tensor],
-        grid: Grid,
-        rescale: Policy,
-        *,
-        clamp: tuple[int, int] | None = None,
-    ) -> Tensor:
+    def concat(self, name: str, inputs: Sequence[Tensor], output: Output) -> Tensor:
         """Add a concatenation of the channels of two or more tensors.
 
-        If all tensors are on ``grid``, the values do not change and ``rescale`` is not called.
+        If all tensors are on the output's grid, the values do not change and its policy is not
+        called.
         """
         first, *others = inputs
         layer = Concat(
@@ -205,13 +177,14 @@ class Builder:
             input=first.name,
             output=name,
             others=tuple(x.name for x in others),
-            requant=_unknown(grid, clamp),
+            requant=_unknown(output),
         )
         shape = (*first.shape[:2], sum(x.shape[2] for x in inputs))
-        same = all(Grid(x.dtype, x.scale, x.zero_point) == grid for x in inputs)
+        same = all(Grid(x.dtype, x.scale, x.zero_point) == output.grid for x in inputs)
         unchanged = replace(layer.requant, reference="half_even")  # 1 / 2**0: what any rule gives
-        how = (lambda *_: unchanged) if same else rescale
-        return self._sum(layer, tuple(inputs), shape, grid, how)
+        if same:
+            output = replace(output, rescale=lambda *_: unchanged)
+        return self._sum(layer, tuple(inputs), shape, output)
 
     def relu(self, name: str, x: Tensor, low: int, high: int) -> Tensor:
         """Add a clamp as a layer of its own."""
@@ -299,18 +272,14 @@ class Builder:
         return QNetwork(self.name, next(iter(tensors)), tensors, layers)
 
     def _sum(
-        self,
-        layer: Requantizing,
-        inputs: tuple[Tensor, ...],
-        shape: Shape,
-        grid: Grid,
-        rescale: Policy,
+        self, layer: Requantizing, inputs: tuple[Tensor, ...], shape: Shape, output: Output
     ) -> Tensor:
-        """Add a layer that requantizes a sum; ``rescale`` chooses its requantization."""
+        """Add a layer that requantizes a sum."""
+        grid = output.grid
         shape = _shape(layer.name, shape[:2], shape[2])
         y = Tensor(layer.output, shape, grid.dtype, grid.scale, grid.zero_point)
         try:
-            requant = rescale(layer, inputs, y, layer.sum_bounds(self))
+            requant = output.rescale(layer, inputs, y, layer.sum_bounds(self))
         except NetworkError:
             raise
         except ValueError as error:
@@ -329,9 +298,10 @@ class Builder:
         return y
 
 
-def _unknown(grid: Grid, clamp: tuple[int, int] | None) -> Requant:
+def _unknown(output: Output) -> Requant:
     """A placeholder requantization; only its clamp is valid."""
-    low, high = clamp or (grid.dtype.qmin, grid.dtype.qmax)
+    dtype = output.grid.dtype
+    low, high = output.clamp or (dtype.qmin, dtype.qmax)
     return Requant((1,), 0, Rounding.HALF_UP, low, high)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .builder import Builder, Grid, Policy, Window
+from .builder import Builder, Grid, Output, Window
 from .layers import NetworkError, Shape, Tensor
 from .layers.weights import Weights
 from .names import free_name
@@ -118,12 +118,10 @@ class OrderedBuilder:
         x: Ordered,
         weights: Weights,
         bias: npt.NDArray[np.int64],
-        grid: Grid,
-        rescale: Policy,
+        output: Output,
         *,
         window: Window | None = None,
         groups: int = 1,
-        clamp: tuple[int, int] | None = None,
     ) -> Ordered:
         """Add a convolution of a map."""
         tensor, channels = self._map(name, x)
@@ -131,21 +129,11 @@ class OrderedBuilder:
             if groups != 1:
                 raise _out_of_order(name, x, "a convolution in groups")
             weights = _reordered(name, weights, channels)
-        y = self.builder.conv2d(
-            name, tensor, weights, bias, grid, rescale, window=window, groups=groups, clamp=clamp
-        )
+        y = self.builder.conv2d(name, tensor, weights, bias, output, window=window, groups=groups)
         return Ordered(y)
 
     def linear(
-        self,
-        name: str,
-        x: Ordered,
-        weights: Weights,
-        bias: npt.NDArray[np.int64],
-        grid: Grid,
-        rescale: Policy,
-        *,
-        clamp: tuple[int, int] | None = None,
+        self, name: str, x: Ordered, weights: Weights, bias: npt.NDArray[np.int64], output: Output
     ) -> Ordered:
         """Add a fully connected layer that reads a vector, with its elements in any order."""
         if len(x.dims) != 1:
@@ -156,7 +144,7 @@ class OrderedBuilder:
         tensor = self._flattened(x)
         if not np.array_equal(x.places, np.arange(x.places.size)):
             weights = _reordered(name, weights, x.places)
-        y = self.builder.linear(name, tensor, weights, bias, grid, rescale, clamp=clamp)
+        y = self.builder.linear(name, tensor, weights, bias, output)
         return Ordered(y).reshaped((-1,), name)
 
     def max_pool2d(self, name: str, x: Ordered, kernel: tuple[int, int], window: Window) -> Ordered:
@@ -165,32 +153,16 @@ class OrderedBuilder:
         return _pooled(self.builder.max_pool2d(name, tensor, kernel, window), channels, name)
 
     def avg_pool2d(
-        self,
-        name: str,
-        x: Ordered,
-        kernel: tuple[int, int],
-        window: Window,
-        grid: Grid,
-        rescale: Policy,
-        *,
-        clamp: tuple[int, int] | None = None,
+        self, name: str, x: Ordered, kernel: tuple[int, int], window: Window, output: Output
     ) -> Ordered:
         """Add an average pool of a map."""
         tensor, channels = self._map(name, x)
-        y = self.builder.avg_pool2d(name, tensor, kernel, window, grid, rescale, clamp=clamp)
+        y = self.builder.avg_pool2d(name, tensor, kernel, window, output)
         return _pooled(y, channels, name)
 
-    def requantize(
-        self,
-        name: str,
-        x: Ordered,
-        grid: Grid,
-        rescale: Policy,
-        *,
-        clamp: tuple[int, int] | None = None,
-    ) -> Ordered:
+    def requantize(self, name: str, x: Ordered, output: Output) -> Ordered:
         """Add a layer that converts each value to another grid, in any order."""
-        y = self.builder.avg_pool2d(name, x.tensor, (1, 1), Window(), grid, rescale, clamp=clamp)
+        y = self.builder.avg_pool2d(name, x.tensor, (1, 1), Window(), output)
         return replace(x, tensor=y)
 
     def relu(self, name: str, x: Ordered, low: int, high: int) -> Ordered:
@@ -208,16 +180,7 @@ class OrderedBuilder:
         tensor, channels = self._map(name, x)
         return _pooled(self.builder.upsample(name, tensor, factor), channels, name)
 
-    def add(
-        self,
-        name: str,
-        a: Ordered,
-        b: Ordered,
-        grid: Grid,
-        rescale: Policy,
-        *,
-        clamp: tuple[int, int] | None = None,
-    ) -> Ordered:
+    def add(self, name: str, a: Ordered, b: Ordered, output: Output) -> Ordered:
         """Add the sum of two tensors of the same shape and the same order."""
         if a.dims != b.dims:
             raise NetworkError(
@@ -232,20 +195,12 @@ class OrderedBuilder:
                 f"Layer {name!r}: its inputs were flattened from different shapes, or permuted; "
                 "add them before they are flattened"
             )
-        made = self.builder.add(name, x, y, grid, rescale, clamp=clamp)
+        made = self.builder.add(name, x, y, output)
         if made.shape == a.tensor.shape:
             return replace(a, tensor=made)
         return Ordered(made, a.places)
 
-    def concat(
-        self,
-        name: str,
-        inputs: Sequence[Ordered],
-        grid: Grid,
-        rescale: Policy,
-        *,
-        clamp: tuple[int, int] | None = None,
-    ) -> Ordered:
+    def concat(self, name: str, inputs: Sequence[Ordered], output: Output) -> Ordered:
         """Add a concatenation: the channels of maps, or the elements of vectors."""
         if len({len(x.dims) for x in inputs}) > 1 or len(inputs[0].dims) not in (1, 3):
             shapes = " and ".join(str(list(x.dims)) for x in inputs)
@@ -255,7 +210,7 @@ class OrderedBuilder:
         tensors = [x.tensor for x in inputs]
         if len(inputs[0].dims) == 1 or len({tensor.shape[:2] for tensor in tensors}) > 1:
             tensors = [self._flattened(x) for x in inputs]
-        y = self.builder.concat(name, tensors, grid, rescale, clamp=clamp)
+        y = self.builder.concat(name, tensors, output)
         if all(x.moved is None for x in inputs):
             return Ordered(y)
         total, start, places = y.shape[2], 0, []

@@ -9,7 +9,7 @@ from tercet.gen.plan import make_plan
 from tercet.gen.verilog.build import write_core
 from tercet.gen.verilog.manifest import manifest, misplaced, stored_rom_bits
 from tercet.model import load
-from tercet.model.builder import Builder, Grid, Window
+from tercet.model.builder import Builder, Grid, Output, Window
 from tercet.model.dtypes import IntType
 from tercet.model.layers.weights import Weights
 from tercet.model.requant import Rounding
@@ -40,7 +40,7 @@ def lenet_like(seed):
 
     def conv(name, x, *shape, **options):
         bias = rng.integers(-999, 999, shape[0])
-        return builder.conv2d(name, x, weights(rng, *shape), bias, grid, RESCALE, **options)
+        return builder.conv2d(name, x, weights(rng, *shape), bias, Output(grid, RESCALE), **options)
 
     y = builder.input((10, 22, 3), Grid(UINT8, 1 / 255, 0))
     y = conv("window", y, 4, 3, 3, 3, window=Window(padding=(1, 1, 1, 1)))

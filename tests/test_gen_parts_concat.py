@@ -12,7 +12,7 @@ from tercet.gen.timing.channel import Channel, run
 from tercet.gen.timing.processes import Pipeline, take_turns
 from tercet.gen.verilog.core import Core
 from tercet.hw.concat import Concat
-from tercet.model.builder import Builder, Grid, Window
+from tercet.model.builder import Builder, Grid, Output, Window
 from tercet.model.fuzz.concats import random_concat
 from tercet.model.fuzz.draws import random_images
 from tercet.model.layers.weights import Weights
@@ -45,15 +45,17 @@ def unlike(rng, join):
         weights = Weights(
             rng.integers(-99, 99, (1, 1, 1 + window.dilation[1] // 16, 1)), INT8, (0.01,)
         )
-        return builder.conv2d(name, x, weights, np.zeros(1, np.int64), grid, RESCALE, window=window)
+        return builder.conv2d(
+            name, x, weights, np.zeros(1, np.int64), Output(grid, RESCALE), window=window
+        )
 
     ahead = conv("ahead", x, Window(padding=(0, 0, 0, 16), dilation=(1, 16)))
     for index in range(6):
         x = conv(f"long{index}", x, Window())
     if join == "add":
-        builder.add("join", ahead, x, grid, RESCALE)
+        builder.add("join", ahead, x, Output(grid, RESCALE))
     else:
-        builder.concat("join", [ahead, x], grid, RESCALE)
+        builder.concat("join", [ahead, x], Output(grid, RESCALE))
     return builder.network()
 
 

@@ -14,7 +14,7 @@ from tercet.gen.plan.deadlock import least_depths
 from tercet.gen.plan.schedule import _Core
 from tercet.gen.timing.channel import StuckError
 from tercet.gen.verilog.core import Core
-from tercet.model.builder import Builder, Grid, Window
+from tercet.model.builder import Builder, Grid, Output, Window
 from tercet.model.fuzz.draws import random_images
 from tercet.model.layers.weights import Weights
 
@@ -31,15 +31,15 @@ def around(rng, join, stem, pool):
     def conv(name, x, channels, size, window):
         values = rng.integers(-99, 99, (channels, size, size, x.shape[2]))
         weights, bias = Weights(values, INT8, (0.01,)), np.zeros(channels, np.int64)
-        return builder.conv2d(name, x, weights, bias, grid, RESCALE, window=window)
+        return builder.conv2d(name, x, weights, bias, Output(grid, RESCALE), window=window)
 
     if stem:
         x = conv("stem", x, int(rng.integers(1, 4)), 1, Window())
     y = conv("long", x, x.shape[2], 3, SAME)
     if pool:
         y = builder.max_pool2d("pool", y, (3, 3), SAME)
-    builder.add("join", x, y, grid, RESCALE) if join == "add" else builder.concat(
-        "join", [x, y], grid, RESCALE
+    builder.add("join", x, y, Output(grid, RESCALE)) if join == "add" else builder.concat(
+        "join", [x, y], Output(grid, RESCALE)
     )
     return builder.network()
 

@@ -7,7 +7,7 @@ import pytest
 from anylayers import any_layers
 from rationals import requantize_exactly
 from residualnet import RESCALE, UINT8, residual, weights
-from tercet.model.builder import Builder, Grid
+from tercet.model.builder import Builder, Grid, Output
 from tercet.model.formats.json_file import dumps, loads
 from tercet.model.golden import trace_loop
 from tercet.model.layers import NetworkError
@@ -88,12 +88,12 @@ def test_what_does_not_fit_is_refused_by_layer():
     grid = Grid(UINT8, 1.0, 0)
     assert refused(
         lambda b, x, rng: b.conv2d(
-            "big", x, weights(rng, 1, 5, 5, 1), np.zeros(1, np.int64), grid, RESCALE
+            "big", x, weights(rng, 1, 5, 5, 1), np.zeros(1, np.int64), Output(grid, RESCALE)
         )
     ) == ("Layer 'big': the kernel does not fit its input; make the map larger or pad it")
     assert refused(
         lambda b, x, rng: b.linear(
-            "fc", x, weights(rng, 1, 1, 1, 16), np.zeros(1, np.int64), grid, RESCALE
+            "fc", x, weights(rng, 1, 1, 1, 16), np.zeros(1, np.int64), Output(grid, RESCALE)
         )
     ) == (
         "Layer 'fc': input 'image' must be one position (1, 1, C), not [4, 4, 1]; "
@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_refused_by_layer():
     far = Grid(UINT8, 1e-30, 0)
     assert refused(
         lambda b, x, rng: b.conv2d(
-            "far", x, weights(rng, 1, 1, 1, 1), np.zeros(1, np.int64), far, RESCALE
+            "far", x, weights(rng, 1, 1, 1, 1), np.zeros(1, np.int64), Output(far, RESCALE)
         )
     ).startswith("Layer 'far': factors from 1e+28 to 1e+28 do not fit 16-bit multipliers")
 
@@ -118,7 +118,9 @@ def test_layers_may_have_the_names_that_the_builder_gives(names, seed):
     y = builder.input((2, 2, 3), Grid(UINT8, 1 / 255, 0))
     for name, size in zip((*names, "last"), (1, 1, 2), strict=True):
         shape = (4, size, size, y.shape[2])
-        y = builder.conv2d(name, y, weights(rng, *shape), np.zeros(4, np.int64), grid, RESCALE)
+        y = builder.conv2d(
+            name, y, weights(rng, *shape), np.zeros(4, np.int64), Output(grid, RESCALE)
+        )
     network = builder.network()
     assert [layer.name for layer in network.layers[:-1]] == [*names, "last"]
     closing = network.layers[-1]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tercet.model import QNetwork
-from tercet.model.builder import Builder, Grid, Window
+from tercet.model.builder import Builder, Grid, Output, Window
 from tercet.model.dtypes import IntType
 from tercet.model.fuzz.convs import network_of
 from tercet.model.fuzz.draws import INT8, UINT8, random_images
@@ -99,11 +99,11 @@ def test_sums_beyond_float32_are_split_into_digits(seed, kind, bits, count, digi
     middle = 128 if zero_point else 0
     if kind == "avg_pool2d":
         y = Grid(UINT8, 2.0 ** (bits - 8), middle)
-        builder.avg_pool2d("logits", x, (40, 40), Window(), y, rescale)
+        builder.avg_pool2d("logits", x, (40, 40), Window(), Output(y, rescale))
     else:
         weights = Weights(rng.integers(-128, 128, (2, 1, 1, count)), INT8, (1.0,), (-128,))
         y = Grid(UINT8, count * 2.0 ** (bits - 1), middle)
-        getattr(builder, kind)("logits", x, weights, np.array([1 << 20, -3]), y, rescale)
+        getattr(builder, kind)("logits", x, weights, np.array([1 << 20, -3]), Output(y, rescale))
     net = builder.network()
     images = random_images(rng, x, 30)
     for image, level in zip(images[2:], np.linspace(0, 1, 28), strict=True):

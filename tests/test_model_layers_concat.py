@@ -9,7 +9,7 @@ import pytest
 from anylayers import any_layers
 from rationals import requantize_exactly
 from tercet.model import NetworkError, golden
-from tercet.model.builder import Builder, Grid, Window
+from tercet.model.builder import Builder, Grid, Output, Window
 from tercet.model.dtypes import IntType
 from tercet.model.formats import json_file, text_file
 from tercet.model.fuzz.concats import random_concat
@@ -97,7 +97,7 @@ def builder_of(*grids):
     builder, rescale = Builder("net"), fixed(16, Rounding.HALF_UP)
     x = builder.input((2, 3, 2), GRID)
     moved = [
-        builder.avg_pool2d(f"x{index}", x, (1, 1), Window(), grid, rescale)
+        builder.avg_pool2d(f"x{index}", x, (1, 1), Window(), Output(grid, rescale))
         for index, grid in enumerate(grids)
     ]
     return builder, [x, *moved]
@@ -110,7 +110,7 @@ def test_one_grid_is_a_mere_order(seed):
     def never(*_):
         raise AssertionError("nothing is to be rescaled")
 
-    builder.concat("cat", [x, y, x], GRID, never)
+    builder.concat("cat", [x, y, x], Output(GRID, never))
     network = builder.network()
     layer = any_layers(network)[-1]
     assert layer.requant == Requant((1,), 0, Rounding.HALF_UP, 0, 255, "half_even")
@@ -127,7 +127,7 @@ def test_one_grid_is_a_mere_order(seed):
 def test_the_factors_are_those_of_the_scales(rescale, seed):
     grids = [Grid(INT8, 0.11, -3), Grid(IntType(5, signed=True), 1.3, 2)]
     builder, inputs = builder_of(*grids)
-    builder.concat("cat", inputs, GRID, rescale, clamp=(10, 200))
+    builder.concat("cat", inputs, Output(GRID, rescale, (10, 200)))
     network = builder.network()
     layer = any_layers(network)[-1]
     images = random_images(np.random.default_rng(seed), network.tensors["image"], 8)
@@ -259,7 +259,7 @@ def test_what_does_not_fit_is_refused(layer, z, y, message):
 )
 def test_a_file_that_breaks_a_rule_is_refused(old, new, message):
     builder, (x,) = builder_of()
-    builder.concat("cat", [x, builder.relu("relu", x, 10, 90)], GRID, fixed(8, RULES[0]))
+    builder.concat("cat", [x, builder.relu("relu", x, 10, 90)], Output(GRID, fixed(8, RULES[0])))
     text = json_file.dumps(builder.network())
     assert old in text
     with pytest.raises(NetworkError) as error:

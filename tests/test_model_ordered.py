@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tercet.model.builder import Grid, Window
+from tercet.model.builder import Grid, Output, Window
 from tercet.model.dtypes import IntType
 from tercet.model.layers import NetworkError
 from tercet.model.layers.weights import Weights
@@ -50,7 +50,7 @@ def test_a_linear_layer_reads_any_order(axes, seed):
     x = builder.input((3, 4, 5), GRID)
     w = weights(rng, 6, 1, 1, 60)
     y = builder.linear(
-        "fc", x.permuted(axes, "p").reshaped((-1,), "flat"), w, zeros(6), WIDE, RESCALE
+        "fc", x.permuted(axes, "p").reshaped((-1,), "flat"), w, zeros(6), Output(WIDE, RESCALE)
     )
     net = builder.network(y)
     images = rng.integers(0, 256, (5, 4, 5, 3))
@@ -69,7 +69,7 @@ def test_a_1x1_convolution_reads_a_flattened_map_as_a_linear_layer_does(seed):
         builder = OrderedBuilder("net")
         flat = builder.input((3, 4, 5), GRID).reshaped((-1,), "flat")
         x = flat if kind == "linear" else flat.reshaped((60, 1, 1), "view")
-        y = getattr(builder, kind)("fc", x, w, zeros(6), WIDE, RESCALE)
+        y = getattr(builder, kind)("fc", x, w, zeros(6), Output(WIDE, RESCALE))
         scores.append(builder.network(y)(images))
     np.testing.assert_array_equal(*scores)
 
@@ -82,7 +82,7 @@ def test_shuffled_channels_go_into_the_weights_of_a_convolution_and_through_pool
     x = builder.input((6, 4, 4), GRID)
     shuffled = x.reshaped((2, 3, 4, 4), "a").permuted((1, 0, 2, 3), "b").reshaped((6, 4, 4), "c")
     pooled = builder.max_pool2d("pool", shuffled, (2, 2), Window((2, 2)))
-    net = builder.network(builder.conv2d("conv", pooled, w, zeros(2), WIDE, RESCALE))
+    net = builder.network(builder.conv2d("conv", pooled, w, zeros(2), Output(WIDE, RESCALE)))
     order = np.arange(6).reshape(2, 3).T.ravel()
     maxima = images[..., order].reshape(5, 2, 2, 2, 2, 6).max((2, 4))
     expected = np.einsum("nhwc,ohwc->no", maxima, w.values)
@@ -96,8 +96,8 @@ def test_joined_vectors_keep_the_order_of_each(seed):
     x = builder.input((4, 2, 3), GRID)
     parts = [x.reshaped((-1,), "flat"), x.permuted((2, 0, 1), "p").reshaped((-1,), "flat2")]
     w = weights(rng, 3, 1, 1, 48)
-    joined = builder.concat("cat", parts, GRID, RESCALE)
-    net = builder.network(builder.linear("fc", joined, w, zeros(3), WIDE, RESCALE))
+    joined = builder.concat("cat", parts, Output(GRID, RESCALE))
+    net = builder.network(builder.linear("fc", joined, w, zeros(3), Output(WIDE, RESCALE)))
     first = images.transpose(0, 3, 1, 2)
     flat = np.concatenate([first.reshape(5, -1), first.transpose(0, 3, 1, 2).reshape(5, -1)], 1)
     expected = np.clip(flat @ w.values.reshape(3, 48).T, -2048, 2047)
@@ -117,20 +117,22 @@ REFUSED = {
         "other axes, [24]; put it before the Flatten",
     ),
     "linear layer of a map": (
-        lambda b, x: b.linear("fc", x, None, None, GRID, RESCALE),
+        lambda b, x: b.linear("fc", x, None, None, Output(GRID, RESCALE)),
         "Layer 'fc': a linear layer reads a vector, not [4, 2, 3]; put a Flatten before it, or use "
         "a 1x1 convolution",
     ),
     "sum of two orders": (
         lambda b, x: b.add(
-            "add", x.reshaped((-1,), "f"), x.permuted((1, 2, 0), "p").reshaped((-1,), "g"), GRID,
-            RESCALE,
+            "add",
+            x.reshaped((-1,), "f"),
+            x.permuted((1, 2, 0), "p").reshaped((-1,), "g"),
+            Output(GRID, RESCALE),
         ),
         "Layer 'add': its inputs were flattened from different shapes, or permuted; add them "
         "before they are flattened",
     ),
     "sum of two shapes": (
-        lambda b, x: b.add("add", x, x.reshaped((-1,), "f"), GRID, RESCALE),
+        lambda b, x: b.add("add", x, x.reshaped((-1,), "f"), Output(GRID, RESCALE)),
         "Layer 'add': its inputs have the shapes [4, 2, 3] and [24]; add equal shapes, broadcast "
         "before the model is exported",
     ),
@@ -138,7 +140,7 @@ REFUSED = {
         lambda b, x: b.conv2d(
             "conv",
             x.reshaped((2, 2, 2, 3), "a").permuted((1, 0, 2, 3), "b").reshaped((4, 2, 3), "c"),
-            None, None, GRID, RESCALE, groups=2,
+            None, None, Output(GRID, RESCALE), groups=2,
         ),
         "Layer 'conv': its input 'image' was reshaped or permuted to [4, 2, 3], an order in which "
         "a convolution in groups cannot read a stream of channels-last maps; let a linear layer "

@@ -9,7 +9,7 @@ import pytest
 from anylayers import any_layers
 from smallnet import network
 from tercet.model import NetworkError, load
-from tercet.model.builder import Builder, Grid, Window
+from tercet.model.builder import Builder, Grid, Output, Window
 from tercet.model.dtypes import IntType
 from tercet.model.formats.json_file import shipped
 from tercet.model.layers import Requantizing, Tensor
@@ -172,8 +172,10 @@ def addition(bits):
     builder = Builder("net")
     grids = [Grid(IntType(bits, signed=False), scale, 3) for scale in (0.5, 0.375, 1.0)]
     x = builder.input((1, 1, 2), grids[0])
-    y = builder.avg_pool2d("pool", x, (1, 1), Window(), grids[1], fixed(16, Rounding.HALF_UP))
-    builder.add("add", x, y, grids[2], fixed(16, Rounding.HALF_UP))
+    y = builder.avg_pool2d(
+        "pool", x, (1, 1), Window(), Output(grids[1], fixed(16, Rounding.HALF_UP))
+    )
+    builder.add("add", x, y, Output(grids[2], fixed(16, Rounding.HALF_UP)))
     return builder.network()
 
 

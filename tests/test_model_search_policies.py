@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tercet.model.builder import Builder, Grid
+from tercet.model.builder import Builder, Grid, Output
 from tercet.model.dtypes import IntType
 from tercet.model.golden.fastconv import accumulate
 from tercet.model.layers import NetworkError
@@ -22,8 +22,7 @@ def layer_of(factors, weights, bias=None):
         x,
         Weights(weights[:, None, None], INT8, (0.01,)),
         np.zeros(len(weights), np.int64) if bias is None else bias,
-        Grid(INT8, 0.2, 7),
-        float32(factors),
+        Output(Grid(INT8, 0.2, 7), float32(factors)),
     )
     return builder.network().layers[0]
 

@@ -8,7 +8,7 @@ import pytest
 from tercet.gen.cli import main
 from tercet.gen.verilog.build import write_core
 from tercet.model import load, save
-from tercet.model.builder import Builder, Grid, Window
+from tercet.model.builder import Builder, Grid, Output, Window
 from tercet.model.fuzz.draws import INT8, UINT8
 from tercet.model.layers.weights import Weights
 from tercet.model.requant import Rounding
@@ -62,12 +62,12 @@ def idle_relus():
         return Weights(rng.integers(-9, 10, shape), INT8, (0.1,))
 
     x = builder.relu("pixels", builder.input((6, 6, 1), grid), 0, 255)
-    x = builder.conv2d("conv", x, weights(3, 3, 3, 1), np.zeros(3, int), grid, rescale)
+    x = builder.conv2d("conv", x, weights(3, 3, 3, 1), np.zeros(3, int), Output(grid, rescale))
     x = builder.max_pool2d("pool", x, (2, 2), Window((2, 2)))
     x = builder.relu("pooled", x, 0, 255)
     x = builder.relu("flat_relu", builder.flatten("flat", x), 0, 255)
     x = builder.relu("low", x, 0, 100)  # this one acts
-    builder.linear("fc", x, weights(4, 1, 1, 12), np.zeros(4, int), grid, rescale)
+    builder.linear("fc", x, weights(4, 1, 1, 12), np.zeros(4, int), Output(grid, rescale))
     return builder.network()
 
 

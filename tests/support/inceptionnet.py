@@ -2,7 +2,7 @@
 
 import numpy as np
 from residualnet import INT8, RESCALE, UINT8
-from tercet.model.builder import Builder, Grid, Window
+from tercet.model.builder import Builder, Grid, Output, Window
 from tercet.model.dtypes import IntType
 from tercet.model.layers.weights import Weights
 
@@ -25,7 +25,7 @@ def inception(rng, one_grid=True, rescale=RESCALE):
         weights = Weights(rng.integers(-127, 128, shape), INT8, (0.01,))
         bias = rng.integers(-99, 99, channels)
         window = SAME if size == 3 else Window()
-        return builder.conv2d(name, x, weights, bias, grid, rescale, window=window)
+        return builder.conv2d(name, x, weights, bias, Output(grid, rescale), window=window)
 
     x = builder.input((3, 4, 2), Grid(UINT8, 1 / 255, 0))
     stem = conv("stem", x, 3, 1, grid)
@@ -33,9 +33,9 @@ def inception(rng, one_grid=True, rescale=RESCALE):
     three = conv("three", stem, 3, 3, apart[1])
     pool = builder.max_pool2d("pool", stem, (3, 3), SAME)
     pooled = conv("pooled", pool, 1, 1, apart[2])
-    y = builder.concat("branches", [one, three, pooled], grid, rescale)
-    y = builder.concat("dense", [y, stem, x], other, rescale, clamp=(-100, 90))
-    y = builder.avg_pool2d("avg", y, (3, 4), Window(), grid, rescale)
+    y = builder.concat("branches", [one, three, pooled], Output(grid, rescale))
+    y = builder.concat("dense", [y, stem, x], Output(other, rescale, (-100, 90)))
+    y = builder.avg_pool2d("avg", y, (3, 4), Window(), Output(grid, rescale))
     weights = Weights(rng.integers(-127, 128, (4, 1, 1, 11)), INT8, (0.01,))
-    builder.linear("fc", y, weights, np.zeros(4, np.int64), grid, rescale)
+    builder.linear("fc", y, weights, np.zeros(4, np.int64), Output(grid, rescale))
     return builder.network()

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from tercet.model import QNetwork
-from tercet.model.builder import Builder, Grid, Window
+from tercet.model.builder import Builder, Grid, Output, Window
 from tercet.model.exporters.onnx import write
 from tercet.model.frontends.onnx.session import session_of
 from tercet.model.fuzz.convs import network_of
@@ -89,26 +89,32 @@ def operators(rng, image=UINT8, small=INT8, rounding=Rounding.HALF_UP, weight_ty
 
     x = builder.input((7, 6, 2), grid(image))
     around = Window(padding=(1, 1, 1, 1))
-    a = builder.conv2d("a", x, weights(4, 3, 3, 2), bias(4), grid(image), rescale, window=around)
-    b = builder.conv2d(
-        "b", a, weights(4, 3, 3, 1), bias(4), grid(small), rescale, window=around, groups=4
+    a = builder.conv2d(
+        "a", x, weights(4, 3, 3, 2), bias(4), Output(grid(image), rescale), window=around
     )
-    y = builder.add("sum", a, b, grid(small), rescale)
+    b = builder.conv2d(
+        "b", a, weights(4, 3, 3, 1), bias(4), Output(grid(small), rescale), window=around, groups=4
+    )
+    y = builder.add("sum", a, b, Output(grid(small), rescale))
     middle = (small.qmin + small.qmax) // 2
     y = builder.relu("relu", y, middle, small.qmax - 1)
     y = builder.max_pool2d("max", y, (3, 2), Window((2, 1), (1, 0, 1, 1)))
-    y = builder.avg_pool2d("avg", y, (2, 3), Window((2, 2), (1, 1, 0, 1)), grid(image), rescale)
+    y = builder.avg_pool2d(
+        "avg", y, (2, 3), Window((2, 2), (1, 1, 0, 1)), Output(grid(image), rescale)
+    )
     y = builder.flatten("flat", y)
     count = y.shape[2]
-    y = builder.linear("fc1", y, weights(7, 1, 1, count), bias(7), grid(image), rescale)
-    z = builder.linear("fc2", y, weights(7, 1, 1, 7), np.zeros(7, np.int64), grid(image), rescale)
-    y = builder.add("sum2", y, z, grid(image), rescale)
+    y = builder.linear("fc1", y, weights(7, 1, 1, count), bias(7), Output(grid(image), rescale))
+    z = builder.linear(
+        "fc2", y, weights(7, 1, 1, 7), np.zeros(7, np.int64), Output(grid(image), rescale)
+    )
+    y = builder.add("sum2", y, z, Output(grid(image), rescale))
     y = builder.relu("relu2", y, image.qmin + 1, image.qmax)
     y = builder.max_pool2d("max2", y, (1, 1), Window())
     y = builder.conv2d(
-        "again", y, weights(5, 3, 3, 7), bias(5), grid(image), rescale, window=around
+        "again", y, weights(5, 3, 3, 7), bias(5), Output(grid(image), rescale), window=around
     )
-    builder.avg_pool2d("logits", y, (1, 1), Window(), grid(small), rescale)
+    builder.avg_pool2d("logits", y, (1, 1), Window(), Output(grid(small), rescale))
     return builder.network()
 
 
@@ -158,5 +164,5 @@ def fused_chain(rng):
         rescale = float32(list(np.float32(x.scale) * scales / np.float32(scale)))
         bias = rng.integers(-999, 999, count)
         add = builder.conv2d if name == "a" else builder.linear
-        x = add(name, x, weights, bias, grid, rescale)
+        x = add(name, x, weights, bias, Output(grid, rescale))
     return builder.network()

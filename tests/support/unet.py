@@ -1,7 +1,7 @@
 """A small U-Net: down, a bottleneck, up again, and a skip beside it."""
 
 from residualnet import INT8, RESCALE, UINT8
-from tercet.model.builder import Builder, Grid, Window
+from tercet.model.builder import Builder, Grid, Output, Window
 from tercet.model.layers.weights import Weights
 
 
@@ -16,12 +16,12 @@ def unet(rng, factor=(2, 2), channels=4):
         )
         window = Window(padding=(size // 2,) * 4)
         bias = rng.integers(-99, 99, channels)
-        return builder.conv2d(name, x, weights, bias, grid, RESCALE, window=window)
+        return builder.conv2d(name, x, weights, bias, Output(grid, RESCALE), window=window)
 
     stem = conv("stem", x, channels, 3)
     small = builder.max_pool2d("down", stem, factor, Window(stride=factor))
     small = conv("bottom", small, channels, 3)
     large = builder.upsample("up", small, factor)
-    y = builder.concat("skip", [large, stem], grid, RESCALE)
+    y = builder.concat("skip", [large, stem], Output(grid, RESCALE))
     conv("scores", y, 2, 1)
     return builder.network()

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-from ...builder import Grid, Policy
+from ...builder import Grid, Output, Policy
 from ...layers import in_layer
 from ...layers.weights import Weights
 from ...network import QNetwork
@@ -87,12 +87,12 @@ class _Lowering:
             grid = self.grids[node.name]
             clamp = clamp_of(node.clip, grid)
             if isinstance(node, g.Concat):
-                return self.builder.concat(node.name, inputs, grid, self.rescale, clamp=clamp)
-            return self.builder.add(node.name, x, inputs[1], grid, self.rescale, clamp=clamp)
+                return self.builder.concat(node.name, inputs, Output(grid, self.rescale, clamp))
+            return self.builder.add(node.name, x, inputs[1], Output(grid, self.rescale, clamp))
         if isinstance(node, g.AvgPool):
             grid = self.grids[node.name]
             return self.builder.avg_pool2d(
-                node.name, x, node.kernel, node.window, grid, self.rescale
+                node.name, x, node.kernel, node.window, Output(grid, self.rescale)
             )
         if isinstance(node, g.MaxPool):
             return self.builder.max_pool2d(node.name, x, node.kernel, node.window)
@@ -118,12 +118,10 @@ class _Lowering:
                 x,
                 weights,
                 bias,
-                grid,
-                self.rescale,
+                Output(grid, self.rescale, clamp),
                 window=node.window,
                 groups=node.groups,
-                clamp=clamp,
             )
         flat = x.reshaped((-1,), x.flat)
-        y = self.builder.linear(node.name, flat, weights, bias, grid, self.rescale, clamp=clamp)
+        y = self.builder.linear(node.name, flat, weights, bias, Output(grid, self.rescale, clamp))
         return y.reshaped((-1, 1, 1), node.name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from ...builder import Grid
+from ...builder import Grid, Output
 from ...ordered import Ordered
 from .arithmetic import concatenated
 from .graph import Node
@@ -60,4 +60,4 @@ def _joined(
         raise node.refuse(f"axis is {axis}", "concatenate the channels of maps, axis=1")
     if len(inputs) == 1:
         return reader.layers.requantize(first, name, grid, clamp)
-    return reader.builder.concat(name, inputs, grid, concatenated, clamp=clamp)
+    return reader.builder.concat(name, inputs, Output(grid, concatenated, clamp))

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ...builder import Grid, Window
+from ...builder import Grid, Output, Window
 from ...layers.weights import Weights
 from ...ordered import Ordered, OrderedBuilder
 from .arithmetic import added, averaged, multiplied, pooled, requantized
@@ -66,11 +66,9 @@ class OnnxLayers:
             x,
             weights,
             _bias(node, x, weights, bias),
-            grid,
-            multiplied(x.tensor, weights, grid),
+            Output(grid, multiplied(x.tensor, weights, grid), clamp),
             window=window(node, x, kernel),
             groups=node.integer("group", 1),
-            clamp=clamp,
         )
 
     def linear(
@@ -101,9 +99,7 @@ class OnnxLayers:
             x,
             weights,
             _bias(node, x, weights, bias),
-            grid,
-            multiplied(x.tensor, weights, grid),
-            clamp=clamp,
+            Output(grid, multiplied(x.tensor, weights, grid), clamp),
         )
 
     def add(
@@ -116,7 +112,7 @@ class OnnxLayers:
         if not a.tensor.dtype == b.tensor.dtype == grid.dtype:
             types = f"{a.tensor.dtype}, {b.tensor.dtype} and {grid.dtype}"
             raise node.refuse(f"inputs and output are {types}", "quantize them to one type")
-        return self.builder.add(name, a, b, grid, added(self.inexact), clamp=clamp)
+        return self.builder.add(name, a, b, Output(grid, added(self.inexact), clamp))
 
     def average_pool(
         self, node: Node, name: str, x: Ordered, grid: Grid, clamp: Clamp = None
@@ -128,7 +124,7 @@ class OnnxLayers:
             reason = "padding that does not count divides by another number at the border"
             raise node.refuse(reason, "set count_include_pad=1, or pad with a Conv before it")
         return self.builder.avg_pool2d(
-            name, x, kernel, frame, grid, pooled(self.inexact), clamp=clamp
+            name, x, kernel, frame, Output(grid, pooled(self.inexact), clamp)
         )
 
     def global_average_pool(
@@ -137,7 +133,7 @@ class OnnxLayers:
         """The average of each channel, with an integer sum."""
         node.require("channels_last", 0, otherwise=0, way_out="export it channels first")
         kernel = whole(node, x)
-        return self.builder.avg_pool2d(name, x, kernel, Window(), grid, averaged, clamp=clamp)
+        return self.builder.avg_pool2d(name, x, kernel, Window(), Output(grid, averaged, clamp))
 
     def reduce_mean(
         self,
@@ -152,7 +148,7 @@ class OnnxLayers:
         require_spatial(node, x, axes)
         kernel = whole(node, x)
         y = self.builder.avg_pool2d(
-            name, x, kernel, Window(), grid, pooled(self.inexact), clamp=clamp
+            name, x, kernel, Window(), Output(grid, pooled(self.inexact), clamp)
         )
         return y if node.integer("keepdims", 1) else y.reshaped((-1,), name)
 
@@ -166,7 +162,7 @@ class OnnxLayers:
         if grid == x.grid:
             low, high = clamp or (grid.dtype.qmin, grid.dtype.qmax)
             return self.builder.relu(name, x, low, high)
-        return self.builder.requantize(name, x, grid, requantized, clamp=clamp)
+        return self.builder.requantize(name, x, Output(grid, requantized, clamp))
 
 
 def _require_types(node: Node, x: Ordered, weights: Weights, grid: Grid) -> None:

@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from ...builder import Grid
+from ...builder import Grid, Output
 from ...dtypes import INT32
 from ...float.ptq import graph as g
 from ...float.ptq.functions import tabulate
@@ -160,7 +160,7 @@ class Pt2eLayers:
                 x = self.builder.relu(steps[0].name if steps else node.name, x, low, high)
         else:
             name = free_name(f"{x.tensor.name}_rescaled", self.builder.builder.tensors)
-            x = self.builder.requantize(name, x, node.grid, exactly(), clamp=(low, high))
+            x = self.builder.requantize(name, x, Output(node.grid, exactly(), (low, high)))
         return self._steps(node, x, rest)
 
     def _steps(self, quantize: Quantize, x: Ordered, steps: tuple[g.Node, ...]) -> Ordered:
@@ -186,12 +186,12 @@ class Pt2eLayers:
         inputs = [x for name in node.inputs if isinstance(x := self.values[name], Ordered)]
         x = inputs[0]
         if isinstance(node, g.Concat):
-            return self.builder.concat(node.name, inputs, grid, exactly(), clamp=clamp)
+            return self.builder.concat(node.name, inputs, Output(grid, exactly(), clamp))
         if isinstance(node, g.Add):
-            return self.builder.add(node.name, x, inputs[1], grid, exactly(), clamp=clamp)
+            return self.builder.add(node.name, x, inputs[1], Output(grid, exactly(), clamp))
         if isinstance(node, g.AvgPool):
             return self.builder.avg_pool2d(
-                node.name, x, node.kernel, node.window, grid, exactly(), clamp=clamp
+                node.name, x, node.kernel, node.window, Output(grid, exactly(), clamp)
             )
         if isinstance(node, g.Pointwise):
             values = tabulate(node.function, x.grid, grid).clip(*clamp)
@@ -212,15 +212,13 @@ class Pt2eLayers:
                 x,
                 parameters.laid_out(values.transpose(0, 2, 3, 1)),
                 bias,
-                grid,
-                exactly(rests),
+                Output(grid, exactly(rests), clamp),
                 window=node.window,
                 groups=node.groups,
-                clamp=clamp,
             )
         flat = x.reshaped((-1,), x.flat)
         weights = parameters.laid_out(values[:, None, None])
-        y = self.builder.linear(node.name, flat, weights, bias, grid, exactly(rests), clamp=clamp)
+        y = self.builder.linear(node.name, flat, weights, bias, Output(grid, exactly(rests), clamp))
         return y.reshaped((-1, 1, 1), node.name)
 
 

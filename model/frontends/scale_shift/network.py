@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...builder import Builder, Grid, Window
+from ...builder import Builder, Grid, Output, Window
 from ...dtypes import INT32, IntType
 from ...float.statefile import State, by_layer, read_state
 from ...layers import NetworkError, require
@@ -237,10 +237,8 @@ class _Network:
             self.x,
             weights,
             bias,
-            grid,
-            lambda *_: requant,
+            Output(grid, lambda *_: requant, (requant.low, requant.high)),
             window=window,
-            clamp=(requant.low, requant.high),
         )
 
     def _linear(
@@ -262,7 +260,7 @@ class _Network:
         grid, requant = self._widened(alone)
         clamp = requant.low, requant.high
         self.x = self.builder.linear(
-            name, self.x, weights, bias, grid, lambda *_: requant, clamp=clamp
+            name, self.x, weights, bias, Output(grid, lambda *_: requant, clamp)
         )
 
     def _pool(self, name: str) -> None:
@@ -270,7 +268,7 @@ class _Network:
         grid, requant = self._widened(alone)
         clamp = requant.low, requant.high
         self.x = self.builder.avg_pool2d(
-            name, self.x, POOL, Window(POOL), grid, lambda *_: requant, clamp=clamp
+            name, self.x, POOL, Window(POOL), Output(grid, lambda *_: requant, clamp)
         )
 
     def _widened(self, layer: Conv2d | AvgPool2d) -> tuple[Grid, Requant]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ...builder import Grid, Policy
+from ...builder import Grid, Output, Policy
 from ...layers import Tensor
 from ...layers.concat import Concat
 from ...names import identifier
@@ -42,7 +42,7 @@ def cat(
     channels = sum(shape[1] for shape in shapes)
     if len(shapes) < 2 or step.output.shape[:2] != (shapes[0][0], channels):
         raise step.refuse("cat along another dimension is not supported", "use dim=1, the channels")
-    return builder.concat(identifier(step.name), inputs, grid, rescale)
+    return builder.concat(identifier(step.name), inputs, Output(grid, rescale))
 
 
 def cat_table(x: Tensor, y: Tensor, rule: str) -> Ints:

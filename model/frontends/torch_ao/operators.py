@@ -23,7 +23,7 @@ from torch import nn
 from torch.ao.nn import quantized as nnq
 from torch.ao.nn.intrinsic import quantized as nniq
 
-from ...builder import Grid, Policy, Window
+from ...builder import Grid, Output, Policy, Window
 from ...dtypes import Bounds, IntType
 from ...layers import Layer, Tensor
 from ...layers.weights import Weights
@@ -114,11 +114,9 @@ def _conv2d(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> 
         x,
         weights,
         np.zeros(len(weights.values), dtype=np.int64),
-        grid,
-        _rescale(step, answer),
+        Output(grid, _rescale(step, answer), _clamp(grid, isinstance(module, nniq.ConvReLU2d))),
         window=Window(tuple(module.stride), (top, left, top, left), tuple(module.dilation)),
         groups=module.groups,
-        clamp=_clamp(grid, isinstance(module, nniq.ConvReLU2d)),
     )
 
 
@@ -134,9 +132,9 @@ def _linear(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> 
         x,
         weights,
         np.zeros(len(weights.values), dtype=np.int64),
-        grid,
-        _rescale(step, answer),
-        clamp=_clamp(grid, isinstance(step.module, nniq.LinearReLU)),
+        Output(
+            grid, _rescale(step, answer), _clamp(grid, isinstance(step.module, nniq.LinearReLU))
+        ),
     )
 
 
@@ -187,7 +185,7 @@ def _avg_pool(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -
             raise step.refuse("divisor_override is not supported", "leave it out")
     grid = _grid(step)
     name, rescale = identifier(step.name), _rescale(step, answer)
-    return builder.avg_pool2d(name, x, kernel, window, grid, rescale)
+    return builder.avg_pool2d(name, x, kernel, window, Output(grid, rescale))
 
 
 def _relu(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> Ordered:
@@ -213,9 +211,7 @@ def _add(builder: OrderedBuilder, step: Step, a: Ordered, b: Ordered, answer: An
         identifier(step.name),
         a,
         b,
-        grid,
-        _rescale(step, answer),
-        clamp=_clamp(grid, step.function == "add_relu"),
+        Output(grid, _rescale(step, answer), _clamp(grid, step.function == "add_relu")),
     )
 
 
