@@ -1,8 +1,10 @@
 """Synthesis of the shipped networks, and lint of their Verilog."""
 
 import re
+from pathlib import Path
 
 import pytest
+from pages import code, sections, tables
 from tercet.gen.flow.synth import LUT_RAM, TARGETS, synthesize
 from tercet.gen.flow.yosys import FlowError, run_yosys
 from tercet.gen.verilog.build import write_core
@@ -10,6 +12,9 @@ from tercet.gen.verilog.manifest import misplaced
 from tercet.hw.storage import ram_storage
 from tercet.model import load
 from veriloglint import lint
+
+README = Path(__file__).parent.parent / "README.md"
+COLUMNS = {"ecp5": 5, "xilinx": 6}  # of the README's table of cores: LUTs, flip-flops, DSP blocks
 
 
 @pytest.fixture(scope="module", params=["plain", "separable"])
@@ -32,6 +37,10 @@ def test_synthesizes_and_agrees_on_rom_bits(core, target):
     assert resources.flip_flops > 100
     # every multiplier is a DSP block, and the requantizers' too (two where one is too narrow)
     assert resources.dsps >= facts["multipliers"]
+    if target in COLUMNS:
+        rows = tables(sections(README.read_text())["The core"])[1]
+        (cells,) = [row[COLUMNS[target]] for row in rows if name in code(row[0])]
+        assert cells == f"{resources.luts}, {resources.flip_flops}, {resources.dsps}"
 
 
 @pytest.mark.yosys

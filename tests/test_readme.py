@@ -1,11 +1,17 @@
 """The README: its Python runs as it stands, and its figures are those that are tested."""
 
 import re
+import subprocess
+import sys
+import warnings
 from pathlib import Path
 
+import keptplans
 import numpy as np
 import pytest
+from pages import code, tables
 from shippedfigures import SHIPPED
+from tercet.model import load
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -28,13 +34,76 @@ def test_the_python_runs_as_it_stands(tmp_path, monkeypatch, seed):
 
 
 def test_the_figures_are_the_tested_ones():
-    rows = re.findall(
-        r"^\| `(\w+)` \|.*?\| ([\d.]+) % \| ([\d.]+) % \|$",
-        section("The networks"),
-        re.MULTILINE,
-    )
-    assert {name for name, *_ in rows} == SHIPPED.keys()
-    for name, floats, integers in rows:
+    ((_, *rows),) = tables(section("The networks"))
+    assert {code(row[0])[0] for row in rows} == SHIPPED.keys()
+    for (name,), weights, floats, integers in ((code(row[0]), *row[2:]) for row in rows):
+        layers = [layer for layer in load(name).layers if hasattr(layer, "weights")]
+        assert weights == f"{sum(layer.weights.values.size for layer in layers):,}"
         count, *figures, _ = SHIPPED[name]
         if count == 10000:
-            assert [float(floats), float(integers)] == [round(100 * f, 2) for f in figures]
+            assert [floats, integers] == [f"{100 * figure:.2f} %" for figure in figures]
+
+
+@pytest.fixture(scope="module")
+def plans(pytestconfig):
+    """The facts of the plans that the README states, from the file or, if it is old, made anew."""
+    facts = keptplans.kept()
+    if facts is not None:
+        return facts
+    advice = (
+        f"{keptplans.FILE.name} is older than what decides a plan; {keptplans.COMMAND} renews it"
+    )
+    if pytestconfig.getoption("--quick"):
+        pytest.skip(advice)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.warn(advice, stacklevel=1)
+    return keptplans.facts_of_plans()
+
+
+def multipliers(layers):
+    """Multipliers of layers, as a cell of the README."""
+    if len(layers) > 1 and set(layers) == {1}:
+        return f"1 in each of {len(layers)}"
+    return " + ".join(map(str, layers))
+
+
+def test_the_plans_of_the_networks_are_those_made(plans):
+    _, (_, *small), (_, *large) = tables(section("The core"))
+    for row in (*small, *large):
+        facts = plans[code(row[0])[0]]
+        assert row[1:3] == [f"{facts['cycles_per_image']:,}", f"{facts['latency_cycles']:,}"]
+        layers = multipliers(facts["multipliers_of_layers"])
+        assert row[3] == (layers if row in small else str(facts["multipliers"]))
+        assert row[4].replace(",", "") == str(facts["rom_bits"])
+    assert {code(row[0])[0] for row in (*small, *large)} == SHIPPED.keys()
+
+
+def test_the_plans_of_plain_are_those_made(plans):
+    ((_, *rows),) = [table for table in tables(section("Plans")) if table[0][0] == "`plain`"]
+    found = {}
+    for goal, *cells in rows:
+        facts = plans[f"plain {code(goal)[0]}"]
+        found[f"plain {code(goal)[0]}"] = facts
+        assert cells == [
+            str(facts["cycles_per_image"]),
+            str(facts["latency_cycles"]),
+            str(facts["values_per_beat"]),
+            str(facts["multipliers"]),
+            f"{facts['utilization']:.2f}",
+        ]
+    assert found.keys() == plans.keys() - SHIPPED.keys()
+
+
+def test_kept_plans_know_all_files_that_decide_them():
+    script = (
+        "import keptplans, sys\n"
+        "keptplans.make_plan(keptplans.load('plain'))\n"
+        "print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'tercet'))"
+    )
+    command = [sys.executable, "-c", script]
+    folder = Path(keptplans.__file__).parent
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    root = Path(keptplans.PACKAGE)
+    known = {path for pattern in keptplans.SOURCES for path in root.glob(pattern)}
+    assert {Path(file) for file in done.stdout.split()} - known == set()
