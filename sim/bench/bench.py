@@ -18,6 +18,7 @@ from zlib import crc32
 
 import numpy as np
 from cocotb.triggers import Timer
+from cocotb.types import Logic
 
 from ...model.layout import as_beats, in_bytes
 from .stream import Pin, ProtocolError, Sink, Source, no_pauses, random_pauses
@@ -28,6 +29,7 @@ __all__ = ["Bench", "CycleLimitError", "right_frame"]
 
 PAUSED_FACTOR = 20  # paused runs take about three times as long; the limit has a margin
 DRAIN_CYCLES = 100  # after the latency, to see whether surplus values come
+LOW, HIGH = Logic(0), Logic(1)
 
 
 class CycleLimitError(AssertionError):
@@ -95,10 +97,10 @@ class Bench:
         self.source.drive()
         self._sink.drive()
         self._clear.set(int(self.clears > 0 and self.rng.random() < self.clears))
-        self._clk.value = 0
+        self._clk.value = LOW
         await self._half
         look(self.cycle)
-        self._clk.value = 1
+        self._clk.value = HIGH
         await self._half
         self.cycle += 1
 

@@ -36,6 +36,9 @@ class FrameRule:
             self._beats = 0
 
 
+PINS = ("frame_good", "frame_bad", "frame_error")
+
+
 class FramePins:
     """Check frame_good, frame_bad and frame_error in each cycle against the frames that ended."""
 
@@ -64,8 +67,8 @@ class FramePins:
         (right, wrong), (before_right, before_wrong) = ended, self._ended
         bad = wrong > before_wrong
         error = bad or (self._error and not self._clear)
-        wanted = {"frame_good": right > before_right, "frame_bad": bad, "frame_error": error}
-        for (name, up), pin in zip(wanted.items(), pins, strict=True):
+        wanted = (right > before_right, bad, error)
+        for name, up, pin in zip(PINS, wanted, pins, strict=True):
             if pin != up:
                 raise ProtocolError(
                     f"{name} is {'up' if pin else 'down'} in cycle {cycle}, when {right} right "

@@ -7,7 +7,7 @@ from typing import Any
 
 from .framing import FramePins, FrameRule
 from .scoreboard import Scoreboard
-from .stream import Monitor, ProtocolError, Value, read_bit
+from .stream import Monitor, ProtocolError, Value, Wire
 from .vectors import InnerStream, Port, Vectors
 
 __all__ = ["Watch"]
@@ -39,10 +39,10 @@ class Watch:
         self.classes: list[Value] = []
         self._pins = FramePins()
         names = ("frame_good", "frame_bad", "frame_error", "frame_error_clear")
-        self._of_frames = [(name, getattr(dut, name)) for name in names]
+        self._of_frames = [(name, Wire(getattr(dut, name))) for name in names]
         self._quiet = [
-            ("s_axis: ready", dut.s_axis_tready),
-            ("m_axis: valid", dut.m_axis_tvalid),
+            ("s_axis: ready", Wire(dut.s_axis_tready)),
+            ("m_axis: valid", Wire(dut.m_axis_tvalid)),
         ]
         self.input = Monitor(
             name="s_axis",
@@ -131,13 +131,13 @@ class Watch:
         ended = self.frames.right, self.frames.wrong
         for monitor in self.monitors:
             monitor.sample(cycle)
-        good, bad, error, clear = (read_bit(name, pin) for name, pin in self._of_frames)
+        good, bad, error, clear = (pin.bit(name) for name, pin in self._of_frames)
         self._pins.sample((good, bad, error), ended, clear, cycle)
 
     def in_reset(self, cycle: int) -> None:
         """Check a cycle of the reset. Raises ProtocolError if a beat could be transferred."""
         for name, pin in self._quiet:
-            if read_bit(name, pin):
+            if pin.bit(name):
                 raise ProtocolError(f"{name} is up in cycle {cycle}, in which rst is")
 
 
