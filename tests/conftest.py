@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Generator
 from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +26,7 @@ LEFT_OUT = {"torch", "yosys", "slow"}  # markers that --quick leaves out
 HIDDEN = ("torch", "onnx", "onnxruntime", "pyverilog")  # from --quick: they take seconds
 EVERY = 20  # with --quick, of a test's cases the first, the 21st, ...
 ROAD = ("model", "hw", "gen", "sim")
+OBJCACHE = Path(__file__).parent / "support" / "objcache"
 
 
 class Hidden(MetaPathFinder):
@@ -130,3 +134,22 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 def seed(pytestconfig: pytest.Config) -> int:
     """The run's seed, for numpy's default_rng and for the cocotb runner."""
     return int(pytestconfig.getoption("--seed"))
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run that all xdist workers share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session", autouse=True)
+def verilator_library_compiled_once(shared: Path) -> Generator[None]:
+    """Let all tests of this run share the objects of Verilator's library, ten CPU seconds each."""
+    if not re.fullmatch(r"[\w/.-]+", f"{OBJCACHE}{shared}"):  # make and its shell would split it
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OBJCACHE", str(OBJCACHE))
+        patch.setenv("TERCET_OBJECTS", str(shared / "objects"))
+        yield

@@ -1,6 +1,5 @@
 """The shipped networks and random ones on both simulators, and mutants of their Verilog caught."""
 
-import os
 import re
 from dataclasses import dataclass
 
@@ -21,11 +20,9 @@ from unet import unet
 
 
 @pytest.fixture(scope="session", params=["plain", "separable"])
-def core(request, tmp_path_factory, seed):
+def core(request, shared, seed):
     """A shipped network's core, in a folder that all xdist workers share."""
     network = load(request.param)
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder = shared / f"core_{network.name}"
     with alone(folder):
         manifest = write_core(network, folder)

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 import tempfile
+from pathlib import Path
 
 import find_libpython
 import pytest
@@ -16,6 +18,7 @@ from tercet.sim.run.job import TESTS, run_frames
 from tercet.sim.run.simulators import SimulatorError, require_simulator
 from tinycore import TINY_MANIFEST, TINY_VERILOG, tiny_images, tiny_network
 
+OBJCACHE = Path(__file__).parent / "support" / "objcache"
 VERSION = sysconfig.get_python_version()
 
 
@@ -94,11 +97,33 @@ def test_verilator_needs_no_python_on_the_path_and_no_plain_folders(tmp_path, mo
     links.symlink_to(odd / "bin")  # a path may not have ":" in it
     monkeypatch.setenv("PATH", f"{links}:{os.environ['PATH']}")
     monkeypatch.setattr(tempfile, "tempdir", str(odd / "bin" / "tmp"))
+    monkeypatch.delenv("OBJCACHE", raising=False)  # here Verilator's library is compiled too
     monkeypatch.setenv("MAKEFLAGS", "-n")  # as an outer make leaves it
     compiled = compile_verilog(TINY_VERILOG, "tiny", "verilator", odd / "sim", optimize=False)
     outcomes = run(compiled, odd, seed, TESTS[:1])
     assert [outcome.failure for outcome in outcomes] == [None]
     assert list((odd / "bin" / "tmp").iterdir()) == []
+
+
+def test_objects_of_verilators_library_are_compiled_once(tmp_path, monkeypatch):
+    """By tests/support/objcache; every other file is compiled each time."""
+    monkeypatch.setenv("TERCET_OBJECTS", str(tmp_path / "objects"))
+    compiler = tmp_path / "compiler"
+    compiler.write_text('#!/bin/sh\necho "$@" >> compiled\n[ "$1" = -O0 ] && echo "$1" > "$4"\n')
+    compiler.chmod(0o755)
+
+    def compiled(*words):
+        done = subprocess.run([OBJCACHE, compiler, *words], cwd=tmp_path, check=False)
+        return done.returncode == 0, len((tmp_path / "compiled").read_text().splitlines())
+
+    library = ("-O0", "-c", "-o", "a.o", "../verilator/include/verilated_vpi.cpp")
+    assert compiled(*library) == (True, 1)
+    (tmp_path / "a.o").unlink()
+    assert compiled(*library) == (True, 1)
+    assert (tmp_path / "a.o").read_text() == "-O0\n"
+    assert [compiled("-O1", *library[1:]) for _ in range(2)] == [(False, 2), (False, 3)]
+    own = (*library[:-1], "Vtop__ALL.cpp")
+    assert [compiled(*own) for _ in range(2)] == [(True, 4), (True, 5)]
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
