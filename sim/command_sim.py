@@ -26,6 +26,7 @@ from ..model import QNetwork, load
 from ..model.data import DataError, Digits, digits_for_simulation, fit_to
 from ..model.files import output_folder
 from ..model.layers import Argmax
+from ..model.samples import LAYOUTS, read_samples
 from ..model.terminal import console
 from .bench.options import PAUSES, SIMULATORS
 from .run.picture import drawing, verdict_lines
@@ -60,6 +61,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-n", "--images", type=positive, default=20, metavar="N", help="images (default: 20)"
     )
     parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="FILE",
+        help="your own images: .npz (images, labels), .npy or IDX; the first N are simulated",
+    )
+    parser.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        help="order of the axes of --data (default: told from the shape)",
+    )
+    parser.add_argument(
         "--pauses",
         choices=PAUSES,
         default="none",
@@ -82,9 +94,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 
     require_simulator(args.simulator)
     goal, network = goal_of(args), load(args.net)
-    digits = _digits(network, args.images)
-    shape = network.tensors[network.input].shape
-    images = _random_images(network, args) if digits is None else fit_to(digits.images, shape)
+    images, labels, source, digits = _images(network, args)
     out = console()
     with output_folder(args.output or Path("build") / network.name) as folder:
         manifest = write_core(network, folder, goal, row_aligned=args.row_aligned)
@@ -93,19 +103,43 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     facts = {
         "network": network.name,
         "simulator": args.simulator,
-        "source": f"random images of seed {args.seed}" if digits is None else digits.source,
+        "source": source,
         "seed": args.seed,
         "pauses": args.pauses,
         "images": len(images),
-        "labels": None if digits is None else digits.labels.tolist(),
+        "labels": labels,
         "predictions": _predictions(network, outcome.facts),
         "failure": outcome.failure,
         **{name: outcome.facts.get(name, default) for name, default in MEASURED.items()},
     }
-    if digits is not None:
-        _show(out, digits, facts["predictions"])
+    if digits is not None and out.encoding.lower().startswith("utf"):
+        for line in drawing(digits.images[:DRAWN]):
+            out.print(line, soft_wrap=True)
+    if labels is not None:
+        _show(out, labels, facts["predictions"])
     _close(out, facts)
     return facts, outcome.failure is None
+
+
+def _images(
+    network: QNetwork, args: argparse.Namespace
+) -> tuple[npt.NDArray[Any], list[int] | None, str, Digits | None]:
+    """The images (N, H, W, C), their labels, their source, and the digits if they are digits."""
+    tensor = network.tensors[network.input]
+    if args.data is not None:
+        if str(tensor.dtype) != "uint8":
+            raise DataError(
+                f"Network {network.name!r} takes {tensor.dtype}, and --data has pixels; leave it "
+                "out, and random images are simulated"
+            )
+        samples = read_samples(args.data, tensor.shape, args.layout).at(slice(args.images))
+        labels = None if samples.labels is None else samples.labels.tolist()
+        return samples.images, labels, f"images of {args.data}", None
+    digits = _digits(network, args.images)
+    if digits is None:
+        return _random_images(network, args), None, f"random images of seed {args.seed}", None
+    images = fit_to(digits.images, tensor.shape)
+    return images, digits.labels.tolist(), digits.source, digits
 
 
 def _digits(network: QNetwork, count: int) -> Digits | None:
@@ -174,15 +208,12 @@ def _predictions(network: QNetwork, facts: Mapping[str, Any]) -> list[Any]:
     return [int(np.argmax(scores[start : start + size])) for start in whole]
 
 
-def _show(out: Console, digits: Digits, predictions: list[Any]) -> None:
-    """Draw the first digits, and print labels and predictions."""
-    if out.encoding.lower().startswith("utf"):
-        for line in drawing(digits.images[:DRAWN]):
-            out.print(line, soft_wrap=True)
-    for line in verdict_lines(digits.labels.tolist(), predictions):
+def _show(out: Console, labels: list[int], predictions: list[Any]) -> None:
+    """Print labels and predictions."""
+    for line in verdict_lines(labels, predictions):
         out.print(line, soft_wrap=True)
-    right = sum(int(a == b) for a, b in zip(digits.labels.tolist(), predictions, strict=False))
-    out.print(f"{right} of {len(digits)} recognized", soft_wrap=True)
+    right = sum(int(a == b) for a, b in zip(labels, predictions, strict=False))
+    out.print(f"{right} of {len(labels)} recognized", soft_wrap=True)
 
 
 def _close(out: Console, facts: Mapping[str, Any]) -> None:

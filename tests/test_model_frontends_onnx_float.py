@@ -6,9 +6,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 
+import json  # noqa: E402
+
 import onnxruntime as ort  # noqa: E402
 from onnx import helper  # noqa: E402
 from onnxgen import Model, grid  # noqa: E402
+from tercet.gen.cli import main  # noqa: E402
+from tercet.model import load  # noqa: E402
 from tercet.model.float.ptq import graph as g  # noqa: E402
 from tercet.model.float.ptq.execute import trace  # noqa: E402
 from tercet.model.frontends.onnx_float import graph_of, read  # noqa: E402
@@ -231,4 +235,30 @@ def test_an_attribute_that_is_not_known_is_refused():
     assert refusal(make) == (
         "its attribute 'frobnicate' is not known; leave it out, or export the model by an earlier "
         "operator set"
+    )
+
+
+def test_the_command_quantizes_a_model_of_ones_own(tmp_path, capsys, seed):
+    rng = np.random.default_rng(seed)
+    model = Model(rng, SHAPE)
+    (tmp_path / "my.onnx").write_bytes(source_of(model, shaped(model)))
+    images = rng.integers(0, 256, (40, *SHAPE), dtype=np.uint8)
+    real = images.astype(np.float32) / 255
+    session = ort.InferenceSession((tmp_path / "my.onnx").read_bytes())
+    labels = session.run(None, {"x": real})[0].argmax(axis=1)
+    np.savez(tmp_path / "my.npz", images=images, labels=labels)
+    words = ["quantize", str(tmp_path / "my.onnx"), "-o", str(tmp_path / "my.json")]
+    facts = tmp_path / "facts.json"
+    data = ["--data", str(tmp_path / "my.npz"), "--images", "15", "--json", str(facts)]
+    assert main([*words, *data]) == 0
+    found = json.loads(facts.read_text())
+    assert (found["images"], found["float_accuracy"]) == (25, 1.0)  # the labels are its own
+    assert found["int_accuracy"] > 0.8
+    assert "lost" in capsys.readouterr().out
+    network = load(str(tmp_path / "my.json"))
+    assert network.tensors[network.input].shape == (6, 8, 2)
+    assert main(words) == 1
+    assert capsys.readouterr().err == (
+        f"tercet quantize: error: The model {tmp_path / 'my.onnx'} needs images to calibrate on; "
+        "give them by --data FILE, an .npz with images (N, 6, 8, 2) and labels\n"
     )

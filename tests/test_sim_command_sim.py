@@ -155,3 +155,18 @@ def test_marks_what_differs():
     ]
     assert verdict_lines([7], [7]) == ["label       7", "recognized  7"]
     assert verdict_lines([1] * 150, [1] * 150)[-1] == "... and 50 more"
+
+
+def test_own_images_are_simulated(tiny, tmp_path, capsys):
+    network = load(str(tiny))
+    shape = network.tensors[network.input].shape
+    images = np.random.default_rng(5).integers(0, 256, (4, *shape), dtype=np.uint8)
+    classes = network(images).reshape(4, -1).argmax(axis=1)
+    np.savez(tmp_path / "own.npz", images=images, labels=[*classes[:2], 99, 99])
+    facts, lines = simulate(
+        tiny, "--data", tmp_path / "own.npz", "-n", 3, capsys=capsys, folder=tmp_path
+    )
+    assert facts["predictions"] == classes[:3].tolist()
+    assert facts["labels"] == [*classes[:2].tolist(), 99]
+    assert facts["source"] == f"images of {tmp_path / 'own.npz'}"
+    assert (facts["images"], facts["mismatches"], lines[-2]) == (3, 0, "2 of 3 recognized")

@@ -17,6 +17,7 @@ from ...terminal import console
 from ..nets.nets import NETS, net_of
 from ..training.recipe import QatRecipe, Training
 from .quantize import (
+    accuracies,
     add_image_arguments,
     add_scheme_arguments,
     calibration_of,
@@ -95,7 +96,9 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     with _reported(checkpoint.network) as report:
         tuned = fine_tune(checkpoint, digits, images, options, training, recipe, args.seed, report)
     network = tuned.net.lower()
-    facts = written(network, output, tuned.net.folded(), checkpoint, options, images, test)
+    facts = written(
+        network, output, tuned.net.folded(), images, accuracies(network, checkpoint, test, options)
+    )
     console().print(
         f"Epoch {tuned.epoch} of {recipe.epochs} was best on the validation images, "
         f"{tuned.validation_accuracy:.4f}; {_proven(network)}",

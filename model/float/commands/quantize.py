@@ -1,6 +1,9 @@
-"""``tercet quantize``: from a checkpoint and MNIST to an integer network.
+"""``tercet quantize``: from a float network and images to an integer network.
 
-The shipped networks are made by
+    tercet quantize MODEL.onnx --data IMAGES.npz -o NET.json
+
+takes a float ONNX model and its own images; a checkpoint of one of the networks that ship takes
+MNIST. The shipped networks are made by
 
     tercet quantize NET --net NET -o NET.json
 
@@ -23,6 +26,7 @@ from ...formats import json_file
 from ...layers import NetworkError
 from ...network import QNetwork
 from ...requant import Rounding
+from ...samples import LAYOUTS, read_samples
 from ...terminal import console
 from ..nets.nets import NETS, SUFFIXES, Checkpoint, input_shape_of, load, net_of
 from ..ptq.graph import Graph
@@ -40,9 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "checkpoint",
-        metavar="CKPT",
-        help="a shipped checkpoint's name, or the path of an .npz or .pt file",
+        metavar="MODEL",
+        help="a float ONNX model, a shipped checkpoint's name, or the path of an .npz or .pt file",
     )
+    add(
+        "--data",
+        type=Path,
+        metavar="FILE",
+        help="images for a model of one's own: .npz (images, labels), .npy or IDX; pixels 0..255, "
+        "or floats 0..1. --images of them calibrate, the others measure the accuracy",
+    )
+    add_layout_argument(parser)
     add("--net", metavar="NET", help=f"the network it must be, one of {', '.join(NETS)}")
     add("-o", "--output", type=Path, metavar="FILE", help="the network file (default: NET.json)")
     add_scheme_arguments(parser)
@@ -64,6 +76,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     numbers: dict[str, Any] = {"type": float, "nargs": "+", "metavar": "X"}
     add("--mean", default=[0.0], help="mean that the network subtracts, pixels 0..1", **numbers)
     add("--std", default=[1.0], help="divisor after that; one number or one a channel", **numbers)
+
+
+def add_layout_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the order of the axes of images in a file."""
+    parser.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        help="order of the axes of --data (default: told from the shape)",
+    )
 
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
@@ -171,6 +192,13 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         net_of(args.net)
     options = options_of(args)
     require_seed(args.seed)
+    if is_onnx(args.checkpoint):
+        return _own(args, options), True
+    if args.data is not None:
+        raise NetworkError(
+            f"--data is for a model of one's own, and {args.checkpoint} is a checkpoint that takes "
+            "MNIST; leave --data out, or give a float ONNX model"
+        )
     checkpoint = checkpoint_of(args)
     digits, test = images_of(args)
     images = calibration_of(args, checkpoint, digits)
@@ -178,7 +206,50 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     network = _quantized(graph, images, options)
     output = args.output or Path(f"{network.name}.json")
     folded, _ = prepare(graph, options)
-    return written(network, output, folded, checkpoint, options, images, test), True
+    figures = accuracies(network, checkpoint, test, options)
+    return written(network, output, folded, images, figures), True
+
+
+def is_onnx(model: str) -> bool:
+    """Whether the path is a file that is no archive, as checkpoints are: an ONNX model."""
+    path = Path(model)
+    if not path.is_file() or model.endswith(SUFFIXES):
+        return False
+    with path.open("rb") as file:
+        return file.read(2) not in (b"PK", b"{\n", b"")
+
+
+def _own(args: argparse.Namespace, options: Options) -> dict[str, Any]:
+    """Quantize a float ONNX model on its own images."""
+    from ...frontends.onnx_float import graph_of
+    from ..ptq.execute import batches
+
+    graph = graph_of(args.checkpoint)
+    channels, height, width = graph.shape
+    if args.data is None:
+        raise NetworkError(
+            f"The model {args.checkpoint} needs images to calibrate on; give them by --data FILE, "
+            f"an .npz with images (N, {height}, {width}, {channels}) and labels"
+        )
+    samples = read_samples(args.data, (height, width, channels), args.layout)
+    count = min(args.images, max(len(samples) // 2, 1))
+    calibration, others = samples.split(count, args.seed)
+    if args.test_images is not None:
+        others = others.at(slice(args.test_images))
+    network = _quantized(graph, calibration.images, options)
+    output = args.output or Path(f"{network.name}.json")
+    folded, image = prepare(graph, options)
+    figures: dict[str, Any] = {"images": len(others), "source": f"other images of {args.data}"}
+    if others.labels is not None:
+        classes = [
+            tensors[folded.output].reshape(len(part), -1).argmax(axis=1)
+            for part, tensors in batches(folded, others.images, image)
+        ]
+        figures |= {
+            "int_accuracy": accuracy(network(others.images), others.labels),
+            "float_accuracy": float((np.concatenate(classes) == others.labels).mean()),
+        }
+    return written(network, output, folded, calibration.images, figures)
 
 
 def require_seed(seed: int) -> None:
@@ -205,29 +276,33 @@ def written(
     network: QNetwork,
     output: Path,
     graph: Graph,
-    checkpoint: Checkpoint,
-    options: Options,
     images: npt.NDArray[np.uint8],
-    test: Digits,
+    figures: dict[str, Any],
 ) -> dict[str, Any]:
     """Write the network, print a report of each layer and of the accuracy; return the facts.
 
     graph : the folded graph from which the network was made
     images : (N, H, W, C); the layers are measured on the first ones
+    figures : the accuracies and the images on which they were measured, see :func:`accuracies`; of
+        images without labels no accuracies
     """
     json_file.save(network, output)
     layers = layer_facts(network, graph, images[:MEASURED])
-    figures = accuracies(network, checkpoint, test, options)
     out = console(width=TABLE_WIDTH)
     out.print(layer_table(layers))
-    lost = 100 * (figures["float_accuracy"] - figures["int_accuracy"])
-    out.print(
-        f"{network.name}: integers {figures['int_accuracy']:.4f}, "
-        f"float {figures['float_accuracy']:.4f}, lost {lost:.2f} points on the "
-        f"{figures['images']} {figures['source']} -> {output}",
-        soft_wrap=True,
-    )
+    out.print(f"{network.name}: {_verdict(figures)} -> {output}", soft_wrap=True)
     return {"network": network.name, "file": str(output), "layers": layers, **figures}
+
+
+def _verdict(figures: dict[str, Any]) -> str:
+    """The accuracies in a sentence."""
+    if "int_accuracy" not in figures:
+        return "no accuracy, since the images have no labels"
+    lost = 100 * (figures["float_accuracy"] - figures["int_accuracy"])
+    return (
+        f"integers {figures['int_accuracy']:.4f}, float {figures['float_accuracy']:.4f}, lost "
+        f"{lost:.2f} points on the {figures['images']} {figures['source']}"
+    )
 
 
 def checkpoint_of(args: argparse.Namespace) -> Checkpoint:

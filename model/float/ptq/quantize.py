@@ -254,13 +254,13 @@ def _weights(
                 yield node.name, quantize_weights(node.weight, scheme, least)
 
 
-def accuracy(scores: npt.NDArray[Any], labels: npt.NDArray[np.uint8]) -> float:
+def accuracy(scores: npt.NDArray[Any], labels: npt.NDArray[np.integer[Any]]) -> float:
     """The fraction of images whose greatest score is the label's; ties go to the first.
 
     Parameters
     ----------
     scores : (N, classes), or (N, 1, 1, classes)
-    labels : uint8 (N,)
+    labels : integers (N,)
     """
     return float((scores.reshape(len(labels), -1).argmax(axis=1) == labels).mean())
 

@@ -1,0 +1,188 @@
+"""A user's own images and labels, from .npz, .npy and IDX files.
+
+Layout and range are told from the numbers; what could mean two things is refused, with the numbers
+that gave it away. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .data import DataError
+from .layers import Shape
+
+__all__ = ["LAYOUTS", "Samples", "read_samples"]
+
+LAYOUTS = ("nhwc", "nchw")
+IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+MAX_BYTES = 1 << 32  # of an IDX file's numbers
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Images, and their labels if there are any.
+
+    Parameters
+    ----------
+    images : uint8 (N, H, W, C), pixels
+    labels : int64 (N,), or None
+    source : a description of the source, for messages
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64] | None
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def at(self, chosen: Any) -> Samples:
+        """The samples that a slice or an array of indices chooses."""
+        labels = None if self.labels is None else self.labels[chosen]
+        return Samples(self.images[chosen], labels, self.source)
+
+    def split(self, count: int, seed: int) -> tuple[Samples, Samples]:
+        """``count`` samples drawn by ``seed``, and all others. Raises DataError if none is left."""
+        if not 1 <= count < len(self):
+            raise DataError(
+                f"{count} images to calibrate on leave none to measure the accuracy on, of the "
+                f"{len(self)} in {self.source}; choose 1 to {len(self) - 1} with --images"
+            )
+        order = np.random.RandomState(seed).permutation(len(self))  # its stream is frozen (NEP 19)
+        return self.at(np.sort(order[:count])), self.at(np.sort(order[count:]))
+
+
+def read_samples(path: Path, shape: Shape, layout: str | None = None) -> Samples:
+    """Read a file of images.
+
+    Parameters
+    ----------
+    path : .npz with ``images`` and, if there are any, ``labels``; .npy; or IDX, with or without
+        gzip, whose labels are in the file of the same name with ``labels-idx1`` for ``images-idx3``
+    shape : (H, W, C) of the network's input; of a vector (1, 1, K)
+    layout : ``nhwc`` or ``nchw``; None to tell it from the shape
+
+    Images are integers 0..255, or floats 0..1 for pixels / 255. Raises DataError.
+    """
+    where = f"The file {path}"
+    try:
+        images, labels = _arrays(path, where)
+    except OSError as error:
+        raise DataError(f"{where} cannot be read: {error.strerror or error}") from None
+    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"{where} holds no numbers that can be read ({str(error).splitlines()[0]}); save it "
+            "with numpy.savez(file, images=images, labels=labels)"
+        ) from None
+    pixels = _pixels(_laid_out(images, shape, layout, where), where)
+    return Samples(pixels, None if labels is None else _labels(labels, len(pixels), where), where)
+
+
+def _arrays(path: Path, where: str) -> tuple[Array, Array | None]:
+    """The images and labels as the file has them."""
+    content = path.read_bytes()
+    if content[:2] == b"PK":
+        with np.load(BytesIO(content), allow_pickle=False) as file:
+            if "images" not in file:
+                found = ", ".join(file.files) or "nothing"
+                raise DataError(
+                    f"{where} must have an array 'images', and it has {found}; save it with "
+                    "numpy.savez(file, images=images, labels=labels)"
+                )
+            arrays: dict[str, Array] = {name: file[name] for name in file.files}
+            return arrays["images"], arrays.get("labels")
+    if content[:6] == b"\x93NUMPY":
+        return np.load(BytesIO(content), allow_pickle=False), None
+    beside = path.with_name(path.name.replace("images-idx3", "labels-idx1"))
+    has_labels = beside != path and beside.is_file()
+    return _idx(content), _idx(beside.read_bytes()) if has_labels else None
+
+
+def _idx(content: bytes) -> Array:
+    """The numbers of an IDX file: 0, 0, type, number of axes; big-endian extents; numbers."""
+    if content[:2] == b"\x1f\x8b":
+        content = gzip.decompress(content)
+    if content[:2] != b"\0\0" or len(content) < 4 or content[2] not in IDX_TYPES:
+        raise ValueError("it is no .npz, .npy or IDX file")
+    axes = content[3]
+    extents = struct.unpack_from(f">{axes}I", content, 4) if len(content) >= 4 + 4 * axes else ()
+    dtype = np.dtype(IDX_TYPES[content[2]])
+    count = int(np.prod([float(extent) for extent in extents]))
+    if not extents or count * dtype.itemsize != len(content) - 4 - 4 * axes or count > MAX_BYTES:
+        raise ValueError("its header does not fit its length")
+    numbers = np.frombuffer(content, dtype, offset=4 + 4 * axes)
+    return numbers.reshape(extents).astype(dtype.newbyteorder("="))
+
+
+def _laid_out(images: Array, shape: Shape, layout: str | None, where: str) -> Array:
+    """The images as (N, H, W, C)."""
+    height, width, channels = shape
+    if images.ndim == 3 and channels == 1:
+        images = images[..., np.newaxis]
+    elif images.ndim == 2 and (height, width) == (1, 1):
+        images = images[:, np.newaxis, np.newaxis]
+    last, first = images.shape[1:] == shape, images.shape[1:] == (channels, height, width)
+    if last and first and channels > 1 and layout is None:
+        raise DataError(
+            f"{where}: images of {list(images.shape)} can be channels last or first; say which by "
+            "--layout nhwc or --layout nchw"
+        )
+    if first and (layout == "nchw" or (layout is None and not last)):
+        return images.transpose(0, 2, 3, 1)
+    if not last or layout == "nchw":
+        raise DataError(
+            f"{where}: images must be (N, {height}, {width}, {channels}) or (N, {channels}, "
+            f"{height}, {width}), not {list(images.shape)}; resize them to what the network takes"
+        )
+    return images
+
+
+def _pixels(images: Array, where: str) -> npt.NDArray[np.uint8]:
+    """The images as pixels 0..255."""
+    if not len(images):
+        raise DataError(f"{where}: there are no images in it; give some")
+    if images.dtype.kind not in "uif":
+        raise DataError(f"{where}: images must be numbers, not {images.dtype}; give pixels")
+    least, greatest = float(images.min()), float(images.max())
+    span = f"{least:g} to {greatest:g}"
+    if images.dtype.kind == "f":
+        if not (least >= 0 and greatest <= 1):
+            raise DataError(
+                f"{where}: float images must be pixels / 255, 0 to 1, not {span}; give pixels as "
+                "uint8, and a normalization by --mean and --std"
+            )
+        images = np.rint(images * 255)
+    elif not (least >= 0 and greatest <= 255):
+        raise DataError(f"{where}: pixels must be 0 to 255, not {span}; scale them to bytes")
+    elif greatest <= 1:
+        raise DataError(
+            f"{where}: its integers are {span}, too few for pixels of 0 to 255; give images * 255, "
+            "or floats of 0 to 1"
+        )
+    pixels: npt.NDArray[np.uint8] = images.astype(np.uint8)
+    return pixels
+
+
+def _labels(labels: Array, count: int, where: str) -> npt.NDArray[np.int64]:
+    """The labels as int64 (N,)."""
+    flat = labels.reshape(-1)
+    if labels.dtype.kind not in "ui" or len(flat) != count or (flat < 0).any():
+        raise DataError(
+            f"{where}: labels must be {count} class numbers from 0 on, not {labels.dtype} of "
+            f"{list(labels.shape)}; give the index of the class of each image"
+        )
+    return flat.astype(np.int64)

@@ -1,0 +1,189 @@
+"""A user's own images: every kind of file, layouts, ranges, and what gives a mistake away."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+from tercet.model.data import DataError
+from tercet.model.samples import read_samples
+
+SHAPE = (3, 4, 2)
+COUNT = 5
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (COUNT, *SHAPE), dtype=np.uint8)
+
+
+LABELS = np.array([3, 0, 1, 2, 9])
+
+
+def idx(array):
+    code = {"u1": 8, "i4": 0x0C}[array.dtype.str[1:]]
+    header = bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def test_npz_has_images_and_labels(images, tmp_path):
+    np.savez(tmp_path / "both.npz", images=images, labels=LABELS[:, None])
+    np.savez_compressed(tmp_path / "alone.npz", images=images)
+    both, alone = (read_samples(tmp_path / f"{name}.npz", SHAPE) for name in ("both", "alone"))
+    assert np.array_equal(both.images, images)
+    assert both.labels is not None
+    assert both.labels.tolist() == LABELS.tolist()
+    assert np.array_equal(alone.images, images)
+    assert alone.labels is None
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_idx_files_find_their_labels(packed, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (COUNT, 3, 4), dtype=np.uint8)
+    end = ".gz" if packed else ""
+    for name, array in (("images-idx3", images), ("labels-idx1", LABELS.astype(np.int32))):
+        content = gzip.compress(idx(array)) if packed else idx(array)
+        (tmp_path / f"my-{name}-ubyte{end}").write_bytes(content)
+    found = read_samples(tmp_path / f"my-images-idx3-ubyte{end}", (3, 4, 1))
+    assert np.array_equal(found.images[..., 0], images)
+    assert found.labels is not None
+    assert found.labels.tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize(
+    ("made", "shape"),
+    [
+        (lambda x: x, SHAPE),
+        (lambda x: x.transpose(0, 3, 1, 2), SHAPE),
+        (lambda x: x.astype(np.int64), SHAPE),
+        (lambda x: (x / 255).astype(np.float32), SHAPE),
+        (lambda x: x[..., :1], (3, 4, 1)),
+        (lambda x: x[..., 0], (3, 4, 1)),
+        (lambda x: x[:, None, :, :, 0], (3, 4, 1)),
+        (lambda x: x.reshape(COUNT, -1), (1, 1, 24)),
+    ],
+)
+def test_layout_and_type_are_told_from_the_numbers(made, shape, images, tmp_path):
+    np.save(tmp_path / "x.npy", made(images))
+    found = read_samples(tmp_path / "x.npy", shape)
+    expected = images[..., : shape[2]] if shape[0] > 1 else images.reshape(COUNT, 1, 1, -1)
+    assert found.images.dtype == np.uint8
+    assert np.array_equal(found.images, expected)
+
+
+def test_an_ambiguous_layout_is_asked_for(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (COUNT, 2, 2, 2), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", images)
+    with pytest.raises(
+        DataError, match=r"can be channels last or first; say which by --layout nhw"
+    ):
+        read_samples(tmp_path / "x.npy", (2, 2, 2))
+    assert np.array_equal(read_samples(tmp_path / "x.npy", (2, 2, 2), "nhwc").images, images)
+    first = read_samples(tmp_path / "x.npy", (2, 2, 2), "nchw").images
+    assert np.array_equal(first, images.transpose(0, 2, 3, 1))
+
+
+def test_a_split_shares_no_image(images, tmp_path):
+    np.savez(tmp_path / "x.npz", images=images, labels=LABELS)
+    samples = read_samples(tmp_path / "x.npz", SHAPE)
+    left, right = samples.split(2, seed=1)
+    assert (len(left), len(right)) == (2, 3)
+    assert left.labels is not None
+    assert right.labels is not None
+    assert sorted([*left.labels, *right.labels]) == sorted(LABELS.tolist())
+    again, _ = samples.split(2, seed=1)
+    assert np.array_equal(again.images, left.images)
+    with pytest.raises(DataError) as error:
+        samples.split(5, seed=1)
+    assert str(error.value) == (
+        f"5 images to calibrate on leave none to measure the accuracy on, of the 5 in The file "
+        f"{tmp_path / 'x.npz'}; choose 1 to 4 with --images"
+    )
+
+
+ZEROS = np.zeros((COUNT, *SHAPE), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (
+            ZEROS[:, :2] + 9,
+            "images must be (N, 3, 4, 2) or (N, 2, 3, 4), not [5, 2, 4, 2]; resize them to what "
+            "the network takes",
+        ),
+        (
+            np.linspace(-2, 2.5, 120).reshape(ZEROS.shape),
+            "float images must be pixels / 255, 0 to 1, not -2 to 2.5; give pixels as uint8, and a "
+            "normalization by --mean and --std",
+        ),
+        (
+            np.full(ZEROS.shape, np.nan),
+            "float images must be pixels / 255, 0 to 1, not nan to nan; give pixels as uint8, and "
+            "a normalization by --mean and --std",
+        ),
+        (ZEROS.astype(int) - 1, "pixels must be 0 to 255, not -1 to -1; scale them to bytes"),
+        (
+            ZEROS + 1,
+            "its integers are 1 to 1, too few for pixels of 0 to 255; give images * 255, or floats "
+            "of 0 to 1",
+        ),
+        (ZEROS[:0], "there are no images in it; give some"),
+        (ZEROS.astype("U1"), "images must be numbers, not <U1; give pixels"),
+    ],
+)
+def test_what_is_no_image_is_refused_with_its_numbers(array, message, tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, array)
+    with pytest.raises(DataError) as error:
+        read_samples(path, SHAPE)
+    assert str(error.value) == f"The file {path}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (
+            lambda path: np.savez(path, x=ZEROS, y=LABELS),
+            "must have an array 'images', and it has x, y; save it with numpy.savez(file, "
+            "images=images, labels=labels)",
+        ),
+        (
+            lambda path: np.savez(path, images=ZEROS + 9, labels=LABELS[:4]),
+            ": labels must be 5 class numbers from 0 on, not int64 of [4]; give the index of the "
+            "class of each image",
+        ),
+        (
+            lambda path: np.savez(path, images=ZEROS + 9, labels=LABELS / 1.5),
+            ": labels must be 5 class numbers from 0 on, not float64 of [5]; give the index of the "
+            "class of each image",
+        ),
+        (
+            lambda path: np.savez(path, images=np.array([{}], dtype=object)),
+            "holds no numbers that can be read (Object arrays cannot be loaded when "
+            "allow_pickle=False); save it with numpy.savez(file, images=images, labels=labels)",
+        ),
+        (
+            lambda path: path.write_bytes(b"text"),
+            "holds no numbers that can be read (it is no .npz, .npy or IDX file); save it with "
+            "numpy.savez(file, images=images, labels=labels)",
+        ),
+        (
+            lambda path: path.write_bytes(b"PK\x03\x04broken"),
+            "holds no numbers that can be read (File is not a zip file); save it with "
+            "numpy.savez(file, images=images, labels=labels)",
+        ),
+        (
+            lambda path: path.write_bytes(idx(ZEROS)[:-1]),
+            "holds no numbers that can be read (its header does not fit its length); save it with "
+            "numpy.savez(file, images=images, labels=labels)",
+        ),
+        (lambda path: path.mkdir(), "cannot be read: Is a directory"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused(write, message, tmp_path):
+    path = tmp_path / "x.npz"
+    write(path)
+    with pytest.raises(DataError) as error:
+        read_samples(path, SHAPE)
+    assert str(error.value).removeprefix(f"The file {path}").lstrip() == message
