@@ -103,21 +103,21 @@ class FrameOutNode(ReaderNode):
 
 
 @dataclass(frozen=True)
-class FilterNode(ReaderNode):
+class TransformNode(ReaderNode):
     """A component that reads one stream and writes one."""
 
     o: Stream
 
 
 @dataclass(frozen=True)
-class RowsNode(FilterNode):
+class RowsNode(TransformNode):
     """A row buffer: converts the beats of the core's input to those of the first layers."""
 
     geometry: RowGeometry
 
 
 @dataclass(frozen=True)
-class QueueNode(FilterNode):
+class QueueNode(TransformNode):
     """A queue in a link.
 
     depth : beats; None for an unbounded queue, which only the timing model has
@@ -134,12 +134,12 @@ class QueueNode(FilterNode):
 
 
 @dataclass(frozen=True)
-class ConverterNode(FilterNode):
+class ConverterNode(TransformNode):
     """A converter: divides beats into narrower ones, or collects several into one."""
 
 
 @dataclass(frozen=True)
-class ArgmaxNode(FilterNode):
+class ArgmaxNode(TransformNode):
     """The final argmax: scores pass through, the class comes with the last score."""
 
 
