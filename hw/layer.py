@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from amaranth import Module, Shape
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib import data
+from amaranth.lib.wiring import connect, flipped
 
+from .component import SpecComponent
 from .geometry import PatchGeometry
 from .lanes import Serializer
 from .maxpool import MaxPool, max_pool_latency
@@ -66,7 +67,7 @@ class ConvSpec:
         )
 
 
-class ConvLayer(wiring.Component):
+class ConvLayer(SpecComponent[ConvSpec]):
     """y = clamp(round((acc * M + B) / 2**n) + zero_point, low, high), with acc from a PatchEngine.
 
     Parameters
@@ -84,19 +85,12 @@ class ConvLayer(wiring.Component):
     """
 
     def __init__(self, spec: ConvSpec):
-        self._spec = spec
         self._engine = PatchEngine(spec.engine)
         self._windows = WindowReader(spec.windows) if spec.windows else None
         first = self._windows or self._engine
-        lanes = spec.requantizer.lanes
-        y = stream.Signature(data.ArrayLayout(spec.requantizer.activation, lanes))
-        super().__init__({"i": In(first.i.signature.flip()), "o": Out(y)})
+        y = data.ArrayLayout(spec.requantizer.activation, spec.requantizer.lanes)
+        super().__init__(spec, i=first.i.payload.shape(), o=y)
         self._requantizer = requantizer_of(spec.requantizer)
-
-    @property
-    def spec(self) -> ConvSpec:
-        """The spec of the layer."""
-        return self._spec
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -164,7 +158,7 @@ class MaxPoolSpec:
         return SumsSpec(self.geometry, self.geometry.channels_at_once * self.activation.width)
 
 
-class MaxPoolLayer(wiring.Component):
+class MaxPoolLayer(SpecComponent[MaxPoolSpec]):
     """y = max of x over each window, for each channel.
 
     Parameters
@@ -180,18 +174,10 @@ class MaxPoolLayer(wiring.Component):
     """
 
     def __init__(self, spec: MaxPoolSpec):
-        self._spec = spec
         self._pool = MaxPool(geometry=spec.geometry, activation=spec.activation)
         self._windows = WindowReader(spec.windows) if spec.windows else None
-        activations = stream.Signature(
-            data.ArrayLayout(spec.activation, spec.geometry.channels_at_once)
-        )
-        super().__init__({"i": In(activations), "o": Out(activations)})
-
-    @property
-    def spec(self) -> MaxPoolSpec:
-        """The spec of the layer."""
-        return self._spec
+        activations = data.ArrayLayout(spec.activation, spec.geometry.channels_at_once)
+        super().__init__(spec, i=activations, o=activations)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -18,12 +18,13 @@ from types import SimpleNamespace
 import numpy as np
 from amaranth import Const, Module, Shape, Signal, signed
 from amaranth.hdl import Value
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib import data
+from amaranth.lib.wiring import connect, flipped
 
 from ..model.dtypes import Integers, signed_width
 from ..model.layout import per_slot, weight_rows
 from .centered import centered
+from .component import SpecComponent
 from .credits import CreditQueue, CreditSpec
 from .geometry import PatchGeometry
 from .pipeline import stage
@@ -140,7 +141,7 @@ def patch_latency(geometry: PatchGeometry, late: int, credits: int) -> int:
 CONTROL = ("valid", "first", "last", "fresh", "partial", "index")
 
 
-class PatchEngine(wiring.Component):
+class PatchEngine(SpecComponent[PatchSpec]):
     """acc[oc] = bias[oc] + sum over the patch of (x - zero_point) * weight[oc], for each patch.
 
     Parameters
@@ -169,18 +170,12 @@ class PatchEngine(wiring.Component):
     LATENCY = 4  # with one term, and weights that come a cycle after their address
 
     def __init__(self, spec: PatchSpec):
-        self._spec = spec
         self._geometry, self._zero_point = spec.geometry, spec.zero_point
         self._sums = data.ArrayLayout(signed(spec.accumulator_width), spec.geometry.sums)
         beat = data.ArrayLayout(
             spec.activation, spec.geometry.pixels * spec.geometry.channels_at_once
         )
-        super().__init__(
-            {
-                "i": In(stream.Signature(beat)),
-                "o": Out(stream.Signature(self._sums)),
-            }
-        )
+        super().__init__(spec, i=beat, o=self._sums)
         self._queue = CreditQueue(shape=self._sums, depth=spec.credits) if spec.credits else None
         weights = data.ArrayLayout(signed(spec.weight_bits), spec.weight_rows.shape[1])
         late = spec.bias_storage.read_cycles - 1  # delay in cycles; the bias address is a register
@@ -190,11 +185,6 @@ class PatchEngine(wiring.Component):
         self._bias_rom = Rom(rows=spec.bias_rows, layout=biases, beside=beside)
         begins = data.ArrayLayout(signed(spec.bias_bits), spec.geometry.sums)
         self._partial_sums = PartialSums(layout=self._sums, begins=begins, geometry=spec.geometry)
-
-    @property
-    def spec(self) -> PatchSpec:
-        """The spec of the engine."""
-        return self._spec
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from amaranth import Const, Module, Signal, signed
 from amaranth.hdl import Value
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
 
+from .component import SpecComponent
 from .counter import counter
 from .operand import clamped
 from .pipeline import stage
@@ -17,7 +17,7 @@ from .rom import Rom
 __all__ = ["Requantizer"]
 
 
-class Requantizer(wiring.Component):
+class Requantizer(SpecComponent[RequantizerSpec]):
     """y = clamp(round((acc * M[channel] + B[channel]) / 2**n) + zero_point, low, high), see
     ``model.requant``.
 
@@ -39,23 +39,11 @@ class Requantizer(wiring.Component):
     Raises ValueError as :class:`Rescale` does.
     """
 
-    LATENCY = 2 + Rescale.LATENCY
-
     def __init__(self, spec: RequantizerSpec):
-        self._spec = spec
         self._rescale = Rescale(requant=spec.requant, zero_point=spec.zero_point)
+        acc = data.ArrayLayout(signed(spec.accumulator_width), 1)
+        super().__init__(spec, i=acc, o=data.ArrayLayout(spec.activation, 1))
         self._rom = self._make_rom()
-        super().__init__(
-            {
-                "i": In(stream.Signature(data.ArrayLayout(signed(spec.accumulator_width), 1))),
-                "o": Out(stream.Signature(data.ArrayLayout(spec.activation, 1))),
-            }
-        )
-
-    @property
-    def spec(self) -> RequantizerSpec:
-        """The spec of the requantizer."""
-        return self._spec
 
     def _make_rom(self) -> Rom | None:
         """A ROM with a row for each channel, of the values that differ; None if none differ."""

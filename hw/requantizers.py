@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from amaranth import Module, signed
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
 
+from .component import SpecComponent
 from .requant import Requantizer
 from .requantizer_spec import RequantizerSpec
 
 __all__ = ["Requantizers"]
 
 
-class Requantizers(wiring.Component):
+class Requantizers(SpecComponent[RequantizerSpec]):
     """R instances of :class:`Requantizer` in lockstep, each for its own channels.
 
     Parameters
@@ -30,16 +30,9 @@ class Requantizers(wiring.Component):
     """
 
     def __init__(self, spec: RequantizerSpec):
-        self._spec = spec
         acc = data.ArrayLayout(signed(spec.accumulator_width), spec.lanes)
-        activations = data.ArrayLayout(spec.activation, spec.lanes)
-        super().__init__({"i": In(stream.Signature(acc)), "o": Out(stream.Signature(activations))})
+        super().__init__(spec, i=acc, o=data.ArrayLayout(spec.activation, spec.lanes))
         self._lanes = [Requantizer(lane) for lane in spec.each]
-
-    @property
-    def spec(self) -> RequantizerSpec:
-        """The spec of all lanes."""
-        return self._spec
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -6,9 +6,9 @@ It needs no DSP block.
 from __future__ import annotations
 
 from amaranth import Array, Cat, Const, Module, Signal, signed
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
 
+from .component import SpecComponent
 from .counter import counter
 from .operand import clamped
 from .requantizer_spec import DIGIT, RequantizerSpec
@@ -17,7 +17,7 @@ from .rescale import Rescale
 __all__ = ["SequentialRequantizer"]
 
 
-class SequentialRequantizer(wiring.Component):
+class SequentialRequantizer(SpecComponent[RequantizerSpec]):
     """y = clamp(round((acc * M + B) / 2**n) + zero_point, low, high). The product is added up digit
     by digit, without a multiplier.
 
@@ -37,23 +37,11 @@ class SequentialRequantizer(wiring.Component):
     Raises ValueError as :class:`Rescale` does.
     """
 
-    LATENCY = 1 + Rescale.LATENCY
-
     def __init__(self, spec: RequantizerSpec):
-        self._spec = spec
         self._multiplier = spec.requant.multipliers[0]
         self._rescale = Rescale(requant=spec.requant, zero_point=spec.zero_point)
-        super().__init__(
-            {
-                "i": In(stream.Signature(data.ArrayLayout(signed(spec.accumulator_width), 1))),
-                "o": Out(stream.Signature(data.ArrayLayout(spec.activation, 1))),
-            }
-        )
-
-    @property
-    def spec(self) -> RequantizerSpec:
-        """The spec of the requantizer."""
-        return self._spec
+        acc = data.ArrayLayout(signed(spec.accumulator_width), 1)
+        super().__init__(spec, i=acc, o=data.ArrayLayout(spec.activation, 1))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

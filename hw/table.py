@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 from amaranth import Module, Shape, Signal, signed
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
 
+from .component import SpecComponent
 from .pipeline import stage
 from .rom import Rom
 from .storage import Storage, rows_storage
@@ -65,7 +65,7 @@ class TableSpec:
         return self.storage.read_cycles
 
 
-class Table(wiring.Component):
+class Table(SpecComponent[TableSpec]):
     """A function of one value, as a ROM with an entry for each value: y = values[x - first].
 
     Parameters
@@ -80,17 +80,9 @@ class Table(wiring.Component):
     RAM. The whole pipeline stalls while a beat waits: ``i.ready`` depends on ``o.ready``.
     """
 
-    LATENCY = 1  # with a ROM in LUTs
-
     def __init__(self, spec: TableSpec):
-        self._spec = spec
         x, y = (data.ArrayLayout(shape, spec.lanes) for shape in (spec.activation, spec.result))
-        super().__init__({"i": In(stream.Signature(x)), "o": Out(stream.Signature(y))})
-
-    @property
-    def spec(self) -> TableSpec:
-        """The spec of the table."""
-        return self._spec
+        super().__init__(spec, i=x, o=y)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from amaranth import Module, Mux, Shape, Signal
 from amaranth.hdl import Value
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
 
+from .component import SpecComponent
 from .counter import counter
 from .pipeline import stage
 from .storage import Kind, Storage, ram, ram_storage
@@ -95,7 +95,7 @@ class UpsampleSpec:
         return self.height, self.width
 
 
-class Upsample(wiring.Component):
+class Upsample(SpecComponent[UpsampleSpec]):
     """Each position of a map several times, in both directions: o = x[oy // fy, ox // fx, c].
 
     Parameters
@@ -116,14 +116,8 @@ class Upsample(wiring.Component):
     LATENCY = 2
 
     def __init__(self, spec: UpsampleSpec):
-        self._spec = spec
-        beats = stream.Signature(data.ArrayLayout(spec.activation, spec.lanes))
-        super().__init__({"i": In(beats), "o": Out(beats)})
-
-    @property
-    def spec(self) -> UpsampleSpec:
-        """The spec of the upsampling."""
-        return self._spec
+        beat = data.ArrayLayout(spec.activation, spec.lanes)
+        super().__init__(spec, i=beat, o=beat)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

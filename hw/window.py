@@ -18,10 +18,10 @@ from functools import partial
 import numpy as np
 from amaranth import Cat, Const, Module, Mux, Shape, Signal
 from amaranth.hdl import Value
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data
 
 from .centered import value_range
+from .component import SpecComponent
 from .counter import counter
 from .pipeline import stage
 from .storage import Kind, Storage, ram, ram_storage
@@ -96,7 +96,7 @@ class WindowSpec:
         return [name] if taps == 1 else [f"{name}{tap}" for tap in range(taps)]
 
 
-class WindowReader(wiring.Component):
+class WindowReader(SpecComponent[WindowSpec]):
     """Send the window of each output position in raster order, ordered by ky, kx and channel.
 
         o = x[oy * stride_y + ky * dilation_y - top, ox * stride_x + kx * dilation_x - left, c]
@@ -123,18 +123,10 @@ class WindowReader(wiring.Component):
     LATENCY = 3
 
     def __init__(self, spec: WindowSpec):
-        self._spec = spec
         self._geometry = spec.geometry
         self._element = data.ArrayLayout(spec.activation, spec.lanes)
         beat = data.ArrayLayout(spec.activation, spec.lanes * spec.geometry.taps)
-        super().__init__(
-            {"i": In(stream.Signature(self._element)), "o": Out(stream.Signature(beat))}
-        )
-
-    @property
-    def spec(self) -> WindowSpec:
-        """The spec of the window reader."""
-        return self._spec
+        super().__init__(spec, i=self._element, o=beat)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -188,6 +188,6 @@ def test_a_slow_requantizer_takes_the_same_cycles(pauses, seed):
     )
     runs = run_ports(unit, {"i": [[0]] * 60}, {"o": 60}, pauses=pauses, seed=seed)
     i, o = Channel(), Channel()
-    pipeline = Pipeline(i, o, SequentialRequantizer.LATENCY, [(60, unit.spec.slots, 1)])
+    pipeline = Pipeline(i, o, unit.spec.latency, [(60, unit.spec.slots, 1)])
     run([source(i, 60, pauses, seed), sink(o, 60, pauses, seed), *pipeline.processes()])
     assert (runs["i"].taken, runs["o"].given) == (list(i.takes), list(o.takes))

@@ -34,7 +34,7 @@ def check(requant, zero_point, channels, activation, seed, pauses="none", reset_
         slow = check_unit(unit, requant, zero_point, channels, seed, pauses, reset_after)
         if pauses == "none" and not reset_after:
             assert set(np.diff(slow.given)) == {unit.spec.slots}
-            assert slow.given[0] - slow.taken[0] == SequentialRequantizer.LATENCY
+            assert slow.given[0] - slow.taken[0] == unit.spec.latency == 3
     unit = Requantizer(RequantizerSpec(channels=channels, **options))
     return check_unit(unit, requant, zero_point, channels, seed, pauses, reset_after)
 
@@ -76,7 +76,7 @@ def test_uses_each_channels_multiplier(pauses, seed):
 def test_takes_one_accumulator_a_cycle(seed):
     run = check(Requant((40000,), 24, Rounding.HALF_UP, 0, 255), 0, 1, unsigned(8), seed)
     assert np.diff(run.given).tolist() == [1] * (len(run.given) - 1)
-    assert run.given[0] - run.taken[0] == Requantizer.LATENCY
+    assert run.given[0] - run.taken[0] == 4
 
 
 @pytest.mark.parametrize("rule", Rounding)
