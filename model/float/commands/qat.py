@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing import Any
 
 from ...layers import NetworkError, Requantizing
 from ...network import QNetwork
 from ...terminal import console
-from ..nets.nets import NETS, net_of
+from ..nets.nets import net_of
 from ..training.recipe import QatRecipe, Training
 from .quantize import (
     accuracies,
+    add_file_arguments,
     add_image_arguments,
     add_scheme_arguments,
     calibration_of,
@@ -27,9 +24,7 @@ from .quantize import (
     require_seed,
     written,
 )
-
-if TYPE_CHECKING:
-    from ..training.common import Progress as State
+from .train import training_bar
 
 HELP = "fine-tune a checkpoint with fake quantization"
 
@@ -37,13 +32,7 @@ HELP = "fine-tune a checkpoint with fake quantization"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add, usual = parser.add_argument, QatRecipe()
-    add(
-        "checkpoint",
-        metavar="CKPT",
-        help="a shipped checkpoint's name, or the path of an .npz or .pt file",
-    )
-    add("--net", metavar="NET", help=f"the network it must be, one of {', '.join(NETS)}")
-    add("-o", "--output", type=Path, metavar="FILE", help="the network file (default: NET.json)")
+    add_file_arguments(parser)
     for name, what in (
         ("epochs", "passes over the 12,500 training images"),
         ("rate", "Adam's initial learning rate"),
@@ -93,7 +82,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     images = calibration_of(args, checkpoint, digits)
     from ..qat.train import fine_tune
 
-    with _reported(checkpoint.network) as report:
+    with training_bar(checkpoint.network) as report:
         tuned = fine_tune(checkpoint, digits, images, options, training, recipe, args.seed, report)
     network = tuned.net.lower()
     facts = written(
@@ -107,26 +96,6 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     facts |= {"seed": args.seed, "epoch": tuned.epoch, "recipe": asdict(recipe)}
     facts |= {"training": asdict(training), "unproven": unproven(network)}
     return {**facts, "validation_accuracy": tuned.validation_accuracy}, True
-
-
-@contextmanager
-def _reported(name: str) -> Iterator[Callable[[State], None]]:
-    """A progress bar over epochs, and the function that advances it."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("epochs  {task.fields[state]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console(stderr=True)) as bar:
-        task = bar.add_task(name, total=None, state="")
-
-        def report(state: State) -> None:
-            text = f"loss {state.loss:.4f}  validation {state.accuracy:.4f}"
-            bar.update(task, total=state.epochs, completed=state.epoch, state=text)
-
-        yield report
 
 
 def unproven(network: QNetwork) -> list[str]:

@@ -42,11 +42,7 @@ HELP = "quantize a checkpoint to an integer network"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add(
-        "checkpoint",
-        metavar="MODEL",
-        help="a float ONNX model, a shipped checkpoint's name, or the path of an .npz or .pt file",
-    )
+    add_file_arguments(parser, "a float ONNX model, ")
     add(
         "--data",
         type=Path,
@@ -54,9 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="images for a model of one's own: .npz (images, labels), .npy or IDX; pixels 0..255, "
         "or floats 0..1. --images of them calibrate, the others measure the accuracy",
     )
-    add_layout_argument(parser)
-    add("--net", metavar="NET", help=f"the network it must be, one of {', '.join(NETS)}")
-    add("-o", "--output", type=Path, metavar="FILE", help="the network file (default: NET.json)")
+    add(
+        "--layout",
+        choices=LAYOUTS,
+        help="order of the axes of --data (default: told from the shape)",
+    )
     add_scheme_arguments(parser)
     add_image_arguments(parser)
     add(
@@ -78,13 +76,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--std", default=[1.0], help="divisor after that; one number or one a channel", **numbers)
 
 
-def add_layout_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare the order of the axes of images in a file."""
-    parser.add_argument(
-        "--layout",
-        choices=LAYOUTS,
-        help="order of the axes of --data (default: told from the shape)",
+def add_file_arguments(parser: argparse.ArgumentParser, models: str = "") -> None:
+    """Declare the checkpoint and the network file; :func:`checkpoint_of` reads the first.
+
+    models : what else the command takes, for the help
+    """
+    add = parser.add_argument
+    add(
+        "checkpoint",
+        metavar="MODEL" if models else "CKPT",
+        help=f"{models}a shipped checkpoint's name, or the path of an .npz or .pt file",
     )
+    add("--net", metavar="NET", help=f"the network it must be, one of {', '.join(NETS)}")
+    add("-o", "--output", type=Path, metavar="FILE", help="the network file (default: NET.json)")
 
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,13 +7,15 @@ the same PyTorch on the same kind of CPU.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ...data import Digits, mnist, training_digits
+from ...data import mnist, training_digits
 from ...layers import NetworkError
 from ...terminal import console
 from ..nets.nets import NETS, Checkpoint, net_of, save
@@ -50,9 +52,10 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         raise NetworkError(f"The checkpoint {output} cannot be written: its folder does not exist")
     recipe = _recipe(args)
     learn, test = training_digits(), mnist("test")
-    from ..training.train import accuracy_of
+    from ..training.train import accuracy_of, train
 
-    trained = _train(args, recipe, learn)
+    with training_bar(args.network) as report:
+        trained = train(args.network, learn, recipe, args.seed, report)
     figure = accuracy_of(trained, test)
     facts = {**trained.facts, "test_accuracy": round(figure, 6)}
     save(Checkpoint(trained.network, trained.state, facts), output)
@@ -67,9 +70,9 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     return {"network": args.network, "checkpoint": str(output), **facts}, True
 
 
-def _train(args: argparse.Namespace, recipe: Recipe | CopiesRecipe, learn: Digits) -> Checkpoint:
-    from ..training.train import train
-
+@contextmanager
+def training_bar(name: str) -> Iterator[Callable[[State], None]]:
+    """A progress bar over epochs, and the function that advances it."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -78,13 +81,13 @@ def _train(args: argparse.Namespace, recipe: Recipe | CopiesRecipe, learn: Digit
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console(stderr=True)) as bar:
-        task = bar.add_task(args.network, total=None, state="")
+        task = bar.add_task(name, total=None, state="")
 
         def report(state: State) -> None:
             text = f"loss {state.loss:.4f}  validation {state.accuracy:.4f}"
             bar.update(task, total=state.epochs, completed=state.epoch, state=text)
 
-        return train(args.network, learn, recipe, args.seed, report)
+        yield report
 
 
 def _recipe(args: argparse.Namespace) -> Recipe | CopiesRecipe:
