@@ -9,7 +9,7 @@ from tercet.model.float.nets import nets
 from tercet.model.formats.json_file import ZOO
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-from tercet.model.float.commands import quantize as command_quantize  # noqa: E402
+from tercet.model.commands import quantize as command_quantize  # noqa: E402
 from tercet.model.float.nets.state_dicts import load_state_dict  # noqa: E402
 
 pytestmark = pytest.mark.torch

@@ -17,7 +17,7 @@ from tercet.model.formats.json_file import ZOO, dumps, shipped
 from tercet.model.requant import Rounding
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-from tercet.model.float.commands import quantize as command_quantize  # noqa: E402
+from tercet.model.commands import quantize as command_quantize  # noqa: E402
 from tercet.model.float.ptq import execute  # noqa: E402
 from tercet.model.float.ptq.graph import fold, fuse  # noqa: E402
 from tercet.model.float.ptq.quantize import Options, Schemes, accuracy, calibration_images, quantize  # noqa: E402

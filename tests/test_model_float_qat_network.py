@@ -7,7 +7,7 @@ from tercet.model.layers import NetworkError, Requantizing
 from tercet.model.requant import Rounding
 
 torch = pytest.importorskip("torch")
-from tercet.model.float.commands.qat import unproven  # noqa: E402
+from tercet.model.commands.qat import unproven  # noqa: E402
 from tercet.model.float.ptq.execute import trace  # noqa: E402
 from tercet.model.float.ptq.graph import fold, fuse  # noqa: E402
 from tercet.model.float.ptq.quantize import Options, Schemes  # noqa: E402

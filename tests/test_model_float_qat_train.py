@@ -16,9 +16,9 @@ from tercet.model.float.nets.nets import input_shape_of
 from tercet.model.formats.json_file import dumps
 
 torch = pytest.importorskip("torch")
-from tercet.model.float.commands import accuracy as command_accuracy  # noqa: E402
-from tercet.model.float.commands import accuracy_cells as accuracy  # noqa: E402
-from tercet.model.float.commands import qat as command_qat  # noqa: E402
+from tercet.model.commands import accuracy as command_accuracy  # noqa: E402
+from tercet.model.commands import accuracy_cells as accuracy  # noqa: E402
+from tercet.model.commands import qat as command_qat  # noqa: E402
 from tercet.model.float.ptq.quantize import Options, Schemes  # noqa: E402
 from tercet.model.float.ptq.schemes import Scheme  # noqa: E402
 from tercet.model.float.qat.network import QatNet  # noqa: E402

@@ -12,7 +12,7 @@ from tercet.model.data import Digits
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytestmark = pytest.mark.torch
 
-from tercet.model.float.commands import train as command_train  # noqa: E402
+from tercet.model.commands import train as command_train  # noqa: E402
 from tercet.model.float.nets.nets import NETS, Checkpoint, input_shape_of, load, save  # noqa: E402
 from tercet.model.float.nets.stride3 import STRIDE3  # noqa: E402
 from tercet.model.float.training import common as train_common  # noqa: E402

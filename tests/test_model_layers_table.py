@@ -166,7 +166,7 @@ def test_what_does_not_fit_is_refused(layer, x, y, message):
 def test_a_file_that_breaks_a_rule_is_refused(old, new, message):
     builder = Builder("net")
     image = builder.input((1, 2, 1), Grid(UINT8, 1.0, 0))
-    builder.table("table", image, np.full(256, 7), Grid(UINT8, 1.0, 0))
+    builder.table("table", image, np.full(256, 7), Grid(UINT8, 0.5, 0))
     text = json_file.dumps(builder.network())
     assert old in text
     with pytest.raises(NetworkError) as error:

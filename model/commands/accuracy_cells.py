@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...studies.rows import Facts, Store
-from ..nets.nets import NETS, ZOO
+from ..float.nets.nets import NETS, ZOO
+from ..studies.rows import Facts, Store
 from . import qat as command_qat
 from . import quantize as command_quantize
 

@@ -21,18 +21,18 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from ...data import Digits, fit_to, mnist, training_digits
-from ...formats import json_file
-from ...layers import NetworkError
-from ...network import QNetwork
-from ...requant import Rounding
-from ...samples import LAYOUTS, read_samples
-from ...terminal import console
-from ..nets.nets import NETS, SUFFIXES, Checkpoint, input_shape_of, load, net_of
-from ..ptq.graph import Graph
-from ..ptq.quantize import Options, Schemes, accuracy, calibration_images, prepare, quantize
-from ..ptq.report import layer_facts, layer_table
-from ..ptq.schemes import OBSERVERS, Scheme
+from ..data import Digits, fit_to, mnist, training_digits
+from ..float.nets.nets import NETS, SUFFIXES, Checkpoint, input_shape_of, load, net_of
+from ..float.ptq.graph import Graph
+from ..float.ptq.quantize import Options, Schemes, accuracy, calibration_images, prepare, quantize
+from ..float.ptq.report import layer_facts, layer_table
+from ..float.ptq.schemes import OBSERVERS, Scheme
+from ..formats import json_file
+from ..layers import NetworkError
+from ..network import QNetwork
+from ..requant import Rounding
+from ..samples import LAYOUTS, read_samples
+from ..terminal import console
 
 TABLE_WIDTH = 160  # characters; a narrower terminal wraps the lines instead of cutting numbers
 MEASURED = 200  # calibration images on which signal-to-noise ratios are measured
@@ -225,8 +225,8 @@ def is_onnx(model: str) -> bool:
 
 def _own(args: argparse.Namespace, options: Options) -> dict[str, Any]:
     """Quantize a float ONNX model on its own images."""
-    from ...frontends.onnx_float import graph_of
-    from ..ptq.execute import batches
+    from ..float.ptq.execute import batches
+    from ..frontends.onnx_float import graph_of
 
     graph = graph_of(args.checkpoint)
     channels, height, width = graph.shape
@@ -317,7 +317,7 @@ def checkpoint_of(args: argparse.Namespace) -> Checkpoint:
                 f"The checkpoint {args.checkpoint} does not state its network; add --net, one of "
                 f"{', '.join(NETS)}"
             )
-        from ..nets.state_dicts import load_state_dict
+        from ..float.nets.state_dicts import load_state_dict
 
         return load_state_dict(Path(args.checkpoint), args.net)
     checkpoint = load(args.checkpoint)
@@ -341,7 +341,7 @@ def accuracies(
     network: QNetwork, checkpoint: Checkpoint, digits: Digits, options: Options
 ) -> dict[str, Any]:
     """The accuracies of the integer network and of the float network from which it was made."""
-    from ..training.common import accuracy_of
+    from ..float.training.common import accuracy_of
 
     images = fit_to(digits.images, network.tensors[network.input].shape)
     return {

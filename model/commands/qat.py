@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ...layers import NetworkError, Requantizing
-from ...network import QNetwork
-from ...terminal import console
-from ..nets.nets import net_of
-from ..training.recipe import QatRecipe, Training
+from ..float.nets.nets import net_of
+from ..float.training.recipe import QatRecipe, Training
+from ..layers import NetworkError, Requantizing
+from ..network import QNetwork
+from ..terminal import console
 from .quantize import (
     accuracies,
     add_file_arguments,
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     output = args.output or Path(f"{checkpoint.network}.json")
     digits, test = images_of(args)
     images = calibration_of(args, checkpoint, digits)
-    from ..qat.train import fine_tune
+    from ..float.qat.train import fine_tune
 
     with training_bar(checkpoint.network) as report:
         tuned = fine_tune(checkpoint, digits, images, options, training, recipe, args.seed, report)

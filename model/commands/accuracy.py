@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ...files import output_folder
-from ...studies.document import add_study, prepare, write
-from ...studies.rows import Store
-from ...terminal import console
-from ..nets.nets import NETS, net_of
+from ..files import output_folder
+from ..float.nets.nets import NETS, net_of
+from ..studies.document import add_study, prepare, write
+from ..studies.rows import Store
+from ..terminal import console
 from .accuracy_cells import WIDTHS, cells, facts_of
 from .accuracy_document import markdown, svg
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...studies.document import filled, table
+from ..studies.document import filled, table
 from .accuracy_cells import Cell
 
 __all__ = ["markdown", "svg"]

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ...data import mnist, training_digits
-from ...layers import NetworkError
-from ...terminal import console
-from ..nets.nets import NETS, Checkpoint, net_of, save
-from ..training.recipe import RECIPES, CopiesRecipe, Recipe
+from ..data import mnist, training_digits
+from ..float.nets.nets import NETS, Checkpoint, net_of, save
+from ..float.training.recipe import RECIPES, CopiesRecipe, Recipe
+from ..layers import NetworkError
+from ..terminal import console
 
 if TYPE_CHECKING:
-    from ..training.train import Progress as State
+    from ..float.training.train import Progress as State
 
 HELP = "train a float network on MNIST"
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         raise NetworkError(f"The checkpoint {output} cannot be written: its folder does not exist")
     recipe = _recipe(args)
     learn, test = training_digits(), mnist("test")
-    from ..training.train import accuracy_of, train
+    from ..float.training.train import accuracy_of, train
 
     with training_bar(args.network) as report:
         trained = train(args.network, learn, recipe, args.seed, report)
