@@ -47,10 +47,10 @@ sim: .venv/.sim libpython $(filter icarus verilator,$(SIM))
 
 test: .venv/.test verilator libpython
 	@$(get_icarus) || echo "$(no_icarus); without it the tests that need it are skipped."
-	@$(BIN)/python -m pytest -n 2 --durations 10
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --durations 10
 
 quick: .venv/.quick verilator libpython
-	@$(BIN)/python -m pytest -n 2 --quick --quiet -r fE
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --quick --quiet -r fE
 
 verilog: .venv/.sim
 	@$(TERCET) verilog '$(NET)' $(GOAL)

@@ -71,7 +71,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip tests that need what this machine does not have, and select by --quick."""
+    """Skip tests that need what this machine does not have; select for --quick, sort for xdist."""
     if config.getoption("--quick"):
         keep_quick_ones(config, items)
     for marker, reason in MISSING.items():
@@ -79,6 +79,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason))
     skip_onednn_without_vnni(items)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        sort_slow_files_first(items)
+
+
+def sort_slow_files_first(items: list[pytest.Item]) -> None:
+    """Let no worker be left with a long test at the end. Files stay whole, for their fixtures."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def keep_quick_ones(config: pytest.Config, items: list[pytest.Item]) -> None:

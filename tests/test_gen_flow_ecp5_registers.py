@@ -11,6 +11,7 @@ from amaranth import signed
 from amaranth.lib import data
 from ecp5cases import CASES, MODULE
 from simcore import FRAMES, OUTPUT, RESETS, Core
+from synthesized import synthesized
 from tercet.gen.flow.synth import synthesize
 from tercet.gen.flow.yosys import run_yosys
 from tercet.gen.verilog.build import write_core
@@ -70,12 +71,13 @@ def as_verilog(netlist, top, path, name=None):
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory, seed):
+def plain(tmp_path_factory, shared, seed):
     """The packed netlist of plain as Verilog: its core, and its cells."""
     folder = tmp_path_factory.mktemp("packed")
     network = load("plain")
     facts = write_core(network, folder)
-    cells, netlist = packed(folder / "rtl" / "plain.v", "plain", folder)
+    _, netlist = synthesized(shared, folder / "rtl" / "plain.v", "plain", "ecp5")
+    cells = json.loads(netlist.read_text())["modules"]["plain"]["cells"]
     as_verilog(netlist, "plain", folder / "rtl" / "plain.v")
     return Core(network, {**facts, "streams": []}, folder, seed), cells
 

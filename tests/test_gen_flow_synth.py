@@ -4,7 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+import synthesized as once
+from measuredrows import RESOURCES
 from pages import code, sections, tables
+from synthesized import synthesized
 from tercet.gen.flow.synth import LUT_RAM, TARGETS, synthesize
 from tercet.gen.flow.yosys import FlowError, run_yosys
 from tercet.gen.verilog.build import write_core
@@ -28,9 +31,9 @@ def core(request, tmp_path_factory):
 @pytest.mark.yosys
 @pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
-def test_synthesizes_and_agrees_on_rom_bits(core, target):
+def test_synthesizes_and_agrees_on_rom_bits(core, target, shared):
     name, facts, verilog = core
-    resources = synthesize(verilog, name, target)
+    resources, _ = synthesized(shared, verilog, name, target)
     assert resources.rom_bits == facts["rom_bits"]
     assert misplaced(facts, resources.in_blocks, lut_ram=target in LUT_RAM) == []
     assert resources.luts > 100
@@ -41,6 +44,30 @@ def test_synthesizes_and_agrees_on_rom_bits(core, target):
         rows = tables(sections(README.read_text())["The core"])[1]
         (cells,) = [row[COLUMNS[target]] for row in rows if name in code(row[0])]
         assert cells == f"{resources.luts}, {resources.flip_flops}, {resources.dsps}"
+
+
+def test_a_verilog_file_is_synthesized_once_for_all_tests(tmp_path, monkeypatch):
+    """By tests/support/synthesized.py; for another text, top or family again."""
+    calls = []
+
+    def counted(verilog, top, target, netlist):
+        calls.append((verilog.read_text(), top, target))
+        netlist.write_text(f"{len(calls)}")
+        return RESOURCES
+
+    monkeypatch.setattr(once, "synthesize", counted)
+    asked = [
+        ("a", "top", "ecp5"),
+        ("a", "top", "ice40"),
+        ("a", "other", "ecp5"),
+        ("b", "top", "ecp5"),
+    ]
+    for number, (text, top, target) in enumerate(asked, 1):
+        for name in ("first.v", "second.v"):
+            (tmp_path / name).write_text(text)
+            found, netlist = once.synthesized(tmp_path / "kept", tmp_path / name, top, target)
+            assert (found, netlist.read_text()) == (RESOURCES, f"{number}")
+    assert calls == asked
 
 
 @pytest.mark.yosys

@@ -14,10 +14,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from occupied import occupied
+from occupied import occupied_luts
 from scipy.optimize import nnls
 from tercet.gen.cost.devices import ECP5, ICE40, SERIES_7
 from tercet.gen.cost.luts import FEATURES
+from tercet.gen.flow.synth import synthesize
 from tercet.gen.flow.yosys import FlowError
 from tercet.gen.plan import make_plan
 from tercet.gen.plan.cost import cost_of_core, features_of_core
@@ -64,7 +65,9 @@ def measure(family, name, goal):
         verilog = Path(folder) / f"{top}.v"
         verilog.write_text(to_verilog(Core(plan=plan), top, ""))
         try:
-            found, luts = occupied(verilog, top, family.target)
+            netlist = verilog.with_suffix(f".{family.target}.json")
+            found = synthesize(verilog, top, family.target, netlist)
+            luts = occupied_luts(found, netlist, top, family.target)
         except FlowError as error:
             say(f"{family.target} {name} {goal}: left out: {error}"[:200])
             return None
