@@ -241,7 +241,7 @@ def test_an_unknown_name_gives_those_there_are(zoo, name):
         ("absent/net.json", "No such file or directory"),
         ("zoo", "Is a directory"),
         ("zoo/small.json/net.json", "Not a directory"),
-        ("latin.json", "it is not UTF-8 text"),
+        ("latin.json", json_file.NO_TEXT),
         ("n" * 300 + ".json", "File name too long"),
     ],
 )

@@ -262,3 +262,17 @@ def test_the_command_quantizes_a_model_of_ones_own(tmp_path, capsys, seed):
         f"tercet quantize: error: The model {tmp_path / 'my.onnx'} needs images to calibrate on; "
         "give them by --data FILE, an .npz with images (N, 6, 8, 2) and labels\n"
     )
+
+
+def test_other_commands_name_the_one_that_quantizes(tmp_path, capsys):
+    model = Model(np.random.default_rng(0), SHAPE)
+    path = tmp_path / "my.onnx"
+    path.write_bytes(source_of(model, shaped(model)))
+    assert main(["import", str(path), "--format", "onnx", "-o", str(tmp_path / "my.json")]) == 1
+    assert capsys.readouterr().err == (
+        "tercet import: error: The model computes in floats; quantize it by tercet quantize MODEL "
+        "--data FILE, or by onnxruntime.quantization before\n"
+    )
+    assert main(["plan", str(path)]) == 1
+    assert capsys.readouterr().err.endswith("a float one by tercet quantize MODEL --data FILE\n")
+    assert not (tmp_path / "my.json").exists()

@@ -95,6 +95,12 @@ def dumps(network: QNetwork) -> str:
     return object_text(fields, "") + "\n"
 
 
+NO_TEXT = (
+    "it is not UTF-8 text; make a network file of a quantized ONNX model by tercet import, of a "
+    "float one by tercet quantize MODEL --data FILE"
+)
+
+
 def shipped() -> list[str]:
     """The names of the networks that ship with tercet."""
     return sorted(path.stem for path in ZOO.glob("*.json"))
@@ -119,7 +125,7 @@ def load(source: str | os.PathLike[str]) -> QNetwork:
     try:
         content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        reason = getattr(error, "strerror", None) or NO_TEXT
         raise NetworkError(f"The network file {name} cannot be read: {reason}") from None
     try:
         return loads(content)

@@ -57,6 +57,13 @@ def read_with_names(
     graph = load(source)
     fallback = graph.name if isinstance(source, bytes) else Path(source).stem
     reader = Reader(graph, identifier(name or fallback or "network"), inexact)
+    if not any(
+        "Quantize" in node.op or node.op.startswith(("QLinear", "QGemm")) for node in graph.nodes
+    ):
+        raise NetworkError(
+            "The model computes in floats; quantize it by tercet quantize MODEL --data FILE, or by "
+            "onnxruntime.quantization before"
+        )
     for node in graph.nodes:
         if node.op not in OPERATORS:
             there = f"there are {', '.join(sorted(OPERATORS))}"
