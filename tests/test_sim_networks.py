@@ -99,6 +99,7 @@ def test_concatenated_branches_equal_the_golden_model(one_grid, tmp_path, seed):
         assert outcome.facts["mismatches"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.icarus
 @pytest.mark.parametrize("goal", [None, 1])
 @pytest.mark.parametrize("make", [tables, unet])
