@@ -155,12 +155,6 @@ def test_behind_padding_half_a_grey_level_is_left(seed):
             (1.0,),
             "mean and std must be finite and std positive, not (nan,) and (1.0,)",
         ),
-        (
-            (0.1, 0.2, 0.3),
-            (1.0,),
-            "Layer 'conv1': its padding needs channels of one mean, and theirs differ; "
-            "train with one mean for all channels, or without padding in this layer",
-        ),
     ],
 )
 def test_a_normalization_that_does_not_fit_is_refused(seed, mean, std, message):
@@ -170,14 +164,33 @@ def test_a_normalization_that_does_not_fit_is_refused(seed, mean, std, message):
     assert str(caught.value) == message
 
 
-def test_a_normalization_needs_a_convolution_first(seed):
-    graph = fold(fuse(graph_of(nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(1, 1, 1)), (1, 4, 4), "n")))
-    with pytest.raises(NetworkError) as caught:
-        normalized(graph, (0.5,), (1.0,))
-    assert str(caught.value) == (
-        "Layer 'layer_0': normalization needs a convolution that reads the image, of one group or "
-        "depthwise; put one there, or normalize outside and leave mean and std out"
-    )
+def padded_first():
+    """ImageNet's normalization before a padded convolution, whose zeros are no grey level."""
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, (8, 12)))
+
+
+def pooled_first():
+    return nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(3, 2, (4, 6)))
+
+
+@pytest.mark.parametrize("make", [padded_first, pooled_first])
+def test_a_normalization_that_no_layer_takes_is_a_layer(make, seed):
+    torch.manual_seed(seed)
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    graph = fold(fuse(graph_of(make(), (3, 8, 12), "net")))
+    changed, grid = normalized(graph, mean, std)
+    assert (changed.nodes[0].name, grid.zero_point) == ("normalize", 0)
+    images = images_of(seed, (8, 12, 3), count=40)
+    real = torch.from_numpy(images.transpose(0, 3, 1, 2) / 255)
+    offset, scale = (torch.tensor(each).double().view(1, -1, 1, 1) for each in (mean, std))
+    theirs = trace(graph, (real - offset) / scale)[graph.output]
+    torch.testing.assert_close(trace(changed, real)[changed.output], theirs)
+    network = quantize(graph, images, Options(mean=mean, std=std))
+    assert network.layers[0].name == "normalize"
+    scores = network.tensors[network.output]
+    found = (network(images).reshape(40, -1) - float(scores.zero_point)) * scores.scale
+    floats = theirs.reshape(40, -1).numpy()
+    assert np.square(found - floats).mean() < 0.003 * np.square(floats).mean()
 
 
 def test_values_that_are_not_finite_are_refused_by_layer(seed):

@@ -255,6 +255,8 @@ def test_the_command_quantizes_a_model_of_ones_own(tmp_path, capsys, seed):
     assert (found["images"], found["float_accuracy"]) == (25, 1.0)  # the labels are its own
     assert found["int_accuracy"] > 0.8
     assert "lost" in capsys.readouterr().out
+    assert main([*words, *data, "--mean", "0.2", "0.6", "--std", "0.3"]) == 0
+    assert "Layer 'normalize' was added: it normalizes the pixels" in capsys.readouterr().out
     network = load(str(tmp_path / "my.json"))
     assert network.tensors[network.input].shape == (6, 8, 2)
     assert main(words) == 1

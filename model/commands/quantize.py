@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from ..data import Digits, fit_to, mnist, training_digits
 from ..float.nets.nets import NETS, SUFFIXES, Checkpoint, input_shape_of, load, net_of
 from ..float.ptq.graph import Graph
+from ..float.ptq.normalize import NAME as NORMALIZE
 from ..float.ptq.quantize import Options, Schemes, accuracy, calibration_images, prepare, quantize
 from ..float.ptq.report import layer_facts, layer_table
 from ..float.ptq.schemes import OBSERVERS, Scheme
@@ -294,6 +295,12 @@ def written(
     layers = layer_facts(network, graph, images[:MEASURED])
     out = console(width=TABLE_WIDTH)
     out.print(layer_table(layers))
+    if any(node.name == NORMALIZE for node in graph.nodes):
+        out.print(
+            f"Layer {NORMALIZE!r} was added: it normalizes the pixels, since no convolution after "
+            "it can do so exactly",
+            soft_wrap=True,
+        )
     out.print(f"{network.name}: {_verdict(figures)} -> {output}", soft_wrap=True)
     return {"network": network.name, "file": str(output), "layers": layers, **figures}
 

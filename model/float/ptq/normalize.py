@@ -6,6 +6,10 @@ exactly to the bias of the first convolution. If that layer pads, its padding is
 instead, and the difference, at most half a grey level, remains as a quantization error of the zero
 point. Channels with different std get different weights. Channels with different means get
 different additions to the bias; this is not possible together with padding.
+
+Where it is not possible, or where something else than a convolution reads the image, the
+normalization becomes a layer of its own: a depthwise 1x1 convolution, whose output is quantized as
+that of any layer.
 """
 
 from __future__ import annotations
@@ -16,12 +20,15 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from ...builder import Grid
+from ...builder import Grid, Window
 from ...layers import NetworkError
+from ...names import free_name
 from . import graph as g
 from .schemes import PIXELS
 
-__all__ = ["normalized"]
+__all__ = ["NAME", "normalized"]
+
+NAME = "normalize"  # of the layer that normalizes, if there is one
 
 
 def normalized(graph: g.Graph, mean: Sequence[float], std: Sequence[float]) -> tuple[g.Graph, Grid]:
@@ -32,8 +39,7 @@ def normalized(graph: g.Graph, mean: Sequence[float], std: Sequence[float]) -> t
     mean, std : one number, or one per channel of the image; of pixels in 0..1
 
     Returns the graph for inputs (p - zero_point) * scale, and that grid of its image. Raises
-    NetworkError for a std that is not positive, and if a node other than a convolution reads the
-    image.
+    NetworkError for a std that is not positive.
     """
     means, stds = (_per_channel(graph, what, v) for what, v in (("mean", mean), ("std", std)))
     if not (np.isfinite(means).all() and np.isfinite(stds).all() and (stds > 0).all()):
@@ -42,10 +48,12 @@ def normalized(graph: g.Graph, mean: Sequence[float], std: Sequence[float]) -> t
     levels = 255 * means
     zero_point = min(max(round(float(levels.mean())), 0), 255)
     rest = zero_point - levels  # grey levels, (C,)
+    first = [node for node in graph.nodes if g.IMAGE in node.inputs]
+    absorbing = [node for node in first if isinstance(node, g.Conv) and _absorbs(node, rest)]
+    if len(absorbing) < len(first):
+        return _own_layer(graph, means, stds), PIXELS
     nodes = [
-        _absorbed(_absorbing(node, rest), stds.min() / stds, rest * scale)
-        if g.IMAGE in node.inputs
-        else node
+        _absorbed(node, stds.min() / stds, rest * scale) if node in absorbing else node
         for node in graph.nodes
     ]
     return g.Graph(graph.name, graph.shape, tuple(nodes)), Grid(PIXELS.dtype, scale, zero_point)
@@ -59,19 +67,31 @@ def _per_channel(graph: g.Graph, what: str, values: Sequence[float]) -> npt.NDAr
     return np.broadcast_to(np.array(values, dtype=np.float64), (graph.shape[0],))
 
 
-def _absorbing(node: g.Node, rest: npt.NDArray[np.float64]) -> g.Conv:
-    """The node, if a normalization can be merged into it. Raises NetworkError."""
-    if not isinstance(node, g.Conv) or node.groups not in (1, len(rest)):
-        raise NetworkError(
-            f"Layer {node.name!r}: normalization needs a convolution that reads the image, of one "
-            "group or depthwise; put one there, or normalize outside and leave mean and std out"
-        )
-    if any(node.window.padding) and np.abs(rest).max() > 1 / 2:
-        raise NetworkError(
-            f"Layer {node.name!r}: its padding needs channels of one mean, and theirs differ; "
-            "train with one mean for all channels, or without padding in this layer"
-        )
-    return node
+def _absorbs(node: g.Conv, rest: npt.NDArray[np.float64]) -> bool:
+    """Whether a normalization can be merged into a convolution."""
+    exact = not any(node.window.padding) or bool(np.abs(rest).max() <= 1 / 2)
+    return node.groups in (1, len(rest)) and exact
+
+
+def _own_layer(
+    graph: g.Graph, means: npt.NDArray[np.float64], stds: npt.NDArray[np.float64]
+) -> g.Graph:
+    """The graph after a depthwise 1x1 convolution that normalizes pixels / 255."""
+    name = free_name(NAME, {node.name for node in graph.nodes})
+    weight = (1 / stds)[:, None, None, None]
+    layer = g.Conv(
+        name,
+        (g.IMAGE,),
+        weight=weight,
+        bias=-means / stds,
+        window=Window(),
+        groups=len(stds),
+    )
+    renamed = [
+        replace(node, inputs=tuple(name if each == g.IMAGE else each for each in node.inputs))
+        for node in graph.nodes
+    ]
+    return g.Graph(graph.name, graph.shape, (layer, *renamed))
 
 
 def _absorbed(node: g.Conv, gain: npt.NDArray[np.float64], rest: npt.NDArray[np.float64]) -> g.Conv:
