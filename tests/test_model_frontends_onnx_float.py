@@ -257,6 +257,15 @@ def test_the_command_quantizes_a_model_of_ones_own(tmp_path, capsys, seed):
     assert "lost" in capsys.readouterr().out
     assert main([*words, *data, "--mean", "0.2", "0.6", "--std", "0.3"]) == 0
     assert "Layer 'normalize' was added: it normalizes the pixels" in capsys.readouterr().out
+    assert main([*words, *data, "--bits-w", "2", "--bits-a", "2"]) == 0
+    printed = capsys.readouterr().out
+    worst = min(
+        (each for each in json.loads(facts.read_text())["layers"]),
+        key=lambda each: each["activation_sqnr_db"],
+    )
+    assert f"ratios are lowest after {worst['layer']} (" in printed
+    assert main([*words, *data]) == 0
+    assert "ratios are lowest" not in capsys.readouterr().out
     network = load(str(tmp_path / "my.json"))
     assert network.tensors[network.input].shape == (6, 8, 2)
     assert main(words) == 1

@@ -36,6 +36,7 @@ from ..samples import LAYOUTS, read_samples
 from ..terminal import console
 
 TABLE_WIDTH = 160  # characters; a narrower terminal wraps the lines instead of cutting numbers
+MUCH = 0.02  # of the accuracy: a greater loss gets advice
 MEASURED = 200  # calibration images on which signal-to-noise ratios are measured
 HELP = "quantize a checkpoint to an integer network"
 
@@ -302,6 +303,8 @@ def written(
             soft_wrap=True,
         )
     out.print(f"{network.name}: {_verdict(figures)} -> {output}", soft_wrap=True)
+    if figures.get("float_accuracy", 0) - figures.get("int_accuracy", 0) > MUCH:
+        out.print(_advice(layers), soft_wrap=True)
     return {"network": network.name, "file": str(output), "layers": layers, **figures}
 
 
@@ -313,6 +316,17 @@ def _verdict(figures: dict[str, Any]) -> str:
     return (
         f"integers {figures['int_accuracy']:.4f}, float {figures['float_accuracy']:.4f}, lost "
         f"{lost:.2f} points on the {figures['images']} {figures['source']}"
+    )
+
+
+def _advice(layers: list[dict[str, Any]]) -> str:
+    """The layers that lose most, and what to try."""
+    noisy = [facts for facts in layers if facts["activation_sqnr_db"] is not None]
+    worst = sorted(noisy, key=lambda facts: float(facts["activation_sqnr_db"]))[:3]
+    named = ", ".join(f"{each['layer']} ({each['activation_sqnr_db']:.1f} dB)" for each in worst)
+    return (
+        f"More than {100 * MUCH:.0f} points are lost; the signal-to-noise ratios are lowest after "
+        f"{named}. Try --per-channel, --observer mse, or more bits for them by --layer NAME=8,10"
     )
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from ...builder import Grid
 from ...layers import Requantizing
 from ...layers.conv import Conv2d
+from ...layers.table import Table as Lookup
 from ...network import QNetwork
 from . import graph as g
 from .execute import batches
@@ -39,7 +40,7 @@ class _Seen:
 def layer_facts(
     network: QNetwork, graph: Graph, images: npt.NDArray[np.uint8]
 ) -> list[dict[str, Any]]:
-    """The numbers of each requantizing layer, measured on images (N, H, W, C) in both networks.
+    """The numbers of each layer that rounds, measured on images (N, H, W, C) in both networks.
 
     ``range`` is the range of real values that the output's integers can represent.
 
@@ -60,11 +61,13 @@ def layer_facts(
     return [
         _facts(network, layer, nodes[layer.name], seen[layer.output])
         for layer in network.layers
-        if isinstance(layer, Requantizing)
+        if isinstance(layer, Requantizing | Lookup)
     ]
 
 
-def _facts(network: QNetwork, layer: Requantizing, node: g.Node, seen: _Seen) -> dict[str, Any]:
+def _facts(
+    network: QNetwork, layer: Requantizing | Lookup, node: g.Node, seen: _Seen
+) -> dict[str, Any]:
     tensor = network.tensors[layer.output]
     scale, zero_point = tensor.scale, tensor.zero_point
     facts: dict[str, Any] = {
@@ -75,11 +78,14 @@ def _facts(network: QNetwork, layer: Requantizing, node: g.Node, seen: _Seen) ->
         "zero_point": zero_point,
         "weight_type": None,
         "weight_scales": [],
-        "multipliers": list(layer.requant.multipliers),
-        "shift": layer.requant.shift,
+        "multipliers": [],
+        "shift": None,
         "weight_sqnr_db": None,
         "activation_sqnr_db": _decibels(seen.signal, seen.noise),
     }
+    if isinstance(layer, Requantizing):
+        facts["multipliers"] = list(layer.requant.multipliers)
+        facts["shift"] = layer.requant.shift
     if isinstance(layer, Conv2d) and isinstance(node, g.Weighted):
         facts["weight_type"] = str(layer.weights.dtype)
         facts["weight_scales"] = list(layer.weights.scales)
@@ -113,7 +119,7 @@ def layer_table(layers: list[dict[str, Any]]) -> Table:
             facts["weight_type"] or "",
             _span(facts["weight_scales"]),
             _span(facts["multipliers"]),
-            str(facts["shift"]),
+            "" if facts["shift"] is None else str(facts["shift"]),
             _shown(facts["weight_sqnr_db"]) if facts["weight_type"] else "",
             _shown(facts["activation_sqnr_db"]),
         )
