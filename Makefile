@@ -62,7 +62,7 @@ synth: .venv/.sim
 	@$(TERCET) synth '$(NET)' --target $(TARGET) $(GOAL)
 
 pnr: .venv/.pnr
-	@$(TERCET) synth '$(NET)' --target $(TARGET) --pnr
+	@$(TERCET) synth '$(NET)' --target $(TARGET) --pnr $(GOAL)
 
 fuzz: .venv/.sim libpython $(filter icarus verilator,$(SIM))
 	@$(TERCET) fuzz -n $(N) --simulator $(SIM)

@@ -38,7 +38,7 @@ from ..terminal import console
 TABLE_WIDTH = 160  # characters; a narrower terminal wraps the lines instead of cutting numbers
 MUCH = 0.02  # of the accuracy: a greater loss gets advice
 MEASURED = 200  # calibration images on which signal-to-noise ratios are measured
-HELP = "quantize a checkpoint to an integer network"
+HELP = "quantize a float network to an integer network"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
