@@ -116,7 +116,7 @@ class Storage:
         return {"logic_block": 1, "ROM_STYLE": "distributed"}
 
     def within(self, submodule: str) -> Storage:
-        """The same memory, with the name that it has one level further up."""
+        """This memory, named by its path from the component that contains ``submodule``."""
         return replace(self, name=f"{submodule}.{self.name}" if self.name else submodule)
 
 

@@ -43,6 +43,11 @@ class Grid:
     scale: float
     zero_point: int
 
+    @classmethod
+    def of(cls, tensor: Tensor) -> Grid:
+        """The grid of a tensor."""
+        return cls(tensor.dtype, tensor.scale, tensor.zero_point)
+
 
 @dataclass(frozen=True)
 class Window:
@@ -180,7 +185,7 @@ class Builder:
             requant=_unknown(output),
         )
         shape = (*first.shape[:2], sum(x.shape[2] for x in inputs))
-        same = all(Grid(x.dtype, x.scale, x.zero_point) == output.grid for x in inputs)
+        same = all(Grid.of(x) == output.grid for x in inputs)
         unchanged = replace(layer.requant, reference="half_even")  # 1 / 2**0: what any rule gives
         if same:
             output = replace(output, rescale=lambda *_: unchanged)
@@ -212,7 +217,7 @@ class Builder:
         reached = values[low : high + 1]
         first, ends = low + x.dtype.qmin, (int(reached.min()), int(reached.max()))
         passed = np.arange(first, first + len(reached)).clip(*ends)
-        if grid == Grid(x.dtype, x.scale, x.zero_point) and np.array_equal(reached, passed):
+        if grid == Grid.of(x) and np.array_equal(reached, passed):
             producer = self._producers.get(x.name)
             if not (alone and isinstance(producer, Requantizing)):
                 return self.relu(name, x, *ends)

@@ -65,7 +65,7 @@ class Ordered:
     @property
     def grid(self) -> Grid:
         """Type, scale and zero point."""
-        return Grid(self.tensor.dtype, self.tensor.scale, self.tensor.zero_point)
+        return Grid.of(self.tensor)
 
     def seen(self, places: Places, flat: str) -> Ordered:
         """This tensor with its elements in the order ``places``; ``flat`` as in the class."""

@@ -6,6 +6,7 @@ that gave it away. Nothing is unpickled.
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import struct
 import zipfile
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from .data import DataError
 from .layers import Shape
 
-__all__ = ["LAYOUTS", "Samples", "read_samples"]
+__all__ = ["Samples", "add_data_arguments", "read_samples"]
 
 LAYOUTS = ("nhwc", "nchw")
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -62,6 +63,16 @@ class Samples:
             )
         order = np.random.RandomState(seed).permutation(len(self))  # its stream is frozen (NEP 19)
         return self.at(np.sort(order[:count])), self.at(np.sort(order[count:]))
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, use: str) -> None:
+    """Add --data and --layout, which :func:`read_samples` takes; ``use`` says what for."""
+    parser.add_argument("--data", type=Path, metavar="FILE", help=use)
+    parser.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        help="order of the axes of --data (default: told from the shape)",
+    )
 
 
 def read_samples(path: Path, shape: Shape, layout: str | None = None) -> Samples:

@@ -26,7 +26,7 @@ from ..model import QNetwork, load
 from ..model.data import DataError, Digits, digits_for_simulation, fit_to
 from ..model.files import output_folder
 from ..model.layers import Argmax
-from ..model.samples import LAYOUTS, read_samples
+from ..model.samples import add_data_arguments, read_samples
 from ..model.terminal import console
 from .bench.options import PAUSES, SIMULATORS
 from .run.picture import drawing, verdict_lines
@@ -60,16 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n", "--images", type=positive, default=20, metavar="N", help="images (default: 20)"
     )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="FILE",
-        help="your own images: .npz (images, labels), .npy or IDX; the first N are simulated",
-    )
-    parser.add_argument(
-        "--layout",
-        choices=LAYOUTS,
-        help="order of the axes of --data (default: told from the shape)",
+    add_data_arguments(
+        parser,
+        "your own images: .npz (images, labels), .npy or IDX; the first N are simulated",
     )
     parser.add_argument(
         "--pauses",

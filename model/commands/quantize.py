@@ -32,7 +32,7 @@ from ..formats import json_file
 from ..layers import NetworkError
 from ..network import QNetwork
 from ..requant import Rounding
-from ..samples import LAYOUTS, read_samples
+from ..samples import add_data_arguments, read_samples
 from ..terminal import console
 
 TABLE_WIDTH = 160  # characters; a narrower terminal wraps the lines instead of cutting numbers
@@ -45,17 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
     add_file_arguments(parser, "a float ONNX model, ")
-    add(
-        "--data",
-        type=Path,
-        metavar="FILE",
-        help="images for a model of one's own: .npz (images, labels), .npy or IDX; pixels 0..255, "
+    add_data_arguments(
+        parser,
+        "images for a model of one's own: .npz (images, labels), .npy or IDX; pixels 0..255, "
         "or floats 0..1. --images of them calibrate, the others measure the accuracy",
-    )
-    add(
-        "--layout",
-        choices=LAYOUTS,
-        help="order of the axes of --data (default: told from the shape)",
     )
     add_scheme_arguments(parser)
     add_image_arguments(parser)

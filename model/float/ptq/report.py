@@ -50,7 +50,7 @@ def layer_facts(
     seen: dict[str, _Seen] = defaultdict(_Seen)
     image = network.tensors[network.input]
     outputs = {layer.output: layer.name for layer in network.layers}
-    grid = Grid(image.dtype, image.scale, image.zero_point)
+    grid = Grid.of(image)
     for part, floats in batches(graph, images, grid):
         for name, integers in network.trace(part).items():
             if outputs.get(name) in floats:

@@ -90,7 +90,10 @@ class GraphReader:
 
     def map(self, value: Any, node: Any) -> str:
         """The graph's tensor (C, H, W) with an argument's values in the order of ``node``."""
-        seen = self.seen(value, node)
+        return self.as_map(self.seen(value, node), node)
+
+    def as_map(self, seen: Seen, node: Any) -> str:
+        """The graph's tensor (C, H, W) with the values in the order of ``seen``."""
         if len(seen.dims) != 3:
             reason = f"it reads {list(seen.dims)}, and not a map (channels, rows, columns)"
             raise self.refuse(node, reason, "put it before the Flatten")

@@ -185,39 +185,34 @@ def added(inexact: bool) -> Policy:
     return rescale
 
 
-def _values(x: Tensor) -> npt.NDArray[np.float32]:
+def _values(x: Tensor | Grid) -> npt.NDArray[np.float32]:
     """Every value of the type, as float32."""
     return np.arange(x.dtype.qmin, x.dtype.qmax + 1).astype(np.float32)
 
 
-def _rounded(value: npt.NDArray[np.float32], y: Tensor, zero_point: int) -> npt.NDArray[np.int64]:
+def _rounded(
+    value: npt.NDArray[np.float32], y: Tensor | Grid, zero_point: int
+) -> npt.NDArray[np.int64]:
     bounded = np.clip(np.rint(value), -(1 << 20), 1 << 20).astype(np.int64)
     return np.clip(bounded + zero_point, y.dtype.qmin, y.dtype.qmax)
+
+
+def dequantized(x: Tensor | Grid) -> npt.NDArray[np.float32]:
+    """The real value of each integer of the type, as DequantizeLinear computes it."""
+    real: npt.NDArray[np.float32] = np.float32(x.scale) * (_values(x) - np.float32(x.zero_point))
+    return real
+
+
+def quantized(real: npt.NDArray[np.float32], y: Tensor | Grid) -> npt.NDArray[np.int64]:
+    """The integers that QuantizeLinear makes of real values."""
+    with np.errstate(all="ignore"):
+        return _rounded(real / np.float32(y.scale), y, y.zero_point)
 
 
 def requant_table(x: Tensor, y: Tensor) -> npt.NDArray[np.int64]:
     """The output of QuantizeLinear for each dequantized value of ``x``."""
     with np.errstate(all="ignore"):
-        real = np.float32(x.scale) * (_values(x) - np.float32(x.zero_point))
-        return _rounded(real / np.float32(y.scale), y, y.zero_point)
-
-
-def dequantized(x: Grid) -> npt.NDArray[np.float32]:
-    """The real value of each integer of the type, as DequantizeLinear computes it."""
-    integers = np.arange(x.dtype.qmin, x.dtype.qmax + 1)
-    real: npt.NDArray[np.float32] = np.float32(x.scale) * (integers - x.zero_point).astype(
-        np.float32
-    )
-    return real
-
-
-def quantized(real: npt.NDArray[np.float32], y: Grid) -> npt.NDArray[np.int64]:
-    """The integers that QuantizeLinear makes of real values."""
-    with np.errstate(all="ignore"):
-        steps = np.rint(real / np.float32(y.scale))
-    bounded = np.clip(steps, -(1 << 20), 1 << 20).astype(np.int64)
-    integers: npt.NDArray[np.int64] = (bounded + y.zero_point).clip(y.dtype.qmin, y.dtype.qmax)
-    return integers
+        return quantized(dequantized(x), y)
 
 
 def product_table(
@@ -228,9 +223,7 @@ def product_table(
     with np.errstate(all="ignore"):
         ratio = np.float32(x.scale) * np.float32(z.scale) / np.float32(y.scale)
     product = ((a - x.zero_point) * (b - z.zero_point)).astype(np.float32)
-    return quantized(
-        product * ratio + np.float32(y.zero_point), replace(y, scale=1.0, zero_point=0)
-    )
+    return _rounded(product * ratio + np.float32(y.zero_point), y, 0)
 
 
 def add_table(a: Tensor, b: Tensor, y: Tensor) -> npt.NDArray[np.int64]:

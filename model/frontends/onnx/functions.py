@@ -32,20 +32,12 @@ Floats = npt.NDArray[np.float32]
 Function = Callable[[Floats], Floats]
 
 
-def _number(node: Node, name: str, default: float) -> np.float32:
-    """A float attribute, as float32."""
-    value = node.attributes.get(name, default)
-    if not isinstance(value, float) or not math.isfinite(value):
-        raise node.refuse(f"{name} must be a number", "export the model again")
-    return np.float32(value)
-
-
 def _leaky(slope: np.float32) -> Function:
     return lambda x: np.where(x >= 0, x, x * slope)
 
 
 def _leaky_relu(reader: Reader, node: Node) -> Function:
-    return _leaky(_number(node, "alpha", 0.01))
+    return _leaky(np.float32(node.number("alpha", 0.01)))
 
 
 def _prelu(reader: Reader, node: Node) -> Function:
@@ -62,7 +54,7 @@ def _prelu(reader: Reader, node: Node) -> Function:
 
 
 def _hard_sigmoid(reader: Reader, node: Node) -> Function:
-    alpha, beta = _number(node, "alpha", 0.2), _number(node, "beta", 0.5)
+    alpha, beta = np.float32(node.number("alpha", 0.2)), np.float32(node.number("beta", 0.5))
     return lambda x: np.clip(alpha * x + beta, np.float32(0), np.float32(1))
 
 
@@ -72,7 +64,7 @@ def _hard_swish(reader: Reader, node: Node) -> Function:
 
 
 def _elu(reader: Reader, node: Node) -> Function:
-    alpha = _number(node, "alpha", 1.0)
+    alpha = np.float32(node.number("alpha", 1.0))
     return lambda x: np.where(x >= 0, x, alpha * _each(math.expm1, np.minimum(x, 0)))
 
 

@@ -59,6 +59,13 @@ class Node:
             raise self.refuse(f"{name} must be an integer", "export the model again")
         return value
 
+    def number(self, name: str, default: float) -> float:
+        """A finite float attribute. Raises NetworkError if it is another value."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, float) or not math.isfinite(value):
+            raise self.refuse(f"{name} must be a number", "export the model again")
+        return value
+
     def integers(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
         """As many integers as in ``default``, each at most 1024. Raises NetworkError."""
         values = self.attributes.get(name, list(default))

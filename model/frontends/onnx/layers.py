@@ -18,7 +18,15 @@ from .arithmetic import added, averaged, multiplied, pooled, requantized
 from .graph import Node
 from .values import Constant
 
-__all__ = ["Map", "OnnxLayers", "pool_kernel", "require_spatial", "whole", "window"]
+__all__ = [
+    "Map",
+    "OnnxLayers",
+    "pool_kernel",
+    "require_plain",
+    "require_spatial",
+    "whole",
+    "window",
+]
 
 Clamp = tuple[int, int] | None
 MAX_WINDOW = 1 << 16  # positions of a pool
@@ -82,9 +90,7 @@ class OnnxLayers:
         clamp: Clamp = None,
     ) -> Ordered:
         """A fully connected layer: Gemm or MatMul."""
-        node.require("alpha", 1.0, otherwise=1.0, way_out="fold it into the weights")
-        node.require("beta", 1.0, otherwise=1.0, way_out="fold it into the bias")
-        node.require("transA", 0, otherwise=0, way_out="transpose the weights instead")
+        require_plain(node)
         if w.values.ndim != 2:
             raise node.refuse(f"weights have {w.values.ndim} axes", "use a matrix of weights")
         transposed = node.integer("transB", 0) != 0
@@ -163,6 +169,13 @@ class OnnxLayers:
             low, high = clamp or (grid.dtype.qmin, grid.dtype.qmax)
             return self.builder.relu(name, x, low, high)
         return self.builder.requantize(name, x, Output(grid, requantized, clamp))
+
+
+def require_plain(node: Node) -> None:
+    """Refuse a Gemm that scales, or that transposes its input."""
+    node.require("alpha", 1.0, otherwise=1.0, way_out="fold it into the weights")
+    node.require("beta", 1.0, otherwise=1.0, way_out="fold it into the bias")
+    node.require("transA", 0, otherwise=0, way_out="transpose the weights instead")
 
 
 def _require_types(node: Node, x: Ordered, weights: Weights, grid: Grid) -> None:

@@ -17,7 +17,7 @@ from ...float.ptq import graph as g
 from ...float.ptq.functions import Function
 from ...float.ptq.seen import Seen
 from ..onnx.graph import Node
-from ..onnx.layers import pool_kernel, require_spatial, whole, window
+from ..onnx.layers import pool_kernel, require_plain, require_spatial, whole, window
 from ..onnx.moves import MOVES
 from ..onnx.resize import factor_of
 from ..onnx.shapes import SHAPES, extents
@@ -44,20 +44,12 @@ def _slid(seen: Seen, channels: int, kernel: tuple[int, int], window: Window) ->
     return channels, *window.extents((height, width, 1), kernel)
 
 
-def _map(reader: FloatReader, node: Node, seen: Seen) -> str:
-    """The graph's tensor of a map."""
-    if len(seen.dims) != 3:
-        reason = f"it reads {list(seen.dims)}, and not a map (channels, rows, columns)"
-        raise node.refuse(reason, "put it before the Flatten")
-    return reader.held(seen)
-
-
 def _conv(reader: FloatReader, node: Node) -> None:
     seen, pads = reader.padded(node.input(0), node)
     weight = reader.constant(node, 1)
     if weight.ndim != 4:
         raise node.refuse(f"weights have {weight.ndim} axes", "use a 2-d convolution")
-    source = _map(reader, node, seen)
+    source = reader.as_map(seen, node)
     kernel = (weight.shape[2], weight.shape[3])
     node.require("kernel_shape", list(kernel), otherwise=list(kernel), way_out="export again")
     bias = reader.constant(node, 2) if node.input(2) else np.zeros(len(weight))
@@ -74,9 +66,7 @@ def _conv(reader: FloatReader, node: Node) -> None:
 
 
 def _linear(reader: FloatReader, node: Node) -> None:
-    node.require("alpha", 1.0, otherwise=1.0, way_out="fold it into the weights")
-    node.require("beta", 1.0, otherwise=1.0, way_out="fold it into the bias")
-    node.require("transA", 0, otherwise=0, way_out="transpose the weights instead")
+    require_plain(node)
     weight = reader.constant(node, 1)
     if weight.ndim != 2:
         raise node.refuse(f"weights have {weight.ndim} axes", "use a matrix of weights")
@@ -124,14 +114,6 @@ def _function(reader: FloatReader, node: Node, name: str, *parameters: float) ->
     _pointwise(reader, node, lambda layer, inputs: g.Pointwise(layer, inputs, function=function))
 
 
-def _number(node: Node, name: str, default: float) -> float:
-    """A float attribute."""
-    value = node.attributes.get(name, default)
-    if not isinstance(value, float) or not math.isfinite(value):
-        raise node.refuse(f"{name} must be a number", "export the model again")
-    return value
-
-
 def _leaky(reader: FloatReader, node: Node, slope: float) -> None:
     if slope == 0:
         ends = (0.0, math.inf)
@@ -143,7 +125,7 @@ def _leaky(reader: FloatReader, node: Node, slope: float) -> None:
 
 
 def _leaky_relu(reader: FloatReader, node: Node) -> None:
-    _leaky(reader, node, _number(node, "alpha", 0.01))
+    _leaky(reader, node, node.number("alpha", 0.01))
 
 
 def _prelu(reader: FloatReader, node: Node) -> None:
@@ -155,7 +137,7 @@ def _prelu(reader: FloatReader, node: Node) -> None:
 
 
 def _hard_sigmoid(reader: FloatReader, node: Node) -> None:
-    slope, offset = _number(node, "alpha", 0.2), _number(node, "beta", 0.5)
+    slope, offset = node.number("alpha", 0.2), node.number("beta", 0.5)
     if np.float32(slope) == np.float32(1 / 6) and offset == 0.5:
         _function(reader, node, "hardsigmoid")
     else:
@@ -163,7 +145,7 @@ def _hard_sigmoid(reader: FloatReader, node: Node) -> None:
 
 
 def _elu(reader: FloatReader, node: Node) -> None:
-    _function(reader, node, "elu", _number(node, "alpha", 1.0))
+    _function(reader, node, "elu", node.number("alpha", 1.0))
 
 
 def _gelu(reader: FloatReader, node: Node) -> None:
@@ -197,7 +179,7 @@ def _mul(reader: FloatReader, node: Node) -> None:
 
 def _max_pool(reader: FloatReader, node: Node) -> None:
     seen, kernel = reader.seen(node.input(0), node), pool_kernel(node)
-    source, frame = _map(reader, node, seen), window(node, seen, kernel)
+    source, frame = reader.as_map(seen, node), window(node, seen, kernel)
     made = g.MaxPool(reader.layer_name(node), (source,), kernel=kernel, window=frame)
     reader.put(node, made, _slid(seen, seen.dims[0], kernel, frame))
 
@@ -206,7 +188,7 @@ def _average(
     reader: FloatReader, node: Node, seen: Seen, kernel: tuple[int, int], frame: Window
 ) -> None:
     made = g.AvgPool(
-        reader.layer_name(node), (_map(reader, node, seen),), kernel=kernel, window=frame
+        reader.layer_name(node), (reader.as_map(seen, node),), kernel=kernel, window=frame
     )
     reader.put(node, made, _slid(seen, seen.dims[0], kernel, frame))
 
@@ -285,7 +267,7 @@ def _concat(reader: FloatReader, node: Node) -> None:
 def _resize(reader: FloatReader, node: Node) -> None:
     seen = reader.seen(node.input(0), node)
     factor = factor_of(reader, node, seen.dims)
-    source = _map(reader, node, seen)
+    source = reader.as_map(seen, node)
     channels, height, width = seen.dims
     made = g.Upsample(reader.layer_name(node), (source,), factor=factor)
     reader.put(node, made, (channels, height * factor[0], width * factor[1]))
