@@ -22,7 +22,8 @@ from ..gen.commands.arguments import (
     say_of_plan,
 )
 from ..gen.verilog.build import write_core
-from ..model import QNetwork, load
+from ..model import QNetwork
+from ..model.commands.models import network_of
 from ..model.data import DataError, Digits, digits_for_simulation, fit_to
 from ..model.files import output_folder
 from ..model.layers import Argmax
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     from .run.simulators import require_simulator
 
     require_simulator(args.simulator)
-    goal, network = goal_of(args), load(args.net)
+    goal, network = goal_of(args), network_of(args.net)
     images, labels, source, digits = _images(network, args)
     out = console()
     with output_folder(args.output or Path("build") / network.name) as folder:

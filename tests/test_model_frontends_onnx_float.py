@@ -285,5 +285,8 @@ def test_other_commands_name_the_one_that_quantizes(tmp_path, capsys):
         "--data FILE, or by onnxruntime.quantization before\n"
     )
     assert main(["plan", str(path)]) == 1
-    assert capsys.readouterr().err.endswith("a float one by tercet quantize MODEL --data FILE\n")
+    assert capsys.readouterr().err == (
+        f"tercet plan: error: {path} is a float ONNX model; make integers of it by tercet quantize "
+        f"{path} --data FILE -o NET.json\n"
+    )
     assert not (tmp_path / "my.json").exists()

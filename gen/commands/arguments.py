@@ -30,8 +30,12 @@ __all__ = [
 
 
 def add_net(parser: argparse.ArgumentParser) -> None:
-    """Add NET, as ``model.load`` takes it."""
-    parser.add_argument("net", metavar="NET", help="name of a shipped network, or a network file")
+    """Add NET, as ``network_of`` takes it."""
+    parser.add_argument(
+        "net",
+        metavar="NET",
+        help="name of a shipped network, a network file, or a quantized ONNX model",
+    )
 
 
 def add_output(parser: argparse.ArgumentParser, holds: str) -> None:

@@ -10,7 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...model import QNetwork, load
+from ...model import QNetwork
+from ...model.commands.models import network_of
 from ...model.errors import UserError
 from ...model.exporters import roms
 from ...model.files import write_all
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         raise UserError(f"There is no format {args.format!r} to export; there are {formats}")
     if args.explicit and args.format != "onnx":
         raise UserError("--explicit belongs to --format onnx alone")
-    network, output = load(args.net), args.output
+    network, output = network_of(args.net), args.output
     if args.format in FILES:
         write = partial(_onnx, explicit=True) if args.explicit else FILES[args.format]
         contents = {output: write(network)}

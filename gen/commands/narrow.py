@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ...model import load, save
+from ...model import save
+from ...model.commands.models import network_of
 from ...model.search.narrowest import narrowed
 from ...model.search.widths import BLOCKS, Widths, widths
 from ...model.terminal import console
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Search every layer, print a row for each one that requantizes, write the network."""
-    network, out = load(args.net), console()
+    network, out = network_of(args.net), console()
     with out.status(f"searching {network.name}"):
         found = narrowed(network)
         layers = list(widths(found))

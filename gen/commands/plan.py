@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.measure import Measurement
 
-from ...model import QNetwork, load
+from ...model import QNetwork
+from ...model.commands.models import network_of
 from ...model.terminal import console
 from ..plan import LayerPlan, Plan, make_plan
 from ..plan.device_goal import NAMES, DeviceGoal
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Print the plan as tables with a bar for each layer, or the sweep."""
-    goal, network = goal_of(args), load(args.net)
+    goal, network = goal_of(args), network_of(args.net)
     out = console()
     if args.sweep:
         return _sweep(out, network), True

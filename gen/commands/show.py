@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from ...model import QNetwork, load
+from ...model import QNetwork
+from ...model.commands.models import network_of
 from ...model.layers import Layer
 from ...model.terminal import console
 from .arguments import add_net
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Print the tensors and the layers as tables."""
-    network = load(args.net)
+    network = network_of(args.net)
     out = console()
     out.print(_tensor_table(network))
     layers = [_layer_facts(network, layer) for layer in network.layers]

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ...model import load
+from ...model.commands.models import network_of
 from ...model.files import output_folder, temporary_folder, write_whole
 from ...model.terminal import console
 from ..flow.nextpnr import PNR_TARGETS, DoesNotFitError, Timing, place_and_route
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Write the core, synthesize it, keep the netlists for nextpnr, print a row per family."""
-    goal, network = goal_of(args), load(args.net)
+    goal, network = goal_of(args), network_of(args.net)
     targets = list(TARGETS) if args.target == "all" else [args.target]
     out = console()
     with output_folder(args.output or Path("build") / network.name) as folder:

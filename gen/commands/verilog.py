@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ...model import load
+from ...model.commands.models import network_of
 from ...model.files import output_folder
 from ...model.terminal import console
 from ..verilog.build import write_core
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Write the core and print its main facts."""
-    goal, network = goal_of(args), load(args.net)
+    goal, network = goal_of(args), network_of(args.net)
     options = {"row_aligned": args.row_aligned, "prefix": args.prefix}
     with output_folder(args.output or Path("build") / network.name) as folder:
         facts = write_core(network, folder, goal, **options)

@@ -13,6 +13,7 @@ from the shipped checkpoints, byte for byte on any machine.
 from __future__ import annotations
 
 import argparse
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ..data import Digits, fit_to, mnist, training_digits
-from ..float.nets.nets import NETS, SUFFIXES, Checkpoint, input_shape_of, load, net_of
+from ..float.nets.nets import NETS, SUFFIXES, Checkpoint, input_shape_of, load, net_of, shipped
 from ..float.ptq.graph import Graph
 from ..float.ptq.normalize import NAME as NORMALIZE
 from ..float.ptq.quantize import Options, Schemes, accuracy, calibration_images, prepare, quantize
@@ -34,6 +35,7 @@ from ..network import QNetwork
 from ..requant import Rounding
 from ..samples import add_data_arguments, read_samples
 from ..terminal import console
+from .models import INTEGER, format_of
 
 TABLE_WIDTH = 160  # characters; a narrower terminal wraps the lines instead of cutting numbers
 MUCH = 0.02  # of the accuracy: a greater loss gets advice
@@ -191,8 +193,14 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         net_of(args.net)
     options = options_of(args)
     require_seed(args.seed)
-    if is_onnx(args.checkpoint):
+    form = "checkpoint" if args.checkpoint in shipped() else format_of(args.checkpoint)
+    if form == "float-onnx":
         return _own(args, options), True
+    if form in INTEGER and Path(args.checkpoint).is_file():
+        raise NetworkError(
+            f"{args.checkpoint} is {INTEGER[form]}, and so quantized already; write its Verilog by "
+            f"tercet verilog {shlex.quote(args.checkpoint)}"
+        )
     if args.data is not None:
         raise NetworkError(
             f"--data is for a model of one's own, and {args.checkpoint} is a checkpoint that takes "
@@ -207,15 +215,6 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     folded, _ = prepare(graph, options)
     figures = accuracies(network, checkpoint, test, options)
     return written(network, output, folded, images, figures), True
-
-
-def is_onnx(model: str) -> bool:
-    """Whether the path is a file that is no archive, as checkpoints are: an ONNX model."""
-    path = Path(model)
-    if not path.is_file() or model.endswith(SUFFIXES):
-        return False
-    with path.open("rb") as file:
-        return file.read(2) not in (b"PK", b"{\n", b"")
 
 
 def _own(args: argparse.Namespace, options: Options) -> dict[str, Any]:

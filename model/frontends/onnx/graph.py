@@ -21,7 +21,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoP
 
 from ...layers import NetworkError
 
-__all__ = ["Graph", "Node", "load"]
+__all__ = ["Graph", "Node", "is_quantized", "load", "quantizes"]
 
 MAX_BYTES = 1 << 30
 MAX_EXTENT = 1 << 16  # of the input's channels, rows and columns
@@ -138,6 +138,20 @@ class Graph:
         except (ValueError, TypeError, KeyError, OverflowError):
             reason = f"tensor {name!r} does not have the values for its type and extents"
             raise node.refuse(reason, "export the model again") from None
+
+
+def quantizes(op: str) -> bool:
+    """Whether an operator occurs in quantized models alone."""
+    integer = op.startswith(("QLinear", "QGemm")) or op in ("ConvInteger", "MatMulInteger")
+    return integer or "quantize" in op.lower()
+
+
+def is_quantized(source: str | Path | bytes) -> bool:
+    """Whether a model is quantized. Raises NetworkError for a file that is no ONNX model."""
+    graph = _model(source).graph
+    if not graph.node:
+        raise NetworkError("The file holds no ONNX graph; export the model again")
+    return any(quantizes(node.op_type) for node in graph.node if isinstance(node.op_type, str))
 
 
 def load(source: str | Path | bytes) -> Graph:

@@ -18,7 +18,7 @@ from ...names import identifier
 from ...network import QNetwork
 from ...ordered import Ordered
 from .attributes import require_known
-from .graph import load
+from .graph import load, quantizes
 from .operators import OPERATORS
 from .reader import Reader
 
@@ -57,9 +57,7 @@ def read_with_names(
     graph = load(source)
     fallback = graph.name if isinstance(source, bytes) else Path(source).stem
     reader = Reader(graph, identifier(name or fallback or "network"), inexact)
-    if not any(
-        "Quantize" in node.op or node.op.startswith(("QLinear", "QGemm")) for node in graph.nodes
-    ):
+    if not any(quantizes(node.op) for node in graph.nodes):
         raise NetworkError(
             "The model computes in floats; quantize it by tercet quantize MODEL --data FILE, or by "
             "onnxruntime.quantization before"

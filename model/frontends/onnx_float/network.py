@@ -18,7 +18,7 @@ from ...layers import NetworkError
 from ...names import identifier
 from ...network import QNetwork
 from ..onnx.attributes import require_known
-from ..onnx.graph import load
+from ..onnx.graph import load, quantizes
 from .attributes import KNOWN
 from .operators import NORMALIZE, OPERATORS, PASSED
 from .reader import FloatReader
@@ -27,7 +27,6 @@ __all__ = ["graph_of", "read"]
 
 GELU = "export GELU as one operator, by opset_version=20 or newer"
 WAYS_OUT = {"Erf": GELU, "Div": GELU}
-QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QGemm", "QLinearMatMul")
 
 
 def graph_of(source: str | Path | bytes, name: str | None = None) -> g.Graph:
@@ -46,7 +45,7 @@ def graph_of(source: str | Path | bytes, name: str | None = None) -> g.Graph:
     fallback = graph.name if isinstance(source, bytes) else Path(source).stem
     reader = FloatReader(graph, identifier(name or fallback or "network"))
     for node in graph.nodes:
-        if node.op in QUANTIZED:
+        if quantizes(node.op):
             way_out = "read it as a quantized model: tercet import MODEL --format onnx"
             raise node.refuse("the model is quantized", way_out)
         if reader.folds(node):

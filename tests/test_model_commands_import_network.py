@@ -10,9 +10,10 @@ import pytest
 from smallnet import network
 from tercet.gen import cli
 from tercet.model import load
+from tercet.model.commands import import_network
 from tercet.model.formats import text_file
 from tercet.model.formats.json_file import dumps
-from tercet.model.frontends import command_import, scale_shift
+from tercet.model.frontends import scale_shift
 
 STATE = {
     "conv1.weight": np.full((2, 1, 3, 3), 130, np.uint8),
@@ -29,7 +30,7 @@ ARGUMENTS = {"size": [4, 4], "paddings": [1], "relus": 1, "pools": 1, "gain": 12
 @pytest.fixture
 def call(tmp_path, monkeypatch, capsys):
     """A function that imports in a folder of its own: words -> (exit code, standard error)."""
-    point = SimpleNamespace(name="import", load=lambda: command_import)
+    point = SimpleNamespace(name="import", load=lambda: import_network)
     monkeypatch.setattr(metadata, "entry_points", lambda group: [point])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.txt").write_text(text_file.dumps(network()))
@@ -189,10 +190,10 @@ def test_options_of_the_wrong_form_are_a_usage_error(call, words, message):
 
 def test_a_missing_package_says_what_to_install(call, monkeypatch):
     def missing(name, package):
-        assert (name, package) == (".onnx", "tercet.model.frontends")
+        assert (name, package) == ("..frontends.onnx", "tercet.model.commands")
         raise ModuleNotFoundError("No module named 'onnx'", name="onnx")
 
-    monkeypatch.setattr(command_import, "import_module", missing)
+    monkeypatch.setattr(import_network, "import_module", missing)
     assert call("net.onnx", "--format", "onnx") == error(
         "needs the package 'onnx', which is not installed; get it with: pip install 'tercet[onnx]'"
     )
@@ -205,19 +206,19 @@ def test_other_formats_get_the_path_and_the_name(call, monkeypatch, tmp_path):
         seen.append((str(path), name, options))
         return network(name=name)
 
-    monkeypatch.setattr(command_import, "import_module", lambda *_: SimpleNamespace(read=read))
+    monkeypatch.setattr(import_network, "import_module", lambda *_: SimpleNamespace(read=read))
     assert call("x.onnx", "--format", "onnx", "--name", "mine") == (0, "")
     assert call("x.onnx", "--format", "onnx", "--name", "mine", "--inexact") == (0, "")
     assert seen == [("x.onnx", "mine", {}), ("x.onnx", "mine", {"inexact": True})]
     assert (tmp_path / "mine.json").is_file()
 
 
-@pytest.mark.parametrize("form", command_import.FORMATS)
+@pytest.mark.parametrize("form", import_network.FORMATS)
 def test_each_format_has_its_reader(form):
     if form == "onnx":
         pytest.importorskip("onnx", reason="onnx is not installed")
-    module = import_module(command_import.FORMATS[form], "tercet.model.frontends")
+    module = import_module(import_network.FORMATS[form], "tercet.model.commands")
     taken = signature(module.read).parameters
     own = {"scale-shift": {"triples"}}.get(form, set())
-    options = set(command_import.OPTIONS.get(form, ())) - {"layer"}
+    options = set(import_network.OPTIONS.get(form, ())) - {"layer"}
     assert {"name"} | own | options <= set(taken)

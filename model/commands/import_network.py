@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..layers.conv import Conv2d
 from ..names import identifier
 from ..network import QNetwork
 from ..terminal import console
+from .models import FLOAT, format_of, network_of
 
 __all__ = ["FORMATS", "HELP", "add_arguments", "run"]
 
@@ -26,8 +28,8 @@ HELP = "read a network from another tool"
 # ``compare(source, network, inexact)`` reports the equality with the source. It is imported on use,
 # since it may need additional packages.
 FORMATS = {
-    "onnx": ".onnx",
-    "scale-shift": ".scale_shift",
+    "onnx": "..frontends.onnx",
+    "scale-shift": "..frontends.scale_shift",
     "text": "..formats.text_file",
 }
 OPTIONS = {  # of a single format, by their names in ``read``; ``layer`` becomes ``triples``
@@ -40,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("file", metavar="FILE", type=Path, help="the network to read")
     parser.add_argument(
-        "--format", required=True, metavar="NAME", help=f"one of {', '.join(FORMATS)}"
+        "--format",
+        metavar="NAME",
+        help=f"one of {', '.join(FORMATS)} (default: told from the content; scale-shift must be "
+        "given)",
     )
     parser.add_argument(
         "-o", "--output", type=Path, metavar="NET", help="the network file (default: NAME.json)"
@@ -87,6 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Read the network, write its file, and print a summary."""
+    args.format = args.format or _told(args.file)
     if args.format not in FORMATS:
         raise UserError(
             f"There is no format {args.format!r} to import; there are {', '.join(FORMATS)}"
@@ -109,6 +115,22 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     if equality:
         console().print(f"{equality[0].upper()}{equality[1:]}.", soft_wrap=True)
     return facts, True
+
+
+def _told(file: Path) -> str:
+    """The format of a file, from its content. Raises NetworkError if it cannot be imported."""
+    form = format_of(os.fspath(file))
+    if form == "network" and file.is_file():
+        raise NetworkError(f"{file} is a network file already; use it as it is")
+    if form == "state-dict":
+        raise NetworkError(
+            f"{file} is {FLOAT[form]}; quantize that of a shipped network by tercet quantize "
+            f"{shlex.quote(os.fspath(file))} --net NET; read a hand-made integer LeNet by "
+            "--format scale-shift"
+        )
+    if form in FLOAT:
+        network_of(os.fspath(file), form)  # says which command quantizes it
+    return "text" if form == "network" else form  # a file that does not exist
 
 
 def _read(args: argparse.Namespace, read: Callable[..., QNetwork]) -> QNetwork:
