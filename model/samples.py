@@ -1,4 +1,4 @@
-"""A user's own images and labels, from .npz, .npy and IDX files.
+"""A user's own images and labels, from .npz, .npy and IDX files, and folders of pictures.
 
 Layout and range are told from the numbers; what could mean two things is refused, with the numbers
 that gave it away. Nothing is unpickled.
@@ -25,6 +25,8 @@ from .layers import Shape
 __all__ = ["Samples", "add_data_arguments", "read_samples"]
 
 LAYOUTS = ("nhwc", "nchw")
+PICTURES = (".png", ".jpg", ".jpeg")
+MODES = {1: "L", 3: "RGB"}  # of Pillow, by the channels of a network
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_BYTES = 1 << 32  # of an IDX file's numbers
 
@@ -40,11 +42,13 @@ class Samples:
     images : uint8 (N, H, W, C), pixels
     labels : int64 (N,), or None
     source : a description of the source, for messages
+    classes : the names of the classes in the order of their labels; empty if they have none
     """
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64] | None
     source: str
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -52,22 +56,27 @@ class Samples:
     def at(self, chosen: Any) -> Samples:
         """The samples that a slice or an array of indices chooses."""
         labels = None if self.labels is None else self.labels[chosen]
-        return Samples(self.images[chosen], labels, self.source)
+        return Samples(self.images[chosen], labels, self.source, self.classes)
 
-    def split(self, count: int, seed: int) -> tuple[Samples, Samples]:
-        """``count`` samples drawn by ``seed``, and all others. Raises DataError if none is left."""
-        if not 1 <= count < len(self):
+    def split(self, first: int, second: int | None, seed: int) -> tuple[Samples, Samples]:
+        """``first`` samples drawn by ``seed``, and ``second`` others; None for all others.
+
+        Raises DataError if there are fewer samples.
+        """
+        if not 1 <= first <= len(self) - (second or 1):
             raise DataError(
-                f"{count} images to calibrate on leave none to measure the accuracy on, of the "
-                f"{len(self)} in {self.source}; choose 1 to {len(self) - 1} with --images"
+                f"{first} images to calibrate on and {second or 'all'} others to measure the "
+                f"accuracy on are more than the {len(self)} of {self.source}; choose fewer with "
+                "--split C,M"
             )
         order = np.random.RandomState(seed).permutation(len(self))  # its stream is frozen (NEP 19)
-        return self.at(np.sort(order[:count])), self.at(np.sort(order[count:]))
+        ends = first, len(self) if second is None else first + second
+        return self.at(np.sort(order[: ends[0]])), self.at(np.sort(order[slice(*ends)]))
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, use: str) -> None:
     """Add --data and --layout, which :func:`read_samples` takes; ``use`` says what for."""
-    parser.add_argument("--data", type=Path, metavar="FILE", help=use)
+    parser.add_argument("--data", type=Path, metavar="DATA", help=use)
     parser.add_argument(
         "--layout",
         choices=LAYOUTS,
@@ -76,17 +85,20 @@ def add_data_arguments(parser: argparse.ArgumentParser, use: str) -> None:
 
 
 def read_samples(path: Path, shape: Shape, layout: str | None = None) -> Samples:
-    """Read a file of images.
+    """Read images and their labels.
 
     Parameters
     ----------
-    path : .npz with ``images`` and, if there are any, ``labels``; .npy; or IDX, with or without
-        gzip, whose labels are in the file of the same name with ``labels-idx1`` for ``images-idx3``
+    path : .npz with ``images`` and, if there are any, ``labels``; .npy; IDX, with or without gzip,
+        whose labels are in the file of the same name with ``labels-idx1`` for ``images-idx3``; or a
+        folder of pictures, with a sub-folder for each class (see :func:`_pictures`)
     shape : (H, W, C) of the network's input; of a vector (1, 1, K)
     layout : ``nhwc`` or ``nchw``; None to tell it from the shape
 
     Images are integers 0..255, or floats 0..1 for pixels / 255. Raises DataError.
     """
+    if path.is_dir():
+        return _pictures(path, shape)
     where = f"The file {path}"
     try:
         images, labels = _arrays(path, where)
@@ -137,6 +149,64 @@ def _idx(content: bytes) -> Array:
         raise ValueError("its header does not fit its length")
     numbers = np.frombuffer(content, dtype, offset=4 + 4 * axes)
     return numbers.reshape(extents).astype(dtype.newbyteorder("="))
+
+
+def _pictures(folder: Path, shape: Shape) -> Samples:
+    """The PNG and JPEG pictures of a folder.
+
+    The sub-folders are the classes, in the order of their names (of their numbers if all names are
+    numbers). The pictures of a folder without sub-folders have no labels. A network of one channel
+    gets the luma of a colour picture (ITU-R 601, as in Pillow and torchvision).
+    """
+    where = f"The folder {folder}"
+    try:
+        names = [each.name for each in folder.iterdir() if each.is_dir()]
+        numbers = all(name.isdecimal() for name in names)
+        names.sort(key=lambda name: (int(name), name) if numbers else (0, name))
+        paths = [_pictures_in(folder / name) for name in names] or [_pictures_in(folder)]
+    except OSError as error:
+        raise DataError(f"{where} cannot be read: {error.strerror}") from None
+    flat = [path for each in paths for path in each]
+    if not flat:
+        raise DataError(f"{where} has no {', '.join(PICTURES)} files; give a folder of pictures")
+    images = np.stack([_picture(path, shape) for path in flat])
+    labels = np.repeat(np.arange(len(paths)), [len(each) for each in paths]) if names else None
+    return Samples(images, labels, where, tuple(names))
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+
+
+def _picture(path: Path, shape: Shape) -> npt.NDArray[np.uint8]:
+    """A picture as pixels (H, W, C)."""
+    from PIL import Image, UnidentifiedImageError
+
+    height, width, channels = shape
+    if channels not in MODES:
+        raise DataError(
+            f"A picture has 1 or 3 channels, and the network reads {channels}; give an .npz of "
+            f"images (N, {height}, {width}, {channels})"
+        )
+    try:
+        with Image.open(path) as picture:
+            if picture.size != (width, height):
+                raise DataError(
+                    f"The picture {path} must be {height}x{width} (rows x columns), not "
+                    f"{picture.height}x{picture.width}; resize it as the training did"
+                )
+            if picture.mode not in ("1", "L", "P", "RGB"):
+                raise DataError(
+                    f"The picture {path} must be of 8-bit grey or colour without transparency, not "
+                    f"of Pillow's mode {picture.mode}; convert it as the training did"
+                )
+            plain = picture.convert("RGB") if picture.mode == "P" else picture
+            pixels = np.asarray(plain.convert(MODES[channels]), dtype=np.uint8)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"The picture {path} is damaged or is none; leave it out") from None
+    return pixels.reshape(shape)
 
 
 def _laid_out(images: Array, shape: Shape, layout: str | None, where: str) -> Array:

@@ -63,7 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data_arguments(
         parser,
-        "your own images: .npz (images, labels), .npy or IDX; the first N are simulated",
+        "your own images: .npz (images, labels), .npy, IDX, or a folder of PNG and JPEG with a "
+        "sub-folder for each class; the first N are simulated",
     )
     parser.add_argument(
         "--pauses",

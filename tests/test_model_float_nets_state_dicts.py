@@ -36,7 +36,7 @@ def test_quantizing_it_gives_the_shipped_network(tmp_path, capsys):
     path = saved(nets.load("plain").module().state_dict(), tmp_path)
     parser = argparse.ArgumentParser()
     command_quantize.add_arguments(parser)
-    words = [str(path), "--net", "plain", "-o", str(tmp_path / "net.json"), "--test-images", "10"]
+    words = [str(path), "--net", "plain", "-o", str(tmp_path / "net.json"), "--split", "1000,10"]
     command_quantize.run(parser.parse_args(words))
     assert (tmp_path / "net.json").read_bytes() == (ZOO / "plain.json").read_bytes()
     with pytest.raises(NetworkError) as caught:

@@ -186,7 +186,7 @@ def test_the_shipped_network_is_made_again_byte_for_byte(
 ):
     path = tmp_path / "made.json"
     count, floats, integers, target = SHIPPED[network]
-    words = [network, "--net", network, "-o", str(path), "--test-images", str(count)]
+    words = [network, "--net", network, "-o", str(path), "--split", f"1000,{count}"]
     facts, ok = command_quantize.run(arguments(*words))
     assert ok
     assert path.read_bytes() == (ZOO / f"{network}.json").read_bytes()

@@ -122,7 +122,7 @@ def test_evaluation_in_float32_meets_no_near_tie(name, training, test_images):
 @pytest.mark.mnist
 def test_the_command_writes_the_network_and_its_figures(training, test_images, tmp_path, capsys):
     path = tmp_path / "made.json"
-    words = ["plain", "--net", "plain", "-o", str(path), "--epochs", "1", "--test-images", "500"]
+    words = ["plain", "--net", "plain", "-o", str(path), "--epochs", "1", "--split", "1000,500"]
     words += ["--bits-w", "4", "--bits-a", "4", "--learned-steps", "--rate", "0.001"]
     facts, ok = command_qat.run(arguments(command_qat, *words))
     assert ok

@@ -249,7 +249,7 @@ def test_the_command_quantizes_a_model_of_ones_own(tmp_path, capsys, seed):
     np.savez(tmp_path / "my.npz", images=images, labels=labels)
     words = ["quantize", str(tmp_path / "my.onnx"), "-o", str(tmp_path / "my.json")]
     facts = tmp_path / "facts.json"
-    data = ["--data", str(tmp_path / "my.npz"), "--images", "15", "--json", str(facts)]
+    data = ["--data", str(tmp_path / "my.npz"), "--split", "15", "--json", str(facts)]
     assert main([*words, *data]) == 0
     found = json.loads(facts.read_text())
     assert (found["images"], found["float_accuracy"]) == (25, 1.0)  # the labels are its own

@@ -86,19 +86,23 @@ def test_an_ambiguous_layout_is_asked_for(tmp_path):
 def test_a_split_shares_no_image(images, tmp_path):
     np.savez(tmp_path / "x.npz", images=images, labels=LABELS)
     samples = read_samples(tmp_path / "x.npz", SHAPE)
-    left, right = samples.split(2, seed=1)
+    left, right = samples.split(2, None, seed=1)
     assert (len(left), len(right)) == (2, 3)
     assert left.labels is not None
     assert right.labels is not None
     assert sorted([*left.labels, *right.labels]) == sorted(LABELS.tolist())
-    again, _ = samples.split(2, seed=1)
+    again, _ = samples.split(2, None, seed=1)
     assert np.array_equal(again.images, left.images)
     with pytest.raises(DataError) as error:
-        samples.split(5, seed=1)
+        samples.split(5, None, seed=1)
     assert str(error.value) == (
-        f"5 images to calibrate on leave none to measure the accuracy on, of the 5 in The file "
-        f"{tmp_path / 'x.npz'}; choose 1 to 4 with --images"
+        f"5 images to calibrate on and all others to measure the accuracy on are more than the 5 "
+        f"of The file {tmp_path / 'x.npz'}; choose fewer with --split C,M"
     )
+    left, right = samples.split(1, 2, seed=1)
+    assert (len(left), len(right)) == (1, 2)
+    with pytest.raises(DataError, match=r"^3 images .* and 3 others .* are more than the 5 of"):
+        samples.split(3, 3, seed=1)
 
 
 ZEROS = np.zeros((COUNT, *SHAPE), np.uint8)
@@ -178,7 +182,6 @@ def test_what_is_no_image_is_refused_with_its_numbers(array, message, tmp_path):
             "holds no numbers that can be read (its header does not fit its length); save it with "
             "numpy.savez(file, images=images, labels=labels)",
         ),
-        (lambda path: path.mkdir(), "cannot be read: Is a directory"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused(write, message, tmp_path):
@@ -187,3 +190,75 @@ def test_a_file_that_cannot_be_read_is_refused(write, message, tmp_path):
     with pytest.raises(DataError) as error:
         read_samples(path, SHAPE)
     assert str(error.value).removeprefix(f"The file {path}").lstrip() == message
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """A function that writes a picture (H, W) or (H, W, 3) below a folder; returns the folder."""
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+
+    def write(name, pixels):
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.fromarray(pixels).save(path)
+        return tmp_path / "pictures"
+
+    return write
+
+
+def test_sub_folders_are_the_classes(picture):
+    grey = np.random.default_rng(0).integers(0, 256, (4, 3, 4), dtype=np.uint8)
+    for pixels, name in zip(grey, ("10/b.png", "9/z.png", "10/a.png", "9/notes.PNG"), strict=True):
+        folder = picture(name, pixels)
+    (folder / "9" / "readme.txt").write_text("no picture")
+    found = read_samples(folder, (3, 4, 1))
+    assert found.classes == ("9", "10")  # by number
+    assert found.labels is not None
+    assert found.labels.tolist() == [0, 0, 1, 1]
+    assert np.array_equal(found.images[..., 0], grey[[3, 1, 2, 0]])
+    picture("cat/c.png", grey[0])
+    assert read_samples(folder, (3, 4, 1)).classes == ("10", "9", "cat")  # not all are numbers
+
+
+def test_a_folder_without_sub_folders_has_no_labels(picture):
+    colour = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    folder = picture("a.png", colour)
+    found = read_samples(folder, (3, 4, 3))
+    assert (found.labels, found.classes) == (None, ())
+    assert np.array_equal(found.images[0], colour)
+    luma = read_samples(folder, (3, 4, 1)).images[0, ..., 0]
+    exact = colour @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(luma - exact).max() <= 0.5 + 1e-3
+
+
+def test_jpeg_is_read(picture):
+    folder = picture("a.jpg", np.full((8, 8, 3), 77, np.uint8))
+    assert (read_samples(folder, (8, 8, 3)).images == 77).all()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "shape", "message"),
+    [
+        (np.zeros((3, 5), np.uint8), (3, 4, 1), "a.png must be 3x4 (rows x columns), not 3x5; res"),
+        (np.zeros((3, 4, 4), np.uint8), (3, 4, 3), "transparency, not of Pillow's mode RGBA; con"),
+        (np.zeros((3, 4), np.uint16), (3, 4, 1), "transparency, not of Pillow's mode I;16; con"),
+        (np.zeros((3, 4), np.uint8), (3, 4, 2), "A picture has 1 or 3 channels, and the network"),
+    ],
+)
+def test_pictures_of_another_kind_are_refused(pixels, shape, message, picture):
+    folder = picture("a.png", pixels)
+    with pytest.raises(DataError) as error:
+        read_samples(folder, shape)
+    assert message in str(error.value)
+
+
+def test_folders_without_pictures_and_damaged_pictures_are_refused(picture, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty has no \.png, \.jpg, \.jpeg files; give a folder"):
+        read_samples(tmp_path / "empty", (3, 4, 1))
+    folder = picture("a.png", np.zeros((30, 40), np.uint8))
+    whole = (folder / "a.png").read_bytes()
+    for content in (b"", b"no picture", whole[:40], whole[:-20]):
+        (folder / "a.png").write_bytes(content)
+        with pytest.raises(DataError, match=r"a\.png is damaged or is none; leave it out$"):
+            read_samples(folder, (30, 40, 1))

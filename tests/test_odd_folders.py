@@ -13,7 +13,7 @@ from tercet.model.fuzz.convs import random_network
 
 FOLDER, TEMPORARY, OUT = "a b;c#d", "t m;p#d", "o 'u;t#$x"
 NET = f"{OUT}/my net.json"
-QUICK = ["--test-images", "20", "--images", "20"]
+QUICK = ["--split", "20,20"]
 
 # In this order; each needs what those before it have written.
 PAGE = ["-o", f"{OUT}/r;1/page.md", "--work", f"{OUT}/r;2"]

@@ -23,7 +23,7 @@ def few_bits(name, folder):
     net, bits = name.rsplit("_", 1)
     path = folder / f"{name}.json"
     words = ["quantize", net, "--bits-w", bits, "--bits-a", bits, "--per-channel"]
-    assert main([*words, "--images", "200", "--test-images", "10", "-o", str(path)]) == 0
+    assert main([*words, "--split", "200,10", "-o", str(path)]) == 0
     network = load(path)
     ends = (network.input, network.output, network.layers[-1].output)
     inner = [tensor for name, tensor in network.tensors.items() if name not in ends]

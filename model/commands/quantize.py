@@ -39,6 +39,7 @@ from .models import INTEGER, format_of
 
 TABLE_WIDTH = 160  # characters; a narrower terminal wraps the lines instead of cutting numbers
 MUCH = 0.02  # of the accuracy: a greater loss gets advice
+CALIBRATING = 1000  # images, by default
 MEASURED = 200  # calibration images on which signal-to-noise ratios are measured
 HELP = "quantize a float network to an integer network"
 
@@ -49,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_file_arguments(parser, "a float ONNX model, ")
     add_data_arguments(
         parser,
-        "images for a model of one's own: .npz (images, labels), .npy or IDX; pixels 0..255, "
-        "or floats 0..1. --images of them calibrate, the others measure the accuracy",
+        "images for a model of one's own: .npz (images, labels), .npy, IDX, or a folder of PNG and "
+        "JPEG with a sub-folder for each class; pixels 0..255, or floats 0..1; see --split",
     )
     add_scheme_arguments(parser)
     add_image_arguments(parser)
@@ -92,13 +93,25 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the choice of images; :func:`images_of` and :func:`calibration_of` read it."""
     add = parser.add_argument
     add(
-        "--images",
-        type=int,
-        default=1000,
-        help="number of training images for calibration (default: %(default)s)",
+        "--split",
+        type=_split,
+        default=(None, None),
+        metavar="C[,M]",
+        help=f"C images calibrate and M others measure the accuracy (default: {CALIBRATING}, but "
+        "at most half of one's own, and all others)",
     )
-    add("--test-images", type=int, help="number of images for the accuracy (default: all)")
     add("--seed", type=int, default=0, help="seed of all random choices (default: %(default)s)")
+
+
+def _split(text: str) -> tuple[int, int | None]:
+    """Parse C or C,M, for ``add_argument(type=...)``."""
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = []
+    if len(counts) not in (1, 2) or min(counts) < 1:
+        raise argparse.ArgumentTypeError(f"must be C or C,M, each at least 1, not {text!r}")
+    return counts[0], counts[1] if counts[1:] else None
 
 
 def add_scheme_arguments(parser: argparse.ArgumentParser) -> None:
@@ -230,10 +243,9 @@ def _own(args: argparse.Namespace, options: Options) -> dict[str, Any]:
             f"an .npz with images (N, {height}, {width}, {channels}) and labels"
         )
     samples = read_samples(args.data, (height, width, channels), args.layout)
-    count = min(args.images, max(len(samples) // 2, 1))
-    calibration, others = samples.split(count, args.seed)
-    if args.test_images is not None:
-        others = others.at(slice(args.test_images))
+    calibrating, measuring = args.split
+    count = calibrating or max(min(CALIBRATING, len(samples) // 2), 1)
+    calibration, others = samples.split(count, measuring, args.seed)
     network = _quantized(graph, calibration.images, options)
     output = args.output or Path(f"{network.name}.json")
     folded, image = prepare(graph, options)
@@ -259,7 +271,7 @@ def require_seed(seed: int) -> None:
 def images_of(args: argparse.Namespace) -> tuple[Digits, Digits]:
     """The training images, and the images for measuring accuracy. Raises DataError."""
     digits, test = training_digits(), mnist("test")
-    return digits, test if args.test_images is None else test.first(args.test_images)
+    return digits, test if args.split[1] is None else test.first(args.split[1])
 
 
 def calibration_of(
@@ -267,7 +279,8 @@ def calibration_of(
 ) -> npt.NDArray[np.uint8]:
     """The calibration images, (N, H, W, C). Raises NetworkError."""
     shape = input_shape_of(checkpoint.network)
-    return fit_to(calibration_images(digits.images, args.images, args.seed), shape)
+    count = args.split[0] or CALIBRATING
+    return fit_to(calibration_images(digits.images, count, args.seed), shape)
 
 
 def written(
