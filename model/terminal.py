@@ -5,12 +5,14 @@ from __future__ import annotations
 import codecs
 import io
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console", "encodable"]
+__all__ = ["console", "encodable", "progress"]
 
 PIPED_WIDTH = 160  # columns if the output is no terminal
 BRAILLE = range(0x2800, 0x2900)
@@ -33,6 +35,17 @@ def console(*, stderr: bool = False, width: int = 0) -> Console:
     made = Console(stderr=stderr, width=wide, highlight=False, markup=False, emoji=False)
     made.width = max(made.width, width)
     return made
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, removed at its end; yields a function that takes how many are done."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def encodable() -> None:

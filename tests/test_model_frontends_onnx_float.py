@@ -270,8 +270,8 @@ def test_the_command_quantizes_a_model_of_ones_own(tmp_path, capsys, seed):
     assert network.tensors[network.input].shape == (6, 8, 2)
     assert main(words) == 1
     assert capsys.readouterr().err == (
-        f"tercet quantize: error: The model {tmp_path / 'my.onnx'} needs images to calibrate on; "
-        "give them by --data FILE, an .npz with images (N, 6, 8, 2) and labels\n"
+        "tercet quantize: error: Network 'my' needs images to calibrate on; give them by --data "
+        "DATA, an .npz with images (N, 6, 8, 2) and labels\n"
     )
 
 

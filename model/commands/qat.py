@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..float.nets.nets import net_of
+from ..float.ptq.report import layer_facts
 from ..float.training.recipe import QatRecipe, Training
 from ..layers import NetworkError, Requantizing
 from ..network import QNetwork
 from ..terminal import console
+from .own import MEASURED
 from .quantize import (
     accuracies,
     add_file_arguments,
@@ -84,10 +86,9 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 
     with training_bar(checkpoint.network) as report:
         tuned = fine_tune(checkpoint, digits, images, options, training, recipe, args.seed, report)
-    network = tuned.net.lower()
-    facts = written(
-        network, output, tuned.net.folded(), images, accuracies(network, checkpoint, test, options)
-    )
+    network, folded = tuned.net.lower(), tuned.net.folded()
+    layers = layer_facts(network, folded, images[:MEASURED])
+    facts = written(network, output, folded, layers, accuracies(network, checkpoint, test, options))
     console().print(
         f"Epoch {tuned.epoch} of {recipe.epochs} was best on the validation images, "
         f"{tuned.validation_accuracy:.4f}; {_proven(network)}",

@@ -20,27 +20,25 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ..data import Digits, fit_to, mnist, training_digits
 from ..float.nets.nets import NETS, SUFFIXES, Checkpoint, input_shape_of, load, net_of, shipped
 from ..float.ptq.graph import Graph
 from ..float.ptq.normalize import NAME as NORMALIZE
-from ..float.ptq.quantize import Options, Schemes, accuracy, calibration_images, prepare, quantize
+from ..float.ptq.quantize import Options, Schemes, accuracy, calibration_images, prepare
 from ..float.ptq.report import layer_facts, layer_table
 from ..float.ptq.schemes import OBSERVERS, Scheme
 from ..formats import json_file
 from ..layers import NetworkError
 from ..network import QNetwork
 from ..requant import Rounding
-from ..samples import add_data_arguments, read_samples
+from ..samples import Samples, add_data_arguments, read_samples
 from ..terminal import console
 from .models import INTEGER, format_of
+from .own import CALIBRATING, MEASURED, graph_of, quantize_own, quantized
 
 TABLE_WIDTH = 160  # characters; a narrower terminal wraps the lines instead of cutting numbers
 MUCH = 0.02  # of the accuracy: a greater loss gets advice
-CALIBRATING = 1000  # images, by default
-MEASURED = 200  # calibration images on which signal-to-noise ratios are measured
 HELP = "quantize a float network to an integer network"
 
 
@@ -223,43 +221,32 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     digits, test = images_of(args)
     images = calibration_of(args, checkpoint, digits)
     graph = checkpoint.graph()
-    network = _quantized(graph, images, options)
+    network = quantized(graph, images, options)
     output = args.output or Path(f"{network.name}.json")
     folded, _ = prepare(graph, options)
+    layers = layer_facts(network, folded, images[:MEASURED])
     figures = accuracies(network, checkpoint, test, options)
-    return written(network, output, folded, images, figures), True
+    return written(network, output, folded, layers, figures), True
 
 
 def _own(args: argparse.Namespace, options: Options) -> dict[str, Any]:
-    """Quantize a float ONNX model on its own images."""
-    from ..float.ptq.execute import batches
-    from ..frontends.onnx_float import graph_of
-
+    """Quantize a float model of one's own on its own images."""
     graph = graph_of(args.checkpoint)
+    samples = samples_of(args, graph)
+    own = quantize_own(graph, samples, options, args.split, args.seed)
+    output = args.output or Path(f"{own.network.name}.json")
+    return written(own.network, output, own.graph, own.layers, own.figures())
+
+
+def samples_of(args: argparse.Namespace, graph: Graph) -> Samples:
+    """The images for a float graph, from --data. Raises DataError, and NetworkError without any."""
     channels, height, width = graph.shape
     if args.data is None:
         raise NetworkError(
-            f"The model {args.checkpoint} needs images to calibrate on; give them by --data FILE, "
-            f"an .npz with images (N, {height}, {width}, {channels}) and labels"
+            f"Network {graph.name!r} needs images to calibrate on; give them by --data DATA, an "
+            f".npz with images (N, {height}, {width}, {channels}) and labels"
         )
-    samples = read_samples(args.data, (height, width, channels), args.layout)
-    calibrating, measuring = args.split
-    count = calibrating or max(min(CALIBRATING, len(samples) // 2), 1)
-    calibration, others = samples.split(count, measuring, args.seed)
-    network = _quantized(graph, calibration.images, options)
-    output = args.output or Path(f"{network.name}.json")
-    folded, image = prepare(graph, options)
-    figures: dict[str, Any] = {"images": len(others), "source": f"other images of {args.data}"}
-    if others.labels is not None:
-        classes = [
-            tensors[folded.output].reshape(len(part), -1).argmax(axis=1)
-            for part, tensors in batches(folded, others.images, image)
-        ]
-        figures |= {
-            "int_accuracy": accuracy(network(others.images), others.labels),
-            "float_accuracy": float((np.concatenate(classes) == others.labels).mean()),
-        }
-    return written(network, output, folded, calibration.images, figures)
+    return read_samples(args.data, (height, width, channels), args.layout)
 
 
 def require_seed(seed: int) -> None:
@@ -287,33 +274,39 @@ def written(
     network: QNetwork,
     output: Path,
     graph: Graph,
-    images: npt.NDArray[np.uint8],
+    layers: list[dict[str, Any]],
     figures: dict[str, Any],
 ) -> dict[str, Any]:
     """Write the network, print a report of each layer and of the accuracy; return the facts.
 
     graph : the folded graph from which the network was made
-    images : (N, H, W, C); the layers are measured on the first ones
+    layers : its ``layer_facts``
     figures : the accuracies and the images on which they were measured, see :func:`accuracies`; of
         images without labels no accuracies
     """
     json_file.save(network, output)
-    layers = layer_facts(network, graph, images[:MEASURED])
     out = console(width=TABLE_WIDTH)
     out.print(layer_table(layers))
-    if any(node.name == NORMALIZE for node in graph.nodes):
-        out.print(
-            f"Layer {NORMALIZE!r} was added: it normalizes the pixels, since no convolution after "
-            "it can do so exactly",
-            soft_wrap=True,
-        )
-    out.print(f"{network.name}: {_verdict(figures)} -> {output}", soft_wrap=True)
-    if figures.get("float_accuracy", 0) - figures.get("int_accuracy", 0) > MUCH:
-        out.print(_advice(layers), soft_wrap=True)
+    remarks = remarks_of(graph, layers, figures)
+    for line in (f"{network.name}: {verdict_of(figures)} -> {output}", *remarks):
+        out.print(line, soft_wrap=True)
     return {"network": network.name, "file": str(output), "layers": layers, **figures}
 
 
-def _verdict(figures: dict[str, Any]) -> str:
+def remarks_of(graph: Graph, layers: list[dict[str, Any]], figures: dict[str, Any]) -> list[str]:
+    """What a user should know of a quantization: a layer that was added, a loss of accuracy."""
+    remarks = []
+    if any(node.name == NORMALIZE for node in graph.nodes):
+        remarks.append(
+            f"Layer {NORMALIZE!r} was added: it normalizes the pixels, since no convolution after "
+            "it can do so exactly"
+        )
+    if figures.get("float_accuracy", 0) - figures.get("int_accuracy", 0) > MUCH:
+        remarks.append(_advice(layers))
+    return remarks
+
+
+def verdict_of(figures: dict[str, Any]) -> str:
     """The accuracies in a sentence."""
     if "int_accuracy" not in figures:
         return "no accuracy, since the images have no labels"
@@ -353,14 +346,6 @@ def checkpoint_of(args: argparse.Namespace) -> Checkpoint:
             f"give --net {checkpoint.network}"
         )
     return checkpoint
-
-
-def _quantized(graph: Graph, images: np.ndarray[Any, Any], options: Options) -> QNetwork:
-    """Quantize with a progress bar."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
-        task = bar.add_task("calibrating, images", total=len(images))
-        return quantize(graph, images, options, lambda done: bar.update(task, completed=done))
 
 
 def accuracies(
