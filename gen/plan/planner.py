@@ -63,7 +63,12 @@ def _planned(network: QNetwork, goal: Goal, forms: Forms, row_aligned: bool) -> 
         row_lanes=row_lanes,
         row_aligned=row_aligned,
         layers=tuple(
-            LayerPlan(form.part, form.cycles_alone, _behind(form.part, times.fifo_depths))
+            LayerPlan(
+                form.part,
+                form.cycles_alone,
+                _behind(form.part, times.fifo_depths),
+                times.spans[form.part.name],
+            )
             for form in chosen.forms
         ),
         links=links,

@@ -36,6 +36,8 @@ class Schedule:
     latency_cycles : from the first value taken to the last result sent, of the first image
     fifo_depths : beats of the queue in each link, 0 for a wire
     verdict_depth : entries of the queue of verdicts, one for each image in the core
+    spans : by layer, the cycle of the first beat in and of the last beat out, for the first image,
+        counted from the first value taken
     """
 
     cycles_per_image: int
@@ -43,6 +45,7 @@ class Schedule:
     latency_cycles: int
     fifo_depths: Mapping[Link, int]
     verdict_depth: int
+    spans: Mapping[str, tuple[int, int]]
 
 
 class _Core:
@@ -69,6 +72,7 @@ class _Core:
         self.channels: list[Channel] = []
         self.processes: list[Process] = []
         self.fifos: dict[Link, Fifo] = {}
+        self._of_layers: dict[str, tuple[list[Channel], Channel]] = {}  # inputs and output
         self.verdicts = Fifo(self._channel(), self._channel(), images, verdict_depth)
         self._by_stream: dict[t.Stream, Channel] = {}
         whole = t.topology(parts, links, argmax, parts[0].x, (taken or lanes, lanes), depths)
@@ -108,6 +112,7 @@ class _Core:
             case t.LayerNode():
                 inputs = [of[stream] for stream in node.inputs]
                 processes, of[node.o] = node.part.processes(inputs, self._channel, images)
+                self._of_layers[node.part.name] = inputs, of[node.o]
                 return processes
             case t.ArgmaxNode():
                 of[node.o] = self._channel()
@@ -176,6 +181,18 @@ class _Core:
         return self._ends[0] - self.entry.takes[0]
 
     @property
+    def spans(self) -> dict[str, tuple[int, int]]:
+        """See ``Schedule``."""
+        start = self.entry.takes[0]
+        return {
+            name: (
+                min(i.takes[0] for i in inputs) - start,
+                o.takes[len(o.takes) // self.images - 1] - start,
+            )
+            for name, (inputs, o) in self._of_layers.items()
+        }
+
+    @property
     def _ends(self) -> list[int]:
         return list(self.exit.takes)[self.results - 1 :: self.results]
 
@@ -224,7 +241,7 @@ def schedule(
             break
         images *= 2
     first = _before(fed.periods, max(later))
-    return Schedule(max(later), first, fed.latency, depths, verdicts)
+    return Schedule(max(later), first, fed.latency, depths, verdicts, fed.spans)
 
 
 def _unbounded(

@@ -17,7 +17,7 @@ from .emit import to_verilog
 from .manifest import header, manifest
 from .readable import module_name
 
-__all__ = ["write_core"]
+__all__ = ["write_core", "write_plan"]
 
 
 def write_core(
@@ -41,9 +41,13 @@ def write_core(
     the hardware does not cover, before anything is written; OutputError if the folder cannot be
     written; ValueError for a prefix that is no Verilog name.
     """
-    plan = make_plan(network, goal, row_aligned=row_aligned)
+    return write_plan(make_plan(network, goal, row_aligned=row_aligned), directory, prefix)
+
+
+def write_plan(plan: Plan, directory: Path, prefix: str | None = None) -> dict[str, Any]:
+    """Write the core of a plan as :func:`write_core` does; return the manifest."""
     top, inner = _names(plan, prefix)
-    verilog_file = Path("rtl") / f"{prefix or network.name}.v"
+    verilog_file = Path("rtl") / f"{prefix or plan.network.name}.v"
     names = {"verilog": str(verilog_file), "top": top, "prefix": inner}
     facts = {**manifest(plan), **names}
     verilog = to_verilog(Core(plan=plan), top, header(facts), inner)

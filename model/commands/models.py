@@ -10,10 +10,12 @@ import io
 import pickletools
 import shlex
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 from ..formats.json_file import load, shipped
 from ..formats.text_file import FORMAT as TEXT
+from ..formats.text_file import read as read_text
 from ..layers import NetworkError
 from ..network import QNetwork
 
@@ -67,11 +69,12 @@ def format_of(model: str) -> str:
     return _format_of_text(content) or _format_of_onnx(content, model)
 
 
-def network_of(model: str, form: str | None = None) -> QNetwork:
+def network_of(model: str, form: str | None = None, name: str | None = None) -> QNetwork:
     """The integer network of a model.
 
     model : the name of a shipped network, or the path of a file
     form : one of ``FORMATS``; by default, the file's own
+    name : the network's; by default its own
 
     Raises NetworkError, with the command that quantizes it, for a float model.
     """
@@ -85,12 +88,9 @@ def network_of(model: str, form: str | None = None) -> QNetwork:
     if form == "onnx":
         from ..frontends.onnx import read
 
-        return read(model)
-    if form == "text":
-        from ..formats.text_file import read as read_text
-
-        return read_text(model)
-    return load(model)
+        return read(model, name)
+    network = read_text(model) if form == "text" else load(model)
+    return replace(network, name=name or network.name)
 
 
 def _format_of_archive(content: bytes, model: str) -> str:

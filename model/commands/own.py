@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..float.nets.nets import load
 from ..float.ptq.execute import batches
 from ..float.ptq.graph import Graph
+from ..float.ptq.normalize import NAME as NORMALIZE
 from ..float.ptq.quantize import Options, prepare, quantize
 from ..float.ptq.report import layer_facts
 from ..layers import NetworkError
@@ -17,18 +20,22 @@ from ..network import QNetwork
 from ..samples import Samples
 from ..terminal import progress
 from .models import format_of
+from .options import CALIBRATING
 
 __all__ = [
-    "CALIBRATING",
     "MEASURED",
     "Own",
     "classes_of",
     "graph_of",
     "quantize_own",
     "quantized",
+    "remarks_of",
+    "split",
+    "verdict_of",
 ]
 
-CALIBRATING = 1000  # images, by default
+
+MUCH = 0.02  # of the accuracy: a greater loss gets advice
 MEASURED = 200  # calibration images on which signal-to-noise ratios are measured
 BATCH = 256  # images
 Split = tuple[int | None, int | None]  # images that calibrate, and others that measure
@@ -69,10 +76,11 @@ class Own:
         }
 
 
-def graph_of(model: str, form: str | None = None) -> Graph:
-    """The float graph of a model file of one's own.
+def graph_of(model: str, form: str | None = None, name: str | None = None) -> Graph:
+    """The float graph of a model file.
 
     form : one of ``models.FLOAT``; by default, the file's own
+    name : the network's; by default from the model or its file
 
     Raises NetworkError for a file of another format.
     """
@@ -80,22 +88,32 @@ def graph_of(model: str, form: str | None = None) -> Graph:
     if form == "float-onnx":
         from ..frontends.onnx_float import graph_of as of_onnx
 
-        return of_onnx(model)
-    raise NetworkError(f"{model} is no float model that has images of its own")
+        return of_onnx(model, name)
+    if form == "checkpoint":
+        graph = load(model).graph()
+        return replace(graph, name=name or graph.name)
+    raise NetworkError(
+        f"The model {model} does not state its network; quantize it by tercet quantize "
+        f"{shlex.quote(model)} --net NET -o NET.json"
+    )
 
 
-def quantize_own(graph: Graph, samples: Samples, options: Options, split: Split, seed: int) -> Own:
-    """Quantize a float graph on some samples, and run both networks on the others.
+def split(samples: Samples, counts: Split, seed: int) -> tuple[Samples, Samples]:
+    """The samples that calibrate, and others that measure. Raises DataError if there are too few.
 
-    split : how many samples calibrate (None: 1000, but at most half), and how many others measure
-        (None: all)
+    counts : of both; None for 1000 but at most half, and for all others
     seed : of the choice
-
-    Raises DataError if there are too few samples, and NetworkError as ``quantize`` does.
     """
-    calibrating, measuring = split
+    calibrating, measuring = counts
     count = calibrating or max(min(CALIBRATING, len(samples) // 2), 1)
-    calibration, others = samples.split(count, measuring, seed)
+    return samples.split(count, measuring, seed)
+
+
+def quantize_own(graph: Graph, calibration: Samples, others: Samples, options: Options) -> Own:
+    """Quantize a float graph on some samples, and run both networks on others.
+
+    Raises NetworkError as ``quantize`` does.
+    """
     network = quantized(graph, calibration.images, options)
     folded, image = prepare(graph, options)
     layers = layer_facts(network, folded, calibration.images[:MEASURED])
@@ -108,7 +126,7 @@ def quantize_own(graph: Graph, samples: Samples, options: Options, split: Split,
             done += len(part)
             report(done)
     integers = classes_of(network, others.images)
-    return Own(network, folded, count, layers, others, floats, integers)
+    return Own(network, folded, len(calibration), layers, others, floats, integers)
 
 
 def quantized(graph: Graph, images: npt.NDArray[np.uint8], options: Options) -> QNetwork:
@@ -129,3 +147,40 @@ def classes_of(network: QNetwork, images: npt.NDArray[Any]) -> Classes:
             classes[start : start + BATCH] = network(part).reshape(len(part), -1).argmax(axis=1)
             report(start + len(part))
     return classes
+
+
+def remarks_of(
+    network: QNetwork, layers: list[dict[str, Any]], figures: dict[str, Any]
+) -> list[str]:
+    """What a user should know of a quantization: a layer that was added, a loss of accuracy."""
+    remarks = []
+    if any(layer.name == NORMALIZE for layer in network.layers):
+        remarks.append(
+            f"Layer {NORMALIZE!r} was added: it normalizes the pixels, since no convolution after "
+            "it can do so exactly"
+        )
+    if figures.get("float_accuracy", 0) - figures.get("int_accuracy", 0) > MUCH:
+        remarks.append(_advice(layers))
+    return remarks
+
+
+def verdict_of(figures: dict[str, Any]) -> str:
+    """The accuracies in a sentence."""
+    if "int_accuracy" not in figures:
+        return "no accuracy, since the images have no labels"
+    lost = 100 * (figures["float_accuracy"] - figures["int_accuracy"])
+    return (
+        f"integers {figures['int_accuracy']:.4f}, float {figures['float_accuracy']:.4f}, lost "
+        f"{lost:.2f} points on the {figures['images']} {figures['source']}"
+    )
+
+
+def _advice(layers: list[dict[str, Any]]) -> str:
+    """The layers that lose most, and what to try."""
+    noisy = [facts for facts in layers if facts["activation_sqnr_db"] is not None]
+    worst = sorted(noisy, key=lambda facts: float(facts["activation_sqnr_db"]))[:3]
+    named = ", ".join(f"{each['layer']} ({each['activation_sqnr_db']:.1f} dB)" for each in worst)
+    return (
+        f"More than {100 * MUCH:.0f} points are lost; the signal-to-noise ratios are lowest after "
+        f"{named}. Try --per-channel, --observer mse, or more bits for them by --layer NAME=8,10"
+    )

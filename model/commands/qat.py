@@ -13,15 +13,13 @@ from ..float.training.recipe import QatRecipe, Training
 from ..layers import NetworkError, Requantizing
 from ..network import QNetwork
 from ..terminal import console
+from .options import add_image_arguments, add_scheme_arguments, chosen_schemes
 from .own import MEASURED
 from .quantize import (
     accuracies,
     add_file_arguments,
-    add_image_arguments,
-    add_scheme_arguments,
     calibration_of,
     checkpoint_of,
-    chosen_schemes,
     images_of,
     require_seed,
     written,
@@ -88,7 +86,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         tuned = fine_tune(checkpoint, digits, images, options, training, recipe, args.seed, report)
     network, folded = tuned.net.lower(), tuned.net.folded()
     layers = layer_facts(network, folded, images[:MEASURED])
-    facts = written(network, output, folded, layers, accuracies(network, checkpoint, test, options))
+    facts = written(network, output, layers, accuracies(network, checkpoint, test, options))
     console().print(
         f"Epoch {tuned.epoch} of {recipe.epochs} was best on the validation images, "
         f"{tuned.validation_accuracy:.4f}; {_proven(network)}",
