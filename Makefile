@@ -14,6 +14,8 @@
 #: make requantizers                       docs/requantizers.md: how wide requantizers must be
 #: make fingerprints                       whether files are still those on record, byte for byte
 #: make lint                               ruff and mypy
+#: make build MODEL=mine.onnx DATA=imgs     tercet build: RTL, checks, report; in build/NAME
+#: make browser                            Chromium, by apt: for the test of the report
 #: make newcomer                           as root: sim and test on fresh stock systems;
 #:      SUITES="trixie" COMMANDS="make sim"   some of them, or another command
 #: make check                              lint and test
@@ -23,6 +25,8 @@
 
 PYTHON ?= python3
 NET ?= plain
+MODEL ?= plain
+DATA ?=
 SIM ?= verilator
 N ?= 20
 TARGET ?= ecp5
@@ -38,7 +42,7 @@ INSTALL := $(PIP) install --no-compile --constraint constraints.txt
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib 2>/dev/null || true
 
 .PHONY: help setup sim test quick verilog plan synth pnr fuzz bench accuracy requantizers lint newcomer check clean
-.PHONY: icarus verilator libpython fuzz-modules fingerprints
+.PHONY: icarus verilator libpython fuzz-modules fingerprints build browser
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -63,6 +67,9 @@ synth: .venv/.sim
 
 pnr: .venv/.pnr
 	@$(TERCET) synth '$(NET)' --target $(TARGET) --pnr $(GOAL)
+
+build: .venv/.test libpython $(filter icarus verilator,$(SIM))
+	@$(TERCET) build '$(MODEL)' $(if $(DATA),--data '$(DATA)') --simulator $(SIM) --images $(N) $(GOAL)
 
 fuzz: .venv/.sim libpython $(filter icarus verilator,$(SIM))
 	@$(TERCET) fuzz -n $(N) --simulator $(SIM)
@@ -154,6 +161,10 @@ version := -c 'import sysconfig; print(sysconfig.get_python_version())'
 
 icarus:
 	@$(get_icarus) || { echo "$(no_icarus)."; exit 1; }
+
+browser:
+	@command -v chromium >/dev/null || $(call apt,chromium fonts-dejavu-core) || { echo \
+	    "Chromium is missing; install it with: apt install chromium"; exit 1; }
 
 no_icarus := Icarus Verilog is missing; install it with: apt install iverilog
 get_icarus = command -v iverilog >/dev/null || $(call apt,iverilog)

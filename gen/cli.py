@@ -124,6 +124,7 @@ def _run(words: list[str]) -> int:
             parser.error("the command must come first")
     except SystemExit as ending:  # argparse has printed help (0) or a usage error (2)
         return cast(int, ending.code)
+    args.words = words[1:]  # as the user typed them
     _set_up_logging(args.verbose)
     if args.json is not None:
         _require_place(args.json)

@@ -7,6 +7,7 @@ that gave it away. Nothing is unpickled.
 from __future__ import annotations
 
 import argparse
+import base64
 import gzip
 import struct
 import zipfile
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from .data import DataError
 from .layers import Shape
 
-__all__ = ["Samples", "add_data_arguments", "read_samples"]
+__all__ = ["MODES", "Samples", "add_data_arguments", "data_uri", "read_samples"]
 
 LAYOUTS = ("nhwc", "nchw")
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -82,7 +83,9 @@ class Samples:
             )
         order = np.random.RandomState(seed).permutation(len(self))  # its stream is frozen (NEP 19)
         ends = first, len(self) if second is None else first + second
-        return self.at(np.sort(order[: ends[0]])), self.at(np.sort(order[slice(*ends)]))
+        others = self.at(np.sort(order[slice(*ends)]))
+        others = replace(others, source=f"other images of {self.source}")
+        return self.at(np.sort(order[: ends[0]])), others
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, use: str) -> None:
@@ -124,7 +127,7 @@ def read_samples(path: Path, shape: Shape, layout: str | None = None) -> Samples
         ) from None
     pixels = _pixels(_laid_out(images, shape, layout, where), where)
     checked = None if labels is None else _labels(labels, len(pixels), where)
-    return Samples.of(pixels, checked, where)
+    return Samples.of(pixels, checked, path.name)
 
 
 def _arrays(path: Path, where: str) -> tuple[Array, Array | None]:
@@ -183,7 +186,7 @@ def _pictures(folder: Path, shape: Shape) -> Samples:
         raise DataError(f"{where} has no {', '.join(PICTURES)} files; give a folder of pictures")
     images = np.stack([_picture(path, shape) for path in flat])
     labels = np.repeat(np.arange(len(paths)), [len(each) for each in paths]) if names else None
-    return Samples.of(images, labels, where, tuple(names))
+    return Samples.of(images, labels, folder.name, tuple(names))
 
 
 def _pictures_in(folder: Path) -> list[Path]:
@@ -219,6 +222,17 @@ def _picture(path: Path, shape: Shape) -> npt.NDArray[np.uint8]:
             raise
         raise DataError(f"The picture {path} is damaged or is none; leave it out") from None
     return pixels.reshape(shape)
+
+
+def data_uri(pixels: npt.NDArray[np.uint8]) -> str:
+    """An image (H, W, C) as a PNG in a data URI; C as in ``MODES``."""
+    from PIL import Image
+
+    content = BytesIO()
+    channels = pixels.shape[2]
+    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    picture.save(content, "PNG")
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode("ascii")
 
 
 def _laid_out(images: Array, shape: Shape, layout: str | None, where: str) -> Array:

@@ -20,6 +20,7 @@ REQUIREMENTS = [
 TARGETS = [
     *("setup", "sim", "test", "quick", "verilog", "plan", "synth", "pnr", "fuzz", "fingerprints"),
     *("bench", "fuzz-modules", "accuracy", "requantizers", "lint", "newcomer", "check", "clean"),
+    *("build", "browser"),
 ]
 
 
@@ -70,6 +71,12 @@ def test_variables_reach_the_commands():
     assert " ".join(words.split()).endswith(
         "tercet sim 'some/net.json' --simulator icarus --images 7 --fps 9 --clock 7"
     )
+    words = make("--dry-run", "build", "MODEL=my net.onnx", "DATA=my images", "N=7", goal)
+    assert " ".join(words.split()).endswith(
+        "tercet build 'my net.onnx' --data 'my images' --simulator verilator --images 7 --fps 9 "
+        "--clock 7"
+    )
+    assert "--data" not in make("--dry-run", "build", "MODEL=plain")
     words = make("--dry-run", "synth", "NET=separable", "TARGET=ice40")
     assert words.split()[-4:] == ["synth", "'separable'", "--target", "ice40"]
     for target in ("plan", "verilog"):

@@ -96,8 +96,8 @@ def test_a_split_shares_no_image(images, tmp_path):
     with pytest.raises(DataError) as error:
         samples.split(5, None, seed=1)
     assert str(error.value) == (
-        f"5 images to calibrate on and all others to measure the accuracy on are more than the 5 "
-        f"of The file {tmp_path / 'x.npz'}; choose fewer with --split C,M"
+        "5 images to calibrate on and all others to measure the accuracy on are more than the 5 "
+        "of x.npz; choose fewer with --split C,M"
     )
     left, right = samples.split(1, 2, seed=1)
     assert (len(left), len(right)) == (1, 2)

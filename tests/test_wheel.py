@@ -49,7 +49,7 @@ def test_it_holds_every_file(wheel):
         )
         for folder in FOLDERS
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and path.suffix in (".py", ".json", ".npz", ".md")
+        if path.is_file() and path.suffix in (".py", ".json", ".npz", ".md", ".jinja", ".css")
     }
     assert held == wanted
 

@@ -66,8 +66,7 @@ class Own:
     def figures(self) -> dict[str, Any]:
         """The number and source of the measuring images and, if they have labels, accuracies."""
         labels = self.measuring.labels
-        source = self.measuring.source
-        figures = {"images": len(self.measuring), "source": f"other images of {source}"}
+        figures = {"images": len(self.measuring), "source": self.measuring.source}
         if labels is None:
             return figures
         return figures | {

