@@ -57,12 +57,19 @@ def npz(**arrays):
     return buffer.getvalue()
 
 
+def program(graph):
+    """As much of a saved program as tells its format."""
+    return archive(**{"net/archive_format": "pt2", "net/models/model.json": graph})
+
+
 CONTENTS = {
     "network": lambda: json_file.dumps(network()).encode(),
     "text": lambda: b"# mine\n" + text_file.dumps(network()).encode(),
     "onnx": lambda: onnx_model("DequantizeLinear"),
     "float-onnx": lambda: onnx_model("Relu"),
     "checkpoint": lambda: (nets.ZOO / "plain.npz").read_bytes(),
+    "pt2": lambda: program('{"target": "torch.ops.aten.relu.default"}'),
+    "pt2e": lambda: program('{"target": "torch.ops.quantized_decomposed.dequantize"}'),
     "state-dict": lambda: saved(lambda torch: torch.nn.Conv2d(1, 2, 3).state_dict()),
 }
 

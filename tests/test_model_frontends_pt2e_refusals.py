@@ -257,8 +257,8 @@ def test_refuses_other_inputs_and_outputs():
 @pytest.mark.parametrize("path", ["net.pt2", Path("net.pt2")], ids=["str", "Path"])
 def test_refuses_files(path):
     assert refusal(path) == (
-        "Network 'pt2e': a saved program is not read, since torch.export.load unpickles and "
-        "evaluates the file; load it yourself if you trust it, and pass the program to read"
+        "Network 'pt2e': a path is no program; load it by torch_export.archive.loaded, which runs "
+        "nothing in the file, and pass what it returns"
     )
 
 

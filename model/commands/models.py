@@ -17,6 +17,7 @@ from ..formats.json_file import load, shipped
 from ..formats.text_file import FORMAT as TEXT
 from ..formats.text_file import read as read_text
 from ..layers import NetworkError
+from ..names import identifier
 from ..network import QNetwork
 
 __all__ = ["FLOAT", "FORMATS", "INTEGER", "format_of", "network_of"]
@@ -25,9 +26,11 @@ INTEGER = {  # formats of integer networks, and what messages call such a file
     "network": "an integer network",
     "text": "an integer network as text",
     "onnx": "a quantized ONNX model",
+    "pt2e": "a quantized program of PT2E",
 }
 FLOAT = {  # formats of float networks, which are quantized on images
     "float-onnx": "a float ONNX model",
+    "pt2": "a float program of torch.export",
     "checkpoint": "a float checkpoint",
     "state-dict": "a float state dict",
 }
@@ -36,8 +39,10 @@ FOREIGN = {  # by the bytes that begin such a file, after some that vary: what i
     (4, b"TFL3"): "a TensorFlow Lite model",
     (0, b"\x89HDF"): "a Keras model (HDF5)",
 }
-EXPORT = 'torch.onnx.export(module.eval(), torch.zeros(1, C, H, W), "mine.onnx")'
-RUNS_CODE = "which runs code when it is loaded; in Python, export the module itself: " + EXPORT
+RUNS_CODE = (
+    "which runs code when it is loaded; in Python, export the module itself: torch.export.save("
+    'torch.export.export(module.eval(), (torch.zeros(2, C, H, W),)), "mine.pt2")'
+)
 # All that the pickle in a state dict names: containers, and the rebuilding of tensors.
 OF_STATE_DICTS = ("collections OrderedDict", "torch._utils _rebuild_", "torch ", "torch.storage ")
 
@@ -80,7 +85,7 @@ def network_of(model: str, form: str | None = None, name: str | None = None) -> 
     """
     form = form or format_of(model)
     if form in FLOAT:
-        data = " --data FILE" if form == "float-onnx" else ""
+        data = " --data DATA" if form in ("float-onnx", "pt2") else ""
         raise NetworkError(
             f"{model} is {FLOAT[form]}; make integers of it by tercet quantize "
             f"{shlex.quote(model)}{data} -o NET.json"
@@ -89,6 +94,11 @@ def network_of(model: str, form: str | None = None, name: str | None = None) -> 
         from ..frontends.onnx import read
 
         return read(model, name)
+    if form == "pt2e":
+        from ..float.torch_export.archive import loaded
+        from ..frontends.pt2e import read as read_pt2e
+
+        return read_pt2e(loaded(model), name or identifier(Path(model).stem))
     network = read_text(model) if form == "text" else load(model)
     return replace(network, name=name or network.name)
 
@@ -100,8 +110,12 @@ def _format_of_archive(content: bytes, model: str) -> str:
             names = archive.namelist()
             pickles = [name for name in names if name.endswith("/data.pkl")]
             first = archive.read(pickles[0]) if pickles else b""
+            programs = [name for name in names if name.partition("/")[2].startswith("models/")]
+            program = archive.read(programs[0]) if programs else b""
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError):
         raise NetworkError(f"The model {model} is a damaged archive; save it again") from None
+    if program:
+        return "pt2e" if b"quantized_decomposed" in program else "pt2"
     if any("/code/" in name for name in names):
         raise NetworkError(f"The model {model} is a TorchScript program, {RUNS_CODE}")
     if pickles:

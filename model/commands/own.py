@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..float.ptq.normalize import NAME as NORMALIZE
 from ..float.ptq.quantize import Options, prepare, quantize
 from ..float.ptq.report import layer_facts
 from ..layers import NetworkError
+from ..names import identifier
 from ..network import QNetwork
 from ..samples import Samples
 from ..terminal import progress
@@ -88,6 +90,11 @@ def graph_of(model: str, form: str | None = None, name: str | None = None) -> Gr
         from ..frontends.onnx_float import graph_of as of_onnx
 
         return of_onnx(model, name)
+    if form == "pt2":
+        from ..float.torch_export.archive import loaded
+        from ..float.torch_export.module import graph_of_program
+
+        return graph_of_program(loaded(model), name or identifier(Path(model).stem))
     if form == "checkpoint":
         graph = load(model).graph()
         return replace(graph, name=name or graph.name)

@@ -48,7 +48,7 @@ HELP = "quantize a float network to an integer network"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_file_arguments(parser, "a float ONNX model, ")
+    add_file_arguments(parser, "a float ONNX model, a saved torch.export program, ")
     add_quantization(parser)
 
 
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     options = options_of(args)
     require_seed(args.seed)
     form = "checkpoint" if args.checkpoint in shipped() else format_of(args.checkpoint)
-    if form == "float-onnx":
+    if form in ("float-onnx", "pt2"):
         return _own(args, options), True
     if form in INTEGER and Path(args.checkpoint).is_file():
         raise NetworkError(

@@ -29,9 +29,9 @@ from ...layers import NetworkError
 from ..ptq import graph as g
 from .arguments import Operator
 from .operators import OPERATORS
-from .program import Reader
+from .program import Reader, ends
 
-__all__ = ["graph_of"]
+__all__ = ["graph_of", "graph_of_program"]
 
 
 def graph_of(
@@ -66,6 +66,38 @@ def graph_of(
     except Exception as error:  # torch.export raises many types of errors
         raise _not_traced(module, name, example, error) from None
     return Reader(program, shape, name, operators).graph()
+
+
+def graph_of_program(program: torch.export.ExportedProgram, name: str) -> g.Graph:
+    """Read an exported float program, of a batch of any number of images.
+
+    name : the network's
+
+    Raises NetworkError as :func:`graph_of` does.
+    """
+    image, _ = ends(program, name, "program")
+    (node,) = (node for node in program.graph.nodes if node.name == image)
+    shape = tuple(int(extent) for extent in node.meta["val"].shape)
+    if len(shape) not in (2, 4) or min(shape) < 1:
+        raise NetworkError(
+            f"Network {name!r}: its input must be (N, C, H, W) or (N, K), not {list(shape)}; "
+            "export it on such an example"
+        )
+    _require_evaluation_mode(program, name)
+    return Reader(program, shape[1:], name, OPERATORS).graph()
+
+
+def _require_evaluation_mode(program: torch.export.ExportedProgram, name: str) -> None:
+    """Refuse a program of a module in training mode, whose outputs depend on the whole batch."""
+    for node in program.graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        for at, argument in enumerate(schema.arguments if schema is not None else ()):
+            given = node.args[at] if at < len(node.args) else node.kwargs.get(argument.name)
+            if argument.name in ("training", "train") and given is True:
+                raise NetworkError(
+                    f"Network {name!r}: it was exported in training mode, as node {node.name!r} "
+                    "shows; export module.eval()"
+                )
 
 
 def _require_float_module(module: object, name: str) -> None:

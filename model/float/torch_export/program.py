@@ -72,6 +72,8 @@ class Reader(GraphReader):
         return name
 
     def _read(self, node: torch.fx.Node) -> None:
+        if isinstance(node.meta.get("val"), int):
+            return  # an extent, for a reshape, whose output has its shape
         if node.target is operator.getitem and node.args[1] == 0:
             self.same(node, node.args[0])  # the operator's other outputs are for training
             return

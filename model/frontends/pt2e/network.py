@@ -58,8 +58,8 @@ def read(program: Program, name: str | None = None, output: Grid | None = None) 
         programs of X86InductorQuantizer do
 
     Raises NetworkError, which names the layer or node, the reason and a way out, for any other
-    program. A path is refused too, since ``torch.export.load`` unpickles and evaluates the file's
-    contents.
+    program. A path is refused too: ``float.torch_export.archive.loaded`` loads one without running
+    what is in it.
     """
     return reading(program, name, output).network
 
@@ -101,8 +101,8 @@ def _exported(program: object, name: str) -> torch.export.ExportedProgram:
     """The program as an ExportedProgram. Raises NetworkError for any other object."""
     if isinstance(program, str | PathLike):
         raise NetworkError(
-            f"Network {name!r}: a saved program is not read, since torch.export.load unpickles and "
-            "evaluates the file; load it yourself if you trust it, and pass the program to read"
+            f"Network {name!r}: a path is no program; load it by torch_export.archive.loaded, "
+            "which runs nothing in the file, and pass what it returns"
         )
     if isinstance(program, torch.export.ExportedProgram):
         return program
