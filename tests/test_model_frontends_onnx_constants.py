@@ -8,7 +8,8 @@ pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto, helper, numpy_helper
 from onnxbroken import CONV, QUANTIZE, attribute, constant, conv, proto, refusal
-from tercet.model.frontends.onnx import read
+from tercet.model import NetworkError
+from tercet.model.frontends.onnx import compare, read
 
 
 def external(model):
@@ -147,3 +148,53 @@ def test_a_bias_of_zeros_may_have_any_scale():
     constant(4, np.zeros(3, np.int32))(model)
     constant(5, np.float32(9))(model)
     assert not any_layers(read(model.SerializeToString()))[0].bias.any()
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """A function that saves the model with its weights in a file; returns its path."""
+
+    def save(location="weights.bin", at="weights.bin", offset=0):
+        model = proto()
+        tensor = model.graph.initializer[2]
+        (tmp_path / "model").mkdir(exist_ok=True)
+        place = tmp_path / "model" / at
+        place.write_bytes(bytes(offset) + tensor.raw_data)
+        length = len(tensor.raw_data)
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        entries = {"location": location, "offset": offset, "length": length}
+        for key, value in entries.items():
+            tensor.external_data.add(key=key, value=str(value))
+        path = tmp_path / "model" / "net.onnx"
+        path.write_bytes(model.SerializeToString())
+        return path
+
+    return save
+
+
+@pytest.mark.parametrize("offset", [0, 64])
+def test_tensors_in_a_file_beside_the_model_are_read(outside, offset):
+    network, expected = read(outside(offset=offset)), read(proto().SerializeToString())
+    (conv,), (whole,) = any_layers(network), any_layers(expected)
+    assert np.array_equal(conv.weights.values, whole.weights.values)
+    assert compare(outside(offset=offset), network).startswith("equal to ONNX Runtime in all ")
+
+
+def test_tensors_elsewhere_are_refused(outside, tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(54))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "link").symlink_to(tmp_path / "secret")
+    for location in ("../secret", str(tmp_path / "secret"), "link", "missing", ""):
+        path = outside(location)
+        with pytest.raises(NetworkError) as raised:
+            read(path)
+        start = f"The tensor 'constant2' of {path} cannot be read from its file ("
+        assert str(raised.value).startswith(start), location
+        assert str(raised.value).endswith(
+            "); keep both files in one folder, or save the model with all tensors inside"
+        )
+    path = outside()
+    (path.parent / "weights.bin").write_bytes(b"short")
+    with pytest.raises(NetworkError, match=r"cannot be read from its file"):
+        read(path)

@@ -287,6 +287,6 @@ def test_other_commands_name_the_one_that_quantizes(tmp_path, capsys):
     assert main(["plan", str(path)]) == 1
     assert capsys.readouterr().err == (
         f"tercet plan: error: {path} is a float ONNX model; make integers of it by tercet quantize "
-        f"{path} --data FILE -o NET.json\n"
+        f"{path} --data DATA -o NET.json\n"
     )
     assert not (tmp_path / "my.json").exists()

@@ -20,7 +20,7 @@ from ..layers import NetworkError
 from ..names import identifier
 from ..network import QNetwork
 
-__all__ = ["FLOAT", "FORMATS", "INTEGER", "format_of", "network_of"]
+__all__ = ["FLOAT", "FORMATS", "INTEGER", "content_of", "format_of", "network_of"]
 
 INTEGER = {  # formats of integer networks, and what messages call such a file
     "network": "an integer network",
@@ -72,6 +72,15 @@ def format_of(model: str) -> str:
     if content[:1] == b"\x80":
         raise NetworkError(f"The model {model} is a pickle, {RUNS_CODE}")
     return _format_of_text(content) or _format_of_onnx(content, model)
+
+
+def content_of(model: str, form: str) -> bytes:
+    """All bytes that a model is read from; of an ONNX model with its tensors in other files."""
+    if form in ("onnx", "float-onnx"):
+        from ..frontends.onnx.graph import content_of as of_onnx
+
+        return of_onnx(model)
+    return Path(model).read_bytes()
 
 
 def network_of(model: str, form: str | None = None, name: str | None = None) -> QNetwork:

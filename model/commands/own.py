@@ -176,8 +176,9 @@ def verdict_of(figures: dict[str, Any]) -> str:
         return "no accuracy, since the images have no labels"
     lost = 100 * (figures["float_accuracy"] - figures["int_accuracy"])
     return (
-        f"integers {figures['int_accuracy']:.4f}, float {figures['float_accuracy']:.4f}, lost "
-        f"{lost:.2f} points on the {figures['images']} {figures['source']}"
+        f"integers {figures['int_accuracy']:.4f}, float {figures['float_accuracy']:.4f}, "
+        f"{'lost' if lost >= 0 else 'gained'} {abs(lost):.2f} points on the {figures['images']} "
+        f"{figures['source']}"
     )
 
 

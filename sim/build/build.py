@@ -24,7 +24,7 @@ from ...gen.plan.goals import Goal
 from ...gen.report import accuracy_facts, network_facts, render
 from ...gen.verilog.build import write_plan
 from ...model import QNetwork, load, save, shipped
-from ...model.commands.models import FLOAT, INTEGER, format_of, network_of
+from ...model.commands.models import FLOAT, INTEGER, content_of, format_of, network_of
 from ...model.commands.options import options_of
 from ...model.data import fit_to, mnist, training_digits
 from ...model.files import output_folder, write_whole
@@ -237,10 +237,11 @@ class Build:
     def _step(self, name: str, parts: list[str], make: Callable[[], Facts], *outputs: str) -> Facts:
         """A step that depends on the model and the data; prints its summary and remarks."""
         args = self.args
-        model = args.model if args.model in shipped() else hash_of(Path(args.model))
+        form = self.source.form
+        model = b"" if args.model in shipped() else content_of(args.model, form)
         data = "" if args.data is None else hash_of(args.data)
-        parts = [self.source.form, self.source.name, model, data, str(args.layout), *parts]
-        facts = self.steps.run(name, parts, outputs, make)
+        key = [form, self.source.name, args.model, model, data, str(args.layout), *parts]
+        facts = self.steps.run(name, key, outputs, make)
         self._report(name, facts["summary"])
         for remark in facts["remarks"]:
             self._say(remark)

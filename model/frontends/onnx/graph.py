@@ -1,7 +1,8 @@
 """An ONNX file as a plain graph; the file is not trusted.
 
-Only the file's own bytes are read. Tensors in other files are refused, and so are subgraphs,
-functions defined in the file and operators of unknown domains. Source: ONNX ``docs/IR.md``.
+Only the file's own bytes are read, and the tensors that it has in other files of its folder, as
+``torch.onnx.export`` writes them. Subgraphs, functions defined in the file and operators of unknown
+domains are refused. Sources: ONNX ``docs/IR.md`` and ``docs/ExternalData.md``.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoProto, numpy_helper
+from onnx.external_data_helper import load_external_data_for_tensor
 
 from ...layers import NetworkError
 
-__all__ = ["Graph", "Node", "is_quantized", "load", "quantizes"]
+__all__ = ["Graph", "Node", "content_of", "is_quantized", "load", "quantizes"]
 
 MAX_BYTES = 1 << 30
 MAX_EXTENT = 1 << 16  # of the input's channels, rows and columns
@@ -199,23 +201,55 @@ def load(source: str | Path | bytes) -> Graph:
     )
 
 
+def content_of(source: str | Path | bytes) -> bytes:
+    """The bytes of a model with all its tensors inside. Raises NetworkError."""
+    content: bytes = _model(source).SerializeToString()
+    return content
+
+
 def _model(source: str | Path | bytes) -> ModelProto:
     if isinstance(source, bytes):
-        data, what = source, "The data"
-    else:
-        what = f"{source}"
-        try:
-            path = Path(source)
-            if path.is_file() and path.stat().st_size > MAX_BYTES:
-                raise NetworkError(f"{what} is larger than {MAX_BYTES} bytes; use a smaller model")
-            data = path.read_bytes()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise NetworkError(f"Cannot read {what}: {reason}") from None
+        return _parsed(source, "The data")
+    what = f"{source}"
+    try:
+        path = Path(source)
+        if path.is_file() and path.stat().st_size > MAX_BYTES:
+            raise NetworkError(f"{what} is larger than {MAX_BYTES} bytes; use a smaller model")
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise NetworkError(f"Cannot read {what}: {reason}") from None
+    model = _parsed(data, what)
+    _take_in(model, path)
+    return model
+
+
+def _parsed(data: bytes, what: str) -> ModelProto:
     try:
         return onnx.load_model_from_string(data)
     except (DecodeError, ValueError):
         raise NetworkError(f"{what} is no ONNX model; export it again") from None
+
+
+def _take_in(model: ModelProto, path: Path) -> None:
+    """Read the tensors that a model has in other files of its folder; onnx checks their paths."""
+    size = 0
+    for tensor in model.graph.initializer:
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        try:
+            load_external_data_for_tensor(tensor, str(path.parent))
+        except (OSError, ValueError, onnx.checker.ValidationError) as error:
+            reason = str(getattr(error, "strerror", None) or error).strip().splitlines()[0]
+            raise NetworkError(
+                f"The tensor {tensor.name!r} of {path} cannot be read from its file ({reason}); "
+                "keep both files in one folder, or save the model with all tensors inside"
+            ) from None
+        size += len(tensor.raw_data)
+        if size > MAX_BYTES:
+            raise NetworkError(
+                f"The tensors of {path} have over {MAX_BYTES} bytes; use a smaller model"
+            )
 
 
 def _check_texts(graph: GraphProto) -> None:

@@ -52,8 +52,9 @@ def _flatten(reader: Mover, node: Node, x: X) -> X:
 
 
 def _reshape(reader: Mover, node: Node, x: X) -> X:
-    node.require("allowzero", 0, otherwise=0, way_out="leave it out")
     shape, before = extents_of(reader, node, node.input(1)), [0, *x.dims]
+    if node.integer("allowzero", 0) and 0 in shape:  # an extent of 0, which no tensor here has
+        raise node.refuse(f"allowzero is 1 and the shape {shape}", "leave allowzero out")
     copied = [before[at] if n == 0 and at < len(before) else n for at, n in enumerate(shape)]
     count, rest = x.places.size, math.prod(n for n in copied[1:] if n != -1)
     missing = copied[1:].count(-1)

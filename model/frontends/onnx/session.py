@@ -13,6 +13,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as exceptions
 
 from ...ordered import raster
+from .graph import content_of
 from .network import read_with_names
 
 __all__ = ["output", "session_of", "session_trace"]
@@ -68,7 +69,7 @@ def session_trace(
     output of the first QuantizeLinear and the input of the integer network.
     """
     _, names = read_with_names(source, inexact=True)
-    model = onnx.load_model_from_string(_bytes(source))
+    model = onnx.load_model_from_string(content_of(source))
     had = {output.name for output in model.graph.output}
     for name, _ in names.values():
         if name not in had:
@@ -83,13 +84,9 @@ def session_trace(
 
 def output(source: str | Path | bytes, images: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
     """The output of a session of the unchanged model, for images as in :func:`session_trace`."""
-    session = session_of(_bytes(source))
+    session = session_of(content_of(source))
     (found,) = _run(session, [session.get_outputs()[0].name], images)
     return found
-
-
-def _bytes(source: str | Path | bytes) -> bytes:
-    return source if isinstance(source, bytes) else Path(source).read_bytes()
 
 
 def _run(
