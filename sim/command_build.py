@@ -69,4 +69,4 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         style="green",
         soft_wrap=True,
     )
-    return facts, True
+    return facts, not manifest["shortfall"]

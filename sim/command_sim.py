@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     if facts["failure"] is not None:
         out.print(f"FAILED: {facts['failure']}", style=style, soft_wrap=True)
     out.print(closing_line(facts), style=style, soft_wrap=True)
-    return facts, facts["failure"] is None
+    return facts, facts["failure"] is None and not manifest["shortfall"]
 
 
 def images_of(

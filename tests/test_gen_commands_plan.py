@@ -26,8 +26,8 @@ def net(tmp_path):
 def plan(tmp_path, capsys):
     """Runs `tercet plan` with words; what it printed, and its facts."""
 
-    def run(*words):
-        assert main(["plan", *words, "--json", str(tmp_path / "facts.json")]) == 0
+    def run(*words, code=0):
+        assert main(["plan", *words, "--json", str(tmp_path / "facts.json")]) == code
         return capsys.readouterr().out, json.loads((tmp_path / "facts.json").read_text())
 
     return run
@@ -85,7 +85,7 @@ def test_lines_fit_the_terminal(plan, monkeypatch, width, tables):
 def test_images_a_second_are_told_where_the_clock_is(plan):
     out, facts = plan("plain", "--clock", "100")
     assert facts["images_per_second"] == 1e8 / 784
-    assert "  127,551 images/s at 100 MHz\n" in out
+    assert "  127,551 images/s and a latency of 10.45 µs at 100 MHz\n" in out
 
 
 def test_a_rate_is_a_number_of_cycles(plan):
@@ -124,7 +124,7 @@ def test_as_fast_as_so_many_multipliers_can_be(plan):
     ],
 )
 def test_a_goal_out_of_reach_gets_the_nearest_plan_and_why(net, plan, words, message):
-    out, facts = plan(net, *words)
+    out, facts = plan(net, *words, code=1)
     assert re.fullmatch(message, out.splitlines()[-1])
     assert out.splitlines()[-1] == facts["shortfall"] + "."
 
@@ -159,7 +159,7 @@ def test_other_commands_have_no_use_for_a_clock_alone(command, net, capsys, tmp_
 
 def test_verilog_is_of_the_goals_plan(net, tmp_path, capsys):
     words = ["--multipliers", "1", "-o", str(tmp_path / "out")]
-    assert main(["verilog", net, *words]) == 0
+    assert main(["verilog", net, *words]) == 1  # the goal is missed, and the nearest plan written
     assert capsys.readouterr().out.startswith("The goal of 1 multipliers is out of reach: ")
     facts = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert facts["multipliers"] == 2

@@ -107,9 +107,15 @@ def test_a_wider_multiplier_never_takes_fewer_blocks():
 def test_the_table_of_devices():
     assert {name: tuple(device.budget.values()) for name, device in DEVICES.items()} == {
         "up5k": (8, 30, 5280),
+        "ecp5-12": (28, 32, 12000),
         "ecp5-25": (28, 56, 24288),
+        "ecp5-45": (72, 108, 43848),
         "ecp5-85": (156, 208, 83640),
+        "xc7s25": (80, 90, 14600),
         "xc7a35t": (90, 100, 20800),
+        "xc7a100t": (240, 270, 63400),
+        "xc7z010": (80, 120, 17600),
         "xc7z020": (220, 280, 53200),
+        "xc7z045": (900, 1090, 218600),
     }
     assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in DEVICES)

@@ -1,6 +1,7 @@
 """Devices as goals: plans that fit, and why others do not; costs against Yosys."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from tercet.gen.cost.parts import Cost, cost_of_part
 from tercet.gen.plan import device_goal, make_plan
 from tercet.gen.plan.cost import cost_of_core
 from tercet.gen.plan.device_goal import DeviceGoal
+from tercet.gen.plan.forms import Forms
+from tercet.gen.plan.goals import CycleGoal
 from tercet.gen.verilog.build import write_core
-from tercet.model import load
+from tercet.model import NetworkError, load
 
 LUT_ERROR = 0.2  # of the estimate
 
@@ -64,6 +67,11 @@ def test_queues_are_given_room():
     [
         ((2, 9, 99_999), r"it takes \d+ DSP blocks of 2, layer '\w+' alone \d+"),
         ((99, 9, 9), r"it takes about \d+ LUTs of 9, layer '\w+' alone about \d+"),
+        (
+            (2, 9, 9),
+            r"it takes \d+ DSP blocks of 2, layer '\w+' alone \d+ and about \d+ LUTs of 9, layer "
+            r"'\w+' alone about \d+",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said_with_the_layer(budget, message):
@@ -112,7 +120,36 @@ def test_costs_are_what_a_core_takes(name, goal, family, shared, tmp_path):
 
 
 def test_devices_by_name_are_goals():
-    assert set(DEVICES) == {"up5k", "ecp5-25", "ecp5-85", "xc7a35t", "xc7z020"}
     assert device_goal.NAMES.keys() == DEVICES["up5k"].budget.keys()
     assert str(DeviceGoal(DEVICES["up5k"])) == "fitting up5k"
     assert DeviceGoal(DEVICES["up5k"]).facts() == {"device": "up5k"}
+
+
+def test_weights_that_no_plan_can_hold_are_refused_at_once(monkeypatch):
+    monkeypatch.setattr(Forms, "cheapest", lambda *_: pytest.fail("searched"))
+    with pytest.raises(NetworkError) as raised:
+        make_plan(load("mobilenet"), DeviceGoal(DEVICES["up5k"]))
+    weights = sum(
+        layer.weights.values.size for layer in load("mobilenet").layers if hasattr(layer, "weights")
+    )
+    assert str(raised.value) == (
+        f"The goal of fitting up5k is out of reach: the weights have {8 * weights:,} bits, and "
+        "up5k holds at most 207,360, in its 30 block RAMs and all 5,280 LUTs; choose a larger "
+        "device, or fewer bits for the weights"
+    )
+
+
+def test_another_goal_chooses_the_plan_and_the_device_must_hold_it():
+    network = load("plain")
+    goal = DeviceGoal(DEVICES["up5k"], other=CycleGoal(784))
+    alone, plan = make_plan(network, 784), make_plan(network, goal)
+    assert (plan.multipliers, plan.cycles_per_image) == (alone.multipliers, alone.cycles_per_image)
+    assert plan.shortfall == ""
+    assert plan.goal == {"device": "up5k", "cycles": 784}
+    plan = make_plan(network, replace(goal, other=CycleGoal(3)))
+    assert re.fullmatch(
+        r"The goal of fitting up5k and of 3 cycles between images is out of reach: it takes 171 "
+        r"DSP blocks of 8, layer 'conv1' alone 90 and about \d+ LUTs of 5280, layer 'conv1' alone "
+        r"about \d+; layer 'conv1' takes 28 cycles at its fastest; this is the nearest plan",
+        plan.shortfall,
+    )

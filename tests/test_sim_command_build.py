@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from tercet.gen.cli import main
-from tercet.gen.verilog.build import write_plan
+from tercet.gen.verilog import build as verilog
 from tercet.model import load
 from tercet.model.formats.json_file import dumps
 
@@ -135,15 +135,17 @@ def test_families_are_synthesized_on_request(build):
 
 
 def test_a_difference_fails_and_is_not_kept_as_good(build, monkeypatch, tmp_path):
-    def wrong(plan, folder, prefix=None):
-        manifest = write_plan(plan, folder, prefix)
+    write = verilog._write
+
+    def wrong(plan, folder, prefix):
+        manifest = write(plan, folder, prefix)
         path = folder / manifest["verilog"]
         text, weights = path.read_text(), re.compile(r"(\[1\] = 24'h[0-9a-f]*)[0-9a-f];")
         assert weights.search(text)
         path.write_text(weights.sub(r"\g<1>9;", text))
         return manifest
 
-    monkeypatch.setattr("tercet.sim.build.build.write_plan", wrong)
+    monkeypatch.setattr(verilog, "_write", wrong)
     code, facts, shown = build("plain", "-n", "2")
     assert code == 1
     assert facts["simulation"]["failure"]

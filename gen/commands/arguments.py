@@ -14,7 +14,8 @@ from rich.console import Console
 from ...model.errors import UsageError
 from ..cost.devices import DEVICES
 from ..plan.device_goal import DeviceGoal
-from ..plan.goals import CycleGoal, Goal, MultiplierGoal, RateGoal
+from ..plan.folding import FoldingGoal
+from ..plan.goals import CycleGoal, Goal, LatencyGoal, MultiplierGoal, RateGoal
 from ..verilog.readable import module_name
 
 __all__ = [
@@ -56,7 +57,8 @@ def add_goal(parser: argparse.ArgumentParser, *, clock_alone: bool = False) -> N
     """
     parser.set_defaults(clock_alone=clock_alone)
     group = parser.add_argument_group(
-        "the plan's goal", "one of these; by default one input value per cycle"
+        "the plan's goal",
+        "one of these, alone or with --device; by default one input value per cycle",
     )
     goals = group.add_mutually_exclusive_group()
     goals.add_argument(
@@ -78,9 +80,25 @@ def add_goal(parser: argparse.ArgumentParser, *, clock_alone: bool = False) -> N
         help="the fewest cycles with N multipliers, requantizers not counted",
     )
     goals.add_argument(
+        "--latency",
+        type=positive,
+        metavar="N",
+        help="at most N cycles from an image's first value in to its last result out, with the "
+        "fewest multipliers",
+    )
+    group.add_argument(
         "--device",
         choices=DEVICES,
-        help="the fewest cycles within its DSP blocks, block RAMs and (estimated) LUTs",
+        metavar="NAME",
+        help="alone: the fewest cycles within its DSP blocks, block RAMs and (estimated) LUTs; "
+        f"with another goal: the core must fit it too; one of {', '.join(DEVICES)}",
+    )
+    goals.add_argument(
+        "--folding",
+        type=Path,
+        metavar="FILE",
+        help='P, S and R of each layer by hand: JSON like {"conv1": {"P": 3, "S": 1, "R": 1}}, or '
+        "the manifest.json of a core",
     )
     use = "the clock, for --fps and to print images/s" if clock_alone else "the clock, for --fps"
     group.add_argument("--clock", type=above_0, metavar="MHZ", help=use)
@@ -98,6 +116,12 @@ def goal_of(args: argparse.Namespace) -> Goal | None:
 
     Raises UsageError for --fps without a clock, or a clock that nothing uses.
     """
+    other = _other_goal(args)
+    return other if args.device is None else DeviceGoal(DEVICES[args.device], other=other)
+
+
+def _other_goal(args: argparse.Namespace) -> Goal | None:
+    """The goal beside --device."""
     if args.fps is not None:
         if args.clock is None:
             raise UsageError("--fps needs a clock; add --clock MHZ")
@@ -106,8 +130,10 @@ def goal_of(args: argparse.Namespace) -> Goal | None:
         raise UsageError("--clock is for --fps alone; add --fps F or leave --clock out")
     if args.cycles is not None:
         return CycleGoal(args.cycles)
-    if args.device is not None:
-        return DeviceGoal(DEVICES[args.device])
+    if args.latency is not None:
+        return LatencyGoal(args.latency)
+    if args.folding is not None:
+        return FoldingGoal.read(args.folding)
     return None if args.multipliers is None else MultiplierGoal(args.multipliers)
 
 

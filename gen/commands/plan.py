@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     if args.clock is not None:
         clock = float(args.clock)
         facts["clock_mhz"], facts["images_per_second"] = clock, 1e6 * clock / plan.cycles_per_image
+        facts["latency_microseconds"] = plan.latency_cycles / clock
     if isinstance(goal, DeviceGoal):
         facts["device"] = {
             kind: {"used": used, "there": there} for kind, (used, there) in goal.used(plan).items()
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     for line in _totals(plan, facts):
         out.print(line, markup=False, soft_wrap=True)
     say_of_plan(out, facts)
-    return facts, True
+    return facts, not facts["shortfall"]
 
 
 def _sweep(out: Console, network: QNetwork) -> dict[str, Any]:
@@ -141,7 +142,8 @@ def _totals(plan: Plan, facts: dict[str, Any]) -> list[str]:
     ]
     if "clock_mhz" in facts:
         rate, clock = facts["images_per_second"], facts["clock_mhz"]
-        lines.append(f"  {rate:,.0f} images/s at {clock:g} MHz")
+        latency = facts["latency_microseconds"]
+        lines.append(f"  {rate:,.0f} images/s and a latency of {latency:.4g} µs at {clock:g} MHz")
     for kind, of in facts.get("device", {}).items():
         about = "about " if kind == "luts" else ""
         lines.append(f"  {about}{of['used']} of {of['there']} {NAMES[kind]}")

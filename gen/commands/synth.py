@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     for line in [*map(_remark, routed.values()), *complaints]:
         out.print(line, soft_wrap=True)
     facts = {target: _facts(found[target], routed.get(target)) for target in targets}
-    return {"network": network.name, "targets": facts}, not complaints
+    return {"network": network.name, "targets": facts}, not (complaints or manifest["shortfall"])
 
 
 def _synthesized(

@@ -45,4 +45,4 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         f"{facts['rom_bits']} ROM bits; the rest is in {folder / 'manifest.json'}",
         soft_wrap=True,
     )
-    return facts, True
+    return facts, not facts["shortfall"]

@@ -2,8 +2,8 @@
 
 Sources: Lattice, iCE40 UltraPlus Family Data Sheet, FPGA-DS-02008, table 1.1; Lattice, ECP5 and
 ECP5-5G Family Data Sheet, FPGA-DS-02012, table 1.1; AMD, 7 Series FPGAs Data Sheet: Overview,
-DS180, table 4; AMD, Zynq-7000 SoC Data Sheet: Overview, DS190, table 1. The single-port RAMs of
-UP5K (4 of 256 kbit, which cannot be initialized) are not used.
+DS180, tables 2 and 4; AMD, Zynq-7000 SoC Data Sheet: Overview, DS190, tables 1 and 2. The
+single-port RAMs of UP5K (4 of 256 kbit, which cannot be initialized) are not used.
 
 Mapping: Yosys 0.70, ``techlibs/common/mul2dsp.v`` and ``passes/memory/memory_libmap.cc`` with the
 parameters that ``synth_ice40 -dsp``, ``synth_ecp5`` and ``synth_xilinx`` give them.
@@ -104,12 +104,16 @@ class Family:
     """A device family, with the blocks that Yosys maps to.
 
     target : a key of ``flow.synth.TARGETS``
+    block_bits : bits of a block RAM, with those for parity
+    lut_bits : entries of a LUT's table
     lut_ram : whether LUTs can be RAM; if not, a RAM outside blocks is made of flip-flops
     """
 
     target: str
     tiles: Tiles
     blocks: tuple[Blocks, ...]
+    block_bits: int
+    lut_bits: int
     lut_ram: bool = True
 
     def dsps(self, product: Product) -> int:
@@ -144,6 +148,12 @@ class Device:
         """The resources that a core may use, by the names of ``flow.synth.Resources``."""
         return {"dsps": self.dsps, "block_rams": self.block_rams, "luts": self.luts}
 
+    @property
+    def memory_bits(self) -> int:
+        """The bits that all block RAMs and all LUTs can hold, an upper bound for any core."""
+        family = self.family
+        return self.block_rams * family.block_bits + self.luts * family.lut_bits
+
 
 def _widths(most: int) -> tuple[int, ...]:
     return tuple(width for width in (1, 2, 4, 9, 18, 36, 72) if width <= most)
@@ -153,6 +163,8 @@ ICE40 = Family(
     "ice40",
     Tiles((16, 16), piece=16, sign=0, product=11),
     (Blocks(11, (2, 4, 8, 16), 1, 64, byte=1),),
+    block_bits=4096,
+    lut_bits=16,
     lut_ram=False,
 )
 ECP5 = Family(
@@ -162,6 +174,8 @@ ECP5 = Family(
         Blocks(14, _widths(18), 1, 128, byte=9),
         Blocks(14, _widths(36), 1, 128, byte=9, least=3),
     ),
+    block_bits=18 * 1024,
+    lut_bits=16,
 )
 SERIES_7 = Family(
     "xilinx",
@@ -171,15 +185,23 @@ SERIES_7 = Family(
         Blocks(15, _widths(72), 2, 257, byte=9),
         Blocks(16, _widths(9), 4, 513, byte=9),
     ),
+    block_bits=18 * 1024,
+    lut_bits=64,
 )
 
 DEVICES: dict[str, Device] = {
     device.name: device
     for device in (
         Device("up5k", ICE40, dsps=8, block_rams=30, luts=5_280),
+        Device("ecp5-12", ECP5, dsps=28, block_rams=32, luts=12_000),
         Device("ecp5-25", ECP5, dsps=28, block_rams=56, luts=24_288),
+        Device("ecp5-45", ECP5, dsps=72, block_rams=108, luts=43_848),
         Device("ecp5-85", ECP5, dsps=156, block_rams=208, luts=83_640),
+        Device("xc7s25", SERIES_7, dsps=80, block_rams=90, luts=14_600),
         Device("xc7a35t", SERIES_7, dsps=90, block_rams=100, luts=20_800),
+        Device("xc7a100t", SERIES_7, dsps=240, block_rams=270, luts=63_400),
+        Device("xc7z010", SERIES_7, dsps=80, block_rams=120, luts=17_600),
         Device("xc7z020", SERIES_7, dsps=220, block_rams=280, luts=53_200),
+        Device("xc7z045", SERIES_7, dsps=900, block_rams=1090, luts=218_600),
     )
 }

@@ -237,6 +237,12 @@ class ConvPart(WindowedPart):
         return {"P": g.pe, "S": g.cells * g.terms, "R": self.output_lanes}
 
     @property
+    def weight_bits(self) -> int:
+        weights = self.conv.weights
+        equal = weights.values.min() == weights.values.max()  # as those of an average: a constant
+        return 0 if equal else weights.values.size * weights.dtype.bits
+
+    @property
     def requantizer_multipliers(self) -> int:
         return 0 if self.sequential else self.output_lanes
 

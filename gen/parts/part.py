@@ -109,6 +109,11 @@ class Part(ABC):
         return {"P": 1, "S": self.input_lanes, "R": self.output_lanes}
 
     @property
+    def weight_bits(self) -> int:
+        """Bits of the layer's weights, unless they are a constant."""
+        return 0
+
+    @property
     def results(self) -> int:
         """Output beats of one image."""
         return math.prod(self.y.shape) // self.output_lanes

@@ -72,12 +72,12 @@ class Options(Generic[C]):
     """The candidates of a layer; among equal ones the first in ``candidates`` is used."""
 
     def __init__(self, candidates: Sequence[C]) -> None:
-        self._candidates = sorted(candidates, key=lambda each: (*each.price, each.cycles_bound))
+        self.candidates = sorted(candidates, key=lambda each: (*each.price, each.cycles_bound))
 
     def cheapest(self, cycles: int) -> C | None:
         """The cheapest candidate within ``cycles``; ties go to the fastest. None if none fits."""
         best: C | None = None
-        for each in self._candidates:
+        for each in self.candidates:
             if best and (each.price > best.price or each.cycles_bound >= best.cycles):
                 break
             if each.cycles_bound <= cycles and each.cycles <= cycles:

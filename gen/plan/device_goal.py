@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..cost.devices import Device
@@ -25,15 +25,29 @@ class DeviceGoal(Goal):
     The search assumes that each multiplier needs at least one DSP block.
 
     rest : cost of everything outside the layers; the queues are known only after planning
+    other : another goal, which then chooses the plan; the plan must also fit the device
     """
 
     device: Device
     rest: Cost = field(default=Cost())
+    other: Goal | None = None
 
     def __str__(self) -> str:
-        return f"fitting {self.device.name}"
+        return f"fitting {self.device.name}" + (f" and of {self.other}" if self.other else "")
+
+    def impossible(self, forms: Forms) -> str:
+        bits, device = forms.weight_bits, self.device
+        if bits <= device.memory_bits:
+            return ""
+        return (
+            f"the weights have {bits:,} bits, and {device.name} holds at most "
+            f"{device.memory_bits:,}, in its {device.block_rams} block RAMs and all "
+            f"{device.luts:,} LUTs; choose a larger device, or fewer bits for the weights"
+        )
 
     def choose(self, forms: Forms) -> Choice:
+        if self.other is not None:
+            return self.other.choose(forms)
         family = self.device.family
         known: dict[int, Cost] = {}  # by id of the part; the forms keep the parts alive
 
@@ -59,6 +73,9 @@ class DeviceGoal(Goal):
 
         None if the plan fits, or if this goal already left that much room.
         """
+        if self.other is not None:
+            other = self.other.tighter(plan)
+            return None if other is None else replace(self, other=other)
         if not self._over(plan):
             return None
         layers = (cost_of_part(layer.part, self.device.family) for layer in plan.layers)
@@ -66,7 +83,7 @@ class DeviceGoal(Goal):
         rest = [total - of for total, of in zip(whole, alone, strict=True)]
         if all(of <= held for of, held in zip(rest, self.rest, strict=True)):
             return None
-        return DeviceGoal(self.device, Cost(*map(max, zip(rest, self.rest, strict=True))))
+        return replace(self, rest=Cost(*map(max, zip(rest, self.rest, strict=True))))
 
     def used(self, plan: Plan) -> dict[str, tuple[int, int]]:
         """For each kind of resource: how many a plan takes, and how many the device has."""
@@ -74,27 +91,25 @@ class DeviceGoal(Goal):
         budget = self.device.budget
         return {kind: (used, budget[kind]) for kind, used in zip(budget, cost, strict=True)}
 
-    def _over(self, plan: Plan) -> str:
-        """The kind of resource that a plan exceeds by the greatest share; empty if it fits."""
-        used = self.used(plan)
-        worst = max(used, key=lambda kind: used[kind][0] / used[kind][1])
-        return worst if used[worst][0] > used[worst][1] else ""
+    def _over(self, plan: Plan) -> list[str]:
+        """The kinds of resources that a plan exceeds."""
+        return [kind for kind, (used, there) in self.used(plan).items() if used > there]
 
     def limit(self, plan: Plan) -> str:
-        worst = self._over(plan)
-        if not worst:
-            return ""
-        used, there = self.used(plan)[worst]
+        over = " and ".join(self._excess(plan, kind) for kind in self._over(plan))
+        missed = self.other.limit(plan) if self.other is not None else ""
+        return "; ".join(filter(None, (over and f"it takes {over}", missed)))
+
+    def _excess(self, plan: Plan, kind: str) -> str:
+        """How much of a resource a plan takes, and its greatest user."""
+        used, there = self.used(plan)[kind]
         costs = {
-            layer.name: getattr(cost_of_part(layer.part, self.device.family), worst)
+            layer.name: getattr(cost_of_part(layer.part, self.device.family), kind)
             for layer in plan.layers
         }
         most = max(costs, key=lambda name: costs[name])
-        about = "about " if worst == "luts" else ""
-        return (
-            f"it takes {about}{used} {NAMES[worst]} of {there}, layer {most!r} alone "
-            f"{about}{costs[most]}"
-        )
+        about = "about " if kind == "luts" else ""
+        return f"{about}{used} {NAMES[kind]} of {there}, layer {most!r} alone {about}{costs[most]}"
 
     def facts(self) -> dict[str, Any]:
-        return {"device": self.device.name}
+        return {"device": self.device.name, **(self.other.facts() if self.other else {})}

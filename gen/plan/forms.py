@@ -9,17 +9,19 @@ input are those of the layers before it, so the forms are chosen layer by layer,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ...model.layers import Tensor
+from ...model.layers import NetworkError, Tensor
 from ...model.network import QNetwork
 from ..parts.part import Part, divisors
 from .choose import Options
 from .links import Links
 
-__all__ = ["Choice", "Form", "Forms"]
+__all__ = ["Choice", "Folding", "Form", "Forms"]
+
+Folding = Mapping[str, int]  # P, S and R of a layer
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,18 @@ class Forms:
         values = math.prod(self._input.shape)
         return max(values, *(part.single.cycles for part in self._parts.values()))
 
+    @property
+    def weight_bits(self) -> int:
+        """Bits of all weights, which every plan stores."""
+        return sum(part.weight_bits for part in self._parts.values())
+
     def cycles_at_least(self, multipliers: int) -> int:
         """A lower bound on the cycles of plans with ``multipliers`` multipliers."""
         multiplies = sum(part.multiplies for part in self._parts.values())
         return -(-multiplies // max(multipliers, 1))
 
-    def _input_lanes(self, cycles: int) -> int:
-        """Values in a beat of the network's input.
+    def _input_widths(self) -> list[int]:
+        """The lanes allowed for the network's input.
 
         If the only reader can take several pixels at once, the lanes may be any of its choices;
         they need not divide a row.
@@ -121,28 +128,114 @@ class Forms:
         readers = [self._parts[link.target] for link in self.links.readers[""] if link.target]
         first = readers[0]
         if len(readers) > 1 or not first.whole_pixels:
-            return _least(self._input, _widths(self._input), cycles)
+            return _widths(self._input)
         channels = self._input.shape[2]
         pixels = [channels * count for count in first.whole_pixels]
-        return _least(self._input, sorted({*divisors(channels), *pixels}), cycles)
+        return sorted({*divisors(channels), *pixels})
 
     def cheapest(self, cycles: int) -> Choice | None:
         """The cheapest form of each layer within ``cycles``; None if a layer has no such form."""
-        lanes = {"": self._input_lanes(cycles)}
+
+        def pick(part: Part, read: int) -> Form | None:
+            out = self.links.out.source == part.name  # results leave the core one by one
+            written = 1 if out else _least(part.y, _widths(part.y), cycles)
+            return self._forms(part, read, written).cheapest(cycles)
+
+        return self._chosen(_least(self._input, self._input_widths(), cycles), cycles, pick)
+
+    def _chosen(
+        self, lanes_in: int, cycles: int, pick: Callable[[Part, int], Form | None]
+    ) -> Choice | None:
+        """The forms that ``pick`` gives for each part and the lanes that it reads.
+
+        None if there is none for a part.
+        """
+        lanes = {"": lanes_in}
         chosen = []
         for name, part in self._parts.items():
             read = math.gcd(*(lanes[link.source] for link in self.links.into(part.layer)))
-            out = self.links.out.source == name  # results leave the core one by one
-            written = 1 if out else _least(part.y, _widths(part.y), cycles)
-            form = self._forms(part, read, written).cheapest(cycles)
+            form = pick(part, read)
             if form is None:
                 return None
             chosen.append(form)
             lanes[name] = form.part.output_lanes
         whole = _widths(self._input)
-        divides = lanes[""] in whole
-        lanes_in = lanes[""] if divides else _least(self._input, whole, cycles)
-        return Choice(tuple(chosen), lanes[""], lanes_in)
+        divides = lanes_in in whole
+        return Choice(
+            tuple(chosen), lanes_in, lanes_in if divides else _least(self._input, whole, cycles)
+        )
+
+    def folded(
+        self, folding: Mapping[str, Folding], input_lanes: int | None, cycles: int | None
+    ) -> Choice:
+        """The forms with P, S and R by hand.
+
+        Parameters
+        ----------
+        folding : {"P": P, "S": S, "R": R} for each layer
+        input_lanes : values in a beat of the core's input; by default the fewest that make the
+            core as fast as this folding can be
+        cycles : among forms of equal P, S and R the cheapest within these cycles is chosen; by
+            default within those of the slowest layer
+
+        Raises NetworkError, with the legal values, for a value that a layer cannot have.
+        """
+        self._require_layers(folding)
+        refusal: NetworkError | None = None
+        found: list[Choice] = []
+        for lanes in self._input_widths():
+            try:
+                fastest = self._folded(folding, lanes, 0).cycles
+                budget = cycles or max(fastest, self._beats(lanes))
+                found.append(self._folded(folding, lanes, budget))
+            except NetworkError as error:
+                refusal = error
+        if not found:
+            assert refusal is not None
+            raise refusal
+        if input_lanes is not None:
+            found = [each for each in found if input_lanes in (each.input_lanes, each.whole_lanes)]
+        if not found:
+            raise NetworkError(
+                f"The input cannot have {input_lanes} values a beat with this folding; leave "
+                "input_lanes out, and the fewest are taken"
+            )
+        return min(found, key=lambda each: max(each.cycles, self._beats(each.input_lanes)))
+
+    def _beats(self, lanes: int) -> int:
+        height, width, channels = self._input.shape
+        return height * -(-width * channels // lanes)
+
+    def _require_layers(self, folding: Mapping[str, Folding]) -> None:
+        """Refuse a folding of other layers than those with hardware."""
+        for name in sorted({*folding} ^ {*self._parts}):
+            what = "has no hardware" if name in folding else "is missing in the folding"
+            raise NetworkError(
+                f"Layer {name!r} {what}; give P, S and R of {', '.join(self._parts)}"
+            )
+
+    def _folded(self, folding: Mapping[str, Folding], lanes: int, cycles: int) -> Choice:
+        """The forms with P, S and R by hand: the cheapest within ``cycles``, else the fastest."""
+
+        def pick(part: Part, read: int) -> Form:
+            wanted = folding[part.name]
+            forms: Sequence[Form] = self._forms(part, read, 1).candidates
+            for at, name in enumerate(("P", "S", "R"), 1):
+                fitting = [form for form in forms if form.part.form[name] == wanted[name]]
+                if not fitting:
+                    legal = sorted({form.part.form[name] for form in forms})
+                    given = "".join(f" with {n} = {wanted[n]}" for n in ("P", "S")[: at - 1])
+                    raise NetworkError(
+                        f"Layer {part.name!r}: {name} must be one of "
+                        f"{', '.join(map(str, legal))}{given}, not {wanted[name]}"
+                    )
+                forms = fitting
+            cheap = Options(forms).cheapest(cycles)
+            return cheap or min(forms, key=lambda form: form.cycles)
+
+        choice = self._chosen(lanes, cycles, pick)
+        assert choice is not None
+        return choice
 
     def _forms(self, part: Part, read: int, written: int) -> Options[Form]:
         """The forms that read beats of ``read`` lanes and write ``written`` lanes or more."""

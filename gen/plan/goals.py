@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from .choose import within_cycles, within_multipliers
+from .choose import FOREVER, within_cycles, within_multipliers
 from .forms import Choice, Forms
 from .plan import Plan
 
-__all__ = ["CycleGoal", "Goal", "InputGoal", "MultiplierGoal", "RateGoal", "as_goal"]
+__all__ = [
+    "CycleGoal",
+    "Goal",
+    "InputGoal",
+    "LatencyGoal",
+    "MultiplierGoal",
+    "RateGoal",
+    "as_goal",
+]
 
 
 class Goal(ABC):
     """The goal of a plan; ``str`` gives it as the user stated it."""
+
+    def impossible(self, forms: Forms) -> str:
+        """Why no plan can meet the goal, told before any is made; empty if a plan may meet it."""
+        return ""
 
     @abstractmethod
     def choose(self, forms: Forms) -> Choice:
@@ -97,6 +109,56 @@ class RateGoal(CycleGoal):
     def facts(self) -> dict[str, Any]:
         rate, clock = float(self.images_per_second), float(self.clock_mhz)
         return {"images_per_second": rate, "clock_mhz": clock, "cycles": self.cycles}
+
+
+@dataclass(frozen=True)
+class LatencyGoal(Goal):
+    """At most ``latency`` cycles from the first value in to the last result out, in an idle core.
+
+    The latency of a plan is known only after planning, and falls with the cycles of its slowest
+    layer. So plans are made for fewer and fewer cycles, and then for cycles between the last two,
+    until these are within 2 %.
+
+    cycles : of the plan to make next; 0 for a first guess
+    met, missed : the most cycles known to meet the goal (0 if none), the fewest known to miss it
+    """
+
+    latency: int
+    cycles: int = 0
+    met: int = 0
+    missed: int = FOREVER
+
+    def __str__(self) -> str:
+        return f"a latency of {self.latency} cycles"
+
+    def choose(self, forms: Forms) -> Choice:
+        return within_cycles(forms, self.cycles or self.latency)
+
+    def tighter(self, plan: Plan) -> LatencyGoal | None:
+        cycles = self.cycles or self.latency
+        slowest = max(layer.cycles_alone for layer in plan.layers)
+        if plan.latency_cycles <= self.latency:
+            if self.met == cycles:
+                return None  # made again, after others that missed
+            met, missed = cycles, self.missed
+        else:
+            met, missed = self.met, min(cycles, slowest)
+            if slowest > cycles:
+                return None  # the fastest plan of all
+        if missed - met <= max(met // 50, 1):
+            return None if met == cycles else replace(self, cycles=max(met, 1), met=met)
+        guess = cycles * self.latency // plan.latency_cycles
+        between = guess if met == 0 and missed < FOREVER else (met + min(missed, 2 * met)) // 2
+        cycles = min(max(between, met + 1), missed - 1)
+        return replace(self, cycles=cycles, met=met, missed=missed)
+
+    def limit(self, plan: Plan) -> str:
+        if plan.latency_cycles <= self.latency:
+            return ""
+        return f"the fastest plan takes {plan.latency_cycles}"
+
+    def facts(self) -> dict[str, Any]:
+        return {"latency_cycles": self.latency}
 
 
 @dataclass(frozen=True)

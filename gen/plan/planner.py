@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ...model.layers import NetworkError
 from ...model.network import QNetwork
 from ..parts.kinds import part_of
 from ..parts.part import Part
@@ -34,10 +35,12 @@ def make_plan(
     row_aligned : the core's input has the beats of the first layer, even if their lanes do not
         divide a row; each row then begins with a new beat. Otherwise images come without gaps
 
-    Raises NetworkError if the hardware does not cover a layer.
+    Raises NetworkError if the hardware does not cover a layer, or no plan can meet the goal.
     """
     forms = forms_of(network)
     goal = as_goal(goal, forms.single_cycles)
+    if reason := goal.impossible(forms):
+        raise NetworkError(f"The goal of {goal} is out of reach: {reason}")
     plan = _planned(network, goal, forms, row_aligned)
     while (tighter := goal.tighter(plan)) is not None:
         goal = tighter

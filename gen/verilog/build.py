@@ -6,18 +6,24 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ...model.errors import UserError
 from ...model.files import OutputError, write_all
+from ...model.formats.json_file import dumps
 from ...model.names import distinct
 from ...model.network import QNetwork
+from ...model.studies.rows import Facts
+from ...model.studies.steps import Steps
+from ...model.terminal import console
 from ..keywords import KEYWORDS
 from ..plan import Plan, make_plan
+from ..plan.device_goal import DeviceGoal
 from ..plan.goals import Goal
 from .core import Core
 from .emit import to_verilog
 from .manifest import header, manifest
 from .readable import module_name
 
-__all__ = ["write_core", "write_plan"]
+__all__ = ["core_facts", "write_core"]
 
 
 def write_core(
@@ -37,30 +43,70 @@ def write_core(
         default the top module has the network's name (with a number after it if it is a Verilog
         keyword), and the other names begin with this name and, if the plan has a goal, its digest.
 
-    The same network, options and tools give the same bytes. Raises NetworkError for a layer that
-    the hardware does not cover, before anything is written; OutputError if the folder cannot be
-    written; ValueError for a prefix that is no Verilog name.
+    The same network, options and tools give the same bytes. A core that the folder holds already is
+    not planned and written again. Raises NetworkError for a layer that the hardware does not cover,
+    before anything is written; OutputError if the folder cannot be written; ValueError for a prefix
+    that is no Verilog name.
     """
-    return write_plan(make_plan(network, goal, row_aligned=row_aligned), directory, prefix)
+    facts = core_facts(network, directory, goal, row_aligned=row_aligned, prefix=prefix)
+    manifest: dict[str, Any] = facts["manifest"]
+    return manifest
 
 
-def write_plan(plan: Plan, directory: Path, prefix: str | None = None) -> dict[str, Any]:
-    """Write the core of a plan as :func:`write_core` does; return the manifest."""
+def core_facts(
+    network: QNetwork,
+    directory: Path,
+    goal: Goal | int | None = None,
+    *,
+    row_aligned: bool = False,
+    prefix: str | None = None,
+    steps: Steps | None = None,
+) -> Facts:
+    """Write a core as :func:`write_core` does, and return more of its facts.
+
+    steps : records whether the core was written anew
+
+    Returns ``manifest``; ``spans``, for each layer the first and the last cycle of the first image,
+    see ``LayerPlan``; and with a device as the goal ``device``, for each kind of resource ``used``
+    and ``there``.
+    """
+    name = module_name(prefix) if prefix is not None else network.name
+    files = "manifest.json", f"rtl/{name}.v"
+    parts = [dumps(network), repr(goal), str(row_aligned), str(prefix)]
+
+    def make() -> Facts:
+        with console(stderr=True).status(f"planning {network.name}"):
+            plan = make_plan(network, goal, row_aligned=row_aligned)
+        with console(stderr=True).status(f"writing the Verilog of {network.name}"):
+            facts: Facts = {"manifest": _write(plan, directory, prefix)}
+        facts["spans"] = {layer.name: list(layer.span) for layer in plan.layers}
+        if isinstance(goal, DeviceGoal):
+            used = goal.used(plan).items()
+            facts["device"] = {kind: {"used": n, "there": there} for kind, (n, there) in used}
+        return facts
+
+    try:
+        return (steps or Steps(directory)).run("verilog", parts, files, make)
+    except UserError:  # such as no room for temporary files
+        raise
+    except OSError as error:
+        raise OutputError(directory, error) from None
+
+
+def _write(plan: Plan, directory: Path, prefix: str | None) -> dict[str, Any]:
+    """Write the Verilog and the manifest of a plan; return the manifest. Raises OSError."""
     top, inner = _names(plan, prefix)
     verilog_file = Path("rtl") / f"{prefix or plan.network.name}.v"
     names = {"verilog": str(verilog_file), "top": top, "prefix": inner}
     facts = {**manifest(plan), **names}
     verilog = to_verilog(Core(plan=plan), top, header(facts), inner)
-    try:
-        (directory / verilog_file).parent.mkdir(parents=True, exist_ok=True)
-        write_all(
-            {
-                directory / verilog_file: verilog,
-                directory / "manifest.json": json.dumps(facts, indent=2) + "\n",
-            }
-        )
-    except OSError as error:
-        raise OutputError(directory, error) from None
+    (directory / verilog_file).parent.mkdir(parents=True, exist_ok=True)
+    write_all(
+        {
+            directory / verilog_file: verilog,
+            directory / "manifest.json": json.dumps(facts, indent=2) + "\n",
+        }
+    )
     return facts
 
 

@@ -18,11 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...gen.flow.synth import synthesize
-from ...gen.plan import make_plan
-from ...gen.plan.device_goal import DeviceGoal
 from ...gen.plan.goals import Goal
 from ...gen.report import accuracy_facts, network_facts, render
-from ...gen.verilog.build import write_plan
+from ...gen.verilog.build import core_facts
 from ...model import QNetwork, load, save, shipped
 from ...model.commands.models import FLOAT, INTEGER, content_of, format_of, network_of
 from ...model.commands.options import options_of
@@ -31,10 +29,10 @@ from ...model.files import output_folder, write_whole
 from ...model.layers import NetworkError, Shape
 from ...model.samples import MODES, Samples, data_uri, read_samples
 from ...model.studies.rows import Facts
+from ...model.studies.steps import Steps, hash_of
 from ...model.terminal import console
 from ..command_sim import images_of
 from ..run.simulate import simulate
-from .steps import Steps, hash_of
 
 if TYPE_CHECKING:
     from ...model.float.ptq.graph import Graph
@@ -311,23 +309,9 @@ class Build:
     def _core(self) -> Facts:
         """Plan the core, and write its Verilog and manifest."""
         args, clock = self.args, self.args.clock
-        parts = [hash_of(self.folder / NETWORK), repr(self.goal), str(args.row_aligned)]
-
-        def make() -> Facts:
-            with console(stderr=True).status(f"planning {self.network.name}"):
-                plan = make_plan(self.network, self.goal, row_aligned=args.row_aligned)
-            with console(stderr=True).status(f"writing the Verilog of {self.network.name}"):
-                facts: Facts = {"manifest": write_plan(plan, self.folder)}
-            facts["spans"] = {layer.name: list(layer.span) for layer in plan.layers}
-            if isinstance(self.goal, DeviceGoal):
-                facts["device"] = {
-                    kind: {"used": used, "there": there}
-                    for kind, (used, there) in self.goal.used(plan).items()
-                }
-            return facts
-
-        outputs = ["manifest.json", f"rtl/{self.network.name}.v"]
-        facts = self.steps.run("verilog", parts, outputs, make)
+        facts = core_facts(
+            self.network, self.folder, self.goal, row_aligned=args.row_aligned, steps=self.steps
+        )
         manifest = facts["manifest"]
         line = (
             f"{manifest['verilog']}: {manifest['cycles_per_image']} cycles per image, latency "

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from ...model.studies.rows import Facts, Store, fingerprint, sources
+from .rows import Facts, Store, fingerprint, sources
 
 __all__ = ["Steps", "hash_of"]
 
-SOURCES = ("model/**/*.py", "hw/*.py", "gen/**/*.py", "sim/**/*.py")
+SOURCES = ("model/**/*.py", "hw/*.py", "gen/**/*.py")  # a simulation depends on its Verilog
 TOOLS = ("tercet", "amaranth", "pyosys", "numpy")
 
 
@@ -20,7 +20,7 @@ TOOLS = ("tercet", "amaranth", "pyosys", "numpy")
 class Steps:
     """The steps of one output folder.
 
-    folder : of the build; each step's facts are in steps/STEP.json below it
+    folder : of the results; each step's facts are in steps/STEP.json below it
     repeated : the names of the steps that ran, in order; all others were as before
     """
 
