@@ -25,7 +25,7 @@ from .measure.tasks import PARTS, Rows, Task, measure, tasks
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "measure cells, clocks, speeds and other generators on this machine: docs/performance.md"
+HELP = "measure cells, clocks and speeds: docs/performance.md"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..gen.commands.arguments import natural, positive
-from ..gen.commands.tables import table
 from ..model import save
 from ..model.files import output_folder
 from ..model.processes import in_parallel
-from ..model.terminal import console
+from ..model.terminal import console, print_table
 from .bench.options import SIMULATORS
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "random networks over all operators: RTL against the golden model, cycles against the plan"
+HELP = "check RTL and plans of random networks over all operators"
 FOLDER = Path("build") / "fuzz"
 
 
@@ -148,7 +147,7 @@ def _features(verdict: Verdict) -> Counter[str]:
 def _show(out: Console, covered: Counter[str]) -> None:
     """Print the features of the networks, with their counts."""
     rows = sorted(covered.items(), key=_by_group)
-    out.print(table("Covered", ("layers, rules and widths", "in all>"), rows))
+    print_table(out, "Covered", ("layers, rules and widths", "in all>"), rows)
 
 
 def _by_group(item: tuple[str, int]) -> tuple[str, int, str]:

@@ -31,7 +31,7 @@ from .run.picture import drawing, verdict_lines
 
 __all__ = ["HELP", "add_arguments", "add_simulation", "images_of", "run"]
 
-HELP = "simulate a core: every value of every layer against the golden model"
+HELP = "simulate a core: every value against the golden model"
 DRAWN = 5  # digits that are drawn
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from tercet.gen.cli import main
-from tercet.model.terminal import console, encodable
+from tercet.model.terminal import console, encodable, print_table
 
 
 class Output(io.TextIOWrapper):
@@ -65,3 +65,35 @@ def test_names_are_printed_as_they_are(monkeypatch, name):
 def test_a_folder_with_brackets_is_printed_as_it_is(printed, tmp_path):
     folder = tmp_path / "a [red]b[] :x:"
     assert printed("utf-8", "verilog", "separable", "-o", str(folder)).startswith(f"{folder}/rtl/")
+
+
+def table_lines(width, columns, rows):
+    """The lines of a table on a console of ``width`` columns."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    out = Console(file=text, width=width, highlight=False, markup=False)
+    print_table(out, "title", columns, rows)
+    return [line.rstrip() for line in text.getvalue().splitlines() if line.strip()]
+
+
+def test_a_wide_table_is_split_and_keeps_its_first_column():
+    columns = ["layer", *(f"column {n}>" for n in range(9))]
+    rows = [[f"a long name {n}", *(10**n + m for m in range(9))] for n in range(3)]
+    lines = table_lines(60, columns, rows)
+    assert all(len(line) <= 60 for line in lines)
+    heads = [line for line in lines if line.lstrip().startswith("layer")]
+    found = " ".join(heads).replace("layer", "").split()
+    assert found == [word for n in range(9) for word in ("column", str(n))]
+    assert len(heads) > 1
+    for n in range(3):
+        found = [line for line in lines if f"a long name {n}" in line]
+        assert len(found) == len(heads)
+        numbers = [int(x) for line in found for x in line.split(f"name {n}")[1].split()]
+        assert numbers == [10**n + m for m in range(9)]
+
+
+def test_a_table_that_fits_is_whole_and_a_wide_cell_is_not_cut():
+    assert len(table_lines(80, ["a", "b>"], [["x", 1]])) == 4  # title, heading, rule, row
+    lines = table_lines(20, ["a", "b"], [["name", "y" * 40]])
+    assert any("y" * 40 in line for line in lines)

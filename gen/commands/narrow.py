@@ -10,13 +10,12 @@ from ...model import save
 from ...model.commands.models import network_of
 from ...model.search.narrowest import narrowed
 from ...model.search.widths import BLOCKS, Widths, widths
-from ...model.terminal import console
+from ...model.terminal import console, print_table
 from .arguments import add_net
-from .tables import table
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "search for narrower multipliers that keep every output unchanged"
+HELP = "search for narrower multipliers with the same outputs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +38,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         layers = list(widths(found))
     columns = ["layer", "kind", "acc>", "active>", "M 31>", "equal>", "defined>", "M>", "product>"]
     columns += [*(f"{block}>" for block in BLOCKS), "checked>", "unlike 31 bits>"]
-    out.print(table(f"{network.name}: bits", columns, map(_row, layers)))
+    print_table(out, f"{network.name}: bits", columns, map(_row, layers))
     narrower = sum(layer.narrow < layer.defined for layer in layers)
     message = f"{network.name}: {narrower} of {len(layers)} requantizations narrower than defined"
     if args.output:

@@ -7,22 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.measure import Measurement
 
 from ...model import QNetwork
 from ...model.commands.models import network_of
-from ...model.terminal import console
+from ...model.terminal import console, print_table, table, width_of
 from ..plan import LayerPlan, Plan, make_plan
 from ..plan.device_goal import NAMES, DeviceGoal
 from ..plan.sweep import sweep
 from ..verilog.manifest import input_line, manifest
 from .arguments import add_goal, add_net, goal_of, say_of_plan
 from .sweep_view import sweep_picture, sweep_table
-from .tables import table
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "plan a core: multipliers, exact cycles, ROM bits and buffer depths per layer"
+HELP = "plan a core: multipliers, exact cycles, memories"
 BAR = 16  # characters of a full bar
 
 
@@ -84,12 +82,12 @@ def _print_tables(out: Console, plan: Plan, facts: dict[str, Any]) -> None:
 
     columns = ["layer", *work, *held, *bar]
     whole = table(f"{name}: plan", columns, rows(of_work, of_held, bars))
-    if Measurement.get(out, out.options.update(max_width=1000), whole).maximum <= out.width:
+    if width_of(out, whole) <= out.width:
         out.print(whole)
     else:
-        out.print(table(f"{name}: work", ["layer", *work, *bar], rows(of_work, bars)))
+        print_table(out, f"{name}: work", ["layer", *work, *bar], rows(of_work, bars))
         names = [(layer.name,) for layer in plan.layers]
-        out.print(table(f"{name}: memory", ["layer", *held], rows(names, of_held)))
+        print_table(out, f"{name}: memory", ["layer", *held], rows(names, of_held))
     out.print("█ multiplying  ▒ busy otherwise  ░ waiting")
     out.print("P output channels of S activations at once: PxS multipliers; R results at once")
 

@@ -19,7 +19,7 @@ from ..studies.requantizers_document import markdown
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "measure the necessary width of requantizers and the savings of narrow ones"
+HELP = "measure how wide requantizers must be"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

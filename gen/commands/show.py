@@ -6,14 +6,13 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from rich.table import Table
+from rich.console import Console
 
 from ...model import QNetwork
 from ...model.commands.models import network_of
 from ...model.layers import Layer
-from ...model.terminal import console
+from ...model.terminal import console, print_table
 from .arguments import add_net
-from .tables import table
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -21,7 +20,11 @@ SHOWN = (
     *("kernel", "stride", "padding", "groups", "weights", "sum_bounds"),
     *("requant", "low", "high", "values", "factor"),
 )
-HELP = "show an integer network: its tensors, layers and number ranges"
+COLUMNS = (
+    *("layer", "kind", "kernel>", "stride>", "padding>", "groups>", "weights>"),
+    *("accumulator>", "multiplier>", "shift>", "rounding", "clamp>"),
+)
+HELP = "show a network: its tensors, layers and number ranges"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +36,9 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Print the tensors and the layers as tables."""
     network = network_of(args.net)
     out = console()
-    out.print(_tensor_table(network))
+    _print_tensors(out, network)
     layers = [_layer_facts(network, layer) for layer in network.layers]
-    out.print(_layer_table(layers))
+    print_table(out, "layers", COLUMNS, map(_layer_row, layers))
     facts = {
         "network": network.name,
         "weights": sum(layer["weights"] for layer in layers),
@@ -49,8 +52,9 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     return facts, True
 
 
-def _tensor_table(network: QNetwork) -> Table:
-    return table(
+def _print_tensors(out: Console, network: QNetwork) -> None:
+    print_table(
+        out,
         f"{network.name}: tensors",
         ["tensor", "type", "height x width x channels>", "scale>", "zero point>"],
         (
@@ -88,12 +92,6 @@ def _layer_facts(network: QNetwork, layer: Layer) -> dict[str, Any]:
     if "factor" in has:
         facts["factor"] = list(has["factor"])
     return facts
-
-
-def _layer_table(layers: list[dict[str, Any]]) -> Table:
-    columns = ["layer", "kind", "kernel>", "stride>", "padding>", "groups>", "weights>"]
-    columns += ["accumulator>", "multiplier>", "shift>", "rounding", "clamp>"]
-    return table("layers", columns, map(_layer_row, layers))
 
 
 def _layer_row(facts: dict[str, Any]) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from ...model.terminal import table
 from ..plan.sweep import Point
-from .tables import table
 
 __all__ = ["sweep_picture", "sweep_table"]
 

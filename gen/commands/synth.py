@@ -8,21 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from ...model.commands.models import network_of
 from ...model.files import output_folder, temporary_folder, write_whole
-from ...model.terminal import console
+from ...model.terminal import console, print_table
 from ..flow.nextpnr import PNR_TARGETS, DoesNotFitError, Timing, place_and_route
 from ..flow.synth import LUT_RAM, TARGETS, Resources, synthesize
 from ..verilog.build import write_core
 from ..verilog.manifest import misplaced, stored_rom_bits
 from .arguments import add_goal, add_net, add_output, goal_of, say_of_plan
-from .tables import table
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "synthesize a core with Yosys and count its cells; place and route it with nextpnr"
+HELP = "synthesize a core with Yosys; place and route it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +51,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         manifest = write_core(network, folder, goal, row_aligned=args.row_aligned)
         say_of_plan(out, manifest)
         found, routed = _synthesized(out, manifest, folder, targets, args.pnr)
-    out.print(_table(network.name, found, routed))
+    _print_table(out, network.name, found, routed)
     netlists = [f"{network.name}.{target}.json" for target in targets if target in PNR_TARGETS]
     if netlists:
         out.print(f"Netlists for nextpnr in {folder}: {', '.join(netlists)}", soft_wrap=True)
@@ -121,9 +119,12 @@ def _complaints(manifest: dict[str, Any], resources: Resources, target: str) -> 
     ]
 
 
-def _table(
-    name: str, found: dict[str, Resources], routed: dict[str, Timing | DoesNotFitError]
-) -> Table:
+def _print_table(
+    out: Console,
+    name: str,
+    found: dict[str, Resources],
+    routed: dict[str, Timing | DoesNotFitError],
+) -> None:
     kinds = next(iter(found.values())).facts()
     columns = ["target", *(f"{kind.replace('_', ' ')}>" for kind in kinds)]
     rows = [[target, *resources.facts().values()] for target, resources in found.items()]
@@ -133,4 +134,4 @@ def _table(
             timing = routed.get(str(row[0]))
             row.append(f"{timing.median.fmax_mhz:.1f}" if isinstance(timing, Timing) else "-")
     title = f"{name}: cells after synthesis" + (", clock after place and route" if routed else "")
-    return table(title, columns, rows)
+    print_table(out, title, columns, rows)

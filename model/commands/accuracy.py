@@ -16,7 +16,7 @@ from ..terminal import console
 from .accuracy_cells import WIDTHS, cells, facts_of
 from .accuracy_document import markdown, svg
 
-HELP = "measure every network at several widths, quantized and fine-tuned"
+HELP = "measure the accuracy of every network at several widths"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -24,12 +24,12 @@ from ..data import Digits, fit_to, mnist, training_digits
 from ..float.nets.nets import NETS, SUFFIXES, Checkpoint, input_shape_of, load, net_of, shipped
 from ..float.ptq.graph import Graph
 from ..float.ptq.quantize import Options, accuracy, calibration_images, prepare
-from ..float.ptq.report import layer_facts, layer_table
+from ..float.ptq.report import COLUMNS, layer_facts, layer_row
 from ..formats import json_file
 from ..layers import NetworkError
 from ..network import QNetwork
 from ..samples import Samples, read_samples
-from ..terminal import console
+from ..terminal import console, print_table
 from .models import INTEGER, format_of
 from .options import CALIBRATING, add_quantization, options_of
 from .own import (
@@ -42,7 +42,6 @@ from .own import (
     verdict_of,
 )
 
-TABLE_WIDTH = 160  # characters; a narrower terminal wraps the lines instead of cutting numbers
 HELP = "quantize a float network to an integer network"
 
 
@@ -152,8 +151,8 @@ def written(
         images without labels no accuracies
     """
     json_file.save(network, output)
-    out = console(width=TABLE_WIDTH)
-    out.print(layer_table(layers))
+    out = console()
+    print_table(out, network.name, COLUMNS, map(layer_row, layers))
     remarks = remarks_of(network, layers, figures)
     for line in (f"{network.name}: {verdict_of(figures)} -> {output}", *remarks):
         out.print(line, soft_wrap=True)

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 class FakePoint:
     """An entry point whose module is ``module``, or whose import raises ``error``."""
 
+    value = "no_module_for_help"
+
     def __init__(self, name, module=None, error=None):
         self.name, self.module, self.error = name, module, error
         self.loads = 0

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.table import Table
 
 from ...builder import Grid
 from ...layers import Requantizing
@@ -18,7 +17,7 @@ from . import graph as g
 from .execute import batches
 from .graph import Graph
 
-__all__ = ["layer_facts", "layer_table"]
+__all__ = ["COLUMNS", "layer_facts", "layer_row"]
 
 
 def _decibels(signal: float, noise: float) -> float | None:
@@ -101,29 +100,28 @@ def _weight_sqnr_db(layer: Conv2d, node: g.Weighted) -> float | None:
     return _decibels(float((exact**2).sum()), float(((exact - real) ** 2).sum()))
 
 
-def layer_table(layers: list[dict[str, Any]]) -> Table:
-    """The result of :func:`layer_facts` as a table."""
-    table = Table()
-    for title in ("layer", "range", "type", "scale", "zero point", "weights", "weight scale"):
-        table.add_column(title, justify="left" if title in ("layer", "type") else "right")
-    for title in ("M", "n", "weight SQNR, dB", "activation SQNR, dB"):
-        table.add_column(title, justify="right")
-    for facts in layers:
-        low, high = facts["range"]
-        table.add_row(
-            facts["layer"],
-            f"{low:.4g} .. {high:.4g}",
-            facts["type"],
-            f"{facts['scale']:.6g}",
-            str(facts["zero_point"]),
-            facts["weight_type"] or "",
-            _span(facts["weight_scales"]),
-            _span(facts["multipliers"]),
-            "" if facts["shift"] is None else str(facts["shift"]),
-            _shown(facts["weight_sqnr_db"]) if facts["weight_type"] else "",
-            _shown(facts["activation_sqnr_db"]),
-        )
-    return table
+COLUMNS = (
+    *("layer", "range>", "type", "scale>", "zero point>", "weights>", "weight scale>", "M>", "n>"),
+    *("SQNR, dB: weights>", "output>"),
+)
+
+
+def layer_row(facts: dict[str, Any]) -> list[str]:
+    """The cells below COLUMNS for a layer of :func:`layer_facts`."""
+    low, high = facts["range"]
+    return [
+        facts["layer"],
+        f"{low:.4g} .. {high:.4g}",
+        facts["type"],
+        f"{facts['scale']:.6g}",
+        str(facts["zero_point"]),
+        facts["weight_type"] or "",
+        _span(facts["weight_scales"]),
+        _span(facts["multipliers"]),
+        "" if facts["shift"] is None else str(facts["shift"]),
+        _shown(facts["weight_sqnr_db"]) if facts["weight_type"] else "",
+        _shown(facts["activation_sqnr_db"]),
+    ]
 
 
 def _span(values: list[Any]) -> str:
