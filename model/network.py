@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import golden
+from . import golden, summary
 from .layers import Argmax, Layer, NetworkError, Tensor, require
 
 __all__ = ["QNetwork"]
@@ -78,6 +78,21 @@ class QNetwork:
         require(
             name in self.tensors,
             f"{where} {name!r} is no tensor; there are {', '.join(sorted(self.tensors))}",
+        )
+
+    def __repr__(self) -> str:
+        return summary.short(self.name, self)
+
+    def _repr_html_(self) -> str:
+        """The layers as a table, for notebooks."""
+        return summary.html_table(
+            summary.short(self.name, self), summary.COLUMNS, summary.rows_of(self)
+        )
+
+    def summary(self) -> str:
+        """The layers as a table: kind, output, type and number of weights."""
+        return summary.text_table(
+            summary.short(self.name, self), summary.COLUMNS, summary.rows_of(self)
         )
 
     def producer(self, tensor: str) -> Layer | None:

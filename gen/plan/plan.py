@@ -12,6 +12,7 @@ from typing import Any
 from ...hw.stream import QueueSpec
 from ...model.layers import Argmax
 from ...model.network import QNetwork
+from ...model.summary import html_table
 from ..parts.part import Part
 from .links import Link, Links
 from .topology import Node, QueueNode, topology
@@ -77,6 +78,24 @@ class Plan:
     cycles_per_image: int
     first_cycles: tuple[int, ...]
     latency_cycles: int
+
+    def __repr__(self) -> str:
+        return (
+            f"Plan({self.network.name!r}: {self.cycles_per_image:,} cycles per image, latency "
+            f"{self.latency_cycles:,} cycles, {self.multipliers:,} multipliers)"
+        )
+
+    def _repr_html_(self) -> str:
+        """The layers as a table, for notebooks."""
+        columns = ("layer", "P>", "S>", "R>", "multipliers>", "cycles>", "utilization>")
+        rows = [
+            [
+                *(layer.name, *layer.part.form.values(), layer.multipliers),
+                *(f"{layer.cycles_alone:,}", f"{self.utilization_of(layer):.0%}"),
+            ]
+            for layer in self.layers
+        ]
+        return html_table(repr(self), columns, rows)
 
     @property
     def multipliers(self) -> int:
