@@ -268,3 +268,21 @@ def test_negative_steps_are_refused(what):
     message = f"{what} must be a number of steps, 0 or more, not -1"
     with pytest.raises(NetworkError, match=f"^{message}$"):
         Training(**{what: -1})
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "ends"),
+    [(255.0, 0.0, "0 to 255"), (4.0, -2.0, "-2 to 2"), (float("nan"), 0.0, "nan to nan")],
+)
+@pytest.mark.parametrize("mode", [True, False], ids=["training", "evaluation"])
+def test_images_that_are_no_pixels_by_255_are_refused(scale, offset, ends, mode):
+    net = QatNet.of(random_graph(3), np.random.default_rng(3).integers(0, 256, (8, 9, 8, 2)))
+    images = torch.rand(4, *SHAPE)
+    images[0, 0, 0, :2] = torch.tensor([0.0, 1.0])
+    net.train(mode)(images)
+    with pytest.raises(NetworkError) as raised:
+        net(images * scale + offset)
+    assert str(raised.value).endswith(
+        f"takes pixels / 255, 0 to 1, not {ends}; give images / 255, and a normalization by mean "
+        "and std of the options"
+    )

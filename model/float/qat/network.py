@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 from ...builder import Grid
-from ...layers import in_layer
+from ...layers import NetworkError, in_layer
 from ...network import QNetwork
 from ...search.narrowest import narrowing
 from ..ptq import graph as g
@@ -45,6 +45,7 @@ from .rescale import half_even
 __all__ = ["QatNet"]
 
 Tensors = dict[str, torch.Tensor]
+TOLERANCE = 1e-3  # of an image's ends, for the rounding of augmentations
 
 
 class QatNet(nn.Module):
@@ -186,7 +187,14 @@ class QatNet(nn.Module):
         return grids[self.source_of(tensor)]
 
     def _pixels(self, images: torch.Tensor) -> torch.Tensor:
-        """Pixels / 255 as integers, with the zero point subtracted."""
+        """Pixels / 255 as integers, with the zero point subtracted. Raises NetworkError."""
+        least, greatest = (float(end) for end in images.aminmax())
+        if not (least >= -TOLERANCE and greatest <= 1 + TOLERANCE):  # NaN is refused too
+            raise NetworkError(
+                f"Network {self.graph.name!r} takes pixels / 255, 0 to 1, not {least:.4g} to "
+                f"{greatest:.4g}; give images / 255, and a normalization by mean and std of the "
+                "options"
+            )
         dtype = self.image.dtype
         levels = torch.round(images * 255).clamp(dtype.qmin, dtype.qmax)
         return levels - self.image.zero_point
