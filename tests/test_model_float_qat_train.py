@@ -22,7 +22,7 @@ from tercet.model.commands import qat as command_qat  # noqa: E402
 from tercet.model.float.ptq.quantize import Options, Schemes  # noqa: E402
 from tercet.model.float.ptq.schemes import Scheme  # noqa: E402
 from tercet.model.float.qat.network import QatNet  # noqa: E402
-from tercet.model.float.qat.train import fine_tune  # noqa: E402
+from tercet.model.float.qat.train import Task, fine_tune  # noqa: E402
 from tercet.model.float.training.recipe import QatRecipe, Training  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -66,8 +66,7 @@ def test_the_same_training_gives_the_same_bytes(learned, seed):
     def once():
         states = []
         tuned = fine_tune(
-            nets.load("plain"),
-            digits,
+            Task.of_checkpoint(nets.load("plain"), digits),
             digits.images[:50, ..., np.newaxis],
             FOUR,
             Training(delay=2, freeze=20, learned=learned),
@@ -86,8 +85,7 @@ def test_the_same_training_gives_the_same_bytes(learned, seed):
 def test_fine_tuning_brings_back_what_four_bits_lose(training):
     reached = []
     tuned = fine_tune(
-        nets.load("plain"),
-        training,
+        Task.of_checkpoint(nets.load("plain"), training),
         training.images[:300, ..., np.newaxis],
         FOUR,
         Training(learned=True),

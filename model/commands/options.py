@@ -14,7 +14,7 @@ from ..samples import add_data_arguments
 
 __all__ = [
     "CALIBRATING",
-    "add_image_arguments",
+    "add_data",
     "add_quantization",
     "add_scheme_arguments",
     "chosen_schemes",
@@ -26,14 +26,9 @@ CALIBRATING = 1000  # images, by default
 
 def add_quantization(parser: argparse.ArgumentParser) -> None:
     """Declare the data and all options; :func:`options_of` reads the options."""
-    add = parser.add_argument
-    add_data_arguments(
-        parser,
-        "images for a model of one's own: .npz (images, labels), .npy, IDX, or a folder of PNG and "
-        "JPEG with a sub-folder for each class; pixels 0..255, or floats 0..1; see --split",
-    )
+    add_data(parser)
     add_scheme_arguments(parser)
-    add_image_arguments(parser)
+    add = parser.add_argument
     add(
         "--multiplier-bits",
         type=int,
@@ -48,14 +43,19 @@ def add_quantization(parser: argparse.ArgumentParser) -> None:
         default=Rounding.HALF_UP.value,
         help="rounding of accumulator * multiplier / 2**shift (default: %(default)s)",
     )
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Declare the images of a model of one's own, their normalization and their choice."""
+    add = parser.add_argument
+    add_data_arguments(
+        parser,
+        "images for a model of one's own: .npz (images, labels), .npy, IDX, or a folder of PNG and "
+        "JPEG with a sub-folder for each class; pixels 0..255, or floats 0..1; see --split",
+    )
     numbers: dict[str, Any] = {"type": float, "nargs": "+", "metavar": "X"}
     add("--mean", default=[0.0], help="mean that the network subtracts, pixels 0..1", **numbers)
     add("--std", default=[1.0], help="divisor after that; one number or one a channel", **numbers)
-
-
-def add_image_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the choice of images."""
-    add = parser.add_argument
     add(
         "--split",
         type=_split,

@@ -29,6 +29,7 @@ __all__ = [
     "Own",
     "classes_of",
     "graph_of",
+    "measured",
     "quantize_own",
     "quantized",
     "remarks_of",
@@ -50,7 +51,6 @@ class Own:
 
     Parameters
     ----------
-    graph : the folded float graph
     calibrating : the number of images that calibrated it
     layers : the facts of ``layer_facts``
     measuring : the other images, M of them
@@ -58,7 +58,6 @@ class Own:
     """
 
     network: QNetwork
-    graph: Graph
     calibrating: int
     layers: list[dict[str, Any]]
     measuring: Samples
@@ -121,6 +120,13 @@ def quantize_own(graph: Graph, calibration: Samples, others: Samples, options: O
     Raises NetworkError as ``quantize`` does.
     """
     network = quantized(graph, calibration.images, options)
+    return measured(network, graph, calibration, others, options)
+
+
+def measured(
+    network: QNetwork, graph: Graph, calibration: Samples, others: Samples, options: Options
+) -> Own:
+    """An integer network and the float graph that it was made of, on samples."""
     folded, image = prepare(graph, options)
     layers = layer_facts(network, folded, calibration.images[:MEASURED])
     floats = np.zeros(len(others), np.int64)
@@ -132,7 +138,7 @@ def quantize_own(graph: Graph, calibration: Samples, others: Samples, options: O
             done += len(part)
             report(done)
     integers = classes_of(network, others.images)
-    return Own(network, folded, len(calibration), layers, others, floats, integers)
+    return Own(network, len(calibration), layers, others, floats, integers)
 
 
 def quantized(graph: Graph, images: npt.NDArray[np.uint8], options: Options) -> QNetwork:

@@ -1,46 +1,65 @@
-"""``tercet qat``: fine-tunes a checkpoint with fake quantization and writes an integer network."""
+"""``tercet qat``: fine-tunes a float network with fake quantization, writes an integer network."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ..float.nets.nets import net_of
+from ..float.ptq.graph import Graph
+from ..float.ptq.quantize import Options, calibration_images
 from ..float.ptq.report import layer_facts
 from ..float.training.recipe import QatRecipe, Training
 from ..layers import NetworkError, Requantizing
 from ..network import QNetwork
+from ..samples import Samples
 from ..terminal import console
-from .options import add_image_arguments, add_scheme_arguments, chosen_schemes
-from .own import MEASURED
+from .options import CALIBRATING, add_data, add_scheme_arguments, chosen_schemes
+from .own import MEASURED, graph_of, measured
 from .quantize import (
     accuracies,
     add_file_arguments,
     calibration_of,
     checkpoint_of,
     images_of,
+    own_format_of,
     require_seed,
+    samples_of,
     written,
 )
 from .train import training_bar
 
-HELP = "fine-tune a checkpoint with fake quantization"
+if TYPE_CHECKING:
+    from ..float.qat.train import Task
+
+HELP = "fine-tune a float network with fake quantization"
+MEASURING = 5  # one's own images: every fifth measures the accuracy
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add, usual = parser.add_argument, QatRecipe()
-    add_file_arguments(parser)
+    add_file_arguments(parser, "a float ONNX model, a saved torch.export program, ")
     for name, what in (
-        ("epochs", "passes over the 12,500 training images"),
+        ("epochs", "passes over the training images"),
         ("rate", "Adam's initial learning rate"),
-        ("augmentation", "strength of rotation, scaling, shear and shift, 0 for none"),
         ("distillation", "weight of the float network's probabilities in the loss, 0 to 1"),
     ):
         value = getattr(usual, name)
         add(f"--{name}", type=type(value), default=value, help=f"{what} (default: %(default)s)")
+    add(
+        "--augmentation",
+        type=float,
+        metavar="A",
+        help="strength of rotation, scaling, shear and shift, 0 for none (default: "
+        f"{usual.augmentation}, and 0 for a model of one's own)",
+    )
     add(
         "--delay",
         type=int,
@@ -56,37 +75,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--learned-steps", action="store_true", help="learn the quantization steps")
     add_scheme_arguments(parser)
-    add_image_arguments(parser)
+    add_data(parser)
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Fine-tune, write the network, print a report of each layer."""
     if args.net is not None:
         net_of(args.net)
+    own = own_format_of(args.checkpoint)
+    augmentation = QatRecipe().augmentation if own is None else 0.0
     recipe = QatRecipe(
         epochs=args.epochs,
         rate=args.rate,
-        augmentation=args.augmentation,
+        augmentation=augmentation if args.augmentation is None else args.augmentation,
         distillation=args.distillation,
     )
     training = Training(args.delay, args.freeze, args.learned_steps)
-    options = chosen_schemes(args)
+    options = replace(chosen_schemes(args), mean=args.mean, std=args.std)
     require_seed(args.seed)
     if args.output is not None and not args.output.parent.is_dir():
         raise NetworkError(
             f"The network {args.output} cannot be written: its folder does not exist"
         )
-    checkpoint = checkpoint_of(args)
-    output = args.output or Path(f"{checkpoint.network}.json")
-    digits, test = images_of(args)
-    images = calibration_of(args, checkpoint, digits)
+    work = _shipped(args, options) if own is None else _own(args, options, own)
     from ..float.qat.train import fine_tune
 
-    with training_bar(checkpoint.network) as report:
-        tuned = fine_tune(checkpoint, digits, images, options, training, recipe, args.seed, report)
-    network, folded = tuned.net.lower(), tuned.net.folded()
-    layers = layer_facts(network, folded, images[:MEASURED])
-    facts = written(network, output, layers, accuracies(network, checkpoint, test, options))
+    name = work.task.graph.name
+    with training_bar(name) as report:
+        images = work.calibration
+        tuned = fine_tune(work.task, images, options, training, recipe, args.seed, report)
+    network = tuned.net.lower()
+    layers, figures = work.measure(network, tuned.net.folded())
+    facts = written(network, args.output or Path(f"{name}.json"), layers, figures)
     console().print(
         f"Epoch {tuned.epoch} of {recipe.epochs} was best on the validation images, "
         f"{tuned.validation_accuracy:.4f}; {_proven(network)}",
@@ -95,6 +115,58 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     facts |= {"seed": args.seed, "epoch": tuned.epoch, "recipe": asdict(recipe)}
     facts |= {"training": asdict(training), "unproven": unproven(network)}
     return {**facts, "validation_accuracy": tuned.validation_accuracy}, True
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What is trained, the images for the first ranges, and the measurement of the result.
+
+    measure : (integer network, its folded graph) -> facts of the layers, and accuracies
+    """
+
+    task: Task
+    calibration: npt.NDArray[np.uint8]
+    measure: Callable[[QNetwork, Graph], tuple[list[dict[str, Any]], dict[str, Any]]]
+
+
+def _shipped(args: argparse.Namespace, options: Options) -> _Work:
+    """A checkpoint of a shipped network, on MNIST."""
+    from ..float.qat.train import Task
+
+    if args.data is not None or options.normalizes:
+        raise NetworkError(
+            f"--data, --mean and --std are for a model of one's own, and {args.checkpoint} is a "
+            "checkpoint that takes MNIST as it is; leave them out"
+        )
+    checkpoint = checkpoint_of(args)
+    digits, test = images_of(args)
+    images = calibration_of(args, checkpoint, digits)
+
+    def measure(network: QNetwork, folded: Graph) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        layers = layer_facts(network, folded, images[:MEASURED])
+        return layers, accuracies(network, checkpoint, test, options)
+
+    return _Work(Task.of_checkpoint(checkpoint, digits), images, measure)
+
+
+def _own(args: argparse.Namespace, options: Options, form: str) -> _Work:
+    """A float model of one's own, on its own images: M of them measure, the others train."""
+    from ..float.qat.train import Task
+
+    graph = graph_of(args.checkpoint, form)
+    samples = samples_of(args, graph)
+    calibrating, measuring = args.split
+    measuring = measuring or max(len(samples) // MEASURING, 1)
+    training, others = samples.split(max(len(samples) - measuring, 1), measuring, args.seed)
+    count = calibrating or min(CALIBRATING, len(training))
+    images = calibration_images(training.images, count, args.seed)
+    calibration = Samples.of(images, None, training.source)
+
+    def measure(network: QNetwork, folded: Graph) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        own = measured(network, graph, calibration, others, options)
+        return layer_facts(network, folded, images[:MEASURED]), own.figures()
+
+    return _Work(Task.of_samples(graph, training, options, args.seed), images, measure)
 
 
 def unproven(network: QNetwork) -> list[str]:

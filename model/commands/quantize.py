@@ -72,14 +72,8 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
         net_of(args.net)
     options = options_of(args)
     require_seed(args.seed)
-    form = "checkpoint" if args.checkpoint in shipped() else format_of(args.checkpoint)
-    if form in ("float-onnx", "pt2"):
+    if own_format_of(args.checkpoint) is not None:
         return _own(args, options), True
-    if form in INTEGER and Path(args.checkpoint).is_file():
-        raise NetworkError(
-            f"{args.checkpoint} is {INTEGER[form]}, and so quantized already; write its Verilog by "
-            f"tercet verilog {shlex.quote(args.checkpoint)}"
-        )
     if args.data is not None:
         raise NetworkError(
             f"--data is for a model of one's own, and {args.checkpoint} is a checkpoint that takes "
@@ -95,6 +89,20 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     layers = layer_facts(network, folded, images[:MEASURED])
     figures = accuracies(network, checkpoint, test, options)
     return written(network, output, layers, figures), True
+
+
+def own_format_of(model: str) -> str | None:
+    """The format of a float model of one's own; None for a checkpoint of a shipped network.
+
+    Raises NetworkError for an integer network.
+    """
+    form = "checkpoint" if model in shipped() else format_of(model)
+    if form in INTEGER and Path(model).is_file():
+        raise NetworkError(
+            f"{model} is {INTEGER[form]}, and so quantized already; write its Verilog by tercet "
+            f"verilog {shlex.quote(model)}"
+        )
+    return form if form in ("float-onnx", "pt2") else None
 
 
 def _own(args: argparse.Namespace, options: Options) -> dict[str, Any]:

@@ -92,6 +92,11 @@ class Options:
         if not 1 <= self.multiplier_bits <= 31:
             raise NetworkError(f"multiplier bits must be 1 to 31, not {self.multiplier_bits}")
 
+    @property
+    def normalizes(self) -> bool:
+        """Whether the float network expects normalized images."""
+        return set(self.mean) != {0.0} or set(self.std) != {1.0}
+
     def of(self, graph: Graph, layer: str) -> Schemes:
         """The schemes of a layer; the scores' activations have at least 8 bits."""
         chosen = self.layers.get(layer, self.schemes)
@@ -118,7 +123,7 @@ def prepare(graph: Graph, options: Options) -> tuple[Graph, Grid]:
 def entered(graph: Graph, options: Options) -> tuple[Graph, Grid]:
     """A fused graph with the normalization merged, and its image's grid."""
     options.require_layers(graph)
-    if set(options.mean) == {0.0} and set(options.std) == {1.0}:
+    if not options.normalizes:
         return graph, PIXELS
     return normalized(graph, options.mean, options.std)
 

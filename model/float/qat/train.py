@@ -1,7 +1,7 @@
-"""Fine-tuning of a checkpoint with fake quantization.
+"""Fine-tuning of a float network with fake quantization.
 
 The epoch whose quantized network is best on the validation images is kept. Epoch 0 is the
-checkpoint after post-training quantization. The test images influence no choice. All randomness
+float network after post-training quantization. The test images influence no choice. All randomness
 comes from the seed, and only one thread is used, so the same machine and PyTorch give the same
 bytes.
 """
@@ -17,13 +17,17 @@ import torch
 from torch.nn import functional
 
 from ...data import Digits
+from ...layers import NetworkError
+from ...samples import Samples
 from ..nets.nets import Checkpoint, input_shape_of
-from ..ptq.quantize import Options
-from ..training.common import Examples, Progress, accuracy_on, one_thread, shuffled, split
+from ..ptq.execute import trace
+from ..ptq.graph import Graph
+from ..ptq.quantize import Options, prepare
+from ..training.common import BLOCKS, Examples, Progress, accuracy_on, one_thread, shuffled, split
 from ..training.recipe import QatRecipe, Training
 from .network import QatNet
 
-__all__ = ["Tuned", "fine_tune"]
+__all__ = ["Task", "Tuned", "fine_tune"]
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,62 @@ class Tuned:
     validation_accuracy: float  # of the quantized network
 
 
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is fine-tuned, and on what.
+
+    Parameters
+    ----------
+    graph : the float network
+    teacher : the same as a function of images as in ``Examples``
+    learn, choose : the images of the training, and those that choose the epoch
+    """
+
+    graph: Graph
+    teacher: Callable[[torch.Tensor], torch.Tensor]
+    learn: Examples
+    choose: Examples
+
+    @classmethod
+    def of_checkpoint(cls, checkpoint: Checkpoint, digits: Digits) -> Task:
+        """A shipped network on digits; see ``common.split``."""
+        learn, choose = (
+            Examples.of(part, input_shape_of(checkpoint.network)) for part in split(digits)
+        )
+        teacher = checkpoint.module().to(memory_format=torch.channels_last)
+        return cls(checkpoint.graph(), teacher, learn, choose)
+
+    @classmethod
+    def of_samples(cls, graph: Graph, samples: Samples, options: Options, seed: int) -> Task:
+        """A network of one's own; every sixth of the samples, in random order, chooses.
+
+        Raises NetworkError if the samples have no labels, or a label that no score has.
+        """
+        folded, grid = prepare(graph, options)
+        if samples.labels is None:
+            raise NetworkError(
+                f"The images of {samples.source} have no labels, and training needs them; give an "
+                ".npz with labels, or a folder with a sub-folder for each class"
+            )
+        classes = int(np.prod(folded.shapes[folded.output]))
+        if samples.labels.max() >= classes:
+            raise NetworkError(
+                f"Network {graph.name!r} has {classes} scores, and the images of {samples.source} "
+                f"have the label {samples.labels.max()}; give labels from 0 to {classes - 1}"
+            )
+
+        def teacher(images: torch.Tensor) -> torch.Tensor:
+            levels = torch.round(images * 255) - grid.zero_point
+            return trace(folded, (levels * grid.scale).double())[folded.output].flatten(1).float()
+
+        order = np.random.RandomState(seed).permutation(len(samples))
+        parts = order[len(order) // BLOCKS :], order[: max(len(order) // BLOCKS, 1)]
+        learn, choose = (Examples.of_samples(samples.at(np.sort(part))) for part in parts)
+        return cls(graph, teacher, learn, choose)
+
+
 def fine_tune(
-    checkpoint: Checkpoint,
-    digits: Digits,
+    task: Task,
     calibration: npt.NDArray[np.uint8],
     options: Options,
     training: Training,
@@ -49,22 +106,17 @@ def fine_tune(
 
     Parameters
     ----------
-    digits : the training images; see ``common.split``
     calibration : uint8 (N, H, W, C), the images for the initial ranges
     options, training : as in ``QatNet.of``
     seed : of the order of the images and their augmentation
     report : called after each epoch, epoch 0 included
     """
-    learn, choose = split(digits)
-    shape = input_shape_of(checkpoint.network)
     with one_thread():
-        unseen = Examples.of(choose, shape)
-        net = QatNet.of(checkpoint.graph(), calibration, options, training).eval()
-        best, state, chosen = accuracy_on(net, unseen), _copy(net), 0
+        net = QatNet.of(task.graph, calibration, options, training).eval()
+        best, state, chosen = accuracy_on(net, task.choose), _copy(net), 0
         report(Progress(0, recipe.epochs, 0.0, best))
-        epochs = _epochs(net, checkpoint, Examples.of(learn, shape), recipe, seed)
-        for epoch, loss in enumerate(epochs, start=1):
-            reached = accuracy_on(net.eval(), unseen)
+        for epoch, loss in enumerate(_epochs(net, task, recipe, seed), start=1):
+            reached = accuracy_on(net.eval(), task.choose)
             report(Progress(epoch, recipe.epochs, loss, reached))
             if reached > best:
                 best, state, chosen = reached, _copy(net), epoch
@@ -76,11 +128,9 @@ def _copy(net: QatNet) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in net.state_dict().items()}
 
 
-def _epochs(
-    net: QatNet, checkpoint: Checkpoint, learn: Examples, recipe: QatRecipe, seed: int
-) -> Iterator[float]:
+def _epochs(net: QatNet, task: Task, recipe: QatRecipe, seed: int) -> Iterator[float]:
     """Train epoch by epoch; yield the mean loss of each."""
-    teacher = checkpoint.module().to(memory_format=torch.channels_last)
+    learn = task.learn
     generator = torch.Generator().manual_seed(seed)
     steps = max(len(learn.labels) // recipe.batch, 1)
     optimizer = torch.optim.Adam(
@@ -96,7 +146,7 @@ def _epochs(
             loss = functional.cross_entropy(scores, labels)
             if recipe.distillation:
                 with torch.no_grad():
-                    likely = teacher(images).softmax(dim=1)
+                    likely = task.teacher(images).softmax(dim=1)
                 taught = functional.cross_entropy(scores, likely)
                 loss = loss + recipe.distillation * (taught - loss)
             loss.backward()

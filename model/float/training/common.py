@@ -12,9 +12,11 @@ from torch import nn
 
 from ...data import Digits, fit_to
 from ...layers import NetworkError
+from ...samples import Samples
 from ..nets.nets import Checkpoint, input_shape_of
 
 __all__ = [
+    "BLOCKS",
     "Examples",
     "Progress",
     "accuracy_of",
@@ -54,6 +56,13 @@ class Examples:
         pixels = fit_to(digits.images, shape).transpose(0, 3, 1, 2).astype(np.float32)
         images = torch.from_numpy(np.ascontiguousarray(pixels) / np.float32(255))
         return cls(images, torch.from_numpy(digits.labels.astype(np.int64)))
+
+    @classmethod
+    def of_samples(cls, samples: Samples) -> Examples:
+        """Samples with labels, as they are."""
+        assert samples.labels is not None
+        pixels = np.ascontiguousarray(samples.images.transpose(0, 3, 1, 2), dtype=np.float32)
+        return cls(torch.from_numpy(pixels / np.float32(255)), torch.from_numpy(samples.labels))
 
 
 def split(digits: Digits) -> tuple[Digits, Digits]:
