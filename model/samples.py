@@ -70,6 +70,11 @@ class Samples:
             self, images=self.images[chosen], labels=labels, numbers=self.numbers[chosen]
         )
 
+    def spread(self, count: int) -> Samples:
+        """``count`` samples, or all if there are fewer, evenly spaced over all classes."""
+        count = min(count, len(self))
+        return self.at(np.arange(count) * len(self) // count)
+
     def split(self, first: int, second: int | None, seed: int) -> tuple[Samples, Samples]:
         """``first`` samples drawn by ``seed``, and ``second`` others; None for all others.
 

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_arguments(
         parser,
         "your own images: .npz (images, labels), .npy, IDX, or a folder of PNG and JPEG with a "
-        "sub-folder for each class; the first N are simulated",
+        "sub-folder for each class; N of them, evenly spaced, are simulated",
     )
     add_simulation(parser)
     parser.add_argument(
@@ -117,7 +117,7 @@ def images_of(
                 f"Network {network.name!r} takes {tensor.dtype}, and --data has pixels; leave it "
                 "out, and random images are simulated"
             )
-        samples = read_samples(args.data, tensor.shape, args.layout).at(slice(args.images))
+        samples = read_samples(args.data, tensor.shape, args.layout).spread(args.images)
         labels = None if samples.labels is None else samples.labels.tolist()
         return samples.images, labels, f"images of {args.data}", None
     digits = _digits(network, args.images)

@@ -105,6 +105,14 @@ def test_a_split_shares_no_image(images, tmp_path):
         samples.split(3, 3, seed=1)
 
 
+def test_samples_are_spread_over_all(images, tmp_path):
+    np.savez(tmp_path / "x.npz", images=images, labels=LABELS)
+    samples = read_samples(tmp_path / "x.npz", SHAPE)
+    assert samples.spread(2).numbers.tolist() == [0, 2]
+    assert samples.spread(9).numbers.tolist() == [0, 1, 2, 3, 4]
+    assert samples.spread(3).at([1]).numbers.tolist() == [1]
+
+
 ZEROS = np.zeros((COUNT, *SHAPE), np.uint8)
 
 

@@ -146,9 +146,11 @@ class Build:
         if "int_accuracy" in measured:
             rows = self._rows()
             further["accuracy"] = accuracy_facts(rows, measured["classes"])
-            labels = [row["label"] for row in rows[: simulation["images"]]]
-            forms = {"RTL": [str(found) for found in simulation["predictions"]]}
-            forms = {form: [row[form] for row in rows] for form in ("float", "integer")} | forms
+            of_image = {row["image"]: row for row in rows}
+            chosen = [of_image[str(number)] for number in simulation["numbers"]]
+            labels = [row["label"] for row in chosen]
+            forms = {form: [row[form] for row in chosen] for form in ("float", "integer")}
+            forms["RTL"] = [str(found) for found in simulation["predictions"]]
             further["sampled"] = {
                 form: sum(map(eq, labels, found)) / len(labels)
                 for form, found in forms.items()
@@ -329,13 +331,13 @@ class Build:
         return facts
 
     def _simulation(self, manifest: Facts) -> Facts:
-        """Simulate the first measuring images; compare every value of every layer."""
+        """Simulate some measuring images; compare every value of every layer."""
         args = self.args
         if self._measuring is None:
             images, labels, source, _ = images_of(self.network, args)
             numbers = None
         else:
-            chosen = self._measuring.at(slice(args.images))
+            chosen = self._measuring.spread(args.images)
             images, source = chosen.images, chosen.source
             labels = None if chosen.labels is None else chosen.labels.tolist()
             numbers = chosen.numbers.tolist()
