@@ -50,7 +50,7 @@ class PatchSpec:
     zero_point : zero point of x
     weights : (OC, KH, KW, IC / groups) integers, zero points subtracted
     bias : (OC,) integers
-    accumulator_width : bits of a sum, signed; must hold every partial sum (``model.ranges``)
+    accumulator_width : bits of a sum, signed; must hold every partial sum (``model.layers``)
     credits : number of credits, see :class:`CreditQueue`; 0 for an engine that stalls instead
     early : ``early`` of the PatchWalk
 

@@ -22,11 +22,12 @@ from archfacts import (
 )
 from inceptionnet import inception
 from pages import code, evaluated, formulas, sections, tables
+from randomnets import random_network
 from tercet.gen.parts.conv import ConvPart
 from tercet.gen.plan import make_plan
 from tercet.hw.storage import Kind, ram_storage, rom_storage
 from tercet.model import load
-from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.convs import network_of, random_conv
 from tercet.model.fuzz.draws import random_tensor
 from tercet.model.layers.add import Add
 from tercet.model.layers.concat import Concat

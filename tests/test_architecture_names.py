@@ -13,6 +13,7 @@ from amaranth import unsigned
 from archfacts import engine_facts, late_facts
 from inceptionnet import inception
 from pages import code, evaluated, formulas, sections, tables
+from randomnets import random_network
 from residualnet import residual
 from tablenet import tables as tables_net
 from tercet.gen.parts.conv import ConvPart
@@ -24,7 +25,7 @@ from tercet.gen.verilog.emit import to_verilog
 from tercet.hw.requantizer_spec import RequantizerSpec
 from tercet.hw.table import TableSpec
 from tercet.model import load
-from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.convs import network_of, random_conv
 from tercet.model.fuzz.draws import random_tensor
 from tercet.model.requant import Requant, Rounding
 from unet import unet

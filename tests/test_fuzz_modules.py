@@ -16,6 +16,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+import pt2erun  # noqa: E402
 from fuzzedmodule import Fuzzed, Gridded, onnx_nodes  # noqa: E402
 from modulefuzz import IMAGE, random_steps  # noqa: E402
 from onnxgen import Model, images, quantized  # noqa: E402
@@ -26,7 +27,6 @@ from tercet.model.float.qat.network import QatNet  # noqa: E402
 from tercet.model.frontends import onnx_float, pt2e  # noqa: E402
 from tercet.model.frontends.onnx import read  # noqa: E402
 from tercet.model.frontends.onnx.session import session_trace  # noqa: E402
-from tercet.model.frontends.pt2e import run as pt2e_run  # noqa: E402
 from tercet.model.frontends.torch_export import graph_of  # noqa: E402
 from tercet.model.layers import NetworkError, Requantizing  # noqa: E402
 
@@ -88,7 +88,7 @@ def check_program(module, images):
     real = images.to(torch.float32) / 64 - 1.5
     program = torch.export.export(Gridded(module.steps, module.seed, real).eval(), (real,))
     network = pt2e.read(program, "net")
-    theirs = pt2e_run.trace(program, real, exact=True)
+    theirs = pt2erun.trace(program, real, exact=True)
     ours = network.trace(theirs["image"])
     tied = set()  # the tensors that ties without a rule reach, see pt2e/network.py
     for layer in network.layers:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from otherprocess import holder
+from randomnets import random_network
 from tablenet import tables
 from tercet.gen.cli import main
 from tercet.gen.commands import synth as command_synth
@@ -12,7 +13,6 @@ from tercet.gen.flow.nextpnr import DoesNotFitError, Timing
 from tercet.gen.flow.pnr_report import CriticalPath, Routed
 from tercet.gen.flow.synth import Resources
 from tercet.model import files, save
-from tercet.model.fuzz.convs import random_network
 from unet import unet
 
 RESOURCES = Resources(0, 0, 0, 0, 1, 0, 7, frozenset({"conv1.engine.weights"}))

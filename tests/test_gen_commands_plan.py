@@ -6,12 +6,12 @@ import re
 
 import numpy as np
 import pytest
+from randomnets import random_network
 from residualnet import residual
 from rich.console import Console
 from tercet.gen.cli import main
 from tercet.gen.commands import plan as command_plan
 from tercet.model import save
-from tercet.model.fuzz.convs import random_network
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from anylayers import any_layers
+from randomnets import random_network
 from tercet.gen.parts.alone import simulated_cycles
 from tercet.gen.parts.conv import ConvPart
-from tercet.model.fuzz.convs import random_network
 
 
 @pytest.mark.parametrize("windows", [False, True])

@@ -7,13 +7,13 @@ from channelends import sink, source
 from hwsim import PAUSES, run_core, run_ports
 from inceptionnet import inception
 from plancheck import check_plan
+from randomnets import random_concat
 from residualnet import INT8, RESCALE, UINT8
 from tercet.gen.timing.channel import Channel, run
 from tercet.gen.timing.processes import Pipeline, take_turns
 from tercet.gen.verilog.core import Core
 from tercet.hw.concat import Concat
 from tercet.model.builder import Builder, Grid, Output, Window
-from tercet.model.fuzz.concats import random_concat
 from tercet.model.fuzz.draws import random_images
 from tercet.model.layers.weights import Weights
 from tercet.model.requant import Requant, Rounding

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from plancheck import check_plan
+from randomnets import random_network
 from tercet.gen.plan import make_plan
 from tercet.model import load
-from tercet.model.fuzz.convs import random_network
 
 # (cycles between images, input lanes, multipliers)
 PLANS = {

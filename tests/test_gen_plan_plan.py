@@ -7,11 +7,12 @@ import pytest
 from anylayers import any_layers
 from hwsim import run_core
 from plancheck import check_plan
+from randomnets import random_network
 from residualnet import RESCALE, residual
 from tercet.gen.plan import make_plan
 from tercet.gen.verilog.core import Core, ports_of
 from tercet.model.dtypes import IntType
-from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.convs import network_of, random_conv
 from tercet.model.fuzz.draws import random_images, random_tensor
 from tercet.model.layers import Argmax, Flatten, Tensor
 from tercet.model.layers.linear import Linear

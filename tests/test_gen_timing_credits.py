@@ -9,6 +9,7 @@ from amaranth import unsigned
 from anylayers import any_layers
 from channelends import sink, source
 from hwsim import PAUSES, run_ports
+from randomnets import random_network
 from tercet.gen.parts.alone import simulated_cycles
 from tercet.gen.parts.conv import ConvPart
 from tercet.gen.parts.credits_needed import CREDITS, MANY_MULTIPLIERS, credits_for, keeps_up
@@ -17,7 +18,7 @@ from tercet.gen.timing.channel import Channel, run
 from tercet.gen.timing.credits import credited
 from tercet.hw.geometry import PatchGeometry
 from tercet.hw.patch import PatchEngine, PatchSpec
-from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.convs import network_of, random_conv
 from tercet.model.fuzz.draws import random_tensor
 
 

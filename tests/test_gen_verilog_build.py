@@ -8,11 +8,12 @@ import sys
 
 import numpy as np
 import pytest
+from randomnets import random_network
 from tercet.gen.cli import main
 from tercet.gen.verilog.build import write_core
 from tercet.model import NetworkError, load, save
 from tercet.model.files import OutputError
-from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.convs import network_of, random_conv
 from tercet.model.fuzz.draws import random_tensor
 
 BUILD = (

@@ -309,12 +309,11 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import numpy
 from tercet.model import load, save
-from tercet.model.fuzz.convs import random_network
 from tercet.model.fuzz.draws import random_images
-rng = numpy.random.default_rng(1)
-net = random_network(rng)
+from tercet.model.fuzz.networks import network_of_seed
+net = network_of_seed(1)
 save(net, sys.argv[1])
-images = random_images(rng, net.tensors[net.input], 2)
+images = random_images(numpy.random.default_rng(1), net.tensors[net.input], 2)
 assert (load(sys.argv[1])(images) == net(images)).all()
 """
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from anylayers import any_layers
+from randomnets import random_network
 from tercet.model import NetworkError, QNetwork, load
 from tercet.model.data import mnist
 from tercet.model.dtypes import IntType
-from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.convs import network_of, random_conv
 from tercet.model.fuzz.draws import INT8, UINT8, random_images, random_tensor
 from tercet.model.layers import Argmax, Flatten, Relu, Tensor
 from tercet.model.layers.linear import Linear

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from randomnets import random_network
 from tercet.model import QNetwork, load
-from tercet.model.fuzz.convs import random_network
 from tercet.model.fuzz.draws import INT8, UINT8, random_images
 from tercet.model.layers.conv import Conv2d
 from tercet.model.requant import Rounding, requantize

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from anylayers import any_layers
+from randomnets import random_network
 from residualnet import residual
 from smallnet import FIRST, TENSORS, network
 from tercet.model import NetworkError, QNetwork, load
 from tercet.model.dtypes import IntType
 from tercet.model.exporters.roms import FORMATS, RomContents, rom_files, roms
-from tercet.model.fuzz.convs import random_conv, random_network
+from tercet.model.fuzz.convs import random_conv
 from tercet.model.fuzz.draws import random_tensor
 from tercet.model.layers import Flatten, Tensor
 from tercet.model.layers.weights import Weights

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from anylayers import any_layers
 from documents import edited, refusal
+from randomnets import random_network
 from smallnet import TENSORS, network
 from tercet.model import NetworkError, load, save, shipped
 from tercet.model.formats import json_file
 from tercet.model.formats.json_file import dumps, loads
-from tercet.model.fuzz.convs import random_network
 from tercet.model.fuzz.draws import random_images
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from randomnets import random_concat, random_network
 from residualnet import residual
 from smallnet import TENSORS, network
 from tablenet import tables
@@ -12,8 +13,6 @@ from tercet.model.formats.json_file import dumps as json_of
 from tercet.model.formats.json_layers import KINDS
 from tercet.model.formats.text_fields import fields_of
 from tercet.model.formats.text_file import dumps, loads, read
-from tercet.model.fuzz.concats import random_concat
-from tercet.model.fuzz.convs import random_network
 from tercet.model.layers import Argmax
 from unet import unet
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from randomnets import random_concat
 
 pytest.importorskip("onnxruntime")
 
@@ -9,7 +10,6 @@ from inceptionnet import inception
 from onnxgen import Model, coded, differing, grid, images, quantized
 from onnxrun import assert_equal
 from tercet.model.frontends.onnx import read
-from tercet.model.fuzz.concats import random_concat
 from tercet.model.fuzz.draws import random_images
 from tercet.model.layers import NetworkError
 from tercet.model.requant import Rounding

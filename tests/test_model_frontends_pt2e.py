@@ -25,8 +25,8 @@ with warnings.catch_warnings():  # torchao uses torch.jit.script_method as it is
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
 from pt2eprograms import MARKS, check, converted, exported, images_of, xnn  # noqa: E402
+from pt2erun import trace  # noqa: E402
 from tercet.model.frontends.pt2e import read  # noqa: E402
-from tercet.model.frontends.pt2e.run import trace  # noqa: E402
 from torch import nn  # noqa: E402
 
 pytestmark = MARKS

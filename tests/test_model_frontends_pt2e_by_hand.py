@@ -8,8 +8,8 @@ from tercet.model.requant import Rounding
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from pt2eprograms import INT8, MARKS, Q, by_hand, check, images_of, on_grid  # noqa: E402
+from pt2erun import trace  # noqa: E402
 from tercet.model.frontends.pt2e import read  # noqa: E402
-from tercet.model.frontends.pt2e.run import trace  # noqa: E402
 from torch import nn  # noqa: E402
 
 pytestmark = MARKS

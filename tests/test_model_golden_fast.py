@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from randomnets import random_network
 from smallnet import FIRST, SECOND, network, without
 from tercet.model import NetworkError
 from tercet.model.dtypes import IntType
-from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.convs import network_of, random_conv
 from tercet.model.fuzz.draws import INT8, random_images, random_tensor
 from tercet.model.golden import batch_size, fastconv, fastrequant, scores, trace, trace_loop
 from tercet.model.layers import Argmax, Relu, Tensor

@@ -6,8 +6,9 @@ from itertools import product
 import numpy as np
 import pytest
 from anylayers import any_layers
+from randomnets import random_network
 from tercet.model.dtypes import IntType
-from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.convs import network_of, random_conv
 from tercet.model.fuzz.draws import random_images, random_tensor
 from tercet.model.golden.fastconv import accumulate
 from tercet.model.layers import Argmax, Relu, Tensor

@@ -7,17 +7,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from anylayers import any_layers
+from channelranges import channel_ranges
+from randomnets import random_concat
 from rationals import requantize_exactly
 from tercet.model import NetworkError, golden
 from tercet.model.builder import Builder, Grid, Output, Window
 from tercet.model.dtypes import IntType
 from tercet.model.formats import json_file, text_file
-from tercet.model.fuzz.concats import random_concat
 from tercet.model.fuzz.convs import network_of
 from tercet.model.fuzz.draws import INT8, UINT8, random_images
 from tercet.model.layers import Relu, Tensor
 from tercet.model.layers.concat import Concat, joined
-from tercet.model.ranges.channels import channel_ranges
 from tercet.model.requant import MAX_MULTIPLIER, Requant, Rounding, requantize
 from tercet.model.search.policies import by_reference, fixed
 

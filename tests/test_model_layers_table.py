@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from channelranges import channel_ranges
 from tablenet import tables
 from tercet.model import golden
 from tercet.model.builder import Builder, Grid
@@ -13,7 +14,6 @@ from tercet.model.formats import json_file, text_file
 from tercet.model.fuzz.draws import INT8, UINT8, random_images
 from tercet.model.layers import NetworkError, Tensor
 from tercet.model.layers.table import Table, look_up
-from tercet.model.ranges.channels import channel_ranges
 
 TYPES = [IntType(bits, signed) for bits in (1, 3, 8, 10) for signed in (False, True)]
 

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from channelranges import channel_ranges
 from tercet.model import golden
 from tercet.model.builder import Builder, Grid
 from tercet.model.formats import json_file, text_file
 from tercet.model.fuzz.draws import INT8, UINT8, random_images
 from tercet.model.layers import NetworkError, Tensor
 from tercet.model.layers.upsample import Upsample
-from tercet.model.ranges.channels import channel_ranges
 
 GRID = Grid(INT8, 0.1, -3)
 

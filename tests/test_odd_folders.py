@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from randomnets import random_network
 from tercet.gen.cli import main
 from tercet.model import save
-from tercet.model.fuzz.convs import random_network
 
 FOLDER, TEMPORARY, OUT = "a b;c#d", "t m;p#d", "o 'u;t#$x"
 NET = f"{OUT}/my net.json"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from inceptionnet import inception
+from randomnets import random_network
 from residualnet import residual
 from simcore import FRAMES, IMAGES, OUTPUT, RESETS, SIMULATORS, WRONG, Core, alone
 from tablenet import tables
@@ -13,7 +14,6 @@ from tercet.gen.verilog.build import write_core
 from tercet.model import load
 from tercet.model.data import digits_for_simulation, fit_to
 from tercet.model.dtypes import IntType
-from tercet.model.fuzz.convs import random_network
 from tercet.model.fuzz.draws import random_images
 from tercet.sim.run.job import TESTS
 from unet import unet

@@ -23,10 +23,7 @@ from .cells import cells_of
 
 __all__ = ["NetworkRequantizers", "kept_widths", "requantized", "synthesized"]
 
-WIDTHS_SOURCES = (
-    *("model/dtypes.py", "model/layers/*.py", "model/ranges/*.py"),
-    *("model/requant/*.py", "model/search/*.py"),
-)
+WIDTHS_SOURCES = ("model/dtypes.py", "model/layers/*.py", "model/requant/*.py", "model/search/*.py")
 
 
 class NetworkRequantizers(wiring.Component):

@@ -1,24 +1,18 @@
-"""Random concatenations: of a draft's tensors, and of convolutions of one image."""
+"""Random concatenations of a draft's tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from ..dtypes import IntType
-from ..layers import Layer, Tensor
+from ..layers import Tensor
 from ..layers.concat import Concat
-from ..network import QNetwork
 from ..requant import Requant, Rounding
-from .convs import network_of, random_conv
 from .draft import Draft
-from .draws import INT8, UINT8, Rng, drawn, random_requant, random_tensor
+from .draws import Rng, random_requant
 
-__all__ = ["concat", "random_concat", "random_concat_requant"]
-
-TYPES = (UINT8, INT8, IntType(4, signed=True), IntType(11, signed=False))
+__all__ = ["concat", "random_concat_requant"]
 
 
 def concat(draft: Draft, inputs: Sequence[Tensor]) -> Tensor:
@@ -36,65 +30,6 @@ def concat(draft: Draft, inputs: Sequence[Tensor]) -> Tensor:
     names = tuple(x.name for x in others)
     layer = Concat(name=name, input=first.name, output=y.name, others=names, requant=requant)
     return draft.append(layer, y)
-
-
-def random_concat(
-    rng: Rng,
-    *,
-    shape: Sequence[int] | None = None,
-    rounding: Rounding | None = None,
-    one_grid: bool | None = None,
-) -> QNetwork:
-    """Several convolutions of one image, 1x1 and 3x3, and a concatenation of their outputs. It may
-    also read the image, or one output twice.
-
-    one_grid : whether all tensors are on one grid, so that nothing is rounded
-    """
-    if shape is None:
-        shape = (*(int(extent) for extent in rng.integers(1, 6, 2)), int(rng.integers(1, 4)))
-    one_grid = drawn(rng, one_grid)
-    x = random_tensor(rng, "image", shape)
-    branches = [_branch(rng, x, index, one_grid) for index in range(int(rng.integers(1, 4)))]
-    tensors = [y for _, y in branches]
-    more = [*tensors, x][int(rng.integers(len(tensors) + 1))]
-    read = [*tensors, more] if len(tensors) == 1 or rng.integers(2) else list(tensors)
-    read = [read[index] for index in rng.permutation(len(read))]
-    channels = sum(tensor.shape[2] for tensor in read)
-    y = random_tensor(rng, "logits", (*shape[:2], channels), _type(rng, one_grid))
-    y = _moved(y, x) if one_grid else y
-    concat = Concat(
-        name="concat",
-        input=read[0].name,
-        output=y.name,
-        others=tuple(tensor.name for tensor in read[1:]),
-        requant=random_concat_requant(rng, read, y, rounding=rounding),
-    )
-    return network_of(x, [*(conv for conv, _ in branches), concat], [*tensors, y])
-
-
-def _branch(rng: Rng, x: Tensor, index: int, one_grid: bool) -> tuple[Layer, Tensor]:
-    """A convolution that keeps height and width, and its output."""
-    size = int(rng.choice([1, 3]))
-    conv, y = random_conv(
-        rng,
-        x,
-        name=f"conv{index}",
-        kernel=(size, size),
-        stride=(1, 1),
-        padding=(size // 2,) * 4,
-        output_type=_type(rng, one_grid),
-        relu=False,
-    )
-    return conv, _moved(y, x) if one_grid else y
-
-
-def _type(rng: Rng, one_grid: bool) -> IntType:
-    return UINT8 if one_grid else TYPES[int(rng.integers(len(TYPES)))]
-
-
-def _moved(y: Tensor, x: Tensor) -> Tensor:
-    """``y`` on the grid of ``x``."""
-    return replace(y, scale=x.scale, zero_point=x.zero_point)
 
 
 def random_concat_requant(

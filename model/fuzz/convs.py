@@ -1,4 +1,4 @@
-"""Random convolutions and chains of them, for tests that fix some of the parameters.
+"""Random convolutions, for tests that fix some of the parameters.
 
 By default everything suits the patch engine: kernel = stride, no padding, no dilation. Each
 argument fixes one choice; the others are drawn.
@@ -22,7 +22,6 @@ __all__ = [
     "network_of",
     "output_extents",
     "random_conv",
-    "random_network",
     "random_window",
 ]
 
@@ -148,40 +147,3 @@ def network_of(
         tensors={tensor.name: tensor for tensor in (x, *tensors)},
         layers=layers,
     )
-
-
-def random_network(
-    rng: Rng,
-    *,
-    shape: Sequence[int] | None = None,
-    depth: int | None = None,
-    windows: bool = False,
-    argmax: bool | None = None,
-    **conv_arguments: Any,
-) -> QNetwork:
-    """A chain of ``depth`` convolutions, with a final argmax if ``argmax`` is true.
-
-    ``windows`` draws any kernel, stride, padding and dilation instead of those for the patch
-    engine. ``conv_arguments`` are passed to every :func:`random_conv`. With an argmax the last
-    kernel covers the whole map.
-    """
-    if shape is None:
-        shape = (*(int(extent) for extent in rng.integers(1, 20, 2)), int(rng.integers(1, 5)))
-    depth = int(rng.integers(1, 4)) if depth is None else depth
-    closes = drawn(rng, argmax)
-    x = tensor = random_tensor(rng, "image", shape)
-    layers: list[Layer] = []
-    tensors: list[Tensor] = []
-    for index in range(depth):
-        height, width, _ = tensor.shape
-        geometry = random_window(rng, height, width) if windows else {}
-        if closes and index == depth - 1:
-            geometry = {"kernel": (height, width)}
-        conv, tensor = random_conv(rng, tensor, name=f"conv{index}", **(geometry | conv_arguments))
-        layers.append(conv)
-        tensors.append(tensor)
-    if closes:
-        closing, tensor = argmax_of(tensor)
-        layers.append(closing)
-        tensors.append(tensor)
-    return network_of(x, layers, tensors)

@@ -19,7 +19,7 @@ from .stopwatch import Stopwatch
 __all__ = ["core_facts"]
 
 SOURCES = (
-    *("model/*.py", "model/layers/*.py", "model/requant/*.py", "model/ranges/*.py"),
+    *("model/*.py", "model/layers/*.py", "model/requant/*.py"),
     *("model/formats/*.py", "model/zoo/*.json", "hw/*.py", "gen/**/*.py"),
 )
 OF_MANIFEST = ("cycles_per_image", "latency_cycles", "multipliers", "rom_bits")

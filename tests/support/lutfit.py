@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from occupied import occupied_luts
+from randomnets import random_network
 from scipy.optimize import nnls
 from tercet.gen.cost.devices import ECP5, ICE40, SERIES_7
 from tercet.gen.cost.luts import FEATURES
@@ -26,7 +27,6 @@ from tercet.gen.plan.goals import CycleGoal, MultiplierGoal
 from tercet.gen.verilog.core import Core
 from tercet.gen.verilog.emit import to_verilog
 from tercet.model import load
-from tercet.model.fuzz.convs import random_network
 
 FAMILIES = {family.target: family for family in (ECP5, SERIES_7, ICE40)}
 FEWEST = CycleGoal(1 << 40)

@@ -13,8 +13,8 @@ with warnings.catch_warnings():  # torchao uses torch.jit.script_method as it is
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.testing.pt2e import _xnnpack_quantizer as xnnpack
 
+from pt2erun import trace  # noqa: E402
 from tercet.model.frontends.pt2e import read  # noqa: E402
-from tercet.model.frontends.pt2e.run import trace  # noqa: E402
 from torch import nn  # noqa: E402
 
 MARKS = [

@@ -16,7 +16,7 @@ not suffice, as for scores of far more than 8 bits; M, B and n are then the clos
 
 PyTorch runs the program in float32. Its rounding errors (of sums, of the dequantized weights, of
 the reciprocal of Sy) change values within about 2**-20 of a tie, and decide the exact ties of
-average pools and additions arbitrarily. ``run.trace`` runs a program both ways.
+average pools and additions arbitrarily. ``tests/support/pt2erun.py`` runs a program both ways.
 
 The supported operators are those of ``float/torch_export/module.py``, between quantizations per
 tensor of 2 to 8 bits, with weights per tensor or per output channel. torchao is needed to make such

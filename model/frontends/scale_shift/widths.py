@@ -11,8 +11,8 @@ from ...dtypes import INT32, Bounds, IntType, signed_width
 from ...layers import require
 from ...layers.conv import Conv2d
 from ...layers.pool import AvgPool2d
-from ...ranges.affine import Affine
 from ...requant import Requant
+from .affine import Affine
 
 __all__ = ["WIDE", "Widths"]
 

@@ -1,24 +1,11 @@
 """Execution of PT2E programs: in float32 as PyTorch does, or in float64, nearly exact."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 import torch
-
-from ...builder import Grid
-from ...ordered import raster
-from .network import Program, Reading, reading
-
-__all__ = ["trace"]
+from tercet.model.frontends.pt2e.network import reading
+from tercet.model.ordered import raster
 
 
-def trace(
-    program: Program, images: torch.Tensor, *, exact: bool = False, output: Grid | None = None
-) -> dict[str, npt.NDArray[np.int64]]:
+def trace(program, images, *, exact=False, output=None):
     """Run a program and return the integers of every quantize node.
 
     Parameters
@@ -37,7 +24,7 @@ def trace(
     (node,) = (node for node in found.program.graph.nodes if node.name == image)
     size = node.meta["val"].shape[0]
     step = size if isinstance(size, int) else max(len(images), 1)
-    parts: list[dict[str, torch.Tensor]] = []
+    parts = []
     for start in range(0, len(images), step):
         part = images[start : start + step]
         whole = torch.cat([part, part[-1:].expand(step - len(part), *part.shape[1:])])
@@ -51,7 +38,7 @@ def trace(
     }
 
 
-def _run(found: Reading, images: torch.Tensor, exact: bool) -> dict[str, torch.Tensor]:
+def _run(found, images, exact):
     """The integers of one batch, by tensor."""
     env = dict(_stored(found.program))
     (image,) = found.program.graph_signature.user_inputs
@@ -74,7 +61,7 @@ def _run(found: Reading, images: torch.Tensor, exact: bool) -> dict[str, torch.T
     return integers
 
 
-def _image(found: Reading, images: torch.Tensor) -> torch.Tensor:
+def _image(found, images):
     """The network's input integers, from real images."""
     tensor = found.network.tensors[found.network.input]
     dtype = torch.int8 if tensor.dtype.signed else torch.uint8
@@ -82,7 +69,7 @@ def _image(found: Reading, images: torch.Tensor) -> torch.Tensor:
     return _quantize(images.double(), tensor.scale, tensor.zero_point, low, high, dtype)
 
 
-def _stored(program: torch.export.ExportedProgram) -> dict[str, Any]:
+def _stored(program):
     """Parameters, buffers and constants by the names of their nodes."""
     signature = program.graph_signature
     names = {
@@ -94,34 +81,22 @@ def _stored(program: torch.export.ExportedProgram) -> dict[str, Any]:
     return {node: found[key] for node, key in names.items()}
 
 
-def _quantize(
-    x: torch.Tensor, scale: float, zero_point: int, low: int, high: int, dtype: torch.dtype
-) -> torch.Tensor:
+def _quantize(x, scale, zero_point, low, high, dtype):
     """Quantize by one division, which keeps exact ties; PyTorch multiplies by the reciprocal."""
     return torch.clamp(torch.round(x / scale) + zero_point, low, high).to(dtype)
 
 
-def _dequantize(
-    q: torch.Tensor, scale: float, zero_point: int, low: int, high: int, dtype: torch.dtype
-) -> torch.Tensor:
+def _dequantize(q, scale, zero_point, low, high, dtype):
     return (q.double() - zero_point) * scale
 
 
-def _dequantize_per_channel(
-    q: torch.Tensor,
-    scales: torch.Tensor,
-    zero_points: torch.Tensor | None,
-    axis: int,
-    low: int,
-    high: int,
-    dtype: torch.dtype,
-) -> torch.Tensor:
+def _dequantize_per_channel(q, scales, zero_points, axis, low, high, dtype):
     shape = [-1 if index == axis else 1 for index in range(q.ndim)]
     centered = q.double() if zero_points is None else q.double() - zero_points.reshape(shape)
     return centered * scales.reshape(shape).double()
 
 
-EXACT: dict[str, Callable[..., torch.Tensor]] = {
+EXACT = {
     "quantized_decomposed.quantize_per_tensor.default": _quantize,
     "quantized_decomposed.dequantize_per_tensor.default": _dequantize,
     "quantized_decomposed.dequantize_per_channel.default": _dequantize_per_channel,

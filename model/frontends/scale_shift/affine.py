@@ -2,8 +2,8 @@
 
 If no clamp acts between them, consecutive convolutions and linear layers are one linear map of the
 first one's window, except for their roundings. Bounds on that map, with the weights multiplied out,
-are much tighter than an interval for each layer (``channels.py``): in a trained LeNet, by three
-bits after three layers. All arithmetic uses Python's unbounded integers, so it is exact:
+are much tighter than an interval for each layer (``Layer.channel_bounds``): in a trained LeNet, by
+three bits after three layers. All arithmetic uses Python's unbounded integers, so it is exact:
 
     y[c] = (sum matrix[c, v] * x[v] + offset[c] + e) / 2**shift,  error_low[c] <= e <= error_high[c]
 """
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..dtypes import Bounds
-from ..layers.conv import Conv2d
-from ..requant import Requant, Rounding
+from ...dtypes import Bounds
+from ...layers.conv import Conv2d
+from ...requant import Requant, Rounding
 
 __all__ = ["Affine"]
 

@@ -4,16 +4,17 @@ from itertools import product
 
 import numpy as np
 import pytest
+from channelranges import channel_ranges
+from randomnets import random_network
 from residualnet import residual
 from tercet.model.dtypes import IntType
-from tercet.model.fuzz.convs import network_of, random_conv, random_network
+from tercet.model.fuzz.convs import network_of, random_conv
 from tercet.model.fuzz.draws import random_images, random_tensor
 from tercet.model.golden.fastconv import accumulate
 from tercet.model.layers import Flatten, Tensor
 from tercet.model.layers.conv import Conv2d
 from tercet.model.layers.pool import AvgPool2d
 from tercet.model.layers.weights import Weights
-from tercet.model.ranges.channels import channel_ranges
 from tercet.model.requant import Requant, Rounding, requantize
 
 

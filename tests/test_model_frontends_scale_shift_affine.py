@@ -6,12 +6,12 @@ from itertools import product
 import numpy as np
 import pytest
 from tercet.model.dtypes import IntType
+from tercet.model.frontends.scale_shift.affine import Affine
 from tercet.model.fuzz.convs import random_conv
 from tercet.model.fuzz.draws import random_tensor
 from tercet.model.golden.fastconv import accumulate
 from tercet.model.layers.conv import Conv2d
 from tercet.model.layers.weights import Weights
-from tercet.model.ranges.affine import Affine
 from tercet.model.requant import Requant, Rounding, requantize
 
 INT8 = IntType(8, signed=True)

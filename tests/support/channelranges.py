@@ -6,29 +6,18 @@ would give every channel the widest one. Rounding and clamping are monotone, so 
 give the ends of an output. ``Layer.channel_bounds`` has the rule of each layer.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
-
-from ..dtypes import Bounds
-from ..layers import zero_points_of
-
-if TYPE_CHECKING:
-    from ..network import QNetwork
-
-__all__ = ["channel_ranges"]
+from tercet.model.layers import zero_points_of
 
 
-def channel_ranges(network: QNetwork) -> dict[str, Bounds]:
+def channel_ranges(network):
     """The least and greatest value of each channel of every tensor.
 
     Returns {tensor: (low, high)}, int64 (C,) each; never exceeded, for any image.
     """
     image = network.tensors[network.input]
     low, high = (np.full(image.shape[2], end) for end in (image.dtype.qmin, image.dtype.qmax))
-    ranges: dict[str, Bounds] = {network.input: (low, high)}
+    ranges = {network.input: (low, high)}
     for layer in network.layers:
         inputs = [ranges[name] for name in layer.reads]
         low, high = layer.channel_bounds(inputs, zero_points_of(network, layer))

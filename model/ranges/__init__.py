@@ -1,1 +1,0 @@
-"""The ranges of values that can occur, channel by channel, over all inputs."""
