@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ..model.layers.windows import output_extent
+from ..model.layers.windows import output_extents
 from .window_cycles import Reads, Writes
 
 __all__ = ["WindowGeometry"]
@@ -84,18 +84,17 @@ class WindowGeometry:
     @property
     def rows(self) -> int:
         """OH: windows down the map."""
-        top, _, bottom, _ = self.padding
-        return output_extent(
-            self.height, self.kernel[0], self.stride[0], (top, bottom), self.dilation[0]
-        )
+        return self._extents[0]
 
     @property
     def columns(self) -> int:
         """OW: windows across the map."""
-        _, left, _, right = self.padding
-        return output_extent(
-            self.width, self.kernel[1], self.stride[1], (left, right), self.dilation[1]
-        )
+        return self._extents[1]
+
+    @cached_property
+    def _extents(self) -> tuple[int, int]:
+        size = self.height, self.width
+        return output_extents(size, self.kernel, self.stride, self.padding, self.dilation)
 
     @property
     def elements(self) -> int:

@@ -15,15 +15,26 @@ import numpy as np
 import numpy.typing as npt
 
 from .dtypes import Bounds, IntType
-from .layers import Argmax, Flatten, Layer, NetworkError, Relu, Requantizing, Shape, Tensor
+from .layers import (
+    Argmax,
+    Flatten,
+    Layer,
+    NetworkError,
+    Relu,
+    Requantizing,
+    Shape,
+    Tensor,
+    in_layer,
+)
 from .layers.add import Add
 from .layers.concat import Concat
-from .layers.conv import Conv2d, output_extent
+from .layers.conv import Conv2d
 from .layers.linear import Linear
 from .layers.pool import AvgPool2d, MaxPool2d
 from .layers.table import Table
 from .layers.upsample import Upsample
 from .layers.weights import Weights
+from .layers.windows import output_extents
 from .names import free_name
 from .network import QNetwork
 from .requant import Requant, Rounding
@@ -59,11 +70,7 @@ class Window:
 
     def extents(self, shape: Shape, kernel: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of the output; below 1 if the kernel does not fit."""
-        top, left, bottom, right = self.padding
-        return (
-            output_extent(shape[0], kernel[0], self.stride[0], (top, bottom), self.dilation[0]),
-            output_extent(shape[1], kernel[1], self.stride[1], (left, right), self.dilation[1]),
-        )
+        return output_extents(shape, kernel, self.stride, self.padding, self.dilation)
 
 
 @dataclass(frozen=True)
@@ -297,7 +304,8 @@ class Builder:
         output = free_name(layer.output, self.tensors)  # the input may have a layer's name
         layer, y = replace(layer, output=output), replace(y, name=output)
         self.tensors[layer.output] = y
-        layer.validate(self)
+        with in_layer(layer.name):
+            layer.validate(self)
         self._layers.append(layer)
         self._producers[layer.output] = layer
         return y

@@ -7,7 +7,7 @@ and the one that it writes. Layers are in execution order.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import golden, summary
-from .layers import Argmax, Layer, NetworkError, Tensor, require
+from .layers import Argmax, Layer, NetworkError, Tensor, in_layer, require
 
 __all__ = ["QNetwork"]
 
@@ -49,30 +49,34 @@ class QNetwork:
         for name, tensor in self.tensors.items():
             require(tensor.name == name, f"Tensor {name!r} calls itself {tensor.name!r}")
         self._require_tensor("The network's input", self.input)
-        names = set()
+        names: set[str] = set()
         for layer in self.layers:
-            where = f"Layer {layer.name!r}"
-            require(
-                layer.name.isidentifier() and layer.name.isascii(),
-                f"{where}: a name must be letters, digits and underscores",
-            )
-            require(layer.name not in names, f"{where}: the name is used twice")
+            with in_layer(layer.name):
+                self._require_place(layer, names)
+                layer.validate(self)
             names.add(layer.name)
-            for name in layer.reads:
-                self._require_tensor(f"{where}: input", name)
-                require(
-                    name == self.input or name in self._producers,
-                    f"{where}: input {name!r} is written by no earlier layer",
-                )
-            self._require_tensor(f"{where}: output", layer.output)
-            require(
-                layer.output != self.input and layer.output not in self._producers,
-                f"{where}: output {layer.output!r} is written already",
-            )
-            layer.validate(self)
             self._producers[layer.output] = layer
         unused = set(self.tensors) - set(self._producers) - {self.input}
         require(not unused, f"Tensor {min(unused, default='')!r} is written by no layer")
+
+    def _require_place(self, layer: Layer, names: Container[str]) -> None:
+        """Check a layer's name, and the names of the tensors that it reads and writes."""
+        require(
+            layer.name.isidentifier() and layer.name.isascii(),
+            "a name must be letters, digits and underscores",
+        )
+        require(layer.name not in names, "the name is used twice")
+        for name in layer.reads:
+            self._require_tensor("input", name)
+            require(
+                name == self.input or name in self._producers,
+                f"input {name!r} is written by no earlier layer",
+            )
+        self._require_tensor("output", layer.output)
+        require(
+            layer.output != self.input and layer.output not in self._producers,
+            f"output {layer.output!r} is written already",
+        )
 
     def _require_tensor(self, where: str, name: str) -> None:
         require(

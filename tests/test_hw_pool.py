@@ -16,7 +16,7 @@ from tercet.hw.window_geometry import WindowGeometry
 from tercet.model.dtypes import IntType, signed_width
 from tercet.model.fuzz.draws import random_images, random_requant, random_tensor
 from tercet.model.layers.pool import AvgPool2d, MaxPool2d, pool_max_loop, pool_sum_loop
-from tercet.model.layers.windows import output_extent
+from tercet.model.layers.windows import output_extents
 from tercet.model.requant import Requant, Rounding, requantize
 
 # (height, width, channels), kernel = stride
@@ -80,12 +80,7 @@ def pooled(shape, kernel, stride, padding, activation, fill, build):
 
 
 def output_shape(shape, kernel, stride, padding):
-    (height, width, channels), (top, left, bottom, right) = shape, padding
-    return (
-        output_extent(height, kernel[0], stride[0], (top, bottom), 1),
-        output_extent(width, kernel[1], stride[1], (left, right), 1),
-        channels,
-    )
+    return (*output_extents(shape, kernel, stride, padding), shape[2])
 
 
 def check_max(name, dtype, pauses, seed, reset_after=0):

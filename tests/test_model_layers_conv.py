@@ -8,8 +8,9 @@ from tercet.model.dtypes import IntType
 from tercet.model.fuzz.convs import random_conv, random_window
 from tercet.model.fuzz.draws import INT8, UINT8, random_images, random_tensor
 from tercet.model.golden.fastconv import FLOAT32_EXACT, accumulate
-from tercet.model.layers.conv import accumulate_loop, output_extent
+from tercet.model.layers.conv import accumulate_loop
 from tercet.model.layers.weights import Weights
+from tercet.model.layers.windows import output_extents
 
 UINT16 = IntType(16, signed=False)
 INT4 = IntType(4, signed=True)
@@ -178,4 +179,8 @@ def test_the_extent_counts_the_windows_that_fit(size, kernel, stride):
         for dilation in (1, 2, 3):
             span = dilation * (kernel - 1) + 1
             starts = range(0, size + sum(pads) - span + 1, stride)
-            assert max(output_extent(size, kernel, stride, pads, dilation), 0) == len(starts)
+            extents = output_extents(
+                (size, 9), (kernel, 1), (stride, 1), (pads[0], 0, pads[1], 0), (dilation, 1)
+            )
+            assert max(extents[0], 0) == len(starts)
+            assert extents[1] == 9

@@ -11,8 +11,8 @@ from tercet.model.fuzz.convs import network_of
 from tercet.model.fuzz.draws import INT8, UINT8, random_images, random_tensor
 from tercet.model.layers import Flatten, Relu, Tensor
 from tercet.model.layers.add import Add
-from tercet.model.layers.conv import output_extent
 from tercet.model.layers.pool import AvgPool2d, MaxPool2d
+from tercet.model.layers.windows import output_extents
 from tercet.model.requant import Requant, Rounding
 
 # (H, W, C), kernel, stride, padding
@@ -31,12 +31,7 @@ WINDOWS = {
 
 def pooled(x, kernel, stride, padding, **changes):
     """The tensor that a pool of ``x`` writes."""
-    top, left, bottom, right = padding
-    shape = (
-        output_extent(x.shape[0], kernel[0], stride[0], (top, bottom), 1),
-        output_extent(x.shape[1], kernel[1], stride[1], (left, right), 1),
-        x.shape[2],
-    )
+    shape = (*output_extents(x.shape, kernel, stride, padding), x.shape[2])
     values = {"dtype": x.dtype, "scale": x.scale, "zero_point": x.zero_point} | changes
     return Tensor("y", shape, **values)
 

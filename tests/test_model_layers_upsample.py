@@ -72,4 +72,4 @@ LAYER = Upsample("up", "x", "y", factor=(2, 3))
 def test_what_does_not_fit_is_refused(layer, y, message):
     with pytest.raises(NetworkError) as error:
         layer.validate(SimpleNamespace(tensors={"x": X, "y": y}))
-    assert str(error.value) == f"Layer 'up': {message}"
+    assert str(error.value) == message

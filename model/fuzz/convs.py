@@ -12,7 +12,8 @@ from typing import Any
 
 from ..dtypes import IntType
 from ..layers import Argmax, Layer, Tensor
-from ..layers.conv import Conv2d, output_extent
+from ..layers.conv import Conv2d
+from ..layers.windows import output_extents
 from ..network import QNetwork
 from ..requant import Requant, Rounding
 from .draws import INT8, UINT8, Rng, drawn, random_requant, random_tensor, random_weights
@@ -20,7 +21,6 @@ from .draws import INT8, UINT8, Rng, drawn, random_requant, random_tensor, rando
 __all__ = [
     "argmax_of",
     "network_of",
-    "output_extents",
     "random_conv",
     "random_window",
 ]
@@ -61,7 +61,7 @@ def random_conv(
         groups = int(rng.choice([g for g in range(1, channels + 1) if channels % g == 0]))
     if out_channels is None:
         out_channels = groups * int(rng.integers(1, 4))
-    extents = output_extents(x, kernel, stride, padding, dilation)
+    extents = output_extents(x.shape, kernel, stride, padding, dilation)
     y = random_tensor(rng, f"{name}_out", (*extents, out_channels), output_type)
     has_bias = drawn(rng, bias)
     placeholder = Requant((1,), 0, Rounding.FLOOR, y.dtype.qmin, y.dtype.qmax)
@@ -96,21 +96,6 @@ def random_conv(
 def _kernel_within(rng: Rng, x: Tensor) -> Pair:
     tall, wide = (int(rng.integers(1, min(extent, 5) + 1)) for extent in x.shape[:2])
     return tall, wide
-
-
-def output_extents(
-    x: Tensor,
-    kernel: Pair,
-    stride: Pair,
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0),
-    dilation: Pair = (1, 1),
-) -> Pair:
-    """(OH, OW): the numbers of windows of a map."""
-    top, left, bottom, right = padding
-    return (
-        output_extent(x.shape[0], kernel[0], stride[0], (top, bottom), dilation[0]),
-        output_extent(x.shape[1], kernel[1], stride[1], (left, right), dilation[1]),
-    )
 
 
 def argmax_of(x: Tensor) -> tuple[Argmax, Tensor]:

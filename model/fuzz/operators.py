@@ -19,8 +19,9 @@ from ..layers.linear import Linear
 from ..layers.pool import AvgPool2d, MaxPool2d
 from ..layers.table import MAX_BITS, Table
 from ..layers.upsample import Upsample
+from ..layers.windows import output_extents
 from ..requant import Requant, fixed_point
-from .convs import argmax_of, output_extents, random_conv, random_window
+from .convs import argmax_of, random_conv, random_window
 from .draft import Draft
 from .draws import random_requant
 
@@ -219,13 +220,13 @@ def _as_linear(conv: Any) -> Linear:
 
 def _max_pool(draft: Draft, x: Tensor, **window: Any) -> Tensor:
     name = draft.name("max")
-    y = draft.like(x, name, (*output_extents(x, **window), x.shape[2]))
+    y = draft.like(x, name, (*output_extents(x.shape, **window), x.shape[2]))
     return draft.append(MaxPool2d(name, x.name, y.name, **window), y)
 
 
 def _average(draft: Draft, x: Tensor, **window: Any) -> Tensor:
     name = draft.name("average")
-    y = draft.grid(name, (*output_extents(x, **window), x.shape[2]))
+    y = draft.grid(name, (*output_extents(x.shape, **window), x.shape[2]))
     positions = window["kernel"][0] * window["kernel"][1]
     lo, hi = (np.array([positions * (end - x.zero_point)]) for end in (x.dtype.qmin, x.dtype.qmax))
     requant = random_requant(
@@ -258,5 +259,5 @@ def _large_kernel(draft: Draft, x: Tensor) -> Window:
 
 def _elements(x: Tensor, window: Window) -> int:
     """The elements that a window reader reads for an image."""
-    rows, columns = output_extents(x, **window)
+    rows, columns = output_extents(x.shape, **window)
     return int(rows * columns * math.prod(window["kernel"]) * x.shape[2])

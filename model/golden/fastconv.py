@@ -30,7 +30,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from ..layers.conv import Conv2d
-from ..layers.windows import output_extent, tap
+from ..layers.windows import output_extents, tap
 from .scratch import Scratch
 
 __all__ = ["FLOAT32_EXACT", "FastConv", "accumulate"]
@@ -83,8 +83,8 @@ class FastConv:
         height, _, width, _ = x.shape
         _, kh, kw, _ = self._conv.weights.values.shape
         (sy, sx), (dy, dx) = self._conv.stride, self._conv.dilation
-        oh = output_extent(height, kh, sy, (0, 0), dy) // self._pool[0]
-        ow = output_extent(width, kw, sx, (0, 0), dx) // self._pool[1]
+        extents = output_extents((height, width), (kh, kw), (sy, sx), dilation=(dy, dx))
+        oh, ow = extents[0] // self._pool[0], extents[1] // self._pool[1]
         if dy > 1:  # gather the rows that are read, so that windows follow each other
             starts = np.arange(oh * self._pool[0])[:, np.newaxis] * sy
             x, sy = x[(starts + np.arange(kh) * dy).ravel()], kh

@@ -50,13 +50,12 @@ class Add(Requantizing):
 
     def validate(self, network: Values) -> None:
         a, b, y = (network.tensors[name] for name in (self.input, self.other, self.output))
-        where = f"Layer {self.name!r}"
         require(
             a.shape == b.shape == y.shape,
-            f"{where}: {a.name!r}, {b.name!r} and {y.name!r} must have one shape, "
+            f"{a.name!r}, {b.name!r} and {y.name!r} must have one shape, "
             f"not {list(a.shape)}, {list(b.shape)} and {list(y.shape)}",
         )
-        require_requant(where, self.requant, y, counts=(2,))
+        require_requant(self.requant, y, counts=(2,))
 
 
 def add(

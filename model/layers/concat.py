@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..dtypes import Bounds
 from ..requant import MAX_MULTIPLIER, Requant, requantize
-from .layer import Array, Requantizing, require_requant, zero_points_of
+from .layer import Array, Requantizing, require_requant, require_shape, zero_points_of
 from .tensor import Values, require
 
 __all__ = ["Concat", "concat", "joined"]
@@ -72,21 +72,17 @@ class Concat(Requantizing):
 
     def validate(self, network: Values) -> None:
         tensors, y = [network.tensors[name] for name in self.reads], network.tensors[self.output]
-        where = f"Layer {self.name!r}"
-        require(len(tensors) > 1, f"{where}: it must concatenate two tensors or more, not 1")
+        require(len(tensors) > 1, "it must concatenate two tensors or more, not 1")
         first = tensors[0]
         for x in tensors[1:]:
             require(
                 x.shape[:2] == first.shape[:2],
-                f"{where}: {first.name!r} and {x.name!r} must have the same height and width, "
+                f"{first.name!r} and {x.name!r} must have the same height and width, "
                 f"not {list(first.shape)} and {list(x.shape)}",
             )
         expected = (*first.shape[:2], sum(x.shape[2] for x in tensors))
-        require(
-            y.shape == expected,
-            f"{where}: output {y.name!r} must have the shape {list(expected)}, not {list(y.shape)}",
-        )
-        require_requant(where, self.requant, y, counts=(1, len(tensors)))
+        require_shape(y, expected)
+        require_requant(self.requant, y, counts=(1, len(tensors)))
 
 
 def concat(

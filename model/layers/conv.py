@@ -21,12 +21,12 @@ import numpy.typing as npt
 from ..dtypes import INT32, Bounds, Integers
 from ..requant import requantize
 from .accumulators import accumulator_bounds
-from .layer import Array, Requantizing, require_requant, zero_points_of
-from .tensor import Tensor, Values, require
+from .layer import Array, Requantizing, require_requant, require_windows, zero_points_of
+from .tensor import Values, require
 from .weights import Weights, frozen_integers
-from .windows import output_extent
+from .windows import output_extents
 
-__all__ = ["Conv2d", "accumulate_loop", "output_extent"]
+__all__ = ["Conv2d", "accumulate_loop"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,85 +90,63 @@ class Conv2d(Requantizing):
 
     def validate(self, network: Values) -> None:
         x, y = network.tensors[self.input], network.tensors[self.output]
-        where = f"Layer {self.name!r}"
-        self._validate_weights(where)
+        self._validate_weights()
         require(
             min(self.stride) >= 1 and min(self.dilation) >= 1,
-            f"{where}: stride and dilation must be at least 1, "
-            f"not {list(self.stride)} and {list(self.dilation)}",
+            f"stride and dilation must be at least 1, not {list(self.stride)} and "
+            f"{list(self.dilation)}",
         )
+        require(min(self.padding) >= 0, f"padding must be at least 0, not {list(self.padding)}")
+        channels, (count, *_, per_group) = x.shape[2], self.weights.values.shape
         require(
-            min(self.padding) >= 0,
-            f"{where}: padding must be at least 0, not {list(self.padding)}",
+            self.groups >= 1 and channels == per_group * self.groups and count % self.groups == 0,
+            f"groups={self.groups} must divide {count} output channels and split the "
+            f"{channels} channels of {x.name!r} into the {per_group} of the weights",
         )
-        self._validate_shapes(where, x, y)
-        require_requant(where, self.requant, y, counts=(1, self.out_channels))
+        extents = output_extents(x.shape, self.kernel, self.stride, self.padding, self.dilation)
+        require_windows(x, y, self.kernel, (*extents, count))
+        require_requant(self.requant, y, counts=(1, self.out_channels))
         lo, hi = self.sum_bounds(network)
         require(
             INT32.contains(lo) and INT32.contains(hi),
-            f"{where}: the accumulator can reach [{lo.min()}, {hi.max()}], outside int32; "
+            f"the accumulator can reach [{lo.min()}, {hi.max()}], outside int32; "
             "use fewer input channels or narrower weights",
         )
 
-    def _validate_weights(self, where: str) -> None:
+    def _validate_weights(self) -> None:
         weights = self.weights
         require(
             weights.values.ndim == 4 and weights.values.size > 0,
-            f"{where}: weights must have the shape (OC, KH, KW, IC / groups), "
+            f"weights must have the shape (OC, KH, KW, IC / groups), "
             f"not {list(weights.values.shape)}",
         )
         channels = self.out_channels
         require(
-            2 <= weights.dtype.bits <= 8,
-            f"{where}: weights must have 2 to 8 bits, not {weights.dtype.bits}",
+            2 <= weights.dtype.bits <= 8, f"weights must have 2 to 8 bits, not {weights.dtype.bits}"
         )
         require(
             weights.dtype.contains(weights.values),
-            f"{where}: weights must lie in [{weights.dtype.qmin}, {weights.dtype.qmax}] as "
+            f"weights must lie in [{weights.dtype.qmin}, {weights.dtype.qmax}] as "
             f"{weights.dtype} does, but reach [{weights.values.min()}, {weights.values.max()}]",
         )
         for what, values in (("scales", weights.scales), ("zero_points", weights.zero_points)):
             require(
                 len(values) in (1, channels),
-                f"{where}: weight {what} must number 1 or {channels}, not {len(values)}",
+                f"weight {what} must number 1 or {channels}, not {len(values)}",
             )
         for scale in weights.scales:
             require(
                 math.isfinite(scale) and scale > 0,
-                f"{where}: weight scale must be positive and finite, not {scale}",
+                f"weight scale must be positive and finite, not {scale}",
             )
         require(
             weights.dtype.contains(weights.zero_points),
-            f"{where}: weight zero_points must lie in [{weights.dtype.qmin}, "
+            f"weight zero_points must lie in [{weights.dtype.qmin}, "
             f"{weights.dtype.qmax}], not {list(weights.zero_points)}",
         )
         require(
             self.bias.shape == (channels,) and INT32.contains(self.bias),
-            f"{where}: bias must be {channels} int32 values, not {self.bias.size} "
-            "or some out of range",
-        )
-
-    def _validate_shapes(self, where: str, x: Tensor, y: Tensor) -> None:
-        height, width, channels = x.shape
-        oc_count, kh, kw, icg = self.weights.values.shape
-        require(
-            self.groups >= 1 and channels == icg * self.groups and oc_count % self.groups == 0,
-            f"{where}: groups={self.groups} must divide {oc_count} output channels and split the "
-            f"{channels} channels of {x.name!r} into the {icg} of the weights",
-        )
-        top, left, bottom, right = self.padding
-        expected = (
-            output_extent(height, kh, self.stride[0], (top, bottom), self.dilation[0]),
-            output_extent(width, kw, self.stride[1], (left, right), self.dilation[1]),
-            oc_count,
-        )
-        require(
-            min(expected) >= 1,
-            f"{where}: the kernel {kh}x{kw} does not fit the {height}x{width} map of {x.name!r}",
-        )
-        require(
-            y.shape == expected,
-            f"{where}: output {y.name!r} must have the shape {list(expected)}, not {list(y.shape)}",
+            f"bias must be {channels} int32 values, not {self.bias.size} or some out of range",
         )
 
 
@@ -184,9 +162,8 @@ def accumulate_loop(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.N
     """
     height, width, _ = x.shape
     oc_count, kh, kw, icg = conv.weights.values.shape
-    top, left, bottom, right = conv.padding
-    oh = output_extent(height, kh, conv.stride[0], (top, bottom), conv.dilation[0])
-    ow = output_extent(width, kw, conv.stride[1], (left, right), conv.dilation[1])
+    top, left, _, _ = conv.padding
+    oh, ow = output_extents(x.shape, conv.kernel, conv.stride, conv.padding, conv.dilation)
     out = np.zeros((oh, ow, oc_count), dtype=np.int64)
     weight_zero_points = conv.weights.zero_points_per_channel
     for oy, ox, oc in np.ndindex(oh, ow, oc_count):

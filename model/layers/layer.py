@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..dtypes import Bounds
 from ..requant import Requant
-from .tensor import Tensor, Values, require
+from .tensor import Shape, Tensor, Values, require
 
 __all__ = [
     "Array",
@@ -20,32 +20,53 @@ __all__ = [
     "Runnable",
     "SameValues",
     "require_requant",
+    "require_shape",
+    "require_windows",
     "zero_points_of",
 ]
 
 Array = npt.NDArray[Any]
 
 
-def require_requant(where: str, requant: Requant, y: Tensor, counts: tuple[int, ...]) -> None:
+def require_requant(requant: Requant, y: Tensor, counts: tuple[int, ...], of: str = "") -> None:
     """Check a layer's requantization: the number of multipliers, and the clamp against y's type.
 
     counts : allowed numbers of multipliers; offsets have the same if 1 is among them, else just 1
+    of : the beginning of messages
     """
     if isinstance(requant.reference, Requant):
-        require_requant(f"{where}: reference", requant.reference, y, counts)
+        require_requant(requant.reference, y, counts, "reference: ")
     for what, values, allowed in (
         ("multipliers", requant.multipliers, counts),
         ("offsets", requant.offsets, counts if 1 in counts else (1,)),
     ):
         require(
             len(values) in allowed,
-            f"{where}: {what} must number {' or '.join(map(str, allowed))}, not {len(values)}",
+            f"{of}{what} must number {' or '.join(map(str, allowed))}, not {len(values)}",
         )
     require(
         y.dtype.contains((requant.low, requant.high)),
-        f"{where}: the clamp [{requant.low}, {requant.high}] must lie in "
+        f"{of}the clamp [{requant.low}, {requant.high}] must lie in "
         f"[{y.dtype.qmin}, {y.dtype.qmax}] as {y.dtype} of {y.name!r} does",
     )
+
+
+def require_shape(y: Tensor, expected: Shape) -> None:
+    """Check the shape of a layer's output."""
+    require(
+        y.shape == expected,
+        f"output {y.name!r} must have the shape {list(expected)}, not {list(y.shape)}",
+    )
+
+
+def require_windows(x: Tensor, y: Tensor, kernel: tuple[int, int], expected: Shape) -> None:
+    """Check that a kernel fits its input, and the shape of the output."""
+    require(
+        min(expected) >= 1,
+        f"the kernel {kernel[0]}x{kernel[1]} does not fit the {x.shape[0]}x{x.shape[1]} map of "
+        f"{x.name!r}",
+    )
+    require_shape(y, expected)
 
 
 @dataclass(frozen=True)
@@ -90,7 +111,7 @@ class Layer:
         raise NotImplementedError
 
     def validate(self, network: Values) -> None:
-        """Check this layer against its tensors. Raises NetworkError."""
+        """Check this layer against its tensors. Raises NetworkError, without the layer's name."""
         raise NotImplementedError
 
 
@@ -151,6 +172,6 @@ class SameValues(Layer):
         x, y = network.tensors[self.input], network.tensors[self.output]
         require(
             (x.dtype, x.scale, x.zero_point) == (y.dtype, y.scale, y.zero_point),
-            f"Layer {self.name!r}: {y.name!r} must have the type, scale and zero point of "
-            f"{x.name!r}, since its values are the same",
+            f"{y.name!r} must have the type, scale and zero point of {x.name!r}, since its values "
+            "are the same",
         )

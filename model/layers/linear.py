@@ -25,15 +25,13 @@ class Linear(Conv2d):
 
     def validate(self, network: Values) -> None:
         x = network.tensors[self.input]
-        where = f"Layer {self.name!r}"
         require(
             x.shape[:2] == (1, 1),
-            f"{where}: input {x.name!r} must be one position (1, 1, C), not {list(x.shape)}; "
+            f"input {x.name!r} must be one position (1, 1, C), not {list(x.shape)}; "
             "put a flatten before it",
         )
         require(
             self.kernel == (1, 1) and self.groups == 1,
-            f"{where}: weights must have the shape (OC, 1, 1, IC), not "
-            f"{list(self.weights.values.shape)}",
+            f"weights must have the shape (OC, 1, 1, IC), not {list(self.weights.values.shape)}",
         )
         super().validate(network)

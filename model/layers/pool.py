@@ -20,9 +20,17 @@ import numpy.typing as npt
 
 from ..dtypes import Bounds
 from ..requant import requantize
-from .layer import Array, Layer, Requantizing, SameValues, require_requant, zero_points_of
+from .layer import (
+    Array,
+    Layer,
+    Requantizing,
+    SameValues,
+    require_requant,
+    require_windows,
+    zero_points_of,
+)
 from .tensor import Shape, Values, require
-from .windows import output_extent, tap
+from .windows import output_extents, tap
 
 __all__ = ["AvgPool2d", "MaxPool2d", "pool_max", "pool_max_loop", "pool_sum", "pool_sum_loop"]
 
@@ -41,35 +49,21 @@ class _Pool(Layer):
 
     def _validate_window(self, network: Values) -> None:
         x, y = network.tensors[self.input], network.tensors[self.output]
-        where = f"Layer {self.name!r}"
         require(
             min(*self.kernel, *self.stride) >= 1,
-            f"{where}: kernel and stride must be at least 1, "
-            f"not {list(self.kernel)} and {list(self.stride)}",
+            f"kernel and stride must be at least 1, not {list(self.kernel)} and "
+            f"{list(self.stride)}",
         )
         top, left, bottom, right = self.padding
         require(
             min(self.padding) >= 0
             and max(top, bottom) < self.kernel[0]
             and max(left, right) < self.kernel[1],
-            f"{where}: padding must be at least 0 and less than the kernel {list(self.kernel)}, "
-            f"not {list(self.padding)}",
+            f"padding must be at least 0 and less than the kernel {list(self.kernel)}, not "
+            f"{list(self.padding)}",
         )
-        height, width, channels = x.shape
-        expected = (
-            output_extent(height, self.kernel[0], self.stride[0], (top, bottom), 1),
-            output_extent(width, self.kernel[1], self.stride[1], (left, right), 1),
-            channels,
-        )
-        require(
-            min(expected) >= 1,
-            f"{where}: the kernel {self.kernel[0]}x{self.kernel[1]} does not fit the "
-            f"{height}x{width} map of {x.name!r}",
-        )
-        require(
-            y.shape == expected,
-            f"{where}: output {y.name!r} must have the shape {list(expected)}, not {list(y.shape)}",
-        )
+        extents = output_extents(x.shape, self.kernel, self.stride, self.padding)
+        require_windows(x, y, self.kernel, (*extents, x.shape[2]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,15 +113,12 @@ class AvgPool2d(_Pool, Requantizing):
     def validate(self, network: Values) -> None:
         self._validate_window(network)
         y = network.tensors[self.output]
-        require_requant(f"Layer {self.name!r}", self.requant, y, counts=(1,))
+        require_requant(self.requant, y, counts=(1,))
 
     def bounds(self, low: int, high: int, zero_point: int) -> tuple[int, int]:
         """The least and greatest sum of a window over activations in [low, high]."""
         positions = self.kernel[0] * self.kernel[1]
-        return (
-            positions * min(low - zero_point, 0),
-            positions * max(high - zero_point, 0),
-        )
+        return (positions * min(low - zero_point, 0), positions * max(high - zero_point, 0))
 
 
 def _taps(x: npt.NDArray[Any], pool: _Pool, fill: int) -> Iterator[npt.NDArray[Any]]:
@@ -136,8 +127,7 @@ def _taps(x: npt.NDArray[Any], pool: _Pool, fill: int) -> Iterator[npt.NDArray[A
     if any(pool.padding):
         pads = ((top, bottom), (0, 0), (left, right), (0, 0))
         x = np.pad(x, pads, constant_values=fill)
-    oh = output_extent(x.shape[0], pool.kernel[0], pool.stride[0], (0, 0), 1)
-    ow = output_extent(x.shape[2], pool.kernel[1], pool.stride[1], (0, 0), 1)
+    oh, ow = output_extents((x.shape[0], x.shape[2]), pool.kernel, pool.stride)
     for ky, kx in np.ndindex(pool.kernel):
         yield x[tap(ky, oh, pool.stride[0]), :, tap(kx, ow, pool.stride[1])]
 

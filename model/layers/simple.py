@@ -11,7 +11,7 @@ import numpy as np
 
 from ..dtypes import Bounds
 from ..requant.rounding import clamp
-from .layer import Array, Layer, SameValues
+from .layer import Array, Layer, SameValues, require_shape
 from .tensor import Values, require
 
 __all__ = ["Argmax", "Flatten", "Relu"]
@@ -34,11 +34,7 @@ class Flatten(SameValues):
         super().validate(network)
         x, y = network.tensors[self.input], network.tensors[self.output]
         expected = (1, 1, x.shape[0] * x.shape[1] * x.shape[2])
-        require(
-            y.shape == expected,
-            f"Layer {self.name!r}: output {y.name!r} must have the shape {list(expected)}, "
-            f"not {list(y.shape)}",
-        )
+        require_shape(y, expected)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +65,10 @@ class Relu(SameValues):
     def validate(self, network: Values) -> None:
         super().validate(network)
         x, y = network.tensors[self.input], network.tensors[self.output]
-        where = f"Layer {self.name!r}"
-        require(
-            x.shape == y.shape,
-            f"{where}: output {y.name!r} must have the shape {list(x.shape)}, not {list(y.shape)}",
-        )
+        require_shape(y, x.shape)
         require(
             self.low <= self.high and y.dtype.contains((self.low, self.high)),
-            f"{where}: the clamp [{self.low}, {self.high}] must rise and lie in "
+            f"the clamp [{self.low}, {self.high}] must rise and lie in "
             f"[{y.dtype.qmin}, {y.dtype.qmax}] as {y.dtype} of {y.name!r} does",
         )
 
@@ -99,12 +91,11 @@ class Argmax(Layer):
 
     def validate(self, network: Values) -> None:
         x, y = network.tensors[self.input], network.tensors[self.output]
-        where = f"Layer {self.name!r}"
         require(
             x.shape[:2] == (1, 1),
-            f"{where}: input {x.name!r} must be one position (1, 1, C), not {list(x.shape)}",
+            f"input {x.name!r} must be one position (1, 1, C), not {list(x.shape)}",
         )
         require(
             y.shape == (1, 1, 1) and y.dtype.qmin <= 0 and y.dtype.qmax >= x.shape[2] - 1,
-            f"{where}: output {y.name!r} must be one integer that holds 0 to {x.shape[2] - 1}",
+            f"output {y.name!r} must be one integer that holds 0 to {x.shape[2] - 1}",
         )

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dtypes import Bounds, Integers
-from .layer import Array, Layer
+from .layer import Array, Layer, require_shape
 from .tensor import Values, require
 
 __all__ = ["MAX_BITS", "Table", "look_up"]
@@ -65,31 +65,27 @@ class Table(Layer):
 
     def validate(self, network: Values) -> None:
         x, y = network.tensors[self.input], network.tensors[self.output]
-        where = f"Layer {self.name!r}"
         require(
             x.dtype.bits <= MAX_BITS,
-            f"{where}: input {x.name!r} of a table must have at most {MAX_BITS} bits, not "
+            f"input {x.name!r} of a table must have at most {MAX_BITS} bits, not "
             f"{x.dtype.bits}; requantize it to fewer before",
         )
-        require(
-            x.shape == y.shape,
-            f"{where}: output {y.name!r} must have the shape {list(x.shape)}, not {list(y.shape)}",
-        )
+        require_shape(y, x.shape)
         last = self.first + len(self.values) - 1
         require(
             len(self.values) > 0 and x.dtype.contains((self.first, last)),
-            f"{where}: its entries must be for values in [{x.dtype.qmin}, {x.dtype.qmax}] as "
+            f"its entries must be for values in [{x.dtype.qmin}, {x.dtype.qmax}] as "
             f"{x.dtype} of {x.name!r} has, not [{self.first}, {last}]",
         )
         low, high = network.value_range(self.input)
         require(
             self.first <= low and high <= last,
-            f"{where}: it must have an entry for each value of {x.name!r} in [{low}, {high}], not "
+            f"it must have an entry for each value of {x.name!r} in [{low}, {high}], not "
             f"just for [{self.first}, {last}]",
         )
         require(
             y.dtype.contains(self.values),
-            f"{where}: its entries must lie in [{y.dtype.qmin}, {y.dtype.qmax}] as {y.dtype} of "
+            f"its entries must lie in [{y.dtype.qmin}, {y.dtype.qmax}] as {y.dtype} of "
             f"{y.name!r} does, but reach [{min(self.values)}, {max(self.values)}]",
         )
 

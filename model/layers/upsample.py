@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .layer import Array, SameValues
+from .layer import Array, SameValues, require_shape
 from .tensor import Values, require
 
 __all__ = ["Upsample"]
@@ -43,14 +43,7 @@ class Upsample(SameValues):
     def validate(self, network: Values) -> None:
         super().validate(network)
         x, y = network.tensors[self.input], network.tensors[self.output]
-        where = f"Layer {self.name!r}"
-        require(
-            min(self.factor) >= 1,
-            f"{where}: the factor must be at least 1, not {list(self.factor)}",
-        )
+        require(min(self.factor) >= 1, f"the factor must be at least 1, not {list(self.factor)}")
         height, width, channels = x.shape
         expected = (height * self.factor[0], width * self.factor[1], channels)
-        require(
-            y.shape == expected,
-            f"{where}: output {y.name!r} must have the shape {list(expected)}, not {list(y.shape)}",
-        )
+        require_shape(y, expected)
