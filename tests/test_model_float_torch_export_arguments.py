@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from tercet.model.float.qat import fake_quant  # noqa: E402
-from tercet.model.float.torch_export.arguments import Only, Operator  # noqa: E402
+from tercet.model.float.torch_export.arguments import NAMES, Only, Operator  # noqa: E402
 from tercet.model.float.torch_export.operators import OPERATORS  # noqa: E402
 from tercet.model.frontends.pt2e.operators import PT2E_OPERATORS  # noqa: E402
 from tercet.model.frontends.torch_export import graph_of  # noqa: E402
@@ -28,7 +28,7 @@ def test_the_table_covers_the_schema_and_nothing_else(name):
     operator = PT2E_OPERATORS[name]
     arguments = [argument.name for argument in schema_of(name).arguments]
     assert [argument for argument in arguments if not operator.covers(argument)] == []
-    known = {"x" if argument in ("self", "input") else argument for argument in arguments}
+    known = {NAMES.get(argument, argument) for argument in arguments}
     named = [*operator.taken, *operator.ignored, *operator.only]
     assert sorted(set(named) - known - {"out_dtype"}) == []
     assert len(named) == len(set(named))

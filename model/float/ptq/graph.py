@@ -38,6 +38,7 @@ __all__ = [
     "View",
     "fold",
     "fuse",
+    "shape_after",
 ]
 
 IMAGE = "image"  # the name of the input tensor
@@ -213,11 +214,11 @@ class Graph:
             for name in node.inputs:
                 if name not in known:
                     raise NetworkError(f"Layer {node.name!r}: its input {name!r} is not there yet")
-            known[node.name] = _shape_after(node, [known[name] for name in node.inputs])
+            known[node.name] = shape_after(node, [known[name] for name in node.inputs])
             yield node.name, known[node.name]
 
 
-def _shape_after(node: Node, inputs: list[Shape]) -> Shape:
+def shape_after(node: Node, inputs: list[Shape]) -> Shape:
     """The shape of a node's output. Raises NetworkError if its input does not fit."""
     x = inputs[0]
     channels = x[0]

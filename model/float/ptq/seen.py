@@ -15,8 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...layers import NetworkError, Shape
+from ...names import free_name
 from ...ordered import Places
 from . import graph as g
+from .functions import Function
 
 __all__ = ["GraphReader", "Seen"]
 
@@ -68,11 +70,20 @@ class GraphReader:
         self.name, self.dims = name, dims
         self.nodes: list[g.Node] = []
         self.shapes: dict[str, Shape] = {g.IMAGE: _as_map(dims)}  # by the graph's tensor
+        self.tensors: dict[str, Seen] = {}  # by the source's name
         self.names: set[str] = {g.IMAGE}
         self._views: dict[Seen, str] = {}  # the View that has the values in this order
 
-    def layer_name(self, node: Any) -> str:
-        """A new name for the layer of a node."""
+    def wanted_name(self, node: Any) -> str:
+        """The name that the layer of a node has in the source."""
+        raise NotImplementedError
+
+    def written(self, node: Any) -> str:
+        """The source's name of the tensor that a node writes."""
+        raise NotImplementedError
+
+    def dims_after(self, node: Any, made: g.Node) -> tuple[int, ...]:
+        """The extents of the output of ``node``, of which ``made`` is the graph's node."""
         raise NotImplementedError
 
     def refuse(self, node: Any, reason: str, way_out: str) -> NetworkError:
@@ -82,6 +93,16 @@ class GraphReader:
     def seen(self, value: Any, node: Any) -> Seen:
         """The activation of an argument. Raises NetworkError for a constant."""
         raise NotImplementedError
+
+    def layer_name(self, node: Any) -> str:
+        """A new name for the layer of a node."""
+        return self.unique(self.wanted_name(node))
+
+    def unique(self, base: str) -> str:
+        """A name that no other node of the graph has."""
+        name = free_name(base, self.names)
+        self.names.add(name)
+        return name
 
     @property
     def image(self) -> Seen:
@@ -125,34 +146,62 @@ class GraphReader:
             self.shapes[view.name], self._views[seen] = shape, view.name
         return self._views[seen]
 
-    def added(self, made: g.Node, dims: tuple[int, ...]) -> Seen:
-        """Add a node whose output is a map or a vector with these extents."""
+    def put(self, node: Any, made: g.Node) -> None:
+        """Add a node whose output is a map or a vector."""
+        dims = self.dims_after(node, made)
         self.nodes.append(made)
         self.shapes[made.name] = _as_map(dims)
-        return Seen(made.name, in_order(dims))
+        self.tensors[self.written(node)] = Seen(made.name, in_order(dims))
 
-    def added_like(self, made: g.Node, seen: Seen) -> Seen:
+    def put_like(self, node: Any, made: g.Node, seen: Seen) -> None:
         """Add a node whose output has the order of ``seen``, one of its inputs."""
         self.nodes.append(made)
         self.shapes[made.name] = self.shapes[seen.tensor]
-        return replace(seen, tensor=made.name)
+        self.tensors[self.written(node)] = replace(seen, tensor=made.name)
 
-    def added_pointwise(self, node: Any, x: Any, make: Callable[[str, tuple[str]], g.Node]) -> Seen:
+    def put_pointwise(self, node: Any, x: Any, make: Callable[[str, tuple[str]], g.Node]) -> None:
         """Add an elementwise node, whose input may have any order."""
         seen = self.seen(x, node)
-        return self.added_like(make(self.layer_name(node), (seen.tensor,)), seen)
+        self.put_like(node, make(self.layer_name(node), (seen.tensor,)), seen)
 
-    def added_sum(self, node: Any, x: Any, other: Any, dims: tuple[int, ...]) -> Seen:
-        """Add the sum of two tensors of one shape; ``dims`` are those of the sum."""
+    def put_function(self, node: Any, x: Any, name: str, *parameters: float) -> None:
+        """Add a function of each value, by its name in ``functions.py``."""
+        function = Function(name, tuple(float(number) for number in parameters))
+        self.put_pointwise(node, x, lambda *own: g.Pointwise(*own, function=function))
+
+    def put_leaky(self, node: Any, x: Any, slope: float) -> None:
+        """Add a leaky ReLU, in a simpler form if the slope is 0 or 1."""
+        if slope == 0:
+            self.put_clip(node, x, (0.0, math.inf), "")
+        elif slope == 1:
+            self.same(node, x)
+        else:
+            self.put_function(node, x, "leaky_relu", slope)
+
+    def put_clip(self, node: Any, x: Any, clip: tuple[float, float], way_out: str) -> None:
+        """Add a clip. Raises NetworkError unless 0 and other values pass it."""
+        low, high = clip
+        if not low <= 0 <= high or low == high:
+            reason = f"it clips to [{low}, {high}], which does not contain 0 and other values"
+            raise self.refuse(node, reason, way_out)
+        self.put_pointwise(node, x, lambda *own: g.Activation(*own, clip=clip))
+
+    def put_sum(self, node: Any, x: Any, other: Any) -> None:
+        """Add the sum of two tensors of one shape."""
         a, b = self.seen(x, node), self.seen(other, node)
         if a.dims != b.dims:
             reason = f"it adds {list(a.dims)} and {list(b.dims)}"
             raise self.refuse(node, reason, "add tensors of one shape, without broadcasting")
         same_order = self.shapes[a.tensor] == self.shapes[b.tensor]
         if same_order and np.array_equal(a.places, b.places):
-            return self.added_like(g.Add(self.layer_name(node), (a.tensor, b.tensor)), a)
-        inputs = (self.whole(x, node), self.whole(other, node))
-        return self.added(g.Add(self.layer_name(node), inputs), dims)
+            self.put_like(node, g.Add(self.layer_name(node), (a.tensor, b.tensor)), a)
+        else:
+            inputs = (self.whole(x, node), self.whole(other, node))
+            self.put(node, g.Add(self.layer_name(node), inputs))
+
+    def same(self, node: Any, x: Any) -> None:
+        """Record an operator that does nothing at inference."""
+        self.tensors[self.written(node)] = self.seen(x, node)
 
     def finished(self, last: Seen) -> g.Graph:
         """The graph that ends with ``last``, without nodes that do not affect it.

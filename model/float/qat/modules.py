@@ -42,7 +42,7 @@ class _Placed(g.Node):
 
 def _placed(reader: Reader, node: torch.fx.Node, x: Any) -> None:
     path = list(node.meta["nn_module_stack"].values())[-1][0]
-    reader.pointwise(node, x, lambda name, inputs: _Placed(name, inputs, path=path))
+    reader.put_pointwise(node, x, lambda name, inputs: _Placed(name, inputs, path=path))
 
 
 def qat_net_of(

@@ -15,7 +15,10 @@ from ...layers import NetworkError
 
 __all__ = ["Only", "Operator", "arguments", "functional", "pair"]
 
-NAMES = {"self": "x", "input": "x"}  # from a schema's argument to a reading function's parameter
+NAMES = {  # from a schema's argument to a reading function's parameter
+    **{"self": "x", "input": "x", "axis0": "dim0", "axis1": "dim1"},
+    **{"min": "low", "min_val": "low", "max": "high", "max_val": "high"},
+}
 
 
 class Refusing(Protocol):
@@ -44,7 +47,7 @@ class Operator:
     Parameters
     ----------
     read : called as read(reader, FX node, **arguments), with the arguments that its parameters
-        name; they have the names of the operator's schema, but ``x`` for ``self`` and ``input``
+        name; they have the names of the operator's schema, except for ``NAMES``
     ignored : arguments that change no value
     only : arguments with one allowed value
     """
@@ -55,8 +58,9 @@ class Operator:
 
     @cached_property
     def taken(self) -> frozenset[str]:
-        """The arguments that ``read`` takes."""
-        return frozenset(list(inspect.signature(self.read).parameters)[2:])
+        """The arguments that ``read`` takes, without those that a ``partial`` gives."""
+        given = getattr(self.read, "keywords", {})
+        return frozenset(list(inspect.signature(self.read).parameters)[2:]) - given.keys()
 
     def covers(self, name: str) -> bool:
         """Whether an argument of the schema is used, ignored deliberately, or checked."""

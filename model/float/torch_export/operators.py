@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from torch.nn import functional
 
 from ...builder import Window
 from ..ptq import graph as g
-from ..ptq.functions import Function
 from .arguments import Only, Operator, pair
 from .program import Reader
 
@@ -107,53 +107,16 @@ def _batch_norm(
 def _clip(reader: Reader, node: torch.fx.Node, x: Any, low: Any, high: Any) -> None:
     least = -math.inf if low is None else float(low)
     most = math.inf if high is None else float(high)
-    if not least <= 0 <= most or least == most:
-        reason = f"it clips to [{least}, {most}], which does not contain 0 and other values"
-        raise reader.refuse(node, reason, "use ReLU or ReLU6")
-    reader.pointwise(node, x, lambda name, inputs: g.Activation(name, inputs, clip=(least, most)))
-
-
-def _relu(reader: Reader, node: torch.fx.Node, x: Any) -> None:
-    _clip(reader, node, x, 0.0, math.inf)
-
-
-def _relu6(reader: Reader, node: torch.fx.Node, x: Any) -> None:
-    _clip(reader, node, x, 0.0, 6.0)
-
-
-def _hardtanh(reader: Reader, node: torch.fx.Node, x: Any, min_val: Any, max_val: Any) -> None:
-    _clip(reader, node, x, min_val, max_val)
-
-
-def _clamp(reader: Reader, node: torch.fx.Node, x: Any, min: Any = None, max: Any = None) -> None:
-    _clip(reader, node, x, min, max)
-
-
-def _clamp_min(reader: Reader, node: torch.fx.Node, x: Any, min: Any) -> None:
-    _clip(reader, node, x, min, None)
-
-
-def _clamp_max(reader: Reader, node: torch.fx.Node, x: Any, max: Any) -> None:
-    _clip(reader, node, x, None, max)
-
-
-def _pointwise(reader: Reader, node: torch.fx.Node, x: Any, name: str, *parameters: float) -> None:
-    function = Function(name, tuple(float(number) for number in parameters))
-    reader.pointwise(node, x, lambda layer, inputs: g.Pointwise(layer, inputs, function=function))
+    reader.put_clip(node, x, (least, most), "use ReLU or ReLU6")
 
 
 def _named(name: str) -> Operator:
     """A function of one value without parameters."""
-    return Operator(lambda reader, node, x: _pointwise(reader, node, x, name))
+    return Operator(lambda reader, node, x: reader.put_function(node, x, name))
 
 
 def _leaky_relu(reader: Reader, node: torch.fx.Node, x: Any, negative_slope: Any) -> None:
-    if negative_slope == 0:
-        _relu(reader, node, x)
-    elif negative_slope == 1:
-        reader.same(node, x)
-    else:
-        _pointwise(reader, node, x, "leaky_relu", negative_slope)
+    reader.put_leaky(node, x, negative_slope)
 
 
 def _prelu(reader: Reader, node: torch.fx.Node, x: Any, weight: Any) -> None:
@@ -161,15 +124,15 @@ def _prelu(reader: Reader, node: torch.fx.Node, x: Any, weight: Any) -> None:
     if len(set(slopes.ravel().tolist())) != 1:
         reason = f"its {slopes.size} channels have slopes of their own"
         raise reader.refuse(node, reason, "train nn.PReLU() with one slope, num_parameters=1")
-    _leaky_relu(reader, node, x, float(slopes.flat[0]))
+    reader.put_leaky(node, x, float(slopes.flat[0]))
 
 
 def _gelu(reader: Reader, node: torch.fx.Node, x: Any, approximate: str) -> None:
-    _pointwise(reader, node, x, "gelu" if approximate == "none" else "gelu_tanh")
+    reader.put_function(node, x, "gelu" if approximate == "none" else "gelu_tanh")
 
 
 def _elu(reader: Reader, node: torch.fx.Node, x: Any, alpha: Any) -> None:
-    _pointwise(reader, node, x, "elu", alpha)
+    reader.put_function(node, x, "elu", alpha)
 
 
 def _upsample(reader: Reader, node: torch.fx.Node, x: Any, exact: bool) -> None:
@@ -185,14 +148,6 @@ def _upsample(reader: Reader, node: torch.fx.Node, x: Any, exact: bool) -> None:
             raise reader.refuse(node, reason, "upsample by an integer, such as scale_factor=2")
     factor = (after[0] // before[0], after[1] // before[1])
     reader.put(node, g.Upsample(reader.layer_name(node), (source,), factor=factor))
-
-
-def _nearest(reader: Reader, node: torch.fx.Node, x: Any) -> None:
-    _upsample(reader, node, x, exact=False)
-
-
-def _nearest_exact(reader: Reader, node: torch.fx.Node, x: Any) -> None:
-    _upsample(reader, node, x, exact=True)
 
 
 def _window(
@@ -276,7 +231,7 @@ def _mean(reader: Reader, node: torch.fx.Node, x: Any, dim: Any) -> None:
 
 
 def _add(reader: Reader, node: torch.fx.Node, x: Any, other: Any) -> None:
-    reader.tensors[node.name] = reader.added_sum(node, x, other, reader.extents(node))
+    reader.put_sum(node, x, other)
 
 
 def _cat(reader: Reader, node: torch.fx.Node, tensors: Any, dim: int) -> None:
@@ -317,10 +272,6 @@ def _transpose(reader: Reader, node: torch.fx.Node, x: Any, dim0: int, dim1: int
     _permute(reader, node, x, axes)
 
 
-def _swapaxes(reader: Reader, node: torch.fx.Node, x: Any, axis0: int, axis1: int) -> None:
-    _transpose(reader, node, x, axis0, axis1)
-
-
 def _pad(reader: Reader, node: torch.fx.Node, x: Any, pad: Any) -> None:
     if any(pad):
         reason = f"it pads by {list(pad)} on its own"
@@ -358,12 +309,12 @@ OPERATORS: Mapping[str, Operator] = {
         _batch_norm, ignored=("cudnn_enabled",), only={"training": UNLIKE_TRAINING}
     ),
     "_native_batch_norm_legit_no_training.default": Operator(_batch_norm),
-    "relu.default": Operator(_relu),
-    "relu6.default": Operator(_relu6),
-    "hardtanh.default": Operator(_hardtanh),
-    "clamp.default": Operator(_clamp),
-    "clamp_min.default": Operator(_clamp_min),
-    "clamp_max.default": Operator(_clamp_max),
+    "relu.default": Operator(partial(_clip, low=0.0, high=None)),
+    "relu6.default": Operator(partial(_clip, low=0.0, high=6.0)),
+    "hardtanh.default": Operator(_clip),
+    "clamp.default": Operator(_clip),
+    "clamp_min.default": Operator(partial(_clip, high=None)),
+    "clamp_max.default": Operator(partial(_clip, low=None)),
     "leaky_relu.default": Operator(_leaky_relu),
     "prelu.default": Operator(_prelu),
     "_prelu_kernel.default": Operator(_prelu),
@@ -374,12 +325,14 @@ OPERATORS: Mapping[str, Operator] = {
     "silu.default": _named("silu"),
     "gelu.default": Operator(_gelu),
     "elu.default": Operator(_elu, only={"scale": PLAIN_ELU, "input_scale": PLAIN_ELU}),
-    "upsample_nearest2d.vec": Operator(_nearest, ignored=("output_size", "scale_factors")),
+    "upsample_nearest2d.vec": Operator(
+        partial(_upsample, exact=False), ignored=("output_size", "scale_factors")
+    ),
     "upsample_nearest2d.default": Operator(
-        _nearest, ignored=("output_size", "scales_h", "scales_w")
+        partial(_upsample, exact=False), ignored=("output_size", "scales_h", "scales_w")
     ),
     "_upsample_nearest_exact2d.vec": Operator(
-        _nearest_exact, ignored=("output_size", "scale_factors")
+        partial(_upsample, exact=True), ignored=("output_size", "scale_factors")
     ),
     "max_pool2d.default": Operator(_max_pool2d),
     "avg_pool2d.default": Operator(_avg_pool2d),
@@ -402,7 +355,7 @@ OPERATORS: Mapping[str, Operator] = {
     "unsqueeze.default": _by_shape("dim"),
     "permute.default": Operator(_permute),
     "transpose.int": Operator(_transpose),
-    "swapaxes.default": Operator(_swapaxes),
+    "swapaxes.default": Operator(_transpose),
     "pad.default": Operator(
         _pad,
         ignored=("mode", "value"),  # they have no effect if the padding is 0

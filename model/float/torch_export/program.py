@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from ...layers import NetworkError
-from ...names import free_name, identifier
+from ...names import identifier
 from ...ordered import Places
 from ..ptq import graph as g
 from ..ptq.seen import GraphReader, Seen
@@ -41,7 +41,6 @@ class Reader(GraphReader):
     ) -> None:
         super().__init__(name, dims)
         self.program, self.operators = functional(program), operators
-        self.tensors: dict[str, Seen] = {}  # by the name of an FX node
         self.batch = 0
 
     def graph(self) -> g.Graph:
@@ -60,16 +59,16 @@ class Reader(GraphReader):
             )
         return self.finished(self.tensors[output])
 
-    def layer_name(self, node: torch.fx.Node) -> str:
-        """The path of PyTorch's submodule, for other nodes path and operator; made unique."""
+    def wanted_name(self, node: torch.fx.Node) -> str:
+        """The path of PyTorch's submodule, for other nodes path and operator."""
         stack = list((node.meta.get("nn_module_stack") or {}).values())
         path, kind = stack[-1] if stack else ("", "")
         leaf = str(kind).startswith(LEAVES) and ".container." not in str(kind)
         operator = str(node.target).split(".")[1]
-        wanted = identifier(path if path and leaf else f"{path}.{operator}")
-        name = free_name(wanted, self.names)
-        self.names.add(name)
-        return name
+        return identifier(path if path and leaf else f"{path}.{operator}")
+
+    def written(self, node: torch.fx.Node) -> str:
+        return str(node.name)
 
     def _read(self, node: torch.fx.Node) -> None:
         if isinstance(node.meta.get("val"), int):
@@ -127,23 +126,12 @@ class Reader(GraphReader):
             )
         return array
 
-    def put(self, node: torch.fx.Node, made: g.Node) -> None:
-        """Add a node of the graph for an FX node whose output is a map or a vector."""
+    def dims_after(self, node: torch.fx.Node, made: g.Node) -> tuple[int, ...]:
         dims = self.extents(node)
         if len(dims) not in (1, 3):
             reason = f"it gives {list(dims)}, neither a map (channels, rows, columns) nor a vector"
             raise self.refuse(node, reason, "reshape what it reads")
-        self.tensors[node.name] = self.added(made, dims)
-
-    def put_like(self, node: torch.fx.Node, made: g.Node, seen: Seen) -> None:
-        """Add a node of the graph whose output has the order of ``seen``, one of its inputs."""
-        self.tensors[node.name] = self.added_like(made, seen)
-
-    def pointwise(
-        self, node: torch.fx.Node, x: Any, make: Callable[[str, tuple[str]], g.Node]
-    ) -> None:
-        """Add an elementwise node, whose input may have any order."""
-        self.tensors[node.name] = self.added_pointwise(node, x, make)
+        return dims
 
     def move(self, node: torch.fx.Node, x: Any, places: Places) -> None:
         """Record that an FX node has the values of ``x`` in another order or shape."""
@@ -164,10 +152,6 @@ class Reader(GraphReader):
                 "keep axis 0, such as by flatten(1)",
             )
         return tuple(shape[1:])
-
-    def same(self, node: torch.fx.Node, x: Any) -> None:
-        """Record an operator that does nothing at inference."""
-        self.tensors[node.name] = self.seen(x, node)
 
     def refuse(self, node: torch.fx.Node, reason: str, way_out: str) -> NetworkError:
         """The error for a layer that cannot be represented."""

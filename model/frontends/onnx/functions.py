@@ -24,7 +24,7 @@ from ...ordered import Ordered
 from .arithmetic import dequantized, product_table, quantized
 from .graph import Node
 from .reader import Reader
-from .values import Constant, Pending, grid_of
+from .values import Constant, Pending, grid_of, one_slope
 
 __all__ = ["FUNCTIONS", "function", "mul", "qlinear_function", "qlinear_mul"]
 
@@ -47,10 +47,7 @@ def _prelu(reader: Reader, node: Node) -> Function:
         slopes = offsets * value.scales[:1]
     else:
         slopes = reader.graph.constant(node, node.input(1))
-    if len(np.unique(slopes)) != 1:
-        reason = f"its {slopes.size} channels have slopes of their own"
-        raise node.refuse(reason, "train it with one slope for all channels")
-    return _leaky(np.float32(slopes.flat[0]))
+    return _leaky(np.float32(one_slope(node, slopes)))
 
 
 def _hard_sigmoid(reader: Reader, node: Node) -> Function:

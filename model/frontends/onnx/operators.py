@@ -26,6 +26,7 @@ from .values import (
     grid_of,
     mean_axes,
     quantized_constant,
+    require_inference,
 )
 
 __all__ = ["OPERATORS"]
@@ -246,10 +247,8 @@ def _resize(reader: Reader, node: Node) -> None:
 
 
 def _dropout(reader: Reader, node: Node) -> None:
-    if node.input(2) and reader.graph.constant(node, node.input(2)).any():
-        raise node.refuse("training_mode is true", "export the model in evaluation mode")
-    if any(reader.graph.readers.get(name) for name in node.outputs[1:]):
-        raise node.refuse("its mask is read", "export the model in evaluation mode")
+    training = reader.graph.constant(node, node.input(2)) if node.input(2) else None
+    require_inference(node, reader.graph, training)
     _identity(reader, node)
 
 

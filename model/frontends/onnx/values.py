@@ -25,7 +25,9 @@ __all__ = [
     "constant_of",
     "grid_of",
     "mean_axes",
+    "one_slope",
     "quantized_constant",
+    "require_inference",
 ]
 
 UINT8 = IntType(8, signed=False)
@@ -145,6 +147,22 @@ def mean_axes(graph: Graph, node: Node) -> list[int]:
     if axes is None and node.input(1):
         axes = graph.constant(node, node.input(1)).reshape(-1).tolist()
     return list(axes or [])
+
+
+def one_slope(node: Node, slopes: npt.NDArray[Any]) -> float:
+    """The slope of a PRelu. Raises NetworkError if there are several."""
+    if len(np.unique(slopes)) != 1:
+        reason = f"its {slopes.size} channels have slopes of their own"
+        raise node.refuse(reason, "train it with one slope for all channels")
+    return float(slopes.flat[0])
+
+
+def require_inference(node: Node, graph: Graph, training: Any) -> None:
+    """Refuse a Dropout in ``training`` mode, or whose mask is read."""
+    if np.any(training):
+        raise node.refuse("training_mode is true", "export the model in evaluation mode")
+    if any(graph.readers.get(name) for name in node.outputs[1:]):
+        raise node.refuse("its mask is read", "export the model in evaluation mode")
 
 
 def _scales(graph: Graph, node: Node, name: str) -> npt.NDArray[np.float32]:

@@ -51,7 +51,7 @@ def graph_of(source: str | Path | bytes, name: str | None = None) -> g.Graph:
         if reader.folds(node):
             continue
         if node.op in PASSED and node.outputs[:1] == (graph.output,):
-            reader.same(node)
+            reader.same(node, node.input(0))
             continue
         if node.op not in OPERATORS:
             there = f"there are {', '.join(sorted(OPERATORS))}"

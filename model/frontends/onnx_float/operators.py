@@ -5,7 +5,6 @@ Sources: the operators' pages of ONNX, in the operator sets 11 to 23.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -21,7 +20,7 @@ from ..onnx.layers import pool_kernel, require_plain, require_spatial, whole, wi
 from ..onnx.moves import MOVES
 from ..onnx.resize import factor_of
 from ..onnx.shapes import SHAPES, extents
-from ..onnx.values import clip_ends, mean_axes
+from ..onnx.values import clip_ends, mean_axes, one_slope, require_inference
 from .reader import FloatReader, Pads
 
 __all__ = ["NORMALIZE", "OPERATORS", "PASSED"]
@@ -36,12 +35,6 @@ def _more(window: Window, pads: Pads) -> Window:
     """A window with the zeros of a Pad before it."""
     top, left, bottom, right = (a + b for a, b in zip(window.padding, pads, strict=True))
     return replace(window, padding=(top, left, bottom, right))
-
-
-def _slid(seen: Seen, channels: int, kernel: tuple[int, int], window: Window) -> tuple[int, ...]:
-    """The extents (C, H, W) of the output of a window over a map."""
-    _, height, width = seen.dims
-    return channels, *window.extents((height, width, 1), kernel)
 
 
 def _conv(reader: FloatReader, node: Node) -> None:
@@ -62,7 +55,7 @@ def _conv(reader: FloatReader, node: Node) -> None:
         window=frame,
         groups=node.integer("group", 1),
     )
-    reader.put(node, made, _slid(seen, len(weight), kernel, frame))
+    reader.put(node, made)
 
 
 def _linear(reader: FloatReader, node: Node) -> None:
@@ -75,7 +68,7 @@ def _linear(reader: FloatReader, node: Node) -> None:
     source = reader.vector(node.input(0), node)
     bias = np.broadcast_to(bias.reshape(-1), (len(weight),)).copy()
     made = g.Linear(reader.layer_name(node), (source,), weight=weight, bias=bias)
-    reader.put(node, made, (len(weight),))
+    reader.put(node, made)
 
 
 def _batch_norm(reader: FloatReader, node: Node) -> None:
@@ -83,7 +76,6 @@ def _batch_norm(reader: FloatReader, node: Node) -> None:
     gamma, beta, mean, var = (reader.constant(node, index).reshape(-1) for index in range(1, 5))
     if any(reader.graph.readers.get(name) for name in node.outputs[1:]):
         raise node.refuse("its statistics are read", "export the model in evaluation mode")
-    seen = reader.seen(node.input(0), node)
     source = reader.whole(node.input(0), node)
     made = g.Norm(
         reader.layer_name(node),
@@ -94,46 +86,24 @@ def _batch_norm(reader: FloatReader, node: Node) -> None:
         var=var,
         eps=float(epsilon),
     )
-    reader.put(node, made, seen.dims)
-
-
-def _pointwise(reader: FloatReader, node: Node, make: Callable[[str, tuple[str]], g.Node]) -> None:
-    reader.tensors[node.outputs[0]] = reader.added_pointwise(node, node.input(0), make)
+    reader.put(node, made)
 
 
 def _clip(reader: FloatReader, node: Node) -> None:
-    low, high = clip_ends(reader.graph, node)
-    if not low <= 0 <= high or low == high:
-        reason = f"it clips to [{low}, {high}], which does not contain 0 and other values"
-        raise node.refuse(reason, "use Relu, or a Clip from 0 to 6")
-    _pointwise(reader, node, lambda name, inputs: g.Activation(name, inputs, clip=(low, high)))
+    ends = clip_ends(reader.graph, node)
+    reader.put_clip(node, node.input(0), ends, "use Relu, or a Clip from 0 to 6")
 
 
 def _function(reader: FloatReader, node: Node, name: str, *parameters: float) -> None:
-    function = Function(name, parameters)
-    _pointwise(reader, node, lambda layer, inputs: g.Pointwise(layer, inputs, function=function))
-
-
-def _leaky(reader: FloatReader, node: Node, slope: float) -> None:
-    if slope == 0:
-        ends = (0.0, math.inf)
-        _pointwise(reader, node, lambda name, inputs: g.Activation(name, inputs, clip=ends))
-    elif slope == 1:
-        reader.same(node)
-    else:
-        _function(reader, node, "leaky_relu", slope)
+    reader.put_function(node, node.input(0), name, *parameters)
 
 
 def _leaky_relu(reader: FloatReader, node: Node) -> None:
-    _leaky(reader, node, node.number("alpha", 0.01))
+    reader.put_leaky(node, node.input(0), node.number("alpha", 0.01))
 
 
 def _prelu(reader: FloatReader, node: Node) -> None:
-    slopes = reader.constant(node, 1)
-    if len(np.unique(slopes)) != 1:
-        reason = f"its {slopes.size} channels have slopes of their own"
-        raise node.refuse(reason, "train it with one slope for all channels")
-    _leaky(reader, node, float(slopes.flat[0]))
+    reader.put_leaky(node, node.input(0), one_slope(node, reader.constant(node, 1)))
 
 
 def _hard_sigmoid(reader: FloatReader, node: Node) -> None:
@@ -171,7 +141,7 @@ def _mul(reader: FloatReader, node: Node) -> None:
         ):
             function = Function(made[by.function.name])
             layer = g.Pointwise(reader.layer_name(node), (a.tensor,), function=function)
-            reader.tensors[node.outputs[0]] = reader.added_like(layer, a)
+            reader.put_like(node, layer, a)
             return
     reason = "it multiplies two tensors of which neither is a sigmoid of the other"
     raise node.refuse(reason, "multiply x by Sigmoid(x), as SiLU does")
@@ -181,7 +151,7 @@ def _max_pool(reader: FloatReader, node: Node) -> None:
     seen, kernel = reader.seen(node.input(0), node), pool_kernel(node)
     source, frame = reader.as_map(seen, node), window(node, seen, kernel)
     made = g.MaxPool(reader.layer_name(node), (source,), kernel=kernel, window=frame)
-    reader.put(node, made, _slid(seen, seen.dims[0], kernel, frame))
+    reader.put(node, made)
 
 
 def _average(
@@ -190,7 +160,7 @@ def _average(
     made = g.AvgPool(
         reader.layer_name(node), (reader.as_map(seen, node),), kernel=kernel, window=frame
     )
-    reader.put(node, made, _slid(seen, seen.dims[0], kernel, frame))
+    reader.put(node, made)
 
 
 def _average_pool(reader: FloatReader, node: Node) -> None:
@@ -222,9 +192,7 @@ def _add(reader: FloatReader, node: Node) -> None:
     if constants:
         _biased(reader, node, constants[0])
         return
-    a, b = node.inputs
-    dims = reader.seen(a, node).dims
-    reader.tensors[node.outputs[0]] = reader.added_sum(node, a, b, dims)
+    reader.put_sum(node, *node.inputs)
 
 
 def _biased(reader: FloatReader, node: Node, index: int) -> None:
@@ -257,20 +225,17 @@ def _concat(reader: FloatReader, node: Node) -> None:
     if axis not in (1, 1 - rank) or any(len(part.dims) + 1 != rank for part in parts):
         raise node.refuse(f"axis is {axis}", "concatenate the channels of maps, axis=1")
     if len(parts) == 1:
-        reader.same(node)
+        reader.same(node, node.input(0))
         return
     inputs = tuple(reader.whole(name, node) for name in node.inputs)
-    dims = (sum(part.dims[0] for part in parts), *parts[0].dims[1:])
-    reader.put(node, g.Concat(reader.layer_name(node), inputs), dims)
+    reader.put(node, g.Concat(reader.layer_name(node), inputs))
 
 
 def _resize(reader: FloatReader, node: Node) -> None:
     seen = reader.seen(node.input(0), node)
     factor = factor_of(reader, node, seen.dims)
     source = reader.as_map(seen, node)
-    channels, height, width = seen.dims
-    made = g.Upsample(reader.layer_name(node), (source,), factor=factor)
-    reader.put(node, made, (channels, height * factor[0], width * factor[1]))
+    reader.put(node, g.Upsample(reader.layer_name(node), (source,), factor=factor))
 
 
 def _pad(reader: FloatReader, node: Node) -> None:
@@ -305,15 +270,13 @@ def _move(reader: FloatReader, node: Node) -> None:
 
 
 def _dropout(reader: FloatReader, node: Node) -> None:
-    if node.input(2) and reader.constant(node, 2).any():
-        raise node.refuse("training_mode is true", "export the model in evaluation mode")
-    if any(reader.graph.readers.get(name) for name in node.outputs[1:]):
-        raise node.refuse("its mask is read", "export the model in evaluation mode")
-    reader.same(node)
+    training = reader.constant(node, 2) if node.input(2) else None
+    require_inference(node, reader.graph, training)
+    _same(reader, node)
 
 
 def _same(reader: FloatReader, node: Node) -> None:
-    reader.same(node)
+    reader.same(node, node.input(0))
 
 
 def _softmax(reader: FloatReader, node: Node) -> None:

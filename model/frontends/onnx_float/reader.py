@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ...float.ptq import graph as g
 from ...float.ptq.seen import GraphReader, Seen
 from ...layers import NetworkError
-from ...names import free_name, identifier
+from ...names import identifier
 from ..onnx.graph import Graph, Node
 
 __all__ = ["FloatReader", "Pads"]
@@ -31,15 +31,21 @@ class FloatReader(GraphReader):
     def __init__(self, graph: Graph, name: str) -> None:
         super().__init__(name, graph.shape)
         self.graph = graph
-        self.tensors: dict[str, Seen] = {graph.input: self.image}
+        self.tensors[graph.input] = self.image
         self.extents: dict[str, list[int]] = {}  # see onnx/shapes.py
         self.pads: dict[str, Pads] = {}  # of tensors that a Pad made larger by zeros
         self._constants: dict[str, Array] = {}  # that were computed
 
-    def layer_name(self, node: Node) -> str:
-        name = free_name(identifier(node.name), self.names)
-        self.names.add(name)
-        return name
+    def wanted_name(self, node: Node) -> str:
+        return identifier(node.name)
+
+    def written(self, node: Node) -> str:
+        return node.outputs[0]
+
+    def dims_after(self, node: Node, made: g.Node) -> tuple[int, ...]:
+        shape = g.shape_after(made, [self.shapes[name] for name in made.inputs])
+        flat = isinstance(made, g.Linear) or len(self.tensors[node.input(0)].dims) == 1
+        return shape[:1] if flat else shape
 
     def refuse(self, node: Node, reason: str, way_out: str) -> NetworkError:
         return node.refuse(reason, way_out)
@@ -65,14 +71,6 @@ class FloatReader(GraphReader):
     def moved(self, node: Node) -> Node:
         """The node that changes the order of a tensor."""
         return node
-
-    def same(self, node: Node) -> None:
-        """Record an operator that does nothing at inference."""
-        self.tensors[node.outputs[0]] = self.seen(node.input(0), node)
-
-    def put(self, node: Node, made: g.Node, dims: tuple[int, ...]) -> None:
-        """Add a node of the graph whose output is a map or a vector."""
-        self.tensors[node.outputs[0]] = self.added(made, dims)
 
     def alone(self, name: str) -> bool:
         """Whether a single node reads a tensor, which is not the model's output."""

@@ -19,7 +19,6 @@ from ...float.torch_export.arguments import Operator, arguments
 from ...float.torch_export.program import Reader, ends
 from ...layers import NetworkError
 from ...layers.weights import Weights
-from ...names import free_name
 
 __all__ = ["Parameters", "ProgramReader", "Quantize", "QuantizedArray"]
 
@@ -146,12 +145,6 @@ class ProgramReader(Reader):
                 self.quantized[weight.name], exact if found is None else found.fractions()
             )
         super().put(node, made)
-
-    def unique(self, base: str) -> str:
-        """A name that no layer and no other quantize node has."""
-        name = free_name(base, self.names)
-        self.names.add(name)
-        return name
 
     def refuse_at(self, node: torch.fx.Node, reason: str, way_out: str) -> NetworkError:
         """The error for a quantize or dequantize node."""
