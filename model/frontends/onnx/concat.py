@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from ...builder import Grid, Output
 from ...ordered import Ordered
 from .arithmetic import concatenated
 from .graph import Node
 from .reader import Reader
 from .shapes import extents
-from .values import Pending, grid_of
+from .values import Pending, Result
 
 __all__ = ["concat", "qlinear_concat"]
 
@@ -31,7 +30,7 @@ def concat(reader: Reader, node: Node) -> None:
         if any(x.grid != inputs[0].grid for x in inputs):
             way_out = "use QLinearConcat, or dequantize them before it"
             raise node.refuse("its inputs are integers of several grids", way_out)
-        reader.define(node, _joined(reader, node, inputs, reader.fresh(node), inputs[0].grid))
+        reader.emit(node, partial(_joined, reader, node, inputs), inputs[0].grid)
     else:
         inputs = [reader.dequantized(node, index) for index in range(len(node.inputs))]
         emit = partial(_joined, reader, node, inputs)
@@ -40,24 +39,17 @@ def concat(reader: Reader, node: Node) -> None:
 
 def qlinear_concat(reader: Reader, node: Node) -> None:
     """A QLinearConcat: scale and zero point of the output, then three inputs for each tensor."""
-    grid = grid_of(reader.graph, node, node.input(0), node.input(1))
+    grid = reader.grid(node, 0)
     inputs = [reader.operand(node, index) for index in range(2, len(node.inputs), 3)]
-    reader.define(node, _joined(reader, node, inputs, reader.fresh(node), grid))
+    reader.emit(node, partial(_joined, reader, node, inputs), grid)
 
 
-def _joined(
-    reader: Reader,
-    node: Node,
-    inputs: Sequence[Ordered],
-    name: str,
-    grid: Grid,
-    clamp: tuple[int, int] | None = None,
-) -> Ordered:
+def _joined(reader: Reader, node: Node, inputs: Sequence[Ordered], y: Result) -> Ordered:
     """The layer; for a single tensor, a requantization."""
     first = inputs[0]
     axis, rank = node.integer("axis", 1), len(first.dims) + 1
     if axis not in (1, 1 - rank) or any(len(x.dims) + 1 != rank for x in inputs):
         raise node.refuse(f"axis is {axis}", "concatenate the channels of maps, axis=1")
     if len(inputs) == 1:
-        return reader.layers.requantize(first, name, grid, clamp)
-    return reader.builder.concat(name, inputs, Output(grid, concatenated, clamp))
+        return reader.layers.requantize(first, y)
+    return reader.builder.concat(y.name, inputs, y.by(concatenated))

@@ -15,16 +15,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from ...builder import Grid
 from ...ordered import Ordered
 from .arithmetic import dequantized, product_table, quantized
 from .graph import Node
 from .reader import Reader
-from .values import Constant, Pending, grid_of, one_slope
+from .values import Constant, Pending, Result, grid_of, one_slope
 
 __all__ = ["FUNCTIONS", "function", "mul", "qlinear_function", "qlinear_mul"]
 
@@ -119,17 +119,14 @@ def qlinear_function(reader: Reader, node: Node) -> None:
     grid = grid_of(reader.graph, node, node.input(3), node.input(4), x.tensor.dtype.numpy)
     with np.errstate(all="ignore"):
         table = quantized(values(dequantized(x.grid)), grid)
-    reader.define(node, _table(reader, reader.fresh(node), x, table, grid))
+    reader.emit(node, partial(_table, reader, x, table), grid)
 
 
 def mul(reader: Reader, node: Node) -> None:
     """A Mul of two functions of one tensor."""
     both = [reader.reals.get(name) for name in node.inputs]
     if isinstance(both[0], Ordered) and isinstance(both[1], Ordered):  # fused to QLinearMul
-        a, b = both[0], both[1]
-        reader.reals[node.outputs[0]] = Pending(
-            node, lambda name, grid, clamp: _product(reader, node, name, a, b, grid, clamp)
-        )
+        reader.pend(node, partial(_product, reader, node, both[0], both[1]))
         return
     (x, a_values), (other, b_values) = (_curve(reader, node, index) for index in (0, 1))
     _require_same(node, x, other)
@@ -140,24 +137,13 @@ def mul(reader: Reader, node: Node) -> None:
 def qlinear_mul(reader: Reader, node: Node) -> None:
     """QLinearMul: the same in one operator."""
     a, b = reader.operand(node, 0), reader.operand(node, 3)
-    grid = grid_of(reader.graph, node, node.input(6), node.input(7))
-    ends = grid.dtype.qmin, grid.dtype.qmax
-    reader.define(node, _product(reader, node, reader.fresh(node), a, b, grid, ends))
+    reader.emit(node, partial(_product, reader, node, a, b), reader.grid(node, 6))
 
 
-def _product(
-    reader: Reader,
-    node: Node,
-    name: str,
-    a: Ordered,
-    b: Ordered,
-    grid: Grid,
-    clamp: tuple[int, int],
-) -> Ordered:
+def _product(reader: Reader, node: Node, a: Ordered, b: Ordered, y: Result) -> Ordered:
     (x, a_table), (other, b_table) = (_source(reader, each) for each in (a, b))
     _require_same(node, x, other)
-    table = product_table(a_table, a.grid, b_table, b.grid, grid)
-    return _table(reader, name, x, table.clip(*clamp), grid)
+    return _table(reader, x, product_table(a_table, a.grid, b_table, b.grid, y.grid), y)
 
 
 def _require_same(node: Node, x: Ordered, other: Ordered) -> None:
@@ -193,15 +179,15 @@ def _pend(reader: Reader, node: Node, x: Ordered, values: Floats) -> None:
     if not np.isfinite(values).all():
         raise node.refuse("it gives infinite values", "calibrate the model again")
 
-    def emit(name: str, grid: Grid, clamp: tuple[int, int]) -> Ordered:
-        return _table(reader, name, x, quantized(values, grid).clip(*clamp), grid)
+    def emit(y: Result) -> Ordered:
+        return _table(reader, x, quantized(values, y.grid), y)
 
     reader.reals[node.outputs[0]] = Pending(node, emit, fused=False, curve=(x, values))
 
 
-def _table(
-    reader: Reader, name: str, x: Ordered, table: npt.NDArray[np.int64], grid: Grid
-) -> Ordered:
-    y = reader.builder.table(name, x, table, grid)
-    reader.tables[y.tensor.name] = x, table
-    return y
+def _table(reader: Reader, x: Ordered, table: npt.NDArray[np.int64], y: Result) -> Ordered:
+    """The layer; the table is clamped."""
+    table = table.clip(*y.ends)
+    made = reader.builder.table(y.name, x, table, y.grid)
+    reader.tables[made.tensor.name] = x, table
+    return made

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ...builder import Grid, Output, Window
+from ...builder import Grid, Window
 from ...layers.weights import Weights
 from ...ordered import Ordered, OrderedBuilder
 from .arithmetic import added, averaged, multiplied, pooled, requantized
 from .graph import Node
-from .values import Constant
+from .values import Constant, Result
 
 __all__ = [
     "Map",
@@ -28,7 +28,7 @@ __all__ = [
     "window",
 ]
 
-Clamp = tuple[int, int] | None
+Bias = npt.NDArray[Any] | Constant | None
 MAX_WINDOW = 1 << 16  # positions of a pool
 
 
@@ -50,45 +50,27 @@ class OnnxLayers:
         self.builder = builder
         self.inexact = inexact
 
-    def conv(
-        self,
-        node: Node,
-        name: str,
-        x: Ordered,
-        w: Constant,
-        bias: npt.NDArray[Any] | Constant | None,
-        grid: Grid,
-        clamp: Clamp = None,
-    ) -> Ordered:
+    def conv(self, node: Node, x: Ordered, w: Constant, bias: Bias, y: Result) -> Ordered:
         """A convolution."""
         if w.values.ndim != 4:
             raise node.refuse(
                 f"weights have {w.values.ndim} axes", "use a 2-d convolution (OC, IC, KH, KW)"
             )
         weights = w.per_channel(node, 0, w.values.transpose(0, 2, 3, 1))
-        _require_types(node, x, weights, grid)
+        _require_types(node, x, weights, y.grid)
         kernel = (w.values.shape[2], w.values.shape[3])
         node.require("kernel_shape", list(kernel), otherwise=list(kernel), way_out="export again")
         return self.builder.conv2d(
-            name,
+            y.name,
             x,
             weights,
             _bias(node, x, weights, bias),
-            Output(grid, multiplied(x.tensor, weights, grid), clamp),
+            y.by(multiplied(x.tensor, weights, y.grid)),
             window=window(node, x, kernel),
             groups=node.integer("group", 1),
         )
 
-    def linear(
-        self,
-        node: Node,
-        name: str,
-        x: Ordered,
-        w: Constant,
-        bias: npt.NDArray[Any] | Constant | None,
-        grid: Grid,
-        clamp: Clamp = None,
-    ) -> Ordered:
+    def linear(self, node: Node, x: Ordered, w: Constant, bias: Bias, y: Result) -> Ordered:
         """A fully connected layer: Gemm or MatMul."""
         require_plain(node)
         if w.values.ndim != 2:
@@ -99,76 +81,51 @@ class OnnxLayers:
             reason = f"weights read {values.shape[1]} values, there are {list(x.dims)}"
             raise node.refuse(reason, "put a Flatten before it, or export the model again")
         weights = w.per_channel(node, 0 if transposed else 1, values[:, None, None])
-        _require_types(node, x, weights, grid)
-        return self.builder.linear(
-            name,
-            x,
-            weights,
-            _bias(node, x, weights, bias),
-            Output(grid, multiplied(x.tensor, weights, grid), clamp),
-        )
+        _require_types(node, x, weights, y.grid)
+        output = y.by(multiplied(x.tensor, weights, y.grid))
+        return self.builder.linear(y.name, x, weights, _bias(node, x, weights, bias), output)
 
-    def add(
-        self, node: Node, name: str, a: Ordered, b: Ordered, grid: Grid, clamp: Clamp = None
-    ) -> Ordered:
+    def add(self, node: Node, a: Ordered, b: Ordered, y: Result) -> Ordered:
         """The sum of two tensors of the same shape."""
         if a.dims != b.dims:
             reason = f"its inputs have the shapes {list(a.dims)} and {list(b.dims)}"
             raise node.refuse(reason, "broadcast before the model is exported")
-        if not a.tensor.dtype == b.tensor.dtype == grid.dtype:
-            types = f"{a.tensor.dtype}, {b.tensor.dtype} and {grid.dtype}"
+        if not a.tensor.dtype == b.tensor.dtype == y.grid.dtype:
+            types = f"{a.tensor.dtype}, {b.tensor.dtype} and {y.grid.dtype}"
             raise node.refuse(f"inputs and output are {types}", "quantize them to one type")
-        return self.builder.add(name, a, b, Output(grid, added(self.inexact), clamp))
+        return self.builder.add(y.name, a, b, y.by(added(self.inexact)))
 
-    def average_pool(
-        self, node: Node, name: str, x: Ordered, grid: Grid, clamp: Clamp = None
-    ) -> Ordered:
+    def average_pool(self, node: Node, x: Ordered, y: Result) -> Ordered:
         """An average pool; padding, if any, counts."""
         kernel = pool_kernel(node)
         frame = window(node, x, kernel)
         if any(frame.padding) and node.integer("count_include_pad", 0) != 1:
             reason = "padding that does not count divides by another number at the border"
             raise node.refuse(reason, "set count_include_pad=1, or pad with a Conv before it")
-        return self.builder.avg_pool2d(
-            name, x, kernel, frame, Output(grid, pooled(self.inexact), clamp)
-        )
+        return self.builder.avg_pool2d(y.name, x, kernel, frame, y.by(pooled(self.inexact)))
 
-    def global_average_pool(
-        self, node: Node, name: str, x: Ordered, grid: Grid, clamp: Clamp = None
-    ) -> Ordered:
+    def global_average_pool(self, node: Node, x: Ordered, y: Result) -> Ordered:
         """The average of each channel, with an integer sum."""
         node.require("channels_last", 0, otherwise=0, way_out="export it channels first")
-        kernel = whole(node, x)
-        return self.builder.avg_pool2d(name, x, kernel, Window(), Output(grid, averaged, clamp))
+        return self.builder.avg_pool2d(y.name, x, whole(node, x), Window(), y.by(averaged))
 
-    def reduce_mean(
-        self,
-        node: Node,
-        name: str,
-        x: Ordered,
-        axes: Sequence[int],
-        grid: Grid,
-        clamp: Clamp = None,
-    ) -> Ordered:
+    def reduce_mean(self, node: Node, x: Ordered, axes: Sequence[int], y: Result) -> Ordered:
         """The average of each channel, with a float sum."""
         require_spatial(node, x, axes)
-        kernel = whole(node, x)
-        y = self.builder.avg_pool2d(
-            name, x, kernel, Window(), Output(grid, pooled(self.inexact), clamp)
-        )
-        return y if node.integer("keepdims", 1) else y.reshaped((-1,), name)
+        output = y.by(pooled(self.inexact))
+        made = self.builder.avg_pool2d(y.name, x, whole(node, x), Window(), output)
+        return made if node.integer("keepdims", 1) else made.reshaped((-1,), y.name)
 
     def max_pool(self, node: Node, name: str, x: Ordered) -> Ordered:
         """A maximum pool."""
         kernel = pool_kernel(node)
         return self.builder.max_pool2d(name, x, kernel, window(node, x, kernel))
 
-    def requantize(self, x: Ordered, name: str, grid: Grid, clamp: Clamp = None) -> Ordered:
+    def requantize(self, x: Ordered, y: Result) -> Ordered:
         """Requantize to another grid, or clamp if the grid is the same."""
-        if grid == x.grid:
-            low, high = clamp or (grid.dtype.qmin, grid.dtype.qmax)
-            return self.builder.relu(name, x, low, high)
-        return self.builder.requantize(name, x, Output(grid, requantized, clamp))
+        if y.grid == x.grid:
+            return self.builder.relu(y.name, x, *y.ends)
+        return self.builder.requantize(y.name, x, y.by(requantized))
 
 
 def require_plain(node: Node) -> None:
@@ -188,9 +145,7 @@ def _require_types(node: Node, x: Ordered, weights: Weights, grid: Grid) -> None
         )
 
 
-def _bias(
-    node: Node, x: Ordered, weights: Weights, bias: npt.NDArray[Any] | Constant | None
-) -> npt.NDArray[np.int64]:
+def _bias(node: Node, x: Ordered, weights: Weights, bias: Bias) -> npt.NDArray[np.int64]:
     channels = len(weights.values)
     if bias is None:
         return np.zeros(channels, np.int64)

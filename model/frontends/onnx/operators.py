@@ -20,6 +20,7 @@ from .shapes import SHAPES, extents
 from .values import (
     Constant,
     Pending,
+    Result,
     clamp_on,
     clip_ends,
     constant_of,
@@ -31,7 +32,6 @@ from .values import (
 
 __all__ = ["OPERATORS"]
 
-Clamp = tuple[int, int] | None
 CODES = {0: None, 2: np.uint8, 3: np.int8}  # ONNX's types of a QuantizeLinear without zero point
 
 
@@ -61,14 +61,14 @@ def _quantize(reader: Reader, node: Node) -> None:
             )
             way_out = "quantize the activation with its zero point at the end of its type"
             raise real.node.refuse(reason, way_out)
-        result = real.emit(reader.fresh(real.node), grid, clamp)
+        result = real.emit(Result(reader.fresh(real.node), grid, clamp))
         for move in real.moves:
             result = move(result)
     else:
         result = reader.dequantized(node, 0)
         if result.grid != grid:
             _require_unmerged(reader, node, result.grid.dtype == grid.dtype)
-            result = reader.layers.requantize(result, reader.fresh(node), grid)
+            result = reader.layers.requantize(result, Result(reader.fresh(node), grid))
     reader.define(node, result)
 
 
@@ -123,85 +123,58 @@ def _conv(reader: Reader, node: Node, linear: bool = False) -> None:
     x, w = reader.dequantized(node, 0), reader.constant(node, 1)
     bias = reader.constant(node, 2) if node.input(2) else None
     layer = reader.layers.linear if linear else reader.layers.conv
-    reader.reals[node.outputs[0]] = Pending(
-        node, lambda name, grid, clamp: layer(node, name, x, w, bias, grid, clamp)
-    )
+    reader.pend(node, partial(layer, node, x, w, bias))
+
+
+def _weights(reader: Reader, node: Node, axis: int) -> Constant:
+    """The weights of an operator of integers; ``axis`` has the output channels."""
+    names = (node.input(index) for index in (3, 4, 5))
+    return replace(constant_of(reader.graph, node, *names), axis=axis)
 
 
 def _qlinear_conv(reader: Reader, node: Node) -> None:
-    graph, read = reader.graph, node.input
-    x = reader.operand(node, 0)
-    w = replace(constant_of(graph, node, read(3), read(4), read(5)), axis=0)
-    grid = grid_of(graph, node, read(6), read(7))
-    bias = graph.constant(node, read(8)) if read(8) else None
-    reader.define(node, reader.layers.conv(node, reader.fresh(node), x, w, bias, grid))
+    x, w = reader.operand(node, 0), _weights(reader, node, 0)
+    grid = reader.grid(node, 6)
+    bias = reader.graph.constant(node, node.input(8)) if node.input(8) else None
+    reader.emit(node, partial(reader.layers.conv, node, x, w, bias), grid)
 
 
 def _qgemm(reader: Reader, node: Node) -> None:
-    graph, read = reader.graph, node.input
-    x = reader.operand(node, 0)
-    axis = 0 if node.integer("transB", 0) else 1
-    w = replace(constant_of(graph, node, read(3), read(4), read(5)), axis=axis)
-    bias = graph.constant(node, read(6)) if read(6) else None
-    if not read(7):
+    x, w = reader.operand(node, 0), _weights(reader, node, 0 if node.integer("transB", 0) else 1)
+    bias = reader.graph.constant(node, node.input(6)) if node.input(6) else None
+    if not node.input(7):
         raise node.refuse("its output stays in floats", "quantize it")
-    grid = grid_of(graph, node, read(7), read(8))
-    reader.define(node, reader.layers.linear(node, reader.fresh(node), x, w, bias, grid))
+    reader.emit(node, partial(reader.layers.linear, node, x, w, bias), reader.grid(node, 7))
 
 
 def _qlinear_matmul(reader: Reader, node: Node) -> None:
-    graph, read = reader.graph, node.input
-    x = reader.operand(node, 0)
-    w = replace(constant_of(graph, node, read(3), read(4), read(5)), axis=1)
-    grid = grid_of(graph, node, read(6), read(7))
-    reader.define(node, reader.layers.linear(node, reader.fresh(node), x, w, None, grid))
+    x, w = reader.operand(node, 0), _weights(reader, node, 1)
+    reader.emit(node, partial(reader.layers.linear, node, x, w, None), reader.grid(node, 6))
 
 
 def _add(reader: Reader, node: Node) -> None:
     a, b = (reader.dequantized(node, index) for index in (0, 1))
-    reader.reals[node.outputs[0]] = Pending(node, partial(_emit_add, reader, node, a, b))
-
-
-def _emit_add(
-    reader: Reader,
-    node: Node,
-    a: Ordered,
-    b: Ordered,
-    name: str,
-    grid: Grid,
-    clamp: Clamp = None,
-) -> Ordered:
-    return reader.layers.add(node, name, a, b, grid, clamp)
+    reader.pend(node, partial(reader.layers.add, node, a, b))
 
 
 def _qlinear_add(reader: Reader, node: Node) -> None:
     a, b = reader.operand(node, 0), reader.operand(node, 3)
-    grid = grid_of(reader.graph, node, node.input(6), node.input(7))
-    reader.define(node, _emit_add(reader, node, a, b, reader.fresh(node), grid))
+    reader.emit(node, partial(reader.layers.add, node, a, b), reader.grid(node, 6))
 
 
 def _average(reader: Reader, node: Node, whole: bool = False) -> None:
-    x = reader.dequantized(node, 0)
     layer = reader.layers.global_average_pool if whole else reader.layers.average_pool
-    reader.reals[node.outputs[0]] = Pending(
-        node, lambda name, grid, clamp: layer(node, name, x, grid, clamp)
-    )
+    reader.pend(node, partial(layer, node, reader.dequantized(node, 0)))
 
 
 def _qlinear_average(reader: Reader, node: Node, whole: bool = False) -> None:
-    x = reader.operand(node, 0)
     layer = reader.layers.global_average_pool if whole else reader.layers.average_pool
-    grid = grid_of(reader.graph, node, node.input(3), node.input(4))
-    reader.define(node, layer(node, reader.fresh(node), x, grid))
+    reader.emit(node, partial(layer, node, reader.operand(node, 0)), reader.grid(node, 3))
 
 
 def _reduce_mean(reader: Reader, node: Node) -> None:
-    x = reader.dequantized(node, 0)
-    axes = mean_axes(reader.graph, node)
-    reader.reals[node.outputs[0]] = Pending(
-        node,
-        lambda name, grid, clamp: reader.layers.reduce_mean(node, name, x, axes, grid, clamp),
-    )
+    x, axes = reader.dequantized(node, 0), mean_axes(reader.graph, node)
+    reader.pend(node, partial(reader.layers.reduce_mean, node, x, axes))
 
 
 def _clip(reader: Reader, node: Node) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from ...builder import Grid
 from ...names import free_name, identifier
 from ...ordered import Ordered, OrderedBuilder
 from .graph import Graph, Node
 from .layers import OnnxLayers
-from .values import Constant, Pending, grid_of
+from .values import Constant, Emit, Pending, Result, grid_of
 
 __all__ = ["Reader"]
 
@@ -95,10 +96,22 @@ class Reader:
         self.integers[node.outputs[0]] = value
         self.names.setdefault(value.tensor.name, (node.outputs[0], value))
 
+    def pend(self, node: Node, emit: Emit) -> None:
+        """Record a real output whose layer is added with the QuantizeLinear after it."""
+        self.reals[node.outputs[0]] = Pending(node, emit)
+
+    def emit(self, node: Node, emit: Emit, grid: Grid) -> None:
+        """Add the layer of an integer output."""
+        self.define(node, emit(Result(self.fresh(node), grid)))
+
+    def grid(self, node: Node, index: int) -> Grid:
+        """The grid that two consecutive inputs give: scale and zero point."""
+        return grid_of(self.graph, node, node.input(index), node.input(index + 1))
+
     def operand(self, node: Node, index: int) -> Ordered:
         """An activation given by three consecutive inputs: integers, scale and zero point."""
         x = self.quantized(node, node.input(index))
-        if grid_of(self.graph, node, node.input(index + 1), node.input(index + 2)) != x.grid:
+        if self.grid(node, index + 1) != x.grid:
             reason = f"scale, zero point or type of {node.input(index)!r} differ from its own"
             raise node.refuse(reason, "give both the same")
         return x

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...builder import Grid
+from ...builder import Grid, Output, Policy
 from ...dtypes import IntType
 from ...layers.weights import Weights
 from ...ordered import Ordered
@@ -19,7 +19,9 @@ __all__ = [
     "INT8",
     "UINT8",
     "Constant",
+    "Emit",
     "Pending",
+    "Result",
     "clamp_on",
     "clip_ends",
     "constant_of",
@@ -85,10 +87,31 @@ class Constant:
 
 
 @dataclass(frozen=True)
+class Result:
+    """The output of a layer: its name, its grid, and a clamp if the type's ends are not the only
+    one."""
+
+    name: str
+    grid: Grid
+    clamp: tuple[int, int] | None = None
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The least and greatest value."""
+        return self.clamp or (self.grid.dtype.qmin, self.grid.dtype.qmax)
+
+    def by(self, rescale: Policy) -> Output:
+        """This output with a requantization."""
+        return Output(self.grid, rescale, self.clamp)
+
+
+Emit = Callable[[Result], Ordered]  # adds the layer with this output
+
+
+@dataclass(frozen=True)
 class Pending:
     """A real-valued result that waits for a QuantizeLinear after it.
 
-    emit : (the layer's name, the grid, the clamp) -> the layer's output
     fused : whether ONNX Runtime computes it in integers; the output's type must then imply the
         clamp
     low, high : the clamp of a Relu or Clip after it, real values
@@ -100,7 +123,7 @@ class Pending:
     """
 
     node: Node
-    emit: Callable[[str, Grid, tuple[int, int]], Ordered]
+    emit: Emit
     fused: bool = True
     low: float = -np.inf
     high: float = np.inf
