@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from amaranth import Module, Shape, Signal
 from amaranth.hdl import Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..model.dtypes import Integers
 from .storage import Kind, Storage, folded_rows, rows_storage
 
 __all__ = ["Rom"]
@@ -44,7 +44,7 @@ class Rom(wiring.Component):
     def __init__(
         self,
         *,
-        rows: Sequence[Sequence[int]] | npt.NDArray[np.int64],
+        rows: Sequence[Sequence[int]] | Integers,
         layout: data.Layout,
         beside: Sequence[Storage] = (),
         read_cycles: int = 1,

@@ -48,11 +48,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
-import numpy.typing as npt
 from amaranth.hdl import ShapeLike
 from amaranth.lib import memory
+
+from ..model.dtypes import Array
 
 __all__ = ["Kind", "Storage", "folded_rows", "ram", "ram_storage", "rom_storage", "rows_storage"]
 
@@ -138,7 +138,7 @@ def rom_storage(
     return Storage("", False, rows, row_bits, kind)
 
 
-def rows_storage(rows: npt.NDArray[Any], row_bits: int, beside: Sequence[Storage] = ()) -> Storage:
+def rows_storage(rows: Array, row_bits: int, beside: Sequence[Storage] = ()) -> Storage:
     """The storage of a ROM with these rows, (depth, fields); see :func:`rom_storage`."""
     varies = bool((rows != rows[0]).any())
     return rom_storage(len(rows), row_bits, varies=varies, beside=beside)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from amaranth import Module, Shape, Signal, signed
 from amaranth.lib import data
 
+from ..model.dtypes import Integers
 from .component import SpecComponent
 from .pipeline import stage
 from .rom import Rom
@@ -37,7 +37,7 @@ class TableSpec:
     lanes: int = 1
 
     @cached_property
-    def rows(self) -> npt.NDArray[np.int64]:
+    def rows(self) -> Integers:
         """The rows of a ROM, (depth, 1), as signed integers of the result's bits.
 
         The depth is a power of two, so the address is the low bits of x, without an adder. Rows

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from amaranth import Module, Mux, Shape, Signal
 from amaranth.hdl import Value
 from amaranth.lib import data
 
+from ..model.dtypes import Integers
 from .component import SpecComponent
 from .counter import counter
 from .pipeline import stage
@@ -60,13 +60,13 @@ class UpsampleSpec:
         return (self.width + 1) * self.pixel_elements
 
     @cached_property
-    def needed(self) -> npt.NDArray[np.int64]:
+    def needed(self) -> Integers:
         """(OH, OW): elements of the image that must be written before each position is read."""
         y, x = (np.arange(n * f) // f for n, f in zip(self._extents, self.factor, strict=True))
         return (y[:, None] * self.width + x + 1) * self.pixel_elements
 
     @cached_property
-    def lowest(self) -> npt.NDArray[np.int64]:
+    def lowest(self) -> Integers:
         """(OH, OW): index of the first element that is kept while each position is read.
 
         The whole row is kept, or in its last pass the rest of the row.

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from ..model.dtypes import Integers
 from ..model.layers.windows import output_extents
 from .window_cycles import Reads, Writes
 
 __all__ = ["WindowGeometry"]
 
-Integers = npt.NDArray[np.int64]
 
 IMAGES = 8  # images until the cycles per image have settled
 FILLING = 400  # cycles to fill a buffer, which may gain only one in each small image

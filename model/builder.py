@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from .dtypes import Bounds, IntType
+from .dtypes import Bounds, Integers, IntType
 from .layers import (
     Argmax,
     Flatten,
@@ -118,7 +117,7 @@ class Builder:
         name: str,
         x: Tensor,
         weights: Weights,
-        bias: npt.NDArray[np.int64],
+        bias: Integers,
         output: Output,
         *,
         window: Window | None = None,
@@ -142,7 +141,7 @@ class Builder:
         return self._sum(layer, (x,), (*extents, layer.out_channels), output)
 
     def linear(
-        self, name: str, x: Tensor, weights: Weights, bias: npt.NDArray[np.int64], output: Output
+        self, name: str, x: Tensor, weights: Weights, bias: Integers, output: Output
     ) -> Tensor:
         """Add a fully connected layer; weights (OC, 1, 1, IC), IC in the order of ``Flatten``."""
         layer = Linear(name, x.name, name, weights, bias, requant=_unknown(output))
@@ -203,13 +202,7 @@ class Builder:
         return self._add(Relu(name, x.name, name, low=low, high=high), replace(x, name=name))
 
     def table(
-        self,
-        name: str,
-        x: Tensor,
-        values: npt.NDArray[np.int64],
-        grid: Grid,
-        *,
-        alone: bool = False,
+        self, name: str, x: Tensor, values: Integers, grid: Grid, *, alone: bool = False
     ) -> Tensor:
         """Add a function of one value; if it is a clamp, as a clamp.
 

@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from .dtypes import Integers
 from .errors import UserError
 from .files import write_whole
 
@@ -258,7 +259,7 @@ def _bundled_digits(missing: DataError) -> Digits:
     )
 
 
-def _enlarge(images: npt.NDArray[np.int64]) -> Bytes:
+def _enlarge(images: Integers) -> Bytes:
     """Scale 8x8 counts to 28x28 pixels: bilinear to MNIST's box of 20x20, then a margin of 4.
 
     Integer arithmetic gives the same bytes on every machine.

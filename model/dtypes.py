@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["INT32", "Bounds", "IntArray", "IntType", "Integers", "signed_width"]
+__all__ = ["INT8", "INT32", "UINT8", "Array", "Bounds", "IntType", "Integers", "signed_width"]
 
+Array = npt.NDArray[Any]
 Integers = npt.NDArray[np.int64]
 Bounds = tuple[Integers, Integers]  # the least and the greatest values, two arrays of one shape
-IntArray = npt.NDArray[np.signedinteger[Any]] | npt.NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class IntType:
         return array.size == 0 or (int(array.min()) >= self.qmin and int(array.max()) <= self.qmax)
 
 
-INT32 = IntType(32, signed=True)
+UINT8, INT8, INT32 = IntType(8, signed=False), IntType(8, signed=True), IntType(32, signed=True)
 
 
 def signed_width(lo: int, hi: int) -> int:

@@ -16,12 +16,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from .dtypes import Integers
 
 __all__ = ["as_beats", "in_bytes", "per_slot", "weight_rows"]
 
 
-def as_beats(maps: npt.NDArray[np.int64], lanes: int, fill: int = 0) -> npt.NDArray[np.int64]:
+def as_beats(maps: Integers, lanes: int, fill: int = 0) -> Integers:
     """Arrange maps (N, H, W, C) as beats (N, beats, lanes); ``fill`` pads the end of a row."""
     images, height, width, channels = maps.shape
     beats = -(-width * channels // lanes)
@@ -30,7 +31,7 @@ def as_beats(maps: npt.NDArray[np.int64], lanes: int, fill: int = 0) -> npt.NDAr
     return rows.reshape(images, height * beats, lanes)
 
 
-def in_bytes(beats: npt.NDArray[np.int64], bits: int) -> list[int]:
+def in_bytes(beats: Integers, bits: int) -> list[int]:
     """Convert beats (..., lanes) to TDATA words; each value is sign-extended from ``bits`` to whole
     bytes, the first one in the least significant bytes."""
     wide = -(-bits // 8) * 8
@@ -41,7 +42,7 @@ def in_bytes(beats: npt.NDArray[np.int64], bits: int) -> list[int]:
     ]
 
 
-def per_slot(values: npt.NDArray[np.int64], groups: int, pe: int) -> npt.NDArray[np.int64]:
+def per_slot(values: Integers, groups: int, pe: int) -> Integers:
     """Arrange one value per output channel by group and slot.
 
     Parameters
@@ -59,8 +60,8 @@ def per_slot(values: npt.NDArray[np.int64], groups: int, pe: int) -> npt.NDArray
 
 
 def weight_rows(
-    weights: npt.NDArray[np.int64], groups: int, pe: int, pixels: int = 1, channels_at_once: int = 1
-) -> npt.NDArray[np.int64]:
+    weights: Integers, groups: int, pe: int, pixels: int = 1, channels_at_once: int = 1
+) -> Integers:
     """The rows of a patch engine's weight ROM.
 
     Parameters

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from . import golden, summary
+from .dtypes import Array
 from .layers import Argmax, Layer, NetworkError, Tensor, in_layer, require
 
 __all__ = ["QNetwork"]
@@ -117,7 +117,7 @@ class QNetwork:
         last = self.layers[-1]
         return last.input if isinstance(last, Argmax) else last.output
 
-    def images(self, images: npt.ArrayLike) -> npt.NDArray[Any]:
+    def images(self, images: npt.ArrayLike) -> Array:
         """Check images and return them as (N, H, W, C) in the input's numpy dtype.
 
         Raises NetworkError if their shape, dtype or values do not match the input tensor.
@@ -146,7 +146,7 @@ class QNetwork:
         )
         return array.astype(tensor.dtype.numpy, copy=False)
 
-    def __call__(self, images: npt.ArrayLike) -> npt.NDArray[Any]:
+    def __call__(self, images: npt.ArrayLike) -> Array:
         """Class scores of a batch.
 
         Parameters
@@ -160,6 +160,6 @@ class QNetwork:
         classes = math.prod(self.tensors[self.output].shape)
         return golden.scores(self, batch).reshape(len(batch), classes)
 
-    def trace(self, images: npt.ArrayLike) -> dict[str, npt.NDArray[Any]]:
+    def trace(self, images: npt.ArrayLike) -> dict[str, Array]:
         """Every tensor of a batch by name, (N, H, W, C), in its numpy dtype; includes the input."""
         return golden.trace(self, self.images(images))

@@ -12,12 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .builder import Builder, Grid, Output, Window
+from .dtypes import Array, Integers
 from .layers import NetworkError, Shape, Tensor
 from .layers.weights import Weights
 from .names import free_name
@@ -25,7 +24,7 @@ from .network import QNetwork
 
 __all__ = ["Ordered", "OrderedBuilder", "Places", "channels_first", "raster"]
 
-Places = npt.NDArray[np.int64]
+Places = Integers
 
 
 def channels_first(shape: Shape) -> Places:
@@ -84,7 +83,7 @@ class Ordered:
         return self.seen(self.places.transpose(tuple(axes)), flat)
 
 
-def raster(values: npt.NDArray[Any], seen: Ordered) -> npt.NDArray[Any]:
+def raster(values: Array, seen: Ordered) -> Array:
     """Convert a source's values of a tensor, (N, *dims), to the tensor's order, (N, H, W, C)."""
     count = len(values)
     if seen.moved is None:
@@ -117,7 +116,7 @@ class OrderedBuilder:
         name: str,
         x: Ordered,
         weights: Weights,
-        bias: npt.NDArray[np.int64],
+        bias: Integers,
         output: Output,
         *,
         window: Window | None = None,
@@ -133,7 +132,7 @@ class OrderedBuilder:
         return Ordered(y)
 
     def linear(
-        self, name: str, x: Ordered, weights: Weights, bias: npt.NDArray[np.int64], output: Output
+        self, name: str, x: Ordered, weights: Weights, bias: Integers, output: Output
     ) -> Ordered:
         """Add a fully connected layer that reads a vector, with its elements in any order."""
         if len(x.dims) != 1:

@@ -7,13 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..gen.verilog.build import write_core
 from ..model import QNetwork
+from ..model.dtypes import Array
 from ..model.errors import UserError
 from ..model.fuzz.draws import random_images
 from ..model.fuzz.networks import network_of_seed
@@ -108,7 +107,7 @@ def _verdict(
     )
 
 
-def golden_difference(network: QNetwork, images: npt.NDArray[Any]) -> str | None:
+def golden_difference(network: QNetwork, images: Array) -> str | None:
     """A sentence about the first difference of the golden model's fast forms and loops, or None."""
     fast, slow = network.trace(images), trace_loop(network, network.images(images))
     for name, values in slow.items():

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ...hw.concat import Concat as ConcatComponent
+from ...model.dtypes import Integers
 from ...model.layers import Tensor
 from ...model.layers.concat import Concat
 from ...model.network import QNetwork
@@ -56,7 +56,7 @@ class ConcatPart(WithoutEngine, WithoutMemory, Part):
         factors = self.layer.requant.multipliers
         return products_by(self.requantizer_multipliers, width, factors, requantizes=True)
 
-    def needs(self, port: int) -> npt.NDArray[np.int64]:
+    def needs(self, port: int) -> Integers:
         counts = [x.shape[2] for x in self.inputs]
         turns = np.repeat(np.arange(len(counts)), counts)
         pixels = self.y.shape[0] * self.y.shape[1]

@@ -14,7 +14,6 @@ from functools import cached_property
 from itertools import chain, repeat
 
 import numpy as np
-import numpy.typing as npt
 from amaranth import Shape
 from amaranth.lib import wiring
 
@@ -25,7 +24,7 @@ from ...hw.patch import PatchSpec
 from ...hw.requantizer_spec import RequantizerSpec, requantizer_slots
 from ...hw.storage import Storage
 from ...model.builder import Window
-from ...model.dtypes import IntType, signed_width
+from ...model.dtypes import Integers, IntType, signed_width
 from ...model.layers.conv import Conv2d
 from ...model.layers.pool import AvgPool2d
 from ...model.layers.weights import Weights
@@ -313,7 +312,7 @@ class ConvPart(WindowedPart):
         return requantizer_of(replace(self.spec.requantizer, beside=()))
 
     @property
-    def _weights(self) -> npt.NDArray[np.int64]:
+    def _weights(self) -> Integers:
         """The engine's weights, int64 (OC, KH, KW, IC / G); a window's kernel is one row."""
         weights = self.conv.weights.centered
         return weights.reshape(len(weights), *self.geometry.kernel, weights.shape[3])

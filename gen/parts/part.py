@@ -15,7 +15,6 @@ from functools import cache, cached_property
 from itertools import chain, repeat
 
 import numpy as np
-import numpy.typing as npt
 from amaranth import Shape, signed, unsigned
 from amaranth.lib import wiring
 
@@ -25,7 +24,7 @@ from ...hw.storage import Storage
 from ...hw.window import WindowSpec
 from ...hw.window_geometry import WindowGeometry
 from ...model.builder import Window
-from ...model.dtypes import IntType
+from ...model.dtypes import Integers, IntType
 from ...model.layers import Layer, Tensor
 from ..timing.channel import Channel, Process
 from ..timing.processes import Step, Windows
@@ -196,7 +195,7 @@ class Part(ABC):
         """Bits of the memory of partial sums."""
         return 0
 
-    def needs(self, port: int) -> npt.NDArray[np.int64]:
+    def needs(self, port: int) -> Integers:
         """For each output beat of an image, the number of beats of an input that it needs."""
         return np.arange(1, self.results + 1)
 
@@ -313,7 +312,7 @@ class WindowedPart(Part):
         steps = self.windows.beats * self.geometry.slots
         return max(steps, self.windows.elements, math.prod(self.y.shape) // self.output_lanes)
 
-    def needs(self, port: int) -> npt.NDArray[np.int64]:
+    def needs(self, port: int) -> Integers:
         if self.windows is not None:
             needed = np.maximum.accumulate(self.windows.needed.reshape(-1))  # windows come in order
             each = math.prod(self.y.shape) // self.positions

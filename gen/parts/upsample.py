@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from ...hw.storage import Storage
 from ...hw.upsample import Upsample as UpsampleComponent
 from ...hw.upsample import UpsampleSpec
+from ...model.dtypes import Integers
 from ...model.layers.upsample import Upsample
 from ...model.network import QNetwork
 from ..timing.channel import Channel, Process
@@ -48,7 +48,7 @@ class UpsamplePart(LanesPart):
             return super().cycles_alone(read)
         return simulated_cycles(self, read)
 
-    def needs(self, port: int) -> npt.NDArray[np.int64]:
+    def needs(self, port: int) -> Integers:
         return np.repeat(self.spec.needed.reshape(-1), self.spec.window)
 
     @cached_property

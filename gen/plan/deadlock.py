@@ -18,14 +18,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from ...model.dtypes import Integers
 from ..parts.part import Part
 from .links import Link, Links
 
 __all__ = ["holds_results", "least_depths"]
-
-Integers = npt.NDArray[np.int64]
 
 
 def least_depths(

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
+
+from ...model.dtypes import Integers
 
 __all__ = ["Channel", "Offer", "Process", "Run", "StuckError", "Times", "Wait", "even", "run"]
 
@@ -107,14 +108,14 @@ class Times(_Event):
         elapsed = -(-(cycle - self._cycles[run]) // self._strides[run])
         return min(ends, self._indices[run] + elapsed)
 
-    def array(self) -> npt.NDArray[np.int64]:
+    def array(self) -> Integers:
         """All cycles, int64 (count,)."""
         indices, first, stride = np.array(
             [self._indices, self._cycles, self._strides], dtype=np.int64
         ).reshape(3, -1)
         counts = np.diff(indices, append=self._count)
         within = np.arange(self._count) - np.repeat(indices, counts)
-        cycles: npt.NDArray[np.int64] = np.repeat(first, counts)
+        cycles: Integers = np.repeat(first, counts)
         return cycles + within * np.repeat(stride, counts)
 
 

@@ -17,9 +17,9 @@ from itertools import chain, repeat
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from ...hw.stream import StreamFifo
+from ...model.dtypes import Integers
 from .channel import Channel, Offer, Process, Run, Times, Wait, even
 from .stalls import Slots
 
@@ -83,11 +83,11 @@ class Reading(Protocol):
         """Elements that the buffer holds."""
 
     @property
-    def needed(self) -> npt.NDArray[np.int64]:
+    def needed(self) -> Integers:
         """For each window, the elements of its image that are written when it begins."""
 
     @property
-    def lowest(self) -> npt.NDArray[np.int64]:
+    def lowest(self) -> Integers:
         """For each window, the least index of the elements that are kept while it is read."""
 
 

@@ -7,16 +7,15 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..dtypes import Array
 from ..layers import NetworkError, require
 
 __all__ = ["State", "by_layer", "read_state"]
 
-State = Mapping[str, npt.NDArray[Any]]
+State = Mapping[str, Array]
 MAX_UNPACKED = 1 << 28  # bytes; a small compressed file can unpack to any size
 
 
@@ -93,12 +92,12 @@ def _from_pt(content: bytes) -> State:
         ) from None
 
 
-def by_layer(state: State) -> dict[str, dict[str, npt.NDArray[Any]]]:
+def by_layer(state: State) -> dict[str, dict[str, Array]]:
     """The arrays ``weight`` and, if there is one, ``bias`` of each layer, in the file's order.
 
     Raises NetworkError for an array of another name, and for a layer without weights.
     """
-    layers: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    layers: dict[str, dict[str, Array]] = {}
     for key, values in state.items():
         layer, _, kind = key.rpartition(".")
         require(

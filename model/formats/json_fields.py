@@ -13,9 +13,8 @@ from enum import Enum
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from ..dtypes import IntType
+from ..dtypes import Integers, IntType
 from ..layers import NetworkError
 
 __all__ = ["Fields", "array", "decode", "integer", "items", "member", "number", "text", "type_name"]
@@ -113,13 +112,13 @@ def items(read: Callable[[object], T], length: int | None = None) -> Callable[[o
     return read_items
 
 
-def array(ndim: int) -> Callable[[object], npt.NDArray[np.int64]]:
+def array(ndim: int) -> Callable[[object], Integers]:
     """A reader of nested lists of integers, ``ndim`` deep; the result is an array."""
     read: Callable[[object], Any] = integer
     for _ in range(ndim):
         read = items(read)
 
-    def read_array(value: object) -> npt.NDArray[np.int64]:
+    def read_array(value: object) -> Integers:
         nested = read(value)
         try:
             return np.array(nested, dtype=np.int64)

@@ -6,12 +6,10 @@ Each argument fixes one choice; None means that it is drawn.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ..dtypes import IntType
+from ..dtypes import INT8, UINT8, Array, Integers, IntType
 from ..layers import Tensor
 from ..layers.weights import Weights
 from ..requant import Requant, Rounding, fixed_point
@@ -27,13 +25,11 @@ __all__ = [
     "random_weights",
 ]
 
-UINT8 = IntType(8, signed=False)
-INT8 = IntType(8, signed=True)
 FIXED_POINT = [rule for rule in Rounding if rule is not Rounding.FLOAT32]  # these round once
 MOST_OFFSET = 1 << 60  # so that its sum with a product below 2**62 fits int64
 
 Rng = np.random.Generator
-Bounds = npt.NDArray[np.int64]
+Bounds = Integers
 
 
 def drawn(rng: Rng, choice: bool | None) -> bool:
@@ -55,7 +51,7 @@ def random_tensor(
     return Tensor(name, (height, width, channels), dtype, float(rng.uniform(0.001, 2)), zero_point)
 
 
-def random_images(rng: Rng, tensor: Tensor, count: int) -> npt.NDArray[Any]:
+def random_images(rng: Rng, tensor: Tensor, count: int) -> Array:
     """Images (N, H, W, C) in the dtype of ``tensor``: the first all minimum, the second all
     maximum, the others uniform noise."""
     low, high = tensor.dtype.qmin, tensor.dtype.qmax

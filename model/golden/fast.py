@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from ..dtypes import Array
 from ..layers import zero_points_of
 from ..layers.conv import Conv2d
 from ..layers.pool import MaxPool2d, pool_max, pool_sum
@@ -35,7 +35,6 @@ __all__ = ["batch_size", "scores", "trace", "trace_loop"]
 BATCH_VALUES = 1 << 18  # values in the largest tensor of a batch; limited by the cache
 BATCHES = (32, 256)  # images: fewer make runs too short for BLAS; more give no speed
 
-Array = npt.NDArray[Any]
 Operator = Callable[..., Array]  # (*inputs) -> output
 
 

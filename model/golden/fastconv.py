@@ -23,12 +23,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
+from ..dtypes import Array, Integers
 from ..layers.conv import Conv2d
 from ..layers.windows import output_extents, tap
 from .scratch import Scratch
@@ -37,8 +36,6 @@ __all__ = ["FLOAT32_EXACT", "FastConv", "accumulate"]
 
 FLOAT32_EXACT = 1 << 24  # integers up to here, and therefore their sums, are exact in float32
 BLOCK_VALUES = 1 << 17  # sums at once: half of a typical second-level cache
-
-Array = npt.NDArray[Any]
 
 
 class FastConv:
@@ -148,7 +145,7 @@ class FastConv:
         return columns
 
 
-def accumulate(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.NDArray[np.int64]:
+def accumulate(x: Array, conv: Conv2d, zero_point: int) -> Integers:
     """The fast form for a batch in the network's axis order.
 
     Parameters
@@ -161,5 +158,5 @@ def accumulate(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.NDArra
     low, high = int(x.min(initial=zero_point)), int(x.max(initial=zero_point))
     fast = FastConv(conv, zero_point, low, high)
     sums = np.concatenate([acc.astype(np.int64) for _, acc in fast(x.transpose(1, 3, 2, 0))])
-    acc: npt.NDArray[np.int64] = sums.transpose(3, 0, 2, 1) + fast.constants
+    acc: Integers = sums.transpose(3, 0, 2, 1) + fast.constants
     return acc

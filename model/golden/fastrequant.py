@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..dtypes import Array, Integers
 from ..requant import Requant, Rounding, requantize
 from ..requant.requant import FLOAT64_EXACT
 from ..requant.rounding import round_exact_float
@@ -33,9 +34,6 @@ MOST_STEPS = 256 * 256  # of all channels together; checking more takes longer t
 # Distances from the exact numbers: of c in NUDGEs, of f in units in the last place.
 NUDGES = tuple(product((1, 0, 2, -1, 3, -2, 4, -3), (0, 1, -1)))
 NUDGE = 2.0**-18  # half a unit in the last place of an output of 64 and more
-
-Array = npt.NDArray[Any]
-Int64s = npt.NDArray[np.int64]
 
 
 class FastRequant:
@@ -53,7 +51,7 @@ class FastRequant:
     reach : an upper bound on |acc|
     """
 
-    def __init__(self, requant: Requant, zero_point: int, constants: Int64s, reach: int) -> None:
+    def __init__(self, requant: Requant, zero_point: int, constants: Integers, reach: int) -> None:
         unit = 1 << requant.shift
         half = 0 if requant.rounding is Rounding.FLOOR else unit >> 1
         # Rounding by floor can include half and zero point; for other rules ties would change.
@@ -81,7 +79,7 @@ class FastRequant:
         """The type of the computation: float32 or float64, or int64 if neither is exact."""
         return self._factors.dtype if self._exact else np.dtype(np.int64)
 
-    def _look_for_float32(self, multipliers: Int64s, added: Int64s, reach: int) -> None:
+    def _look_for_float32(self, multipliers: Integers, added: Integers, reach: int) -> None:
         """Replace the exact factors by float32 ones that give the same, if there are any."""
         low, high, shift = self._requant.low, self._requant.high, self._requant.shift
         if (high - low) * len(added) > MOST_STEPS:

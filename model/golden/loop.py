@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy.typing as npt
+from ..dtypes import Array
 
 if TYPE_CHECKING:
     from ..layers import Runnable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["trace_loop"]
 
 
-def trace_loop(network: Runnable, images: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+def trace_loop(network: Runnable, images: Array) -> dict[str, Array]:
     """Every tensor by name, (N, H, W, C), for checked images (N, H, W, C)."""
     values = {network.input: images}
     for layer in network.layers:

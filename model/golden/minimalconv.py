@@ -15,11 +15,9 @@ reads y0 and y1 in pairs.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from ..dtypes import Array
 from ..layers.conv import Conv2d
 from ..layers.windows import tap
 from .fastconv import FLOAT32_EXACT, FastConv
@@ -27,8 +25,6 @@ from .fastconv import FLOAT32_EXACT, FastConv
 __all__ = ["MinimalConv", "fast_conv"]
 
 FEWEST = 16  # input and output channels per group; with fewer the additions cost more
-
-Array = npt.NDArray[Any]
 
 
 def fast_conv(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from ..dtypes import Array
 
 __all__ = ["Scratch"]
 
@@ -15,9 +16,9 @@ class Scratch:
     """A buffer that grows to the largest array requested; each call returns the same memory."""
 
     def __init__(self, dtype: npt.DTypeLike) -> None:
-        self._buffer: npt.NDArray[Any] = np.empty(0, dtype)
+        self._buffer: Array = np.empty(0, dtype)
 
-    def array(self, *shape: int) -> npt.NDArray[Any]:
+    def array(self, *shape: int) -> Array:
         """An array of this shape; its values are undefined."""
         size = math.prod(shape)
         if self._buffer.size < size:

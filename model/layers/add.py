@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from ..dtypes import Bounds
+from ..dtypes import Array, Bounds, Integers
 from ..requant import rescale
-from .layer import Array, Requantizing, require_requant, zero_points_of
+from .layer import Requantizing, require_requant, zero_points_of
 from .tensor import Values, require
 
 __all__ = ["Add", "add"]
@@ -58,9 +57,7 @@ class Add(Requantizing):
         require_requant(self.requant, y, counts=(2,))
 
 
-def add(
-    a: npt.NDArray[Any], b: npt.NDArray[Any], layer: Add, zero_points: Sequence[int]
-) -> npt.NDArray[np.int64]:
+def add(a: Array, b: Array, layer: Add, zero_points: Sequence[int]) -> Integers:
     """Add two tensors of the same shape; ``zero_points`` are Za, Zb and Zy. Returns int64."""
     za, zb, zy = zero_points
     (offset,) = layer.requant.offsets

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from ..dtypes import Bounds
+from ..dtypes import Array, Bounds, Integers
 from ..requant import MAX_MULTIPLIER, Requant, requantize
-from .layer import Array, Requantizing, require_requant, require_shape, zero_points_of
+from .layer import Requantizing, require_requant, require_shape, zero_points_of
 from .tensor import Values, require
 
 __all__ = ["Concat", "concat", "joined"]
@@ -85,9 +84,7 @@ class Concat(Requantizing):
         require_requant(self.requant, y, counts=(1, len(tensors)))
 
 
-def concat(
-    inputs: Sequence[npt.NDArray[Any]], layer: Concat, zero_points: Sequence[int]
-) -> npt.NDArray[np.int64]:
+def concat(inputs: Sequence[Array], layer: Concat, zero_points: Sequence[int]) -> Integers:
     """Concatenate tensors along their last axis.
 
     Parameters

@@ -13,15 +13,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from ..dtypes import INT32, Bounds, Integers
+from ..dtypes import INT32, Array, Bounds, Integers
 from ..requant import requantize
 from .accumulators import accumulator_bounds
-from .layer import Array, Requantizing, require_requant, require_windows, zero_points_of
+from .layer import Requantizing, require_requant, require_windows, zero_points_of
 from .tensor import Values, require
 from .weights import Weights, frozen_integers
 from .windows import output_extents
@@ -47,7 +46,7 @@ class Conv2d(Requantizing):
     kind: ClassVar[str] = "conv2d"
 
     weights: Weights
-    bias: npt.NDArray[np.int64]
+    bias: Integers
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
@@ -150,7 +149,7 @@ class Conv2d(Requantizing):
         )
 
 
-def accumulate_loop(x: npt.NDArray[Any], conv: Conv2d, zero_point: int) -> npt.NDArray[np.int64]:
+def accumulate_loop(x: Array, conv: Conv2d, zero_point: int) -> Integers:
     """The definition of the sums: one multiplication at a time, in Python's unbounded integers.
 
     Parameters

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
-import numpy.typing as npt
-
-from ..dtypes import Bounds
+from ..dtypes import Array, Bounds
 from ..requant import Requant
 from .tensor import Shape, Tensor, Values, require
 
 __all__ = [
-    "Array",
     "Layer",
     "Requantizing",
     "Runnable",
@@ -24,8 +21,6 @@ __all__ = [
     "require_windows",
     "zero_points_of",
 ]
-
-Array = npt.NDArray[Any]
 
 
 def require_requant(requant: Requant, y: Tensor, counts: tuple[int, ...], of: str = "") -> None:

@@ -13,15 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ..dtypes import Bounds
+from ..dtypes import Array, Bounds, Integers
 from ..requant import requantize
 from .layer import (
-    Array,
     Layer,
     Requantizing,
     SameValues,
@@ -121,7 +120,7 @@ class AvgPool2d(_Pool, Requantizing):
         return (positions * min(low - zero_point, 0), positions * max(high - zero_point, 0))
 
 
-def _taps(x: npt.NDArray[Any], pool: _Pool, fill: int) -> Iterator[npt.NDArray[Any]]:
+def _taps(x: Array, pool: _Pool, fill: int) -> Iterator[Array]:
     """The values that each tap reads from a batch (H, C, W, N): (OH, C, OW, N) each."""
     top, left, bottom, right = pool.padding
     if any(pool.padding):
@@ -132,7 +131,7 @@ def _taps(x: npt.NDArray[Any], pool: _Pool, fill: int) -> Iterator[npt.NDArray[A
         yield x[tap(ky, oh, pool.stride[0]), :, tap(kx, ow, pool.stride[1])]
 
 
-def pool_max(x: npt.NDArray[Any], pool: MaxPool2d) -> npt.NDArray[Any]:
+def pool_max(x: Array, pool: MaxPool2d) -> Array:
     """The greatest value of each window: (H, C, W, N) -> (OH, C, OW, N), dtype of x."""
     taps = _taps(x, pool, np.iinfo(x.dtype).min)
     greatest = next(taps).copy()
@@ -141,7 +140,7 @@ def pool_max(x: npt.NDArray[Any], pool: MaxPool2d) -> npt.NDArray[Any]:
     return greatest
 
 
-def pool_sum(x: npt.NDArray[Any], pool: AvgPool2d, zero_point: int) -> npt.NDArray[np.float64]:
+def pool_sum(x: Array, pool: AvgPool2d, zero_point: int) -> npt.NDArray[np.float64]:
     """The sum of x over each window, with Zx as padding: (H, C, W, N) -> float64 (OH, C, OW, N).
 
     Zx is not subtracted: the sum of x - Zx is less by KH * KW * Zx.
@@ -153,7 +152,7 @@ def pool_sum(x: npt.NDArray[Any], pool: AvgPool2d, zero_point: int) -> npt.NDArr
     return total
 
 
-def _values_of(x: npt.NDArray[Any], pool: _Pool, oy: int, ox: int, channel: int) -> list[int]:
+def _values_of(x: Array, pool: _Pool, oy: int, ox: int, channel: int) -> list[int]:
     """The values of one window inside the map, in raster order."""
     height, width, _ = x.shape
     rows = (oy * pool.stride[0] + ky - pool.padding[0] for ky in range(pool.kernel[0]))
@@ -166,7 +165,7 @@ def _values_of(x: npt.NDArray[Any], pool: _Pool, oy: int, ox: int, channel: int)
     ]
 
 
-def pool_max_loop(x: npt.NDArray[Any], pool: MaxPool2d, shape: Shape) -> npt.NDArray[np.int64]:
+def pool_max_loop(x: Array, pool: MaxPool2d, shape: Shape) -> Integers:
     """The definition of :func:`pool_max` for one image (H, W, C); ``shape`` is the output's."""
     out = np.zeros(shape, dtype=np.int64)
     for at in np.ndindex(shape):
@@ -174,9 +173,7 @@ def pool_max_loop(x: npt.NDArray[Any], pool: MaxPool2d, shape: Shape) -> npt.NDA
     return out
 
 
-def pool_sum_loop(
-    x: npt.NDArray[Any], pool: AvgPool2d, zero_point: int, shape: Shape
-) -> npt.NDArray[np.int64]:
+def pool_sum_loop(x: Array, pool: AvgPool2d, zero_point: int, shape: Shape) -> Integers:
     """The definition of :func:`pool_sum` for one image (H, W, C); ``shape`` is the output's."""
     out = np.zeros(shape, dtype=np.int64)
     for at in np.ndindex(shape):

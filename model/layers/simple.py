@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..dtypes import Bounds
+from ..dtypes import Array, Bounds
 from ..requant.rounding import clamp
-from .layer import Array, Layer, SameValues, require_shape
+from .layer import Layer, SameValues, require_shape
 from .tensor import Values, require
 
 __all__ = ["Argmax", "Flatten", "Relu"]

@@ -18,8 +18,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..dtypes import Bounds, Integers
-from .layer import Array, Layer, require_shape
+from ..dtypes import Array, Bounds, Integers
+from .layer import Layer, require_shape
 from .tensor import Values, require
 
 __all__ = ["MAX_BITS", "Table", "look_up"]

@@ -15,7 +15,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from .layer import Array, SameValues, require_shape
+from ..dtypes import Array
+from .layer import SameValues, require_shape
 from .tensor import Values, require
 
 __all__ = ["Upsample"]

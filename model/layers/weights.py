@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ..dtypes import IntType
+from ..dtypes import Array, Integers, IntType
 
 __all__ = ["Weights", "frozen_integers", "with_axes"]
 
 
-def frozen_integers(what: str, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def frozen_integers(what: str, values: Integers) -> Integers:
     """A read-only copy as int64. Raises TypeError if the values are not integers."""
     if not np.issubdtype(np.asarray(values).dtype, np.integer):
         raise TypeError(f"{what} must be integers, not {np.asarray(values).dtype}")
@@ -23,7 +21,7 @@ def frozen_integers(what: str, values: npt.NDArray[np.int64]) -> npt.NDArray[np.
     return frozen
 
 
-def with_axes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def with_axes(values: Array) -> Array:
     """Weights of a fully connected layer, (OC, IC), as those of a 1x1 convolution; others
     unchanged."""
     return values[:, np.newaxis, np.newaxis] if values.ndim == 2 else values
@@ -43,7 +41,7 @@ class Weights:
     Raises TypeError if the values are not integers.
     """
 
-    values: npt.NDArray[np.int64]
+    values: Integers
     dtype: IntType
     scales: tuple[float, ...]
     zero_points: tuple[int, ...] = (0,)
@@ -58,8 +56,8 @@ class Weights:
         return self.zero_points if len(self.zero_points) > 1 else self.zero_points * channels
 
     @cached_property
-    def centered(self) -> npt.NDArray[np.int64]:
+    def centered(self) -> Integers:
         """Values minus zero points, int64 (OC, KH, KW, IC / groups): the products' factors."""
         zero_points = np.array(self.zero_points_per_channel, dtype=np.int64)
-        centered: npt.NDArray[np.int64] = self.values - zero_points[:, None, None, None]
+        centered: Integers = self.values - zero_points[:, None, None, None]
         return centered

@@ -30,11 +30,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..dtypes import Integers
 from .rounding import Rounding, clamp, reaches
 
 __all__ = ["REFERENCES", "Acc", "Bias", "Scale", "affine", "exact"]
 
-Acc = npt.NDArray[np.int64]
+Acc = Integers
 Floats = npt.NDArray[np.float32]
 Scale = Fraction | tuple[Fraction, ...]  # a factor, or factors that are multiplied in this order
 Bias = float | Fraction

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
+from ..dtypes import Integers
 from .references import REFERENCES
 from .rounding import Rounding, clamp, round_shift
 
@@ -139,9 +139,7 @@ def _floor_log2(value: Fraction) -> int:
     return exponent if value >= Fraction(2) ** exponent else exponent - 1
 
 
-def requantize(
-    acc: npt.NDArray[np.int64], requant: Requant, zero_point: int
-) -> npt.NDArray[np.int64]:
+def requantize(acc: Integers, requant: Requant, zero_point: int) -> Integers:
     """Requantize accumulators.
 
     Parameters
@@ -156,9 +154,7 @@ def requantize(
     return rescale(acc * multipliers + offsets, requant, zero_point)
 
 
-def rescale(
-    product: npt.NDArray[np.int64], requant: Requant, zero_point: int
-) -> npt.NDArray[np.int64]:
+def rescale(product: Integers, requant: Requant, zero_point: int) -> Integers:
     """clamp(round(product / 2**n) + Zy): the steps after the multiplication and the offset."""
     rounded = round_shift(product, requant.shift, requant.rounding)
     return clamp(rounded + zero_point, requant.low, requant.high)

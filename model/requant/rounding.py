@@ -33,6 +33,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from ..dtypes import Integers
+
 __all__ = ["Rounding", "clamp", "reaches", "round_exact_float", "round_shift"]
 
 
@@ -46,7 +48,7 @@ class Rounding(Enum):
     FLOAT32 = "float32"
 
 
-def round_shift(value: npt.NDArray[np.int64], shift: int, rule: Rounding) -> npt.NDArray[np.int64]:
+def round_shift(value: Integers, shift: int, rule: Rounding) -> Integers:
     """Round ``value / 2**shift`` to an integer by ``rule``.
 
     Parameters
@@ -71,7 +73,7 @@ def round_shift(value: npt.NDArray[np.int64], shift: int, rule: Rounding) -> npt
     biased = value + half
     tie = (biased & np.int64((1 << shift) - 1)) == 0
     # at a tie the odd candidate loses its last bit
-    rounded: npt.NDArray[np.int64] = (biased >> shift) & ~tie.astype(np.int64)
+    rounded: Integers = (biased >> shift) & ~tie.astype(np.int64)
     return rounded
 
 
@@ -123,6 +125,6 @@ def _reaches_in_float32(k: int) -> tuple[Fraction, bool]:
     return (Fraction(float(tie)) + Fraction(float(beside))) / 2, upward
 
 
-def clamp(value: npt.NDArray[np.int64], low: int, high: int) -> npt.NDArray[np.int64]:
+def clamp(value: Integers, low: int, high: int) -> Integers:
     """Saturate to [low, high]."""
     return np.clip(value, low, high)

@@ -16,17 +16,15 @@ table over one input is the case without b.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..dtypes import Array, Integers
 from ..layers import Tensor
 from ..requant import MAX_MULTIPLIER, Requant, Rounding, rescale
 
 __all__ = ["search_add", "search_one"]
 
-Ints = npt.NDArray[np.int64]
 
 NEAR = 2.0**-6  # of an output step: demands with more margin hold for all factors within REACH
 REACH = 2.0**-14  # the search radius around the real factors; 2**-14 * 255 < NEAR
@@ -38,8 +36,8 @@ MAX_SHIFT = 50  # (y - Zy) * 2**n and the products fit int64
 class _Demands:
     """Points (a, b) and their bounds in half output steps: x >= lower / 2, x < upper / 2."""
 
-    above: tuple[Ints, Ints, Ints]  # a - Za, b - Zb, 2 * (y - Zy) - 1
-    below: tuple[Ints, Ints, Ints]  # a - Za, b - Zb, 2 * (y - Zy) + 1
+    above: tuple[Integers, Integers, Integers]  # a - Za, b - Zb, 2 * (y - Zy) - 1
+    below: tuple[Integers, Integers, Integers]  # a - Za, b - Zb, 2 * (y - Zy) + 1
 
     def offsets(self, factors: tuple[float, float]) -> tuple[float, float]:
         """The real offsets that meet all demands: [least, greatest). Empty if least >= greatest."""
@@ -55,7 +53,7 @@ class _Demands:
         least, greatest = self.offsets(factors)
         return greatest - least
 
-    def exact_ends(self, multipliers: tuple[int, int], shift: int) -> tuple[Ints, Ints]:
+    def exact_ends(self, multipliers: tuple[int, int], shift: int) -> tuple[Integers, Integers]:
         """The least integer offset of each ``above``, the greatest of each ``below``."""
         half = 1 << (shift - 1)
         a, b, bound = self.above
@@ -72,7 +70,9 @@ class _Demands:
         return _Demands(*kept)
 
 
-def _demands(reference: Ints, a: Ints, b: Ints, y: Tensor, low: int, high: int) -> _Demands:
+def _demands(
+    reference: Integers, a: Integers, b: Integers, y: Tensor, low: int, high: int
+) -> _Demands:
     first, second = np.broadcast_arrays(a[:, None], b[None, :])
     above, below = reference > low, reference < high
     doubled = 2 * (reference - y.zero_point)
@@ -107,7 +107,7 @@ def _widest(demands: _Demands, factors: tuple[float, float]) -> tuple[float, flo
     return (low + high) / 2, best_second((low + high) / 2)
 
 
-def _fewest(least: Ints, greatest: Ints) -> tuple[int, int]:
+def _fewest(least: Integers, greatest: Integers) -> tuple[int, int]:
     """The offset that meets most demands (ties: nearest to 0), and the number of unmet ones."""
     ends = np.unique(np.concatenate([least, greatest, [0]]))
     met = np.searchsorted(np.sort(least), ends, side="right")
@@ -146,12 +146,12 @@ def _search(
     return multipliers, offset, shifts[-1], left
 
 
-def _inputs(x: Tensor) -> Ints:
+def _inputs(x: Tensor) -> Integers:
     return np.arange(x.dtype.qmin, x.dtype.qmax + 1, dtype=np.int64) - x.zero_point
 
 
 def search_add(
-    reference: npt.NDArray[Any], a: Tensor, b: Tensor, y: Tensor, clamp: tuple[int, int]
+    reference: Array, a: Tensor, b: Tensor, y: Tensor, clamp: tuple[int, int]
 ) -> tuple[Requant, int]:
     """Find the requantization of an addition that equals a table.
 
@@ -181,7 +181,7 @@ def search_add(
 
 
 def search_one(
-    reference: npt.NDArray[Any], x: Tensor, y: Tensor, clamp: tuple[int, int]
+    reference: Array, x: Tensor, y: Tensor, clamp: tuple[int, int]
 ) -> tuple[Requant, int]:
     """:func:`search_add` for a table over one input, integers (A,), and one multiplier."""
     table = np.clip(np.asarray(reference, np.int64), *clamp)

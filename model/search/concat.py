@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
+from ..dtypes import Integers
 from ..layers import Tensor
 from ..layers.concat import joined
 from ..requant import MAX_MULTIPLIER, Requant, Rounding, fixed_point, requantize
@@ -21,11 +21,9 @@ from .add import search_one
 
 __all__ = ["search_concat"]
 
-Ints = npt.NDArray[np.int64]
-
 
 def search_concat(
-    tables: Sequence[Ints], inputs: Sequence[Tensor], y: Tensor, clamp: tuple[int, int]
+    tables: Sequence[Integers], inputs: Sequence[Tensor], y: Tensor, clamp: tuple[int, int]
 ) -> tuple[Requant, list[int]]:
     """Find the requantization of a concatenation that equals its tables.
 
@@ -57,7 +55,7 @@ def search_concat(
     return joined([requant for requant, _ in found]), wrong
 
 
-def _different(table: Ints, x: Tensor, y: Tensor, requant: Requant, multiplier: int) -> bool:
+def _different(table: Integers, x: Tensor, y: Tensor, requant: Requant, multiplier: int) -> bool:
     """Whether any value of an input is requantized differently from its table."""
     q = np.arange(x.dtype.qmin, x.dtype.qmax + 1, dtype=np.int64) - x.zero_point
     single = Requant((multiplier,), requant.shift, requant.rounding, requant.low, requant.high)

@@ -22,10 +22,9 @@ from functools import partial
 from math import gcd
 
 import numpy as np
-import numpy.typing as npt
 
 from ..builder import Policy
-from ..dtypes import Bounds
+from ..dtypes import Bounds, Integers
 from ..layers import Layer, NetworkError, Requantizing, Tensor, in_layer
 from ..network import QNetwork
 from ..requant import Requant, Rounding, rescale
@@ -37,8 +36,6 @@ __all__ = ["narrowed", "narrowest", "narrowing", "proven", "target_of"]
 
 PAIR_BITS = 8  # of an addition's inputs; more bits have too many pairs
 MAX_STEPS = 1 << 17  # the most outputs times channels for a search; about ten seconds
-
-Ints = npt.NDArray[np.int64]
 
 
 def narrowed(network: QNetwork) -> QNetwork:
@@ -175,7 +172,7 @@ def _equal_sums(definition: Requant, inputs: Sequence[Tensor], y: Tensor) -> Ite
             yield found
 
 
-def _outputs_of_pairs(requant: Requant, inputs: Sequence[Tensor], y: Tensor) -> Ints:
+def _outputs_of_pairs(requant: Requant, inputs: Sequence[Tensor], y: Tensor) -> Integers:
     """The outputs of an addition for every pair of values, int64 (A, B)."""
     first, second = (
         (np.arange(x.dtype.qmin, x.dtype.qmax + 1) - x.zero_point) * m

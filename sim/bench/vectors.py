@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ...model.dtypes import Array, Integers
 from ...model.files import write_all
 from ...model.layers import Argmax, Tensor
 from ...model.network import QNetwork
@@ -89,7 +89,7 @@ class Vectors:
     output: Port
     classes: Port | None
     streams: tuple[InnerStream, ...]
-    values: Mapping[str, npt.NDArray[np.int64]]
+    values: Mapping[str, Integers]
     facts: Path
     progress: Path
 
@@ -104,11 +104,7 @@ def _port(tensor: Tensor, lanes: int = 1) -> Port:
 
 
 def write_vectors(
-    network: QNetwork,
-    manifest: Mapping[str, Any],
-    images: npt.NDArray[Any],
-    folder: Path,
-    seed: int,
+    network: QNetwork, manifest: Mapping[str, Any], images: Array, folder: Path, seed: int
 ) -> Path:
     """Run the golden model on ``images`` and write the input of a bench to ``folder``.
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-
+from ...model.dtypes import Array
 from ...model.network import QNetwork
 from ..bench.options import PAUSES
 from ..bench.vectors import SETTINGS, write_vectors
@@ -46,7 +45,7 @@ class Outcome:
 def run_frames(
     network: QNetwork,
     manifest: Mapping[str, Any],
-    images: npt.NDArray[Any],
+    images: Array,
     compiled: Compiled,
     *,
     tests: Sequence[str],

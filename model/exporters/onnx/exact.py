@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...dtypes import Array, Integers
 from ...golden.fastconv import FLOAT32_EXACT
 from ...layers import require
 from ...requant import Requant, Rounding
@@ -39,9 +40,9 @@ class WeightedSum:
     """
 
     operator: str
-    weights: npt.NDArray[Any]
+    weights: Array
     zero_points: Sequence[int]
-    bias: npt.NDArray[np.int64]
+    bias: Integers
     attributes: dict[str, Any] = field(default_factory=dict)
 
     @property

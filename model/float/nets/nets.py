@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ...dtypes import Array
 from ...files import write_whole
 from ...layers import NetworkError
 from .stride3 import INPUT_SHAPE, STRIDE3, build_copies
@@ -220,7 +221,7 @@ def _decode(content: bytes) -> Checkpoint:
     return Checkpoint(network, wide, facts)
 
 
-def _unpack(content: bytes) -> dict[str, npt.NDArray[Any]]:
+def _unpack(content: bytes) -> dict[str, Array]:
     """The arrays of an .npz. Raises ValueError, or a reader's error, if it is none."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > MAX_UNPACKED:
@@ -232,7 +233,7 @@ def _unpack(content: bytes) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
-def _narrow(values: Floats) -> npt.NDArray[Any]:
+def _narrow(values: Floats) -> Array:
     """The values as float16 if all of them are exact in it."""
     with np.errstate(over="ignore"):
         half = values.astype(np.float16)

@@ -16,9 +16,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...builder import Grid
+from ...dtypes import Integers
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ class Function:
         return y
 
 
-def tabulate(function: Function, x: Grid, y: Grid) -> npt.NDArray[np.int64]:
+def tabulate(function: Function, x: Grid, y: Grid) -> Integers:
     """The output integer for each integer of the input's type, int64 (2**bits,), ascending.
 
     x, y : the grids of input and output

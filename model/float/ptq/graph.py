@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...builder import Window
+from ...dtypes import Integers
 from ...layers import NetworkError, Shape
 from .functions import Function
 
@@ -175,7 +176,7 @@ class View(Node):
         W)
     """
 
-    places: npt.NDArray[np.int64]
+    places: Integers
 
 
 @dataclass(frozen=True, eq=False)

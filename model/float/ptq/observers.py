@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ...dtypes import Integers
 from ...layers import NetworkError
 from .schemes import OBSERVERS, Scheme
 
@@ -87,7 +88,7 @@ class _Histogram:
         self.counts += np.bincount(np.minimum(index, BINS - 1), minlength=BINS)
 
     @property
-    def filled(self) -> tuple[Floats, npt.NDArray[np.int64]]:
+    def filled(self) -> tuple[Floats, Integers]:
         """The middle of each non-empty bin, and its count."""
         assert self.reach is not None
         middles = ((np.arange(BINS, dtype=np.float64) + 0.5) / (BINS / 2) - 1) * self.reach
@@ -125,7 +126,7 @@ def extremes_of(values: Floats, scheme: Scheme) -> Range:
     return float(flat[0]), float(flat[-1])
 
 
-def _percentile(values: Floats, counts: npt.NDArray[np.int64], scheme: Scheme) -> Range:
+def _percentile(values: Floats, counts: Integers, scheme: Scheme) -> Range:
     """The least and greatest of the sorted values between which the percentile lies."""
     part = 1 - scheme.percentile / 100
     below = np.cumsum(counts) / counts.sum()
@@ -134,7 +135,7 @@ def _percentile(values: Floats, counts: npt.NDArray[np.int64], scheme: Scheme) -
     return float(values[first]), float(values[min(last, len(values) - 1)])
 
 
-def _least_squares(values: Floats, counts: npt.NDArray[np.int64], scheme: Scheme) -> Range:
+def _least_squares(values: Floats, counts: Integers, scheme: Scheme) -> Range:
     """The range of least squared error. If symmetric, both ends are searched together; else the
     upper end first, then the lower, then both again. Ties go to the wider range."""
     lo, hi = min(float(values[0]), 0.0), max(float(values[-1]), 0.0)
@@ -157,9 +158,7 @@ def _least_squares(values: Floats, counts: npt.NDArray[np.int64], scheme: Scheme
     return lo * parts[0] / STEPS, hi * parts[1] / STEPS
 
 
-def _squared_error(
-    values: Floats, counts: npt.NDArray[np.int64], lo: float, hi: float, scheme: Scheme
-) -> float:
+def _squared_error(values: Floats, counts: Integers, lo: float, hi: float, scheme: Scheme) -> float:
     grid = scheme.grid(lo, hi)
     q = np.clip(np.rint(values / grid.scale) + grid.zero_point, grid.dtype.qmin, grid.dtype.qmax)
     return float((counts * (values - (q - grid.zero_point) * grid.scale) ** 2).sum())

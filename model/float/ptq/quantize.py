@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...builder import Grid
+from ...dtypes import Array
 from ...layers import NetworkError, Shape, in_layer
 from ...layers.weights import Weights
 from ...network import QNetwork
@@ -259,7 +260,7 @@ def _weights(
                 yield node.name, quantize_weights(node.weight, scheme, least)
 
 
-def accuracy(scores: npt.NDArray[Any], labels: npt.NDArray[np.integer[Any]]) -> float:
+def accuracy(scores: Array, labels: npt.NDArray[np.integer[Any]]) -> float:
     """The fraction of images whose greatest score is the label's; ties go to the first.
 
     Parameters

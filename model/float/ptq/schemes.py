@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...builder import Grid
-from ...dtypes import IntType
+from ...dtypes import Integers, IntType
 from ...layers import NetworkError
 
 __all__ = ["OBSERVERS", "PIXELS", "Scheme"]
@@ -83,7 +83,7 @@ class Scheme:
         scales, zero_points = self.grids(np.array([lo]), np.array([hi]))
         return Grid(self.dtype, float(scales[0]), int(zero_points[0]))
 
-    def grids(self, lo: Floats, hi: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+    def grids(self, lo: Floats, hi: Floats) -> tuple[Floats, Integers]:
         """The scales and zero points of ranges (C,), none of them empty."""
         lo, hi = np.minimum(lo, 0.0), np.maximum(hi, 0.0)
         qmin, qmax = self.ends

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...builder import Grid
+from ...dtypes import Integers
 from ...layers import NetworkError
 from ...layers.weights import Weights, with_axes
 from .observers import extremes_of
@@ -75,10 +76,7 @@ def least_scales(bias: Floats, x: Grid, y: Grid, bits: int) -> Callable[[float],
 
 
 def weights_on(
-    values: npt.NDArray[np.floating],
-    scales: Floats,
-    zero_points: npt.NDArray[np.int64],
-    scheme: Scheme,
+    values: npt.NDArray[np.floating], scales: Floats, zero_points: Integers, scheme: Scheme
 ) -> Weights:
     """Round weights, in the axes of :func:`quantize_weights`, to one grid or one per channel."""
     exact = with_axes(values.astype(np.float64))
@@ -92,7 +90,7 @@ def weights_on(
     )
 
 
-def quantize_bias(bias: Floats, x: Grid, weights: Weights) -> npt.NDArray[np.int64]:
+def quantize_bias(bias: Floats, x: Grid, weights: Weights) -> Integers:
     """A bias (OC,) as int32 at scale Sx * Sw. Raises NetworkError if it does not fit."""
     steps = np.rint(bias / (x.scale * np.array(weights.scales)))
     if np.abs(steps).max(initial=0) >= 1 << 31:

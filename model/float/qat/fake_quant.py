@@ -25,6 +25,7 @@ import torch
 from torch import nn
 
 from ...builder import Grid
+from ...dtypes import Integers
 from ...layers import NetworkError
 from ..ptq.observers import MOMENTUM, extremes_of
 from ..ptq.schemes import Scheme
@@ -136,7 +137,7 @@ class FakeQuantize(nn.Module):
             with torch.no_grad():
                 self.ratio.fill_(1.0)
 
-    def grids(self) -> tuple[Floats, npt.NDArray[np.int64]]:
+    def grids(self) -> tuple[Floats, Integers]:
         """The scales, float64 (channels,), and the zero points. Raises NetworkError."""
         if not self.ready:
             raise NetworkError(
@@ -152,7 +153,7 @@ class FakeQuantize(nn.Module):
         scales, zero_points = self.grids()
         return Grid(self.scheme.dtype, float(scales[0]), int(zero_points[0]))
 
-    def _observed_grids(self) -> tuple[Floats, npt.NDArray[np.int64]]:
+    def _observed_grids(self) -> tuple[Floats, Integers]:
         low, high = np.minimum(_float32(self.low), 0), np.maximum(_float32(self.high), 0)
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise NetworkError("its range is not finite; train at a lower rate")

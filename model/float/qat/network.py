@@ -27,6 +27,7 @@ from torch import nn
 
 from ...builder import Grid
 from ...layers import NetworkError, in_layer
+from ...dtypes import Integers
 from ...network import QNetwork
 from ...search.narrowest import narrowing
 from ..ptq import graph as g
@@ -131,7 +132,7 @@ class QatNet(nn.Module):
             values[node.name] = self._trained(node, [values[name] for name in node.inputs])
         return values
 
-    def integers(self, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.int64]]:
+    def integers(self, images: npt.NDArray[np.uint8]) -> dict[str, Integers]:
         """Every tensor as integers (N, H, W, C), zero points included, in evaluation mode.
 
         images : uint8 (N, H, W, C)

@@ -16,10 +16,9 @@ from fractions import Fraction
 from math import lcm
 
 import numpy as np
-import numpy.typing as npt
 
 from ...builder import Policy
-from ...dtypes import Bounds
+from ...dtypes import Bounds, Integers
 from ...layers import Layer, Tensor
 from ...requant import Requant, Rounding
 from ...requant import rescale as requantized
@@ -29,7 +28,6 @@ from ...search.policies import by_reference, factors, fixed
 
 __all__ = ["half_even"]
 
-Ints = npt.NDArray[np.int64]
 
 WIDEST = 31  # bits of M
 TABLE_BITS = 8  # of an addition's inputs; with more, the table of all pairs is too large
@@ -57,19 +55,19 @@ def half_even() -> Policy:
     return rescale
 
 
-def _levels(inputs: tuple[Tensor, ...]) -> tuple[Ints, Ints]:
+def _levels(inputs: tuple[Tensor, ...]) -> tuple[Integers, Integers]:
     """All values of both inputs, minus their zero points, along two axes."""
     a, b = (np.arange(x.dtype.qmin, x.dtype.qmax + 1) - x.zero_point for x in inputs)
     return a[:, None], b[None, :]
 
 
-def _made(requant: Requant, inputs: tuple[Tensor, ...], y: Tensor) -> Ints:
+def _made(requant: Requant, inputs: tuple[Tensor, ...], y: Tensor) -> Integers:
     """The outputs of a requantization for every pair."""
     terms = (q * m for q, m in zip(_levels(inputs), requant.multipliers, strict=True))
     return requantized(sum(terms, np.zeros((1, 1), np.int64)), requant, y.zero_point)
 
 
-def _sums(scales: list[Fraction], inputs: tuple[Tensor, ...]) -> Ints:
+def _sums(scales: list[Fraction], inputs: tuple[Tensor, ...]) -> Integers:
     """round_half_even(a * fa + b * fb) in Python's integers; a and b without their zero points."""
     whole = lcm(*(scale.denominator for scale in scales))
     first, second = (
@@ -78,5 +76,5 @@ def _sums(scales: list[Fraction], inputs: tuple[Tensor, ...]) -> Ints:
     biased = 2 * (first + second) + whole
     up = biased // (2 * whole)  # floor(v + 1/2)
     tie = biased == up * (2 * whole)
-    even: Ints = (up - (tie & (up % 2 == 1))).astype(np.int64)
+    even: Integers = (up - (tie & (up % 2 == 1))).astype(np.int64)
     return even

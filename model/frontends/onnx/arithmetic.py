@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...builder import Grid, Policy
-from ...dtypes import Bounds
+from ...dtypes import Bounds, Integers
 from ...layers import Layer, Tensor
 from ...layers.add import Add
 from ...layers.concat import Concat
@@ -190,9 +190,7 @@ def _values(x: Tensor | Grid) -> npt.NDArray[np.float32]:
     return np.arange(x.dtype.qmin, x.dtype.qmax + 1).astype(np.float32)
 
 
-def _rounded(
-    value: npt.NDArray[np.float32], y: Tensor | Grid, zero_point: int
-) -> npt.NDArray[np.int64]:
+def _rounded(value: npt.NDArray[np.float32], y: Tensor | Grid, zero_point: int) -> Integers:
     bounded = np.clip(np.rint(value), -(1 << 20), 1 << 20).astype(np.int64)
     return np.clip(bounded + zero_point, y.dtype.qmin, y.dtype.qmax)
 
@@ -203,21 +201,19 @@ def dequantized(x: Tensor | Grid) -> npt.NDArray[np.float32]:
     return real
 
 
-def quantized(real: npt.NDArray[np.float32], y: Tensor | Grid) -> npt.NDArray[np.int64]:
+def quantized(real: npt.NDArray[np.float32], y: Tensor | Grid) -> Integers:
     """The integers that QuantizeLinear makes of real values."""
     with np.errstate(all="ignore"):
         return _rounded(real / np.float32(y.scale), y, y.zero_point)
 
 
-def requant_table(x: Tensor, y: Tensor) -> npt.NDArray[np.int64]:
+def requant_table(x: Tensor, y: Tensor) -> Integers:
     """The output of QuantizeLinear for each dequantized value of ``x``."""
     with np.errstate(all="ignore"):
         return quantized(dequantized(x), y)
 
 
-def product_table(
-    a: npt.NDArray[np.int64], x: Grid, b: npt.NDArray[np.int64], z: Grid, y: Grid
-) -> npt.NDArray[np.int64]:
+def product_table(a: Integers, x: Grid, b: Integers, z: Grid, y: Grid) -> Integers:
     """The output of QLinearMul for pairs of integers ``a`` on the grid ``x`` and ``b`` on ``z``:
     nearbyint(float((a - Za) * (b - Zb)) * (Sa * Sb / Sy) + float(Zy)) (``mlas/lib/qlmul.cpp``)."""
     with np.errstate(all="ignore"):
@@ -226,7 +222,7 @@ def product_table(
     return _rounded(product * ratio + np.float32(y.zero_point), y, 0)
 
 
-def add_table(a: Tensor, b: Tensor, y: Tensor) -> npt.NDArray[np.int64]:
+def add_table(a: Tensor, b: Tensor, y: Tensor) -> Integers:
     """The output of QLinearAdd for each pair (A, B), on x86-64 with AVX2 and FMA.
 
     With ra = Sa / Sy, rb = Sb / Sy, and fma with a single rounding: constant = Zy - fma(ra, Za, rb

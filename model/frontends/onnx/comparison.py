@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ...dtypes import Array, Integers
 from ...layers import NetworkError
 from ...network import QNetwork
 from .network import read_with_names
@@ -118,13 +117,11 @@ def compared(source: str | Path | bytes, network: QNetwork, seed: int = 0) -> Co
     )
 
 
-def _distance(ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def _distance(ours: Array, theirs: Array) -> Integers:
     return np.abs(ours.astype(np.int64) - theirs.astype(np.int64))
 
 
-def _scores_distance(
-    network: QNetwork, ours: npt.NDArray[Any], scores: npt.NDArray[Any]
-) -> npt.NDArray[np.int64]:
+def _scores_distance(network: QNetwork, ours: Array, scores: Array) -> Integers:
     """The distance, in steps, of scores (N, H, W, C) from a model's output, floats or integers."""
     tensor = network.tensors[network.output]
     maps = scores.transpose(0, 2, 3, 1) if scores.ndim == 4 else scores.reshape(ours.shape)

@@ -20,6 +20,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from ...dtypes import Integers
 from ...ordered import Ordered
 from .arithmetic import dequantized, product_table, quantized
 from .graph import Node
@@ -154,7 +155,7 @@ def _require_same(node: Node, x: Ordered, other: Ordered) -> None:
         )
 
 
-def _source(reader: Reader, x: Ordered) -> tuple[Ordered, npt.NDArray[np.int64]]:
+def _source(reader: Reader, x: Ordered) -> tuple[Ordered, Integers]:
     """The tensor of which a tensor is a table, and the table; else the tensor itself."""
     if x.tensor.name in reader.tables:
         source, table = reader.tables[x.tensor.name]
@@ -185,7 +186,7 @@ def _pend(reader: Reader, node: Node, x: Ordered, values: Floats) -> None:
     reader.reals[node.outputs[0]] = Pending(node, emit, fused=False, curve=(x, values))
 
 
-def _table(reader: Reader, x: Ordered, table: npt.NDArray[np.int64], y: Result) -> Ordered:
+def _table(reader: Reader, x: Ordered, table: Integers, y: Result) -> Ordered:
     """The layer; the table is clamped."""
     table = table.clip(*y.ends)
     made = reader.builder.table(y.name, x, table, y.grid)

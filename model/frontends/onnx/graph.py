@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoProto, numpy_helper
 from onnx.external_data_helper import load_external_data_for_tensor
 
+from ...dtypes import Array
 from ...layers import NetworkError
 
 __all__ = ["Graph", "Node", "content_of", "is_quantized", "load", "quantizes"]
@@ -122,7 +122,7 @@ class Graph:
         """The node that writes each name."""
         return {name: node for node in self.nodes for name in node.outputs}
 
-    def constant(self, node: Node, name: str) -> npt.NDArray[Any]:
+    def constant(self, node: Node, name: str) -> Array:
         """A constant that ``node`` reads. Raises NetworkError for others and malformed ones."""
         if name not in self.tensors:
             way_out = "make it an initializer (fold constants when exporting)"

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from ...builder import Grid, Window
+from ...dtypes import Array, Integers
 from ...layers.weights import Weights
 from ...ordered import Ordered, OrderedBuilder
 from .arithmetic import added, averaged, multiplied, pooled, requantized
@@ -28,7 +28,7 @@ __all__ = [
     "window",
 ]
 
-Bias = npt.NDArray[Any] | Constant | None
+Bias = Array | Constant | None
 MAX_WINDOW = 1 << 16  # positions of a pool
 
 
@@ -145,7 +145,7 @@ def _require_types(node: Node, x: Ordered, weights: Weights, grid: Grid) -> None
         )
 
 
-def _bias(node: Node, x: Ordered, weights: Weights, bias: Bias) -> npt.NDArray[np.int64]:
+def _bias(node: Node, x: Ordered, weights: Weights, bias: Bias) -> Integers:
     channels = len(weights.values)
     if bias is None:
         return np.zeros(channels, np.int64)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-import numpy.typing as npt
-
 from ...builder import Grid
+from ...dtypes import Integers
 from ...names import free_name, identifier
 from ...ordered import Ordered, OrderedBuilder
 from .graph import Graph, Node
@@ -40,7 +38,7 @@ class Reader:
         self.extents: dict[str, list[int]] = {}  # see shapes.py
         self.names: dict[str, tuple[str, Ordered]] = {}  # in the model, see network.py
         # by tensor, the tensor of which it is a table, and the table
-        self.tables: dict[str, tuple[Ordered, npt.NDArray[np.int64]]] = {}
+        self.tables: dict[str, tuple[Ordered, Integers]] = {}
         self.taken = set(RESERVED)
 
     def fresh(self, node: Node) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ import onnx
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as exceptions
 
+from ...dtypes import Array
 from ...ordered import raster
 from .graph import content_of
 from .network import read_with_names
@@ -56,7 +56,7 @@ def session_trace(
     source: str | Path | bytes,
     images: npt.NDArray[np.float32],
     config: dict[str, str] | None = None,
-) -> dict[str, npt.NDArray[Any]]:
+) -> dict[str, Array]:
     """Run a quantized model in ONNX Runtime (CPU) and return every quantized tensor's integers.
 
     Parameters
@@ -82,7 +82,7 @@ def session_trace(
     }
 
 
-def output(source: str | Path | bytes, images: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+def output(source: str | Path | bytes, images: npt.NDArray[np.float32]) -> Array:
     """The output of a session of the unchanged model, for images as in :func:`session_trace`."""
     session = session_of(content_of(source))
     (found,) = _run(session, [session.get_outputs()[0].name], images)
@@ -91,7 +91,7 @@ def output(source: str | Path | bytes, images: npt.NDArray[np.float32]) -> npt.N
 
 def _run(
     session: onnxruntime.InferenceSession, names: list[str], images: npt.NDArray[np.float32]
-) -> list[npt.NDArray[Any]]:
+) -> list[Array]:
     """Run a session on batches of the model's fixed batch size, if it has one."""
     (taken,) = session.get_inputs()
     size = taken.shape[0] if isinstance(taken.shape[0], int) else len(images)

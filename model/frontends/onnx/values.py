@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...builder import Grid, Output, Policy
-from ...dtypes import IntType
+from ...dtypes import INT8, UINT8, Array
 from ...layers.weights import Weights
 from ...ordered import Ordered
 from .graph import Graph, Node
@@ -32,8 +32,6 @@ __all__ = [
     "require_inference",
 ]
 
-UINT8 = IntType(8, signed=False)
-INT8 = IntType(8, signed=True)
 TYPES = {np.dtype(np.uint8): UINT8, np.dtype(np.int8): INT8}
 BIAS_TOLERANCE = 1e-5  # relative, of a bias' scale; ONNX Runtime assumes Sx * Sw unchecked
 
@@ -42,12 +40,12 @@ BIAS_TOLERANCE = 1e-5  # relative, of a bias' scale; ONNX Runtime assumes Sx * S
 class Constant:
     """A quantized constant: float32 scales and zero points, one or one per index along ``axis``."""
 
-    values: npt.NDArray[Any]
+    values: Array
     scales: npt.NDArray[np.float32]
-    zero_points: npt.NDArray[Any]
+    zero_points: Array
     axis: int
 
-    def per_channel(self, node: Node, axis: int, values: npt.NDArray[Any]) -> Weights:
+    def per_channel(self, node: Node, axis: int, values: Array) -> Weights:
         """Make weights (OC, KH, KW, IC / groups) from ``values``, whose channels were ``axis``.
 
         Raises NetworkError if the scales are along another axis, or their number is wrong.
@@ -72,7 +70,7 @@ class Constant:
             zero_points=tuple(int(zero_point) for zero_point in self.zero_points),
         )
 
-    def as_bias(self, node: Node, x: Ordered, weights: Weights) -> npt.NDArray[Any]:
+    def as_bias(self, node: Node, x: Ordered, weights: Weights) -> Array:
         """The values as a bias at scale Sx * Sw. Raises NetworkError for another grid."""
         if self.zero_points.any():
             raise node.refuse("the bias has a zero point", "quantize it with zero point 0")
@@ -172,7 +170,7 @@ def mean_axes(graph: Graph, node: Node) -> list[int]:
     return list(axes or [])
 
 
-def one_slope(node: Node, slopes: npt.NDArray[Any]) -> float:
+def one_slope(node: Node, slopes: Array) -> float:
     """The slope of a PRelu. Raises NetworkError if there are several."""
     if len(np.unique(slopes)) != 1:
         reason = f"its {slopes.size} channels have slopes of their own"
@@ -201,9 +199,7 @@ def _scales(graph: Graph, node: Node, name: str) -> npt.NDArray[np.float32]:
     return flat
 
 
-def _zero_points(
-    graph: Graph, node: Node, name: str, dtype: npt.DTypeLike | None
-) -> npt.NDArray[Any]:
+def _zero_points(graph: Graph, node: Node, name: str, dtype: npt.DTypeLike | None) -> Array:
     """The zero points; if there are none, 0 in ``dtype``, by default uint8."""
     if not name:
         return np.zeros(1, dtype or np.uint8)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ...dtypes import Array
 from ...float.ptq import graph as g
 from ...float.ptq.seen import GraphReader, Seen
 from ...layers import NetworkError
@@ -18,7 +19,6 @@ from ..onnx.graph import Graph, Node
 __all__ = ["FloatReader", "Pads"]
 
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
-Array = npt.NDArray[Any]
 
 MAX_FOLDED = 1 << 26  # values of a constant that is computed
 

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
 from ...builder import Grid, Output
-from ...dtypes import INT32
+from ...dtypes import INT32, Integers
 from ...float.ptq import graph as g
 from ...float.ptq.functions import tabulate
 from ...layers import NetworkError
@@ -233,9 +232,7 @@ def _clamped(quantize: Quantize, steps: tuple[g.Node, ...]) -> tuple[int, int, t
     return low, high, ()
 
 
-def _split_bias(
-    node: g.Node, parameters: Parameters, x: Grid
-) -> tuple[npt.NDArray[np.int64], list[Fraction]]:
+def _split_bias(node: g.Node, parameters: Parameters, x: Grid) -> tuple[Integers, list[Fraction]]:
     """The bias as integers at Sx * Sw, and the remainder in the same steps."""
     scales = parameters.weights.scales
     units = [Fraction(x.scale) * Fraction(scale) for scale in scales]

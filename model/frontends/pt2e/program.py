@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from ...builder import Grid
-from ...dtypes import IntType
+from ...dtypes import Integers, IntType
 from ...float.ptq import graph as g
 from ...float.torch_export.arguments import Operator, arguments
 from ...float.torch_export.program import Reader, ends
@@ -48,7 +48,7 @@ class QuantizedArray:
     scales, zero_points : one, or one per index of axis 0
     """
 
-    values: npt.NDArray[np.int64]
+    values: Integers
     dtype: IntType
     scales: tuple[float, ...]
     zero_points: tuple[int, ...]
@@ -77,7 +77,7 @@ class Parameters:
     weights: QuantizedArray
     bias: list[Fraction]
 
-    def laid_out(self, values: npt.NDArray[np.int64]) -> Weights:
+    def laid_out(self, values: Integers) -> Weights:
         """The weights of a layer; ``values`` are the integers as (OC, KH, KW, IC / groups)."""
         w = self.weights
         return Weights(values=values, dtype=w.dtype, scales=w.scales, zero_points=w.zero_points)

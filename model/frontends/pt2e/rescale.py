@@ -13,10 +13,9 @@ from fractions import Fraction
 from math import lcm
 
 import numpy as np
-import numpy.typing as npt
 
 from ...builder import Policy
-from ...dtypes import Bounds
+from ...dtypes import Bounds, Integers
 from ...layers import Layer, Requantizing, Tensor
 from ...layers.add import Add
 from ...layers.conv import Conv2d
@@ -30,8 +29,6 @@ from ...search.add import search_add
 from ...search.policies import factors
 
 __all__ = ["exact_sums", "exactly"]
-
-Ints = npt.NDArray[np.int64]
 
 
 def exactly(rests: Sequence[Fraction] = ()) -> Policy:
@@ -134,7 +131,7 @@ def _half_even_pairs(inputs: tuple[Tensor, ...], y: Tensor, found: Requant) -> I
         yield replace(found, multipliers=multipliers, shift=shift, rounding=rule, offsets=(0,))
 
 
-def exact_sums(a: Tensor, b: Tensor, y: Tensor) -> Ints:
+def exact_sums(a: Tensor, b: Tensor, y: Tensor) -> Integers:
     """round_half_even((a * Sa + b * Sb) / Sy), zero points subtracted, for every pair of integers.
 
     Returns int64 (integers of a, integers of b), from each type's least to its greatest.
@@ -149,5 +146,5 @@ def exact_sums(a: Tensor, b: Tensor, y: Tensor) -> Ints:
     doubled = 2 * (first[:, np.newaxis] + second) + below
     up = doubled // (2 * below)
     ties = doubled % (2 * below) == 0
-    nearest: Ints = (up - (ties & (up % 2 == 1))).astype(np.int64)
+    nearest: Integers = (up - (ties & (up % 2 == 1))).astype(np.int64)
     return nearest

@@ -11,18 +11,16 @@ three bits after three layers. All arithmetic uses Python's unbounded integers, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ...dtypes import Bounds
+from ...dtypes import Array, Bounds
 from ...layers.conv import Conv2d
 from ...requant import Requant, Rounding
 
 __all__ = ["Affine"]
 
-Exact = npt.NDArray[Any]  # Python's integers
+Exact = Array  # Python's integers
 
 
 @dataclass(frozen=True, eq=False)

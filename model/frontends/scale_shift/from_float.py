@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from ...dtypes import Array
 from ...float.statefile import State, by_layer
 from ...layers import NetworkError, require
 from ...requant import fixed_point
@@ -17,7 +15,7 @@ __all__ = ["to_scale_shift"]
 
 def to_scale_shift(
     state: State, multiplier_bits: int = 16
-) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Triple]]:
+) -> tuple[dict[str, Array], dict[str, Triple]]:
     """Quantize the arrays of a float LeNet layer by layer.
 
     Asymmetric: s = (max - min) / 255 over the weights and 0, Z = round(-min / s), w = round(weight
@@ -31,7 +29,7 @@ def to_scale_shift(
     Returns (the state dict: weights uint8, biases unchanged; (m, n, Z) by layer). Raises
     NetworkError if weights are not finite, all 0, or too small for a shift.
     """
-    made: dict[str, npt.NDArray[Any]] = {}
+    made: dict[str, Array] = {}
     triples: dict[str, Triple] = {}
     for layer, arrays in by_layer(state).items():
         weight = arrays["weight"].astype(np.float64)

@@ -18,13 +18,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...builder import Builder, Grid, Output, Window
-from ...dtypes import INT32, IntType
+from ...dtypes import INT32, UINT8, Array, IntType
 from ...float.statefile import State, by_layer, read_state
 from ...layers import NetworkError, require
 from ...layers.conv import Conv2d
@@ -37,7 +35,6 @@ from .widths import WIDE, Widths
 
 __all__ = ["Triple", "read"]
 
-UINT8 = IntType(8, signed=False)
 POOL = (2, 2)  # kernel and stride of an average pool
 AVERAGE = Requant((1,), 2, Rounding.HALF_EVEN, -WIDE, WIDE)
 
@@ -134,7 +131,7 @@ def _triple(layer: str, triple: Sequence[int]) -> Triple:
     return m, n, zero_point
 
 
-def _weights(layer: str, values: npt.NDArray[Any], triple: Triple) -> Weights:
+def _weights(layer: str, values: Array, triple: Triple) -> Weights:
     """Weights in the builder's axes, (OC, KH, KW, IC)."""
     m, n, zero_point = triple
     require(
@@ -157,7 +154,7 @@ def _weights(layer: str, values: npt.NDArray[Any], triple: Triple) -> Weights:
     return Weights(nhwc, UINT8, (m / 2.0**n,), (zero_point,))
 
 
-def _bias(layer: str, values: npt.NDArray[Any], gain: float, triple: Triple) -> npt.NDArray[Any]:
+def _bias(layer: str, values: Array, gain: float, triple: Triple) -> Array:
     """round(bias * gain / (m / 2**n)), ties to even, in the bias's own floating type."""
     m, n, _ = triple
     require(
@@ -179,9 +176,7 @@ def _bias(layer: str, values: npt.NDArray[Any], gain: float, triple: Triple) -> 
 class _Network:
     """The network under construction, with the range of each channel of its latest tensor."""
 
-    def __init__(
-        self, name: str, shape: _Shape, layers: Mapping[str, Mapping[str, npt.NDArray[Any]]]
-    ) -> None:
+    def __init__(self, name: str, shape: _Shape, layers: Mapping[str, Mapping[str, Array]]) -> None:
         self.builder, self.shape = Builder(name), shape
         first, arrays = next(iter(layers.items()))
         require(
@@ -195,7 +190,7 @@ class _Network:
         self.widths = Widths(np.zeros(channels, np.int64), np.full(channels, UINT8.qmax), most)
         self.count = 0  # number of layers so far
 
-    def layer(self, name: str, arrays: Mapping[str, npt.NDArray[Any]], triple: Triple) -> None:
+    def layer(self, name: str, arrays: Mapping[str, Array], triple: Triple) -> None:
         """Add a convolution or a linear layer, with its ReLU and pool."""
         weights = _weights(name, arrays["weight"], triple)
         channels = len(weights.values)
@@ -216,9 +211,7 @@ class _Network:
                 self._pool(f"pool{self.count + 1}")
         self.count += 1
 
-    def _conv2d(
-        self, name: str, weights: Weights, bias: npt.NDArray[Any], requant: Requant
-    ) -> None:
+    def _conv2d(self, name: str, weights: Weights, bias: Array, requant: Requant) -> None:
         behind = self.count >= len(self.shape.paddings)
         padding = 0 if behind else self.shape.paddings[self.count]
         taken, given = weights.values.shape[3], self.x.shape[2]
@@ -241,9 +234,7 @@ class _Network:
             window=window,
         )
 
-    def _linear(
-        self, name: str, weights: Weights, bias: npt.NDArray[Any], requant: Requant
-    ) -> None:
+    def _linear(self, name: str, weights: Weights, bias: Array, requant: Requant) -> None:
         height, width, channels = self.x.shape
         taken, given = weights.values.shape[3], height * width * channels
         require(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
-from ...dtypes import INT32, Bounds, IntType, signed_width
+from ...dtypes import INT32, Bounds, Integers, IntType, signed_width
 from ...layers import require
 from ...layers.conv import Conv2d
 from ...layers.pool import AvgPool2d
@@ -28,9 +27,7 @@ class Widths:
     most : the widest allowed type; values outside it saturate
     """
 
-    def __init__(
-        self, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64], most: IntType = INT32
-    ) -> None:
+    def __init__(self, low: Integers, high: Integers, most: IntType = INT32) -> None:
         self._range: Bounds = low, high
         self._most = most
         self._form: Affine | None = None  # of one position, since the last ReLU or pool

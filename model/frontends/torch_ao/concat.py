@@ -15,9 +15,9 @@ Sources: ATen ``native/quantized/cpu/TensorShape.cpp``, ``kernels/QuantizedOpKer
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from ...builder import Grid, Output, Policy
+from ...dtypes import Integers
 from ...layers import Tensor
 from ...layers.concat import Concat
 from ...names import identifier
@@ -31,8 +31,6 @@ __all__ = ["cat", "cat_requant", "cat_table", "values_that_differ"]
 LANES = 8  # channels at once
 RULES = ("vector", "tail", "other")
 
-Ints = npt.NDArray[np.int64]
-
 
 def cat(
     builder: OrderedBuilder, step: Step, inputs: list[Ordered], grid: Grid, rescale: Policy
@@ -45,7 +43,7 @@ def cat(
     return builder.concat(identifier(step.name), inputs, Output(grid, rescale))
 
 
-def cat_table(x: Tensor, y: Tensor, rule: str) -> Ints:
+def cat_table(x: Tensor, y: Tensor, rule: str) -> Integers:
     """The output for each value of ``x``, by one of ``RULES``, before the clamp: int64 (A,)."""
     q = np.arange(x.dtype.qmin, x.dtype.qmax + 1)
     scale, inverse = np.float32(x.scale), np.float32(1) / np.float32(y.scale)
@@ -61,7 +59,7 @@ def cat_table(x: Tensor, y: Tensor, rule: str) -> Ints:
         else:
             exact = real.astype(np.float64) * float(inverse) + y.zero_point
             rounded = np.rint(exact.astype(np.float32))
-    table: Ints = rounded.astype(np.int64)
+    table: Integers = rounded.astype(np.int64)
     return table
 
 

@@ -15,13 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ...dtypes import Bounds
+from ...dtypes import Array, Bounds, Integers
 from ...layers import NetworkError, Tensor
 from ...layers.conv import Conv2d
 from ...layers.linear import Linear
@@ -155,7 +154,7 @@ def pool_targets(
     return [Target(rule, [factor], *reach, zero_point, requant.low, requant.high) for rule in rules]
 
 
-def add_table(a: Tensor, b: Tensor, y: Tensor) -> npt.NDArray[np.int64]:
+def add_table(a: Tensor, b: Tensor, y: Tensor) -> Integers:
     """The output of ATen's quantized add for every pair, before the clamp: int64 (A, B).
 
     Each side is scale * q - scale * zero_point by a fused multiply-add. Their sum times 1 / Sy is
@@ -170,6 +169,6 @@ def add_table(a: Tensor, b: Tensor, y: Tensor) -> npt.NDArray[np.int64]:
         q = np.arange(x.dtype.qmin, x.dtype.qmax + 1).astype(np.float64)
         # exact in float64: 8 bits times 24 bits plus 24 bits of about the same exponent
         sides.append((q * float(scale) + float(offset)).astype(np.float32))
-    total: npt.NDArray[Any] = sides[0][:, None] + sides[1][None, :]
+    total: Array = sides[0][:, None] + sides[1][None, :]
     product = total * (np.float32(1) / np.float32(y.scale))
     return np.rint(product).astype(np.int64) + y.zero_point

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.ao.nn import quantized as nnq
 
-from ...dtypes import Bounds
+from ...dtypes import Array, Bounds
 from ...golden.fastconv import accumulate
 from ...layers import Flatten, Layer, NetworkError, Requantizing, Tensor
 from ...layers.add import Add
@@ -91,7 +91,7 @@ def _assemble(steps: list[Step], name: str, answer: Answer) -> tuple[QNetwork, d
     return network, values
 
 
-def _integers(step: Step, y: Ordered) -> npt.NDArray[Any]:
+def _integers(step: Step, y: Ordered) -> Array:
     """A step's output in the network's order: uint8 (N, H, W, C)."""
     assert step.output.integers is not None
     return raster(step.output.integers, y)
@@ -205,7 +205,7 @@ def _seen(
     return counts
 
 
-def _require_exact_sums(network: QNetwork, values: Mapping[str, npt.NDArray[Any]]) -> None:
+def _require_exact_sums(network: QNetwork, values: Mapping[str, Array]) -> None:
     """Refuse a module if a layer differs from its own integers by more than one step."""
     for layer in network.layers:
         if not isinstance(layer, Conv2d):

@@ -24,7 +24,7 @@ from torch.ao.nn import quantized as nnq
 from torch.ao.nn.intrinsic import quantized as nniq
 
 from ...builder import Grid, Output, Policy, Window
-from ...dtypes import Bounds, IntType
+from ...dtypes import INT8, UINT8, Bounds
 from ...layers import Layer, Tensor
 from ...layers.weights import Weights
 from ...names import identifier
@@ -36,8 +36,6 @@ from .run import Step
 
 __all__ = ["Answer", "add_input", "add_step", "bias_of"]
 
-UINT8 = IntType(8, signed=False)
-INT8 = IntType(8, signed=True)
 
 # (the step, and the arguments of a Policy) -> the requantization
 Answer = Callable[[Step, Layer, tuple[Tensor, ...], Tensor, Bounds], Requant]

@@ -14,11 +14,11 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.ao.nn import quantized as nnq
 
+from ...dtypes import Array
 from ...layers import NetworkError
 
 __all__ = ["Step", "Value", "record"]
@@ -41,7 +41,7 @@ class Value:
 
     shape: tuple[int, ...]
     dtype: torch.dtype
-    integers: npt.NDArray[Any] | None = None
+    integers: Array | None = None
     scale: float = 1.0
     zero_point: int = 0
     channels_last: bool = False
