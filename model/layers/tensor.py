@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..dtypes import IntType
+import numpy as np
+
+from ..dtypes import Integers, IntType
 from ..errors import UserError
 
 __all__ = ["NetworkError", "Shape", "Tensor", "Values", "in_layer", "require"]
@@ -70,6 +72,11 @@ class Tensor:
             f"{where}: zero_point must lie in [{self.dtype.qmin}, {self.dtype.qmax}] "
             f"as {self.dtype} does, not {self.zero_point}",
         )
+
+    @property
+    def centered(self) -> Integers:
+        """Every integer of the type, without the zero point."""
+        return np.arange(self.dtype.qmin, self.dtype.qmax + 1, dtype=np.int64) - self.zero_point
 
 
 class Values(Protocol):

@@ -15,15 +15,19 @@ table over one input is the case without b.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import lcm
 
 import numpy as np
 
 from ..dtypes import Array, Integers
 from ..layers import Tensor
-from ..requant import MAX_MULTIPLIER, Requant, Rounding, rescale
+from ..requant import MAX_MULTIPLIER, Requant, Rounding, fixed_point, rescale
 
-__all__ = ["search_add", "search_one"]
+__all__ = ["exact_sums", "half_even_forms", "outputs_of_pairs", "search_add", "search_one"]
 
 
 NEAR = 2.0**-6  # of an output step: demands with more margin hold for all factors within REACH
@@ -146,8 +150,37 @@ def _search(
     return multipliers, offset, shifts[-1], left
 
 
-def _inputs(x: Tensor) -> Integers:
-    return np.arange(x.dtype.qmin, x.dtype.qmax + 1, dtype=np.int64) - x.zero_point
+def outputs_of_pairs(requant: Requant, inputs: Sequence[Tensor], y: Tensor) -> Integers:
+    """The output of an addition for each pair of integers, int64 (A, B)."""
+    ma, mb = requant.multipliers
+    first, second = (x.centered for x in inputs)
+    sums = first[:, None] * ma + second * mb + requant.offsets[0]
+    return rescale(sums, requant, y.zero_point)
+
+
+def exact_sums(a: Tensor, b: Tensor, y: Tensor) -> Integers:
+    """round_half_even((a * Sa + b * Sb) / Sy), zero points subtracted, for each pair: (A, B)."""
+    scales = [Fraction(x.scale) / Fraction(y.scale) for x in (a, b)]
+    below = lcm(*(scale.denominator for scale in scales))
+    first, second = (
+        x.centered.astype(object) * int(scale * below)
+        for x, scale in zip((a, b), scales, strict=True)
+    )
+    doubled = 2 * (first[:, None] + second) + below
+    up = doubled // (2 * below)
+    ties = doubled % (2 * below) == 0
+    nearest: Integers = (up - (ties & (up % 2 == 1))).astype(np.int64)
+    return nearest
+
+
+def half_even_forms(
+    inputs: Sequence[Tensor], y: Tensor, clamp: tuple[int, int]
+) -> Iterator[Requant]:
+    """Half-even requantizations by the real factors of the inputs, narrow ones first."""
+    scales = [Fraction(x.scale) / Fraction(y.scale) for x in inputs]
+    for bits in range(1, MAX_MULTIPLIER.bit_length() + 1):
+        with suppress(ValueError):  # the smaller of two distant factors needs more bits
+            yield Requant(*fixed_point(scales, bits), Rounding.HALF_EVEN, *clamp)
 
 
 def search_add(
@@ -166,15 +199,13 @@ def search_add(
     multipliers.
     """
     table = np.clip(np.asarray(reference, np.int64), *clamp)
-    first, second = _inputs(a), _inputs(b)
     multipliers, offset, shift, left = _search(
-        _demands(table, first, second, y, *clamp), (a.scale / y.scale, b.scale / y.scale)
+        _demands(table, a.centered, b.centered, y, *clamp), (a.scale / y.scale, b.scale / y.scale)
     )
     found = Requant(multipliers, shift, Rounding.HALF_UP, *clamp, offsets=(offset,))
     if left:  # scales with a simple ratio make exact ties, which engines round to even
         even = replace(found, rounding=Rounding.HALF_EVEN, offsets=(0,))
-        total = first[:, None] * multipliers[0] + second[None, :] * multipliers[1]
-        differing = int((rescale(total, even, y.zero_point) != table).sum())
+        differing = int((outputs_of_pairs(even, (a, b), y) != table).sum())
         if differing < left:
             return even, differing
     return found, left
@@ -185,6 +216,6 @@ def search_one(
 ) -> tuple[Requant, int]:
     """:func:`search_add` for a table over one input, integers (A,), and one multiplier."""
     table = np.clip(np.asarray(reference, np.int64), *clamp)
-    demands = _demands(table[:, None], _inputs(x), np.zeros(1, np.int64), y, *clamp)
+    demands = _demands(table[:, None], x.centered, np.zeros(1, np.int64), y, *clamp)
     (multiplier, _), offset, shift, left = _search(demands, (x.scale / y.scale, 0.0))
     return Requant((multiplier,), shift, Rounding.HALF_UP, *clamp, offsets=(offset,)), left

@@ -9,15 +9,15 @@ for all inputs at once. The narrowest such multipliers are used.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
+from dataclasses import replace
 
 import numpy as np
 
 from ..dtypes import Integers
 from ..layers import Tensor
 from ..layers.concat import joined
-from ..requant import MAX_MULTIPLIER, Requant, Rounding, fixed_point, requantize
-from .add import search_one
+from ..requant import Requant, requantize
+from .add import half_even_forms, search_one
 
 __all__ = ["search_concat"]
 
@@ -40,16 +40,10 @@ def search_concat(
     wrong = [different for _, different in found]
     if not any(wrong):
         return joined([requant for requant, _ in found]), wrong
-    scales = [Fraction(x.scale) / Fraction(y.scale) for x in inputs]
-    for bits in range(1, MAX_MULTIPLIER.bit_length() + 1):
-        try:
-            multipliers, shift = fixed_point(scales, bits)
-        except ValueError:  # the smaller of two distant factors needs more bits
-            continue
-        even = Requant(multipliers, shift, Rounding.HALF_EVEN, *clamp)
+    for even in half_even_forms(inputs, y, clamp):
         if not any(
             _different(table, x, y, even, multiplier)
-            for table, x, multiplier in zip(tables, inputs, multipliers, strict=True)
+            for table, x, multiplier in zip(tables, inputs, even.multipliers, strict=True)
         ):
             return even, [0] * len(inputs)
     return joined([requant for requant, _ in found]), wrong
@@ -57,7 +51,5 @@ def search_concat(
 
 def _different(table: Integers, x: Tensor, y: Tensor, requant: Requant, multiplier: int) -> bool:
     """Whether any value of an input is requantized differently from its table."""
-    q = np.arange(x.dtype.qmin, x.dtype.qmax + 1, dtype=np.int64) - x.zero_point
-    single = Requant((multiplier,), requant.shift, requant.rounding, requant.low, requant.high)
-    made = requantize(q, single, y.zero_point)
+    made = requantize(x.centered, replace(requant, multipliers=(multiplier,)), y.zero_point)
     return not np.array_equal(made, np.clip(table, requant.low, requant.high))

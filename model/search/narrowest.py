@@ -21,16 +21,14 @@ from fractions import Fraction
 from functools import partial
 from math import gcd
 
-import numpy as np
-
 from ..builder import Policy
-from ..dtypes import Bounds, Integers
+from ..dtypes import Bounds
 from ..layers import Layer, NetworkError, Requantizing, Tensor, in_layer
 from ..network import QNetwork
-from ..requant import Requant, Rounding, rescale
+from ..requant import Requant, Rounding
 from ..requant.multipliers import NoMultiplierError, Target, check, narrow
 from ..requant.offsets import narrow_with_offset
-from .add import search_add
+from .add import outputs_of_pairs, search_add
 
 __all__ = ["narrowed", "narrowest", "narrowing", "proven", "target_of"]
 
@@ -101,8 +99,8 @@ def proven(layer: Requantizing, network: QNetwork) -> int:
                 raise NetworkError(f"requant differs from its reference: {error}") from None
         if max(x.dtype.bits for x in inputs) > PAIR_BITS:
             raise NetworkError(f"a reference of an addition above {PAIR_BITS} bits is not checked")
-        table = _outputs_of_pairs(requant, inputs, y)
-        different = int((table != _outputs_of_pairs(requant.reference, inputs, y)).sum())
+        table = outputs_of_pairs(requant, inputs, y)
+        different = int((table != outputs_of_pairs(requant.reference, inputs, y)).sum())
         if different:
             raise NetworkError(f"requant differs from its reference: {different} pairs differ")
         return table.size
@@ -166,17 +164,7 @@ def _equal_staircases(target: Target, definition: Requant) -> Iterator[Requant]:
 def _equal_sums(definition: Requant, inputs: Sequence[Tensor], y: Tensor) -> Iterator[Requant]:
     """Requantizations equal to an addition on all pairs of its inputs."""
     if max(x.dtype.bits for x in inputs) <= PAIR_BITS:
-        table = _outputs_of_pairs(definition, inputs, y)
+        table = outputs_of_pairs(definition, inputs, y)
         found, wrong = search_add(table, inputs[0], inputs[1], y, (definition.low, definition.high))
         if not wrong:
             yield found
-
-
-def _outputs_of_pairs(requant: Requant, inputs: Sequence[Tensor], y: Tensor) -> Integers:
-    """The outputs of an addition for every pair of values, int64 (A, B)."""
-    first, second = (
-        (np.arange(x.dtype.qmin, x.dtype.qmax + 1) - x.zero_point) * m
-        for x, m in zip(inputs, requant.multipliers, strict=True)
-    )
-    sums = first[:, None] + second[None, :] + requant.offsets[0]
-    return rescale(sums, requant, y.zero_point)

@@ -12,19 +12,17 @@ is then None: these numbers are the definition.
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
-from math import lcm
 
 import numpy as np
 
 from ...builder import Policy
-from ...dtypes import Bounds, Integers
+from ...dtypes import Bounds
 from ...layers import Layer, Tensor
 from ...requant import Requant, Rounding
-from ...requant import rescale as requantized
 from ...requant.multipliers import NoMultiplierError
-from ...search.add import search_add
-from ...search.policies import by_reference, factors, fixed
+from ...requant.rounding import clamp
+from ...search.add import exact_sums, outputs_of_pairs, search_add
+from ...search.policies import by_reference, fixed
 
 __all__ = ["half_even"]
 
@@ -46,35 +44,11 @@ def half_even() -> Policy:
         plain = nearest(layer, inputs, y, reach)
         if max(x.dtype.bits for x in inputs) > TABLE_BITS:
             return plain
-        table = _sums(factors(layer, inputs, y), inputs) + y.zero_point
-        if np.array_equal(_made(plain, inputs, y), np.clip(table, plain.low, plain.high)):
+        a, b = inputs
+        table = clamp(exact_sums(a, b, y) + y.zero_point, plain.low, plain.high)
+        if np.array_equal(outputs_of_pairs(plain, inputs, y), table):
             plain = replace(plain, reference="half_even")
-        found, wrong = search_add(table, inputs[0], inputs[1], y, (plain.low, plain.high))
+        found, wrong = search_add(table, a, b, y, (plain.low, plain.high))
         return plain if wrong else replace(found, reference="half_even")
 
     return rescale
-
-
-def _levels(inputs: tuple[Tensor, ...]) -> tuple[Integers, Integers]:
-    """All values of both inputs, minus their zero points, along two axes."""
-    a, b = (np.arange(x.dtype.qmin, x.dtype.qmax + 1) - x.zero_point for x in inputs)
-    return a[:, None], b[None, :]
-
-
-def _made(requant: Requant, inputs: tuple[Tensor, ...], y: Tensor) -> Integers:
-    """The outputs of a requantization for every pair."""
-    terms = (q * m for q, m in zip(_levels(inputs), requant.multipliers, strict=True))
-    return requantized(sum(terms, np.zeros((1, 1), np.int64)), requant, y.zero_point)
-
-
-def _sums(scales: list[Fraction], inputs: tuple[Tensor, ...]) -> Integers:
-    """round_half_even(a * fa + b * fb) in Python's integers; a and b without their zero points."""
-    whole = lcm(*(scale.denominator for scale in scales))
-    first, second = (
-        q.astype(object) * int(f * whole) for q, f in zip(_levels(inputs), scales, strict=True)
-    )
-    biased = 2 * (first + second) + whole
-    up = biased // (2 * whole)  # floor(v + 1/2)
-    tie = biased == up * (2 * whole)
-    even: Integers = (up - (tie & (up % 2 == 1))).astype(np.int64)
-    return even

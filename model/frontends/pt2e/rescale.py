@@ -7,7 +7,7 @@ meet exact ties in both directions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import lcm
@@ -15,20 +15,19 @@ from math import lcm
 import numpy as np
 
 from ...builder import Policy
-from ...dtypes import Bounds, Integers
+from ...dtypes import Bounds
 from ...layers import Layer, Requantizing, Tensor
 from ...layers.add import Add
 from ...layers.conv import Conv2d
-from ...requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, Rounding, fixed_point
-from ...requant import rescale as rounded
+from ...requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, Rounding
 from ...requant.multipliers import NoMultiplierError, Target, check, closest, narrow
 from ...requant.offsets import narrow_with_offset
 from ...requant.references import exact
 from ...requant.rounding import clamp
-from ...search.add import search_add
+from ...search.add import exact_sums, half_even_forms, outputs_of_pairs, search_add
 from ...search.policies import factors
 
-__all__ = ["exact_sums", "exactly"]
+__all__ = ["exactly"]
 
 
 def exactly(rests: Sequence[Fraction] = ()) -> Policy:
@@ -110,41 +109,7 @@ def _of_pairs(inputs: tuple[Tensor, ...], y: Tensor, ends: tuple[int, int]) -> R
     found, different = search_add(table, a, b, y, ends)
     if not different:
         return replace(found, reference="half_even")
-    centered = [np.arange(x.dtype.qmin, x.dtype.qmax + 1) - x.zero_point for x in inputs]
-    for requant in _half_even_pairs(inputs, y, found):
-        ma, mb = requant.multipliers
-        product = centered[0][:, np.newaxis] * ma + centered[1] * mb
-        if np.array_equal(rounded(product, requant, y.zero_point), table):
+    for requant in half_even_forms(inputs, y, ends):
+        if np.array_equal(outputs_of_pairs(requant, inputs, y), table):
             return replace(requant, reference="half_even")
     return found
-
-
-def _half_even_pairs(inputs: tuple[Tensor, ...], y: Tensor, found: Requant) -> Iterator[Requant]:
-    """Half-even requantizations of an addition, narrow ones first."""
-    scales = [Fraction(x.scale) / Fraction(y.scale) for x in inputs]
-    for bits in range(1, MAX_MULTIPLIER.bit_length() + 1):
-        try:
-            multipliers, shift = fixed_point(scales, bits)
-        except ValueError:  # the smaller of two distant factors needs more bits
-            continue
-        rule = Rounding.HALF_EVEN
-        yield replace(found, multipliers=multipliers, shift=shift, rounding=rule, offsets=(0,))
-
-
-def exact_sums(a: Tensor, b: Tensor, y: Tensor) -> Integers:
-    """round_half_even((a * Sa + b * Sb) / Sy), zero points subtracted, for every pair of integers.
-
-    Returns int64 (integers of a, integers of b), from each type's least to its greatest.
-    """
-    scales = [Fraction(x.scale) / Fraction(y.scale) for x in (a, b)]
-    below = lcm(*(scale.denominator for scale in scales))
-    first, second = (
-        (np.arange(x.dtype.qmin, x.dtype.qmax + 1).astype(object) - x.zero_point)
-        * int(scale * below)
-        for x, scale in zip((a, b), scales, strict=True)
-    )
-    doubled = 2 * (first[:, np.newaxis] + second) + below
-    up = doubled // (2 * below)
-    ties = doubled % (2 * below) == 0
-    nearest: Integers = (up - (ties & (up % 2 == 1))).astype(np.int64)
-    return nearest

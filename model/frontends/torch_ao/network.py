@@ -30,10 +30,10 @@ from ...layers.conv import Conv2d
 from ...layers.pool import AvgPool2d
 from ...network import QNetwork
 from ...ordered import Ordered, OrderedBuilder, raster
-from ...requant import Requant, Rounding, rescale
+from ...requant import Requant, Rounding
 from ...requant.multipliers import NoMultiplierError, closest, narrow
 from ...requant.staircase import Target, differences
-from ...search.add import search_add
+from ...search.add import outputs_of_pairs, search_add
 from .concat import cat_requant, values_that_differ
 from .conversion import convert, pixels, quantized_state, with_state
 from .engines import add_table, pool_targets, require_engine, target_of
@@ -338,11 +338,5 @@ def differing(
 
 def _pairs_that_differ(layer: Add, inputs: tuple[Tensor, ...], y: Tensor) -> tuple[int, int]:
     a, b = inputs
-    ma, mb = layer.requant.multipliers
-    first, second = (
-        np.arange(x.dtype.qmin, x.dtype.qmax + 1, dtype=np.int64) - x.zero_point for x in (a, b)
-    )
-    product = first[:, None] * ma + second[None, :] * mb + layer.requant.offsets[0]
-    got = rescale(product, layer.requant, y.zero_point)
     expected = np.clip(add_table(a, b, y), layer.requant.low, layer.requant.high)
-    return int((got != expected).sum()), expected.size
+    return int((outputs_of_pairs(layer.requant, inputs, y) != expected).sum()), expected.size
