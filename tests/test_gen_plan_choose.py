@@ -5,7 +5,8 @@ from itertools import product
 
 import numpy as np
 import pytest
-from tercet.gen.plan.choose import Options, front, smallest, within_cycles, within_multipliers
+from tercet.gen.plan.choose import front, smallest, within_cycles, within_multipliers
+from tercet.gen.plan.forms import Options
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Form:
 
 class Chosen(tuple):
     """A form of each layer."""
+
+    @property
+    def forms(self):
+        return self
 
     @property
     def multipliers(self):
@@ -89,7 +94,7 @@ def test_the_cheapest_plan_of_a_number_of_cycles(case, seed):
     reachable = max(goal, min(map(cycles_of, product(*layers))))
     found = within_cycles(Listed(layers), goal)
     assert cycles_of(found) <= reachable
-    for forms, each in zip(layers, found, strict=True):
+    for forms, each in zip(layers, found.forms, strict=True):
         fitting = [form for form in forms if form.cycles <= reachable]
         assert key(each) == min(map(key, fitting))
     assert multipliers(found) == min(

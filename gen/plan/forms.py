@@ -16,10 +16,9 @@ from functools import cached_property
 from ...model.layers import NetworkError, Tensor
 from ...model.network import QNetwork
 from ..parts.part import Part, divisors
-from .choose import Options
 from .links import Links
 
-__all__ = ["Choice", "Folding", "Form", "Forms"]
+__all__ = ["Choice", "Folding", "Form", "Forms", "Options"]
 
 Folding = Mapping[str, int]  # P, S and R of a layer
 
@@ -66,6 +65,27 @@ class Form:
         return max(self.part.cycles, self.cycles_bound, self.part.engine_cycles_at(self.interval))
 
 
+class Options:
+    """The forms of a layer; among equal ones the first is used.
+
+    ``cycles`` of a form may be slow to compute; its lower bound ``cycles_bound`` is fast. The bound
+    decides if it can, so ``cycles`` is computed for few forms.
+    """
+
+    def __init__(self, forms: Sequence[Form]) -> None:
+        self.forms = sorted(forms, key=lambda each: (*each.price, each.cycles_bound))
+
+    def cheapest(self, cycles: int) -> Form | None:
+        """The cheapest form within ``cycles``; ties go to the fastest. None if none fits."""
+        best: Form | None = None
+        for each in self.forms:
+            if best and (each.price > best.price or each.cycles_bound >= best.cycles):
+                break
+            if each.cycles_bound <= cycles and each.cycles <= cycles:
+                best = each if best is None or each.cycles < best.cycles else best
+        return best
+
+
 @dataclass(frozen=True)
 class Choice:
     """A form for each layer, in order.
@@ -101,7 +121,7 @@ class Forms:
     def __init__(self, network: QNetwork, links: Links, parts: Mapping[str, Part]) -> None:
         self.links = links
         self._input, self._parts = network.tensors[network.input], parts
-        self._known: dict[tuple[str, int, int], Options[Form]] = {}
+        self._known: dict[tuple[str, int, int], Options] = {}
 
     @property
     def single_cycles(self) -> int:
@@ -219,7 +239,7 @@ class Forms:
 
         def pick(part: Part, read: int) -> Form:
             wanted = folding[part.name]
-            forms: Sequence[Form] = self._forms(part, read, 1).candidates
+            forms: Sequence[Form] = self._forms(part, read, 1).forms
             for at, name in enumerate(("P", "S", "R"), 1):
                 fitting = [form for form in forms if form.part.form[name] == wanted[name]]
                 if not fitting:
@@ -237,7 +257,7 @@ class Forms:
         assert choice is not None
         return choice
 
-    def _forms(self, part: Part, read: int, written: int) -> Options[Form]:
+    def _forms(self, part: Part, read: int, written: int) -> Options:
         """The forms that read beats of ``read`` lanes and write ``written`` lanes or more."""
         key = part.name, read, written
         if key not in self._known:

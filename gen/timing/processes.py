@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain, repeat
-from typing import Protocol
 
 import numpy as np
 
 from ...hw.stream import StreamFifo
-from ...model.dtypes import Integers
+from ...hw.upsample import UpsampleSpec
+from ...hw.window_geometry import WindowGeometry
 from .channel import Channel, Offer, Process, Run, Times, Wait, even
 from .stalls import Slots
 
@@ -66,31 +66,6 @@ class Pipeline:
         return len(self._i.takes) + min(count, free)
 
 
-class Reading(Protocol):
-    """The order in which a circular buffer is read, a window after the other; see
-    :class:`WindowGeometry`."""
-
-    @property
-    def elements(self) -> int:
-        """Elements of an image."""
-
-    @property
-    def window(self) -> int:
-        """Steps in which a window is read."""
-
-    @property
-    def capacity(self) -> int:
-        """Elements that the buffer holds."""
-
-    @property
-    def needed(self) -> Integers:
-        """For each window, the elements of its image that are written when it begins."""
-
-    @property
-    def lowest(self) -> Integers:
-        """For each window, the least index of the elements that are kept while it is read."""
-
-
 class Windows:
     """A circular buffer between a write side and a read pipeline: ``hw.window.WindowReader`` and
     ``hw.upsample.Upsample``.
@@ -107,7 +82,12 @@ class Windows:
     """
 
     def __init__(
-        self, i: Channel, o: Channel, geometry: Reading, images: int, latency: int
+        self,
+        i: Channel,
+        o: Channel,
+        geometry: WindowGeometry | UpsampleSpec,
+        images: int,
+        latency: int,
     ) -> None:
         self._i, self._geometry, self._images = i, geometry, images
         self._slots = Slots(o, latency - 1)

@@ -14,7 +14,6 @@ Each range is rounded to float32. Another machine's order of summation changes a
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,21 +32,14 @@ Floats = npt.NDArray[np.float64]
 Range = tuple[float, float]
 
 
-class Observer(Protocol):
+class _MinMax:
     """An observer of one tensor over several batches."""
 
-    def update(self, values: Floats) -> None:
-        """Observe a batch, of any shape."""
-
-    def range(self, scheme: Scheme) -> Range:
-        """The least and greatest value to be represented."""
-
-
-class _MinMax:
     def __init__(self) -> None:
         self.ends: Range | None = None
 
     def update(self, values: Floats) -> None:
+        """Observe a batch, of any shape."""
         lo, hi = float(values.min()), float(values.max())
         self.ends = (lo, hi) if self.ends is None else self.joined(self.ends, (lo, hi))
 
@@ -55,6 +47,7 @@ class _MinMax:
         return min(before[0], new[0]), max(before[1], new[1])
 
     def range(self, scheme: Scheme) -> Range:
+        """The least and greatest value to be represented."""
         assert self.ends is not None
         return self.ends
 
@@ -105,7 +98,8 @@ class _LeastSquares(_Histogram):
         return _least_squares(*self.filled, scheme)
 
 
-KINDS: dict[str, type[_MinMax | _Percentile | _LeastSquares]] = dict(
+Observer = _MinMax | _Percentile | _LeastSquares
+KINDS: dict[str, type[Observer]] = dict(
     zip(OBSERVERS, (_MinMax, _Moving, _Percentile, _LeastSquares), strict=True)
 )
 

@@ -7,11 +7,9 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-
-from ...layers import NetworkError
 
 __all__ = ["Only", "Operator", "arguments", "functional", "pair"]
 
@@ -19,13 +17,6 @@ NAMES = {  # from a schema's argument to a reading function's parameter
     **{"self": "x", "input": "x", "axis0": "dim0", "axis1": "dim1"},
     **{"min": "low", "min_val": "low", "max": "high", "max_val": "high"},
 }
-
-
-class Refusing(Protocol):
-    """A reader of nodes that can make the error for a node."""
-
-    def refuse(self, node: torch.fx.Node, reason: str, way_out: str) -> NetworkError:
-        """The error for a node; see ``program.Reader``."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +57,7 @@ class Operator:
         """Whether an argument of the schema is used, ignored deliberately, or checked."""
         return NAMES.get(name, name) in self.taken or name in self.ignored or name in self.only
 
-    def __call__(self, reader: Refusing, node: torch.fx.Node) -> None:
+    def __call__(self, reader: Any, node: torch.fx.Node) -> None:
         """Read a node. Raises NetworkError for an argument that is not covered."""
         given = arguments(node)
         for name, value in given.items():

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
 from ...builder import Grid, Window
 from ...dtypes import Array, Integers
+from ...float.ptq.seen import Seen
 from ...layers.weights import Weights
 from ...ordered import Ordered, OrderedBuilder
 from .arithmetic import added, averaged, multiplied, pooled, requantized
@@ -19,7 +19,6 @@ from .graph import Node
 from .values import Constant, Result
 
 __all__ = [
-    "Map",
     "OnnxLayers",
     "pool_kernel",
     "require_plain",
@@ -30,14 +29,6 @@ __all__ = [
 
 Bias = Array | Constant | None
 MAX_WINDOW = 1 << 16  # positions of a pool
-
-
-class Map(Protocol):
-    """A tensor with extents, integers or floats."""
-
-    @property
-    def dims(self) -> tuple[int, ...]:
-        """The extents without the batch."""
 
 
 class OnnxLayers:
@@ -156,20 +147,20 @@ def _bias(node: Node, x: Ordered, weights: Weights, bias: Bias) -> Integers:
     return values.astype(np.int64)
 
 
-def _extents(node: Node, x: Map) -> tuple[int, int]:
+def _extents(node: Node, x: Ordered | Seen) -> tuple[int, int]:
     """Rows and columns of a map. Raises NetworkError if the tensor is no map."""
     if len(x.dims) != 3:
         raise node.refuse("its input is flat", "put it before the Flatten")
     return x.dims[1], x.dims[2]
 
 
-def require_spatial(node: Node, x: Map, axes: Sequence[int]) -> None:
+def require_spatial(node: Node, x: Ordered | Seen, axes: Sequence[int]) -> None:
     """Refuse axes other than rows and columns of a map."""
     if len(x.dims) != 3 or sorted(axis % 4 for axis in axes) != [2, 3]:
         raise node.refuse(f"axes are {list(axes)}", "average over height and width, [2, 3]")
 
 
-def whole(node: Node, x: Map) -> tuple[int, int]:
+def whole(node: Node, x: Ordered | Seen) -> tuple[int, int]:
     """Rows and columns of a map, as the kernel of an average over all of them."""
     height, width = _extents(node, x)
     if height * width > MAX_WINDOW:
@@ -191,7 +182,7 @@ def pool_kernel(node: Node) -> tuple[int, int]:
     return height, width
 
 
-def window(node: Node, x: Map, kernel: tuple[int, ...]) -> Window:
+def window(node: Node, x: Ordered | Seen, kernel: tuple[int, ...]) -> Window:
     """Strides, pads (top, left, bottom, right, as in ONNX) and dilations of a node.
 
     Raises NetworkError if ceil_mode would add a window.

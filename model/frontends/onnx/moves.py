@@ -6,52 +6,28 @@ Sources: ONNX Flatten-13, Reshape-14, Transpose-13, Squeeze-13, Unsqueeze-13.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from ...ordered import Places
+from ...float.ptq.seen import Seen
+from ...ordered import Ordered
 from .graph import Node
 from .shapes import Shaped, extents_of
 
 __all__ = ["MOVES"]
 
 
-class Mover(Shaped, Protocol):
-    """A reader whose tensors carry their order."""
-
-    def moved(self, node: Node) -> Any:
-        """The second argument of a tensor's ``reshaped`` and ``permuted``."""
+X = TypeVar("X", Ordered, Seen)  # a tensor with an order: of integers, or of a float graph
 
 
-class Movable(Protocol):
-    """A tensor with an order: ``Ordered`` of integers, ``Seen`` of a float graph."""
-
-    @property
-    def places(self) -> Places:
-        """The index of each element."""
-
-    @property
-    def dims(self) -> tuple[int, ...]:
-        """The extents without the batch."""
-
-    def reshaped(self: X, dims: Sequence[int], by: Any, /) -> X:
-        """This tensor reshaped."""
-
-    def permuted(self: X, axes: Sequence[int], by: Any, /) -> X:
-        """This tensor with its axes permuted."""
-
-
-X = TypeVar("X", bound=Movable)
-
-
-def _flatten(reader: Mover, node: Node, x: X) -> X:
+def _flatten(reader: Shaped, node: Node, x: X) -> X:
     axis = node.integer("axis", 1)
     if axis not in (1, -len(x.dims)):
         raise node.refuse(f"axis is {axis}", "flatten from axis 1")
     return x.reshaped((-1,), reader.moved(node))
 
 
-def _reshape(reader: Mover, node: Node, x: X) -> X:
+def _reshape(reader: Shaped, node: Node, x: X) -> X:
     shape, before = extents_of(reader, node, node.input(1)), [0, *x.dims]
     if node.integer("allowzero", 0) and 0 in shape:  # an extent of 0, which no tensor here has
         raise node.refuse(f"allowzero is 1 and the shape {shape}", "leave allowzero out")
@@ -69,7 +45,7 @@ def _reshape(reader: Mover, node: Node, x: X) -> X:
     return x.reshaped(copied[1:], reader.moved(node))
 
 
-def _transpose(reader: Mover, node: Node, x: X) -> X:
+def _transpose(reader: Shaped, node: Node, x: X) -> X:
     rank = len(x.dims) + 1
     axes = node.integers("perm", list(range(rank))[::-1])
     if sorted(axes) != list(range(rank)) or axes[0] != 0:
@@ -77,7 +53,7 @@ def _transpose(reader: Mover, node: Node, x: X) -> X:
     return x.permuted([axis - 1 for axis in axes[1:]], reader.moved(node))
 
 
-def _axes(reader: Mover, node: Node, rank: int) -> list[int] | None:
+def _axes(reader: Shaped, node: Node, rank: int) -> list[int] | None:
     """The axes of a Squeeze or Unsqueeze, where 0 is the batch; None if they are left out."""
     axes = node.attributes.get("axes")
     if axes is None and node.input(1):
@@ -90,7 +66,7 @@ def _axes(reader: Mover, node: Node, rank: int) -> list[int] | None:
     return found
 
 
-def _squeeze(reader: Mover, node: Node, x: X) -> X:
+def _squeeze(reader: Shaped, node: Node, x: X) -> X:
     axes = _axes(reader, node, len(x.dims) + 1)
     gone = (
         [n == 1 for n in x.dims] if axes is None else [at + 1 in axes for at in range(len(x.dims))]
@@ -101,7 +77,7 @@ def _squeeze(reader: Mover, node: Node, x: X) -> X:
     return x.reshaped(kept, reader.moved(node))
 
 
-def _unsqueeze(reader: Mover, node: Node, x: X) -> X:
+def _unsqueeze(reader: Shaped, node: Node, x: X) -> X:
     dims = list(x.dims)
     given = node.attributes.get("axes") or extents_of(reader, node, node.input(1))
     axes = _axes(reader, node, len(dims) + 1 + len(given)) or []

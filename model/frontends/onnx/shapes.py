@@ -7,7 +7,7 @@ Shape-15, Gather-13, Unsqueeze-13, Concat-13, Reshape-14.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from .graph import Graph, Node
 
@@ -29,6 +29,9 @@ class Shaped(Protocol):
 
     def dims_of(self, name: str) -> tuple[int, ...] | None:
         """The extents of an activation without the batch; None if it is not known."""
+
+    def moved(self, node: Node) -> Any:
+        """The second argument of a tensor's ``reshaped`` and ``permuted``."""
 
 
 def extents_of(reader: Shaped, node: Node, name: str) -> list[int]:
