@@ -89,8 +89,8 @@ def test_simulators_take_nasty_names(simulator, seed, tmp_path):
 def test_names_that_nothing_meets_stay(seed):
     network = residual(np.random.default_rng(seed))
     links = Links.of(network)
-    fifos = {links.fifo_name(link) for link in links.readers["a"]}
-    assert [links.instance(layer.name) for layer in network.layers] == [
+    fifos = {links.name(link, "fifo") for link in links.readers["a"]}
+    assert [links.name(layer.name) for layer in network.layers] == [
         layer.name for layer in network.layers
     ]
     assert fifos == {"a_to_b_fifo", "a_to_sum_fifo"}

@@ -9,9 +9,9 @@ from ...hw.add import Add as AddComponent
 from ...model.layers import Tensor
 from ...model.layers.add import Add
 from ...model.network import QNetwork
-from ..timing.channel import Channel, Process
+from ..timing.channel import Channel
 from ..timing.processes import Pipeline, join
-from .part import NewChannel, Part, WithoutEngine, WithoutMemory, centered_bits, shape_of
+from .part import Model, NewChannel, Part, WithoutEngine, WithoutMemory, centered_bits, shape_of
 from .products import Product, products_by
 
 __all__ = ["AddPart"]
@@ -61,9 +61,7 @@ class AddPart(WithoutEngine, WithoutMemory, Part):
             requant=self.layer.requant, zero_points=(za, zb, zy), activations=(a, b, y)
         )
 
-    def processes(
-        self, inputs: Sequence[Channel], new: NewChannel, images: int
-    ) -> tuple[list[Process], Channel]:
+    def processes(self, inputs: Sequence[Channel], new: NewChannel, images: int) -> Model:
         both, o, beats = new(), new(), images * self.results
         pipeline = Pipeline(both, o, AddComponent.LATENCY, [(beats, 1, 1)])
         return [join(inputs, both, beats), *pipeline.processes()], o

@@ -12,9 +12,9 @@ from ...model.dtypes import Integers
 from ...model.layers import Tensor
 from ...model.layers.concat import Concat
 from ...model.network import QNetwork
-from ..timing.channel import Channel, Process
+from ..timing.channel import Channel
 from ..timing.processes import Pipeline, take_turns
-from .part import NewChannel, Part, WithoutEngine, WithoutMemory, centered_bits, shape_of
+from .part import Model, NewChannel, Part, WithoutEngine, WithoutMemory, centered_bits, shape_of
 from .products import Product, products_by
 
 __all__ = ["ConcatPart"]
@@ -71,9 +71,7 @@ class ConcatPart(WithoutEngine, WithoutMemory, Part):
             activations=[shape_of(tensor.dtype) for tensor in tensors],
         )
 
-    def processes(
-        self, inputs: Sequence[Channel], new: NewChannel, images: int
-    ) -> tuple[list[Process], Channel]:
+    def processes(self, inputs: Sequence[Channel], new: NewChannel, images: int) -> Model:
         counts, both = [x.shape[2] for x in self.inputs], new()
         processes = [take_turns(inputs, both, counts, images * self.y.shape[0] * self.y.shape[1])]
         if self.copies:

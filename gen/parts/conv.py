@@ -22,21 +22,20 @@ from ...hw.layer import ConvLayer, ConvSpec, requantizer_of
 from ...hw.operand import operand_shape
 from ...hw.patch import PatchSpec
 from ...hw.requantizer_spec import RequantizerSpec, requantizer_slots
-from ...hw.storage import Storage
 from ...model.builder import Window
 from ...model.dtypes import Integers, IntType, signed_width
 from ...model.layers.conv import Conv2d
 from ...model.layers.pool import AvgPool2d
 from ...model.layers.weights import Weights
 from ...model.network import QNetwork
-from ..timing.channel import Channel, Process
+from ..timing.channel import Channel
 from ..timing.converters import serializer
 from ..timing.credits import credited
 from ..timing.processes import Pipeline
 from .alone import simulated_cycles
 from .credits_needed import credits_for, keeps_up
 from .engine_steps import engine_steps
-from .part import NewChannel, WindowedPart, centered_bits, divisors, shape_of, windows_of
+from .part import Model, NewChannel, WindowedPart, centered_bits, divisors, shape_of, windows_of
 from .products import Product, products_by, scaled_by
 
 __all__ = ["ConvPart"]
@@ -54,6 +53,8 @@ class ConvPart(WindowedPart):
     output_lanes : R, results requantized at once
     sequential : whether the requantizer uses shift-and-add instead of a multiplier
     """
+
+    COMPONENT = ConvLayer
 
     conv: Conv2d
     sum_width: int
@@ -270,10 +271,6 @@ class ConvPart(WindowedPart):
     def accumulator_width(self) -> int:
         return self.sum_width
 
-    @property
-    def partial_sum_bits(self) -> int:
-        return self.geometry.partial_sums * self.geometry.sums * self.sum_width
-
     @cached_property
     def spec(self) -> ConvSpec:
         """The spec of the hardware."""
@@ -300,13 +297,6 @@ class ConvPart(WindowedPart):
             windows=self.reader if self.windows else None,
         )
 
-    @property
-    def memories(self) -> tuple[Storage, ...]:
-        return self.spec.memories
-
-    def component(self) -> ConvLayer:
-        return ConvLayer(self.spec)
-
     def requantizer(self) -> wiring.Component:
         """The requantizer alone, without other ROMs of the layer beside its own."""
         return requantizer_of(replace(self.spec.requantizer, beside=()))
@@ -317,9 +307,7 @@ class ConvPart(WindowedPart):
         weights = self.conv.weights.centered
         return weights.reshape(len(weights), *self.geometry.kernel, weights.shape[3])
 
-    def processes(
-        self, inputs: Sequence[Channel], new: NewChannel, images: int
-    ) -> tuple[list[Process], Channel]:
+    def processes(self, inputs: Sequence[Channel], new: NewChannel, images: int) -> Model:
         processes, i = self.read(inputs[0], new, images)
         g, sums, maps = self.geometry, new(), images * self.positions
         latency, steps = self.spec.engine.latency, self.steps(images)

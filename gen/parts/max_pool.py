@@ -10,13 +10,12 @@ from functools import cached_property
 
 from ...hw.geometry import PatchGeometry
 from ...hw.layer import MaxPoolLayer, MaxPoolSpec
-from ...hw.storage import Storage
 from ...model.builder import Window
 from ...model.layers.pool import MaxPool2d
 from ...model.network import QNetwork
-from ..timing.channel import Channel, Process
+from ..timing.channel import Channel
 from ..timing.processes import Pipeline
-from .part import MultipliesNothing, NewChannel, WindowedPart, shape_of, windows_of
+from .part import Model, MultipliesNothing, NewChannel, WindowedPart, shape_of, windows_of
 
 __all__ = ["MaxPoolPart"]
 
@@ -27,6 +26,8 @@ class MaxPoolPart(MultipliesNothing, WindowedPart):
 
     A window reader precedes it if windows are not patches.
     """
+
+    COMPONENT = MaxPoolLayer
 
     @classmethod
     def of(cls, network: QNetwork, pool: MaxPool2d) -> MaxPoolPart:
@@ -53,10 +54,6 @@ class MaxPoolPart(MultipliesNothing, WindowedPart):
         return self.geometry.channels_at_once
 
     @property
-    def partial_sum_bits(self) -> int:
-        return self.geometry.partial_sums * self.geometry.sums * self.x.dtype.bits
-
-    @property
     def fill(self) -> int:
         return self.x.dtype.qmin
 
@@ -67,16 +64,7 @@ class MaxPoolPart(MultipliesNothing, WindowedPart):
         activation = shape_of(self.x.dtype)
         return MaxPoolSpec(geometry=self.geometry, activation=activation, windows=windows)
 
-    @property
-    def memories(self) -> tuple[Storage, ...]:
-        return self.spec.memories
-
-    def component(self) -> MaxPoolLayer:
-        return MaxPoolLayer(self.spec)
-
-    def processes(
-        self, inputs: Sequence[Channel], new: NewChannel, images: int
-    ) -> tuple[list[Process], Channel]:
+    def processes(self, inputs: Sequence[Channel], new: NewChannel, images: int) -> Model:
         processes, i = self.read(inputs[0], new, images)
         o = new()
         return processes + Pipeline(i, o, self.spec.latency, self.steps(images)).processes(), o

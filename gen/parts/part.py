@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import chain, repeat
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from amaranth import Shape, signed, unsigned
@@ -26,6 +27,7 @@ from ...hw.window_geometry import WindowGeometry
 from ...model.builder import Window
 from ...model.dtypes import Integers, IntType
 from ...model.layers import Layer, Tensor
+from ...model.network import QNetwork
 from ..timing.channel import Channel, Process
 from ..timing.processes import Step, Windows
 from .alone import simulated_cycles
@@ -34,6 +36,7 @@ from .products import Product
 
 __all__ = [
     "LanesPart",
+    "Model",
     "MultipliesNothing",
     "NewChannel",
     "Part",
@@ -47,6 +50,7 @@ __all__ = [
 ]
 
 NewChannel = Callable[[], Channel]
+Model = tuple[list[Process], Channel]  # processes, and the channel of their output
 
 
 def shape_of(dtype: IntType) -> Shape:
@@ -70,6 +74,11 @@ class Part(ABC):
     layer: Layer
     x: Tensor
     y: Tensor
+
+    @classmethod
+    def of(cls, network: QNetwork, layer: Any) -> Self:
+        """The part of a layer that reads one tensor, at its narrowest."""
+        return cls(layer, network.tensors[layer.input], network.tensors[layer.output])
 
     @property
     def name(self) -> str:
@@ -213,9 +222,7 @@ class Part(ABC):
         return self.component()
 
     @abstractmethod
-    def processes(
-        self, inputs: Sequence[Channel], new: NewChannel, images: int
-    ) -> tuple[list[Process], Channel]:
+    def processes(self, inputs: Sequence[Channel], new: NewChannel, images: int) -> Model:
         """The processes of the part in the timing model, and the channel of its output."""
 
 
@@ -238,6 +245,26 @@ class WithoutMemory:
         return ()
 
 
+class FromSpec(ABC):
+    """A part whose component has a spec, which knows the memories."""
+
+    COMPONENT: ClassVar[type[Any]]
+
+    @property
+    @abstractmethod
+    def spec(self) -> Any:
+        """The spec of the component."""
+
+    @property
+    def memories(self) -> tuple[Storage, ...]:
+        memories: tuple[Storage, ...] = self.spec.memories
+        return memories
+
+    def component(self) -> wiring.Component:
+        component: wiring.Component = self.COMPONENT(self.spec)
+        return component
+
+
 class MultipliesNothing:
     """What a part inherits first that has no multiplier."""
 
@@ -254,7 +281,7 @@ class MultipliesNothing:
 
 
 @dataclass(frozen=True)
-class LanesPart(MultipliesNothing, WithoutEngine, Part):
+class LanesPart(FromSpec, MultipliesNothing, WithoutEngine, Part):
     """A layer without an engine that reads and writes ``lanes`` values at once."""
 
     lanes: int = 1
@@ -269,7 +296,7 @@ class LanesPart(MultipliesNothing, WithoutEngine, Part):
 
 
 @dataclass(frozen=True)
-class WindowedPart(Part):
+class WindowedPart(FromSpec, Part):
     """A layer of windows: an engine, with a window reader before it if windows are not patches.
 
     geometry : of the engine; of a single window if there is a window reader
@@ -329,6 +356,11 @@ class WindowedPart(Part):
             return super().cycles_alone(read)
         return simulated_cycles(self, read)
 
+    @property
+    def partial_sum_bits(self) -> int:
+        width = self.accumulator_width or self.x.dtype.bits  # a maximum is an activation
+        return self.geometry.partial_sums * self.geometry.sums * width
+
     def engine_features(self, sum_width: int, product_width: int) -> Counter[str]:
         """The features of window reader and engine.
 
@@ -343,7 +375,7 @@ class WindowedPart(Part):
             tree_bits=g.sums * (g.terms - 1) * product_width,
         )
 
-    def read(self, i: Channel, new: NewChannel, images: int) -> tuple[list[Process], Channel]:
+    def read(self, i: Channel, new: NewChannel, images: int) -> Model:
         """The processes of the window reader, and the channel that the engine reads."""
         if self.windows is None:
             return [], i

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from ...hw.relu import Relu as ReluComponent
 from ...model.layers import Relu
-from ...model.network import QNetwork
-from ..timing.channel import Channel, Process
-from .part import MultipliesNothing, NewChannel, Part, WithoutEngine, WithoutMemory, shape_of
+from ..timing.channel import Channel
+from .part import Model, MultipliesNothing, NewChannel, Part, WithoutEngine, WithoutMemory, shape_of
 
 __all__ = ["ReluPart"]
 
@@ -25,11 +24,6 @@ class ReluPart(MultipliesNothing, WithoutEngine, WithoutMemory, Part):
     def handshake(self) -> str:
         return "i"  # valid and ready are wired past the component
 
-    @classmethod
-    def of(cls, network: QNetwork, relu: Relu) -> ReluPart:
-        """The part of a layer."""
-        return cls(relu, network.tensors[relu.input], network.tensors[relu.output])
-
     @property
     def cycles(self) -> int:
         return math.prod(self.x.shape)
@@ -39,8 +33,6 @@ class ReluPart(MultipliesNothing, WithoutEngine, WithoutMemory, Part):
             activation=shape_of(self.x.dtype), low=self.layer.low, high=self.layer.high
         )
 
-    def processes(
-        self, inputs: Sequence[Channel], new: NewChannel, images: int
-    ) -> tuple[list[Process], Channel]:
+    def processes(self, inputs: Sequence[Channel], new: NewChannel, images: int) -> Model:
         (i,) = inputs
         return [], i

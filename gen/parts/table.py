@@ -7,14 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ...hw.storage import Storage
 from ...hw.table import Table as TableComponent
 from ...hw.table import TableSpec
 from ...model.layers.table import Table
-from ...model.network import QNetwork
-from ..timing.channel import Channel, Process
+from ..timing.channel import Channel
 from ..timing.processes import Pipeline
-from .part import LanesPart, NewChannel, divisors, shape_of
+from .part import LanesPart, Model, NewChannel, divisors, shape_of
 
 __all__ = ["TablePart"]
 
@@ -23,12 +21,9 @@ __all__ = ["TablePart"]
 class TablePart(LanesPart):
     """A function of one value, as a ROM for each value of a beat."""
 
-    layer: Table
+    COMPONENT = TableComponent
 
-    @classmethod
-    def of(cls, network: QNetwork, table: Table) -> TablePart:
-        """The part of a layer."""
-        return cls(table, network.tensors[table.input], network.tensors[table.output])
+    layer: Table
 
     def choices(self, read: int, written: Sequence[int]) -> Iterator[TablePart]:
         _, width, channels = self.x.shape
@@ -51,16 +46,7 @@ class TablePart(LanesPart):
             lanes=self.lanes,
         )
 
-    @property
-    def memories(self) -> tuple[Storage, ...]:
-        return self.spec.memories
-
-    def component(self) -> TableComponent:
-        return TableComponent(self.spec)
-
-    def processes(
-        self, inputs: Sequence[Channel], new: NewChannel, images: int
-    ) -> tuple[list[Process], Channel]:
+    def processes(self, inputs: Sequence[Channel], new: NewChannel, images: int) -> Model:
         (i,) = inputs
         o, beats = new(), [(images * self.results, 1, 1)]
         return Pipeline(i, o, self.spec.latency, beats).processes(), o

@@ -9,16 +9,14 @@ from functools import cached_property
 
 import numpy as np
 
-from ...hw.storage import Storage
 from ...hw.upsample import Upsample as UpsampleComponent
 from ...hw.upsample import UpsampleSpec
 from ...model.dtypes import Integers
 from ...model.layers.upsample import Upsample
-from ...model.network import QNetwork
-from ..timing.channel import Channel, Process
+from ..timing.channel import Channel
 from ..timing.processes import Windows
 from .alone import simulated_cycles
-from .part import LanesPart, NewChannel, divisors, shape_of
+from .part import LanesPart, Model, NewChannel, divisors, shape_of
 
 __all__ = ["UpsamplePart"]
 
@@ -27,12 +25,9 @@ __all__ = ["UpsamplePart"]
 class UpsamplePart(LanesPart):
     """An upsampling: a buffer of one row, read several times; its lanes are channels."""
 
-    layer: Upsample
+    COMPONENT = UpsampleComponent
 
-    @classmethod
-    def of(cls, network: QNetwork, layer: Upsample) -> UpsamplePart:
-        """The part of a layer."""
-        return cls(layer, network.tensors[layer.input], network.tensors[layer.output])
+    layer: Upsample
 
     def choices(self, read: int, written: Sequence[int]) -> Iterator[UpsamplePart]:
         for lanes in divisors(self.x.shape[2]):
@@ -64,15 +59,6 @@ class UpsamplePart(LanesPart):
             lanes=self.lanes,
         )
 
-    @property
-    def memories(self) -> tuple[Storage, ...]:
-        return self.spec.memories
-
-    def component(self) -> UpsampleComponent:
-        return UpsampleComponent(self.spec)
-
-    def processes(
-        self, inputs: Sequence[Channel], new: NewChannel, images: int
-    ) -> tuple[list[Process], Channel]:
+    def processes(self, inputs: Sequence[Channel], new: NewChannel, images: int) -> Model:
         o = new()
         return Windows(inputs[0], o, self.spec, images, self.spec.latency).processes(), o

@@ -100,35 +100,27 @@ class Links:
         """Whether a link may have a queue: all but the only link of the core's input."""
         return bool(link.source) or len(self.readers[link.source]) > 1
 
-    def instance(self, layer: str) -> str:
-        """The name of a layer's component."""
-        return self._names[layer]
+    def name(self, *of: object) -> str:
+        """The name of a component.
 
-    def fifo_name(self, link: Link) -> str:
-        """The name of a link's queue."""
-        return self._names[link, "fifo"]
-
-    def converter_name(self, link: Link, kind: str) -> str:
-        """The name of a link's converter; ``kind`` is one of ``CONVERTERS``."""
-        return self._names[link, kind]
-
-    def fork_name(self, source: str, index: int) -> str:
-        """The name of a stream's fork; a stream with n readers has n - 1 forks."""
-        return self._names[source, index]
+        of : a layer's name; a link and ``"fifo"`` or one of ``CONVERTERS``; or a stream's source
+            and the number of a fork, of which a stream with n readers has n - 1
+        """
+        return self._names[of]
 
     @cached_property
-    def _names(self) -> dict[object, str]:
-        """The names of all possible components, by layer, link or fork; layers are named first."""
-        wanted: list[tuple[object, str]] = [(layer, layer) for layer in self.layers]
+    def _names(self) -> dict[tuple[object, ...], str]:
+        """The names of all possible components; layers are named first."""
+        wanted: list[tuple[tuple[object, ...], str]] = [((layer,), layer) for layer in self.layers]
         for source, readers in self.readers.items():
             for link in readers:
-                name = self._name(link)
+                name = self._way(link)
                 wanted += [((link, kind), f"{name}_{kind}") for kind in ("fifo", *CONVERTERS)]
             for index in range(len(readers) - 1):
                 wanted.append(((source, index), f"{source or 'frame_in'}_fork{index or ''}"))
         return distinct(wanted, RESERVED)
 
-    def _name(self, link: Link) -> str:
+    def _way(self, link: Link) -> str:
         """The name of a link: the writer's, with the reader's if there are several readers."""
         source = link.source or "frame_in"
         if len(self.readers[link.source]) == 1:

@@ -217,14 +217,14 @@ class _Builder:
             stream = rows
         self._spread("", stream)
         for part in parts:
-            name = self._links.instance(part.name)
+            name = self._links.name(part.name)
             inputs = tuple(self._streams[link] for link in self._links.into(part.layer))
             o = Stream(name, "o", part.y.dtype, part.output_lanes, part.results)
             self._nodes.append(LayerNode(name, part, inputs, o))
             self._spread(part.name, o)
         result = self._streams[self._links.out]
         if argmax is not None:
-            name = self._links.instance(argmax.name)
+            name = self._links.name(argmax.name)
             scores, result = result, Stream(name, "o", result.dtype, 1, result.beats)
             self._nodes.append(ArgmaxNode(name, scores, result))
         self._nodes.append(FrameOutNode("frame_out", result))
@@ -240,7 +240,7 @@ class _Builder:
         for index, link in enumerate(readers):
             way = stream
             if index < len(readers) - 1:
-                name = self._links.fork_name(source, index)
+                name = self._links.name(source, index)
                 way, rest = (
                     replace(stream, writer=name, port="o_a"),
                     replace(stream, writer=name, port="o_b"),
@@ -254,7 +254,7 @@ class _Builder:
         depth = None if self._depths is None else self._depths.get(link, 0)
         if depth == 0 or not self._links.queued(link):
             return stream
-        name = self._links.fifo_name(link)
+        name = self._links.name(link, "fifo")
         o = replace(stream, writer=name, port="o")
         self._nodes.append(QueueNode(name, stream, o, link, depth))
         return o
@@ -262,7 +262,7 @@ class _Builder:
     def _converted(self, link: Link, stream: Stream) -> Stream:
         for width in steps_between(stream.lanes, self._wanted.get(link.target, 1)):
             kind = "unpack" if width < stream.lanes else "pack"
-            name = self._links.converter_name(link, kind)
+            name = self._links.name(link, kind)
             beats = stream.beats * stream.lanes // width
             o = Stream(name, "o", stream.dtype, width, beats)
             self._nodes.append(ConverterNode(name, stream, o))

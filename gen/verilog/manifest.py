@@ -37,7 +37,7 @@ def _layer(plan: Plan, layer: LayerPlan) -> dict[str, Any]:
     ]
     return {
         "name": part.name,
-        "instance": plan.links.instance(part.name),
+        "instance": plan.links.name(part.name),
         "kind": part.layer.kind,
         "multipliers": part.multipliers,
         "requantizer_multipliers": part.requantizer_multipliers,
@@ -57,7 +57,7 @@ def _streams(plan: Plan) -> list[dict[str, str | int]]:
     return [
         {
             "tensor": layer.part.layer.output,
-            "scope": plan.links.instance(layer.name),
+            "scope": plan.links.name(layer.name),
             "valid": f"{layer.part.handshake}__valid",
             "ready": f"{layer.part.handshake}__ready",
             "payload": "o__payload",

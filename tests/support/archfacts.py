@@ -159,7 +159,7 @@ def requantizer_facts(part):
 
 
 def queue_facts(plan, name):
-    link = next(link for link in plan.fifo_depths if plan.links.fifo_name(link) == name)
+    link = next(link for link in plan.fifo_depths if plan.links.name(link, "fifo") == name)
     storage = plan.queues[name].storage
     depth, bits = plan.fifo_depths[link], storage.row_bits
     return {"depth": depth, "bits": bits, "queue_bits": storage.bits + bits}
