@@ -7,15 +7,16 @@ and the one that it writes. Layers are in execution order.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from . import golden, summary
 from .dtypes import Array
-from .layers import Argmax, Layer, NetworkError, Tensor, in_layer, require
+from .layers import Argmax, Layer, NetworkError, Requantizing, Tensor, in_layer, require
+from .requant import Requant
 
 __all__ = ["QNetwork"]
 
@@ -116,6 +117,14 @@ class QNetwork:
         """The tensor of class scores: the last one, or the input of a final argmax."""
         last = self.layers[-1]
         return last.input if isinstance(last, Argmax) else last.output
+
+    def requantized(self, choose: Callable[[Requantizing], Requant]) -> QNetwork:
+        """The same network with other requantizations."""
+        layers = [
+            replace(layer, requant=choose(layer)) if isinstance(layer, Requantizing) else layer
+            for layer in self.layers
+        ]
+        return QNetwork(self.name, self.input, self.tensors, layers)
 
     def images(self, images: npt.ArrayLike) -> Array:
         """Check images and return them as (N, H, W, C) in the input's numpy dtype.

@@ -9,7 +9,7 @@ import pytest
 from anylayers import any_layers
 from tercet.gen.cli import main
 from tercet.gen.commands import requantizers as command_requantizers
-from tercet.gen.studies.requantizers import requantized, synthesized
+from tercet.gen.studies.requantizers import synthesized
 from tercet.gen.studies.requantizers_document import markdown
 from tercet.model import load, save
 from tercet.model.formats.json_file import ZOO, shipped
@@ -62,7 +62,7 @@ def test_an_addition_is_as_wide_as_its_inputs():
 
 def test_narrow_shows_a_network_and_writes_it(tmp_path, capsys):
     net = load("plain")
-    definition = requantized(net, lambda layer: layer.requant.definition)
+    definition = net.requantized(lambda layer: layer.requant.definition)
     save(definition, tmp_path / "wide.json")
     words = ["narrow", str(tmp_path / "wide.json"), "-o", str(tmp_path / "narrow.json")]
     assert main([*words, "--json", str(tmp_path / "facts.json")]) == 0
@@ -78,7 +78,7 @@ def test_narrow_shows_a_network_and_writes_it(tmp_path, capsys):
 def test_narrow_refuses_a_file_that_is_not_what_it_says(tmp_path, capsys):
     net = load("plain")
     (m,) = any_layers(net)[1].requant.multipliers
-    lie = requantized(net, lambda layer: replace(layer.requant, multipliers=(m,)))
+    lie = net.requantized(lambda layer: replace(layer.requant, multipliers=(m,)))
     save(lie, tmp_path / "lie.json")
     assert main(["narrow", str(tmp_path / "lie.json")]) == 1
     assert "Layer 'conv3': requant differs from its reference: " in capsys.readouterr().err
@@ -87,7 +87,7 @@ def test_narrow_refuses_a_file_that_is_not_what_it_says(tmp_path, capsys):
 @pytest.mark.yosys
 def test_a_narrow_requantizer_takes_fewer_blocks(tmp_path):
     network = load("plain")
-    broad = requantized(network, lambda layer: wide(network, layer))
+    broad = network.requantized(lambda layer: wide(network, layer))
     before, after = (synthesized(net, "ecp5", Store(tmp_path)) for net in (broad, network))
     assert after["dsps"] == 3 < before["dsps"]
     assert after["carries"] < before["carries"]

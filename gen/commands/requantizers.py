@@ -14,7 +14,7 @@ from ...model.studies.document import add_study, prepare, write
 from ...model.studies.rows import Facts, Store
 from ...model.terminal import console
 from ..flow.synth import TARGETS
-from ..studies.requantizers import kept_widths, requantized, synthesized
+from ..studies.requantizers import kept_widths, synthesized
 from ..studies.requantizers_document import markdown
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -55,5 +55,5 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
 
 def forms(network: QNetwork) -> dict[str, QNetwork]:
     """The network in each of ``requantizers_document.FORMS``."""
-    broad = requantized(network, lambda layer: wide(network, layer))
+    broad = network.requantized(lambda layer: wide(network, layer))
     return {"31 bits": broad, "equal": narrowed(broad), "narrow": network}

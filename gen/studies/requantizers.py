@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from amaranth import Module
 from amaranth.lib import wiring
@@ -13,7 +12,6 @@ from ...model.files import temporary_folder
 from ...model.formats.json_file import dumps
 from ...model.layers import Requantizing
 from ...model.network import QNetwork
-from ...model.requant import Requant
 from ...model.search.widths import Widths, widths
 from ...model.studies.rows import Facts, Store, fingerprint, sources
 from ..parts.kinds import PARTS
@@ -21,7 +19,7 @@ from ..plan.covered import layers_to_build
 from ..verilog.emit import to_verilog
 from .cells import cells_of
 
-__all__ = ["NetworkRequantizers", "kept_widths", "requantized", "synthesized"]
+__all__ = ["NetworkRequantizers", "kept_widths", "synthesized"]
 
 WIDTHS_SOURCES = ("model/dtypes.py", "model/layers/*.py", "model/requant/*.py", "model/search/*.py")
 
@@ -57,15 +55,6 @@ class NetworkRequantizers(wiring.Component):
             for port in component.signature.members:
                 connect(m, flipped(getattr(self, f"{name}_{port}")), getattr(component, port))
         return m
-
-
-def requantized(network: QNetwork, choose: Callable[[Requantizing], Requant]) -> QNetwork:
-    """The network with the requantizations that ``choose`` returns for its layers."""
-    layers = [
-        replace(layer, requant=choose(layer)) if isinstance(layer, Requantizing) else layer
-        for layer in network.layers
-    ]
-    return QNetwork(network.name, network.input, network.tensors, layers)
 
 
 def kept_widths(network: QNetwork, store: Store) -> list[Widths]:

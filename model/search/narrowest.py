@@ -38,13 +38,9 @@ MAX_STEPS = 1 << 17  # the most outputs times channels for a search; about ten s
 
 def narrowed(network: QNetwork) -> QNetwork:
     """The same network, each layer with the narrowest multipliers that keep its outputs."""
-    layers = [
-        replace(layer, requant=narrowest(layer.requant, *_surroundings(network, layer)))
-        if isinstance(layer, Requantizing)
-        else layer
-        for layer in network.layers
-    ]
-    return QNetwork(network.name, network.input, network.tensors, layers)
+    return network.requantized(
+        lambda layer: narrowest(layer.requant, *_surroundings(network, layer))
+    )
 
 
 def narrowest(requant: Requant, inputs: Sequence[Tensor], y: Tensor, reach: Bounds) -> Requant:

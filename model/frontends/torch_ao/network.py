@@ -270,13 +270,7 @@ def _searched(module: nn.Module, name: str, images: torch.Tensor, engine: str) -
         return network
     seen = _seen(module, network, images, search.open)
     found = {layer: closest(target, seen=seen[layer]) for layer, target in search.open.items()}
-    layers = [
-        replace(layer, requant=found.get(layer.name, layer.requant))
-        if isinstance(layer, Conv2d)
-        else layer
-        for layer in network.layers
-    ]
-    return QNetwork(network.name, network.input, network.tensors, layers)
+    return network.requantized(lambda layer: found.get(layer.name, layer.requant))
 
 
 def read_state_dict(
