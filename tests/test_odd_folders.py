@@ -69,7 +69,7 @@ def test_every_command_runs_in_a_folder_of_any_name(tmp_path, monkeypatch, capsy
     save(random_network(np.random.default_rng(3), **shape), NET)
     monkeypatch.setenv("TMPDIR", str(tmp_path / TEMPORARY))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setitem(accuracy_cells.QAT, ("separable", 8), "--epochs 1")
+    monkeypatch.setitem(accuracy_cells.QAT["separable"], 8, "--epochs 1")
     for words in COMMANDS:
         code = main([*words, "--json", f"{OUT}/facts of {words[0]}.json"])
         assert code == 0, (words, capsys.readouterr())
