@@ -13,6 +13,7 @@ networks for efficient inference", 2018, 3.2.2; PyTorch's ``torch.ao.nn.intrinsi
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -158,7 +159,33 @@ def _norm_of(norm: g.Norm | None) -> nn.BatchNorm2d | None:
     return module
 
 
-class QatConv2d(FoldedLayer, nn.Conv2d):
+class _QatModule(FoldedLayer):
+    """A module of PyTorch with fake-quantized weights."""
+
+    def __init__(
+        self,
+        *args: int,
+        scheme: Scheme,
+        norm: nn.BatchNorm2d | nn.BatchNorm1d | None = None,
+        delay: int = 0,
+        learned: bool = False,
+        **options: object,
+    ) -> None:
+        super().__init__(*args, **options)
+        self.fold_in(norm, scheme, delay, learned)
+
+    def operator(self, x: Any, weight: Any, bias: Any) -> torch.Tensor:
+        """The module's own operator."""
+        raise NotImplementedError
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.compiler.is_exporting():
+            y = self.operator(x, self.weight, self.bias)
+            return y if self.norm is None else self.norm(y)
+        return self.through(self.operator, x)
+
+
+class QatConv2d(_QatModule, nn.Conv2d):
     """``nn.Conv2d`` with fake-quantized weights, for use by hand; in addition to its arguments:
 
     scheme : of the weights
@@ -166,42 +193,12 @@ class QatConv2d(FoldedLayer, nn.Conv2d):
     delay, learned : as in ``FakeQuantize``
     """
 
-    def __init__(
-        self,
-        *args: int,
-        scheme: Scheme,
-        norm: nn.BatchNorm2d | None = None,
-        delay: int = 0,
-        learned: bool = False,
-        **options: object,
-    ) -> None:
-        nn.Conv2d.__init__(self, *args, **options)
-        self.fold_in(norm, scheme, delay, learned)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if torch.compiler.is_exporting():
-            y = self._conv_forward(x, self.weight, self.bias)
-            return y if self.norm is None else self.norm(y)
-        return self.through(self._conv_forward, x)
+    def operator(self, x: Any, weight: Any, bias: Any) -> torch.Tensor:
+        return self._conv_forward(x, weight, bias)
 
 
-class QatLinear(FoldedLayer, nn.Linear):
+class QatLinear(_QatModule, nn.Linear):
     """``nn.Linear`` with fake-quantized weights; see :class:`QatConv2d`."""
 
-    def __init__(
-        self,
-        *args: int,
-        scheme: Scheme,
-        norm: nn.BatchNorm1d | None = None,
-        delay: int = 0,
-        learned: bool = False,
-        **options: object,
-    ) -> None:
-        nn.Linear.__init__(self, *args, **options)
-        self.fold_in(norm, scheme, delay, learned)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if torch.compiler.is_exporting():
-            y = functional.linear(x, self.weight, self.bias)
-            return y if self.norm is None else self.norm(y)
-        return self.through(functional.linear, x)
+    def operator(self, x: Any, weight: Any, bias: Any) -> torch.Tensor:
+        return functional.linear(x, weight, bias)
