@@ -11,7 +11,16 @@ from typing import Any
 from ..layers import NetworkError
 from .json_layers import KINDS
 
-__all__ = ["FIELDS", "LINEAR_AXES", "TENSOR", "TextError", "TextField", "fields_of", "word"]
+__all__ = [
+    "FIELDS",
+    "LINEAR_AXES",
+    "REQUANT",
+    "TENSOR",
+    "TextError",
+    "TextField",
+    "fields_of",
+    "word",
+]
 
 LINEAR_AXES = 2  # of a linear layer's weights in a network file: (OC, IC)
 PLAIN = re.compile(r"[A-Za-z0-9_.+:/-]+")
@@ -32,12 +41,10 @@ class TextField:
 
     read : (the words after its name) -> the JSON value; the ValueError's text continues "field ..."
     write : (the JSON value) -> the words
-    requant : whether the field belongs to a network file's ``requant``
     """
 
     read: Callable[[list[str]], Any]
     write: Callable[[Any], str]
-    requant: bool = False
 
 
 def word(text: str) -> str:
@@ -113,10 +120,6 @@ def _write_reference(value: Any) -> str:
     return " ".join(f"{name} {NUMBERS[name].write(numbers)}" for name, numbers in value.items())
 
 
-def _requant(plain: TextField) -> TextField:
-    return TextField(plain.read, plain.write, requant=True)
-
-
 TENSOR = {
     "shape": _list(_integer, 3),
     "type": _one(_name),
@@ -131,15 +134,15 @@ WEIGHTS = {
     "channel": _list(_integer),
 }
 NUMBERS = {
-    "multipliers": _requant(_list(_integer)),
-    "shift": _requant(_one(_integer)),
-    "rounding": _requant(_one(_name)),
-    "offsets": _requant(_list(_integer)),
+    "multipliers": _list(_integer),
+    "shift": _one(_integer),
+    "rounding": _one(_name),
+    "offsets": _list(_integer),
 }
 REQUANT = {
     **{name: NUMBERS[name] for name in ("multipliers", "shift", "rounding")},
-    "clamp": _requant(_list(_integer, 2)),
-    "reference": _requant(TextField(_read_reference, _write_reference)),
+    "clamp": _list(_integer, 2),
+    "reference": TextField(_read_reference, _write_reference),
     "offsets": NUMBERS["offsets"],
 }
 FIELDS: dict[str, TextField] = {

@@ -55,7 +55,7 @@ from typing import Any
 from ..layers import NetworkError
 from ..network import QNetwork
 from . import json_file
-from .text_fields import FIELDS, LINEAR_AXES, TENSOR, TextError, fields_of, word
+from .text_fields import FIELDS, LINEAR_AXES, REQUANT, TENSOR, TextError, fields_of, word
 
 __all__ = ["FORMAT", "VERSION", "dumps", "loads", "read"]
 
@@ -240,7 +240,7 @@ def _layer(name: str, kind: str, block: _Block) -> dict[str, Any]:
             weights["values"] = _values(value, kind, block)
         elif key.startswith("weight_"):
             weights[key.removeprefix("weight_")] = value
-        elif FIELDS[key].requant:
+        elif key in REQUANT:
             requant[key] = value
         else:
             layer[key] = value
