@@ -213,56 +213,41 @@ class _Network:
 
     def _conv2d(self, name: str, weights: Weights, bias: Array, requant: Requant) -> None:
         behind = self.count >= len(self.shape.paddings)
-        padding = 0 if behind else self.shape.paddings[self.count]
-        taken, given = weights.values.shape[3], self.x.shape[2]
-        require(
-            taken == given,
-            f"Layer {name!r}: its weights take {taken} channels, but {given} come in; "
-            "a state dict holds its layers in the order in which they run",
-        )
-        window = Window(padding=(padding,) * 4)
+        window = Window(padding=(0 if behind else self.shape.paddings[self.count],) * 4)
+        _require_inputs(name, weights, self.x.shape[2], "channels")
         alone = Conv2d(
             name, self.x.name, name, weights, bias, requant=requant, padding=window.padding
         )
-        grid, requant = self._widened(alone)
-        self.x = self.builder.conv2d(
-            name,
-            self.x,
-            weights,
-            bias,
-            Output(grid, lambda *_: requant, (requant.low, requant.high)),
-            window=window,
-        )
+        output = self._output(alone)
+        self.x = self.builder.conv2d(name, self.x, weights, bias, output, window=window)
 
     def _linear(self, name: str, weights: Weights, bias: Array, requant: Requant) -> None:
         height, width, channels = self.x.shape
-        taken, given = weights.values.shape[3], height * width * channels
-        require(
-            taken == given,
-            f"Layer {name!r}: its weights take {taken} values, but {given} come in; "
-            "a state dict holds its layers in the order in which they run",
-        )
+        given = height * width * channels
+        _require_inputs(name, weights, given, "values")
         # PyTorch flattens channels first, Flatten channels last
         split = weights.values.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
         weights = replace(weights, values=split.reshape(len(split), 1, 1, given))
         self.widths.flatten(height * width)
         self.x = self.builder.flatten(f"flatten{self.count + 1}", self.x)
-        alone = Linear(name, self.x.name, name, weights, bias, requant=requant)
-        grid, requant = self._widened(alone)
-        clamp = requant.low, requant.high
-        self.x = self.builder.linear(
-            name, self.x, weights, bias, Output(grid, lambda *_: requant, clamp)
-        )
+        output = self._output(Linear(name, self.x.name, name, weights, bias, requant=requant))
+        self.x = self.builder.linear(name, self.x, weights, bias, output)
 
     def _pool(self, name: str) -> None:
         alone = AvgPool2d(name, self.x.name, name, kernel=POOL, stride=POOL, requant=AVERAGE)
-        grid, requant = self._widened(alone)
-        clamp = requant.low, requant.high
-        self.x = self.builder.avg_pool2d(
-            name, self.x, POOL, Window(POOL), Output(grid, lambda *_: requant, clamp)
-        )
+        self.x = self.builder.avg_pool2d(name, self.x, POOL, Window(POOL), self._output(alone))
 
-    def _widened(self, layer: Conv2d | AvgPool2d) -> tuple[Grid, Requant]:
-        """An output grid wide enough for all outputs of ``layer``, and the clamp at its ends."""
+    def _output(self, layer: Conv2d | AvgPool2d) -> Output:
+        """An output wide enough for all values of ``layer``, with the clamp at their ends."""
         dtype, requant = self.widths.widen(layer)
-        return Grid(dtype, 1 / self.shape.gain, 0), requant
+        clamp = requant.low, requant.high
+        return Output(Grid(dtype, 1 / self.shape.gain, 0), lambda *_: requant, clamp)
+
+
+def _require_inputs(name: str, weights: Weights, given: int, what: str) -> None:
+    taken = weights.values.shape[3]
+    require(
+        taken == given,
+        f"Layer {name!r}: its weights take {taken} {what}, but {given} come in; "
+        "a state dict holds its layers in the order in which they run",
+    )

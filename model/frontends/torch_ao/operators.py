@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -97,47 +98,39 @@ def bias_of(step: Step) -> Bias | None:
     return Bias(bias.detach().numpy().astype(np.float32), per_channel)
 
 
-def _rescale(step: Step, answer: Answer) -> Policy:
-    return lambda layer, inputs, y, reach: answer(step, layer, inputs, y, reach)
+def _output(step: Step, rescale: Policy, relu: bool = False) -> Output:
+    """A step's output, with a clamp at real 0 if ``relu``."""
+    grid = _grid(step)
+    return Output(grid, rescale, (grid.zero_point if relu else UINT8.qmin, UINT8.qmax))
 
 
-def _conv2d(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> Ordered:
+def _conv2d(builder: OrderedBuilder, step: Step, x: Ordered, rescale: Policy) -> Ordered:
     module = step.module
     if module.padding_mode != "zeros":
         raise step.refuse(f"padding_mode {module.padding_mode!r} is not supported", "use 'zeros'")
-    grid, weights = _grid(step), _weights(step)
+    output = _output(step, rescale, isinstance(module, nniq.ConvReLU2d))
+    weights = _weights(step)
     top, left = module.padding
     return builder.conv2d(
         identifier(step.name),
         x,
         weights,
         np.zeros(len(weights.values), dtype=np.int64),
-        Output(grid, _rescale(step, answer), _clamp(grid, isinstance(module, nniq.ConvReLU2d))),
+        output,
         window=Window(tuple(module.stride), (top, left, top, left), tuple(module.dilation)),
         groups=module.groups,
     )
 
 
-def _linear(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> Ordered:
-    grid = _grid(step)
+def _linear(builder: OrderedBuilder, step: Step, x: Ordered, rescale: Policy) -> Ordered:
+    output = _output(step, rescale, isinstance(step.module, nniq.LinearReLU))
     if len(step.output.shape) != 2:
         raise step.refuse(
             f"its output has the shape {list(step.output.shape)}", "put nn.Flatten before it"
         )
     weights = _weights(step)
-    return builder.linear(
-        identifier(step.name),
-        x,
-        weights,
-        np.zeros(len(weights.values), dtype=np.int64),
-        Output(
-            grid, _rescale(step, answer), _clamp(grid, isinstance(step.module, nniq.LinearReLU))
-        ),
-    )
-
-
-def _clamp(grid: Grid, relu: bool) -> tuple[int, int]:
-    return (grid.zero_point if relu else UINT8.qmin), UINT8.qmax
+    bias = np.zeros(len(weights.values), dtype=np.int64)
+    return builder.linear(identifier(step.name), x, weights, bias, output)
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -157,12 +150,12 @@ def _window(step: Step) -> tuple[tuple[int, int], Window]:
     return kernel, Window((sy, sx), (top, left, top, left))
 
 
-def _max_pool(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> Ordered:
+def _max_pool(builder: OrderedBuilder, step: Step, x: Ordered, rescale: Policy) -> Ordered:
     kernel, window = _window(step)
     return builder.max_pool2d(identifier(step.name), x, kernel, window)
 
 
-def _avg_pool(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> Ordered:
+def _avg_pool(builder: OrderedBuilder, step: Step, x: Ordered, rescale: Policy) -> Ordered:
     module = step.module
     if isinstance(module, nn.AdaptiveAvgPool2d):
         if step.output.shape[2:] != (1, 1):
@@ -181,12 +174,11 @@ def _avg_pool(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -
             raise step.refuse("count_include_pad=False is not supported", "let the padding count")
         if module.divisor_override is not None:
             raise step.refuse("divisor_override is not supported", "leave it out")
-    grid = _grid(step)
-    name, rescale = identifier(step.name), _rescale(step, answer)
-    return builder.avg_pool2d(name, x, kernel, window, Output(grid, rescale))
+    output = Output(_grid(step), rescale)
+    return builder.avg_pool2d(identifier(step.name), x, kernel, window, output)
 
 
-def _relu(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> Ordered:
+def _relu(builder: OrderedBuilder, step: Step, x: Ordered, rescale: Policy) -> Ordered:
     grid, high = _grid(step), UINT8.qmax
     if isinstance(step.module, nnq.ReLU6):
         six = torch.quantize_per_tensor(
@@ -196,32 +188,27 @@ def _relu(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> Or
     return builder.relu(identifier(step.name), x, grid.zero_point, high)
 
 
-def _reshape(builder: OrderedBuilder, step: Step, x: Ordered, answer: Answer) -> Ordered:
+def _reshape(builder: OrderedBuilder, step: Step, x: Ordered, rescale: Policy) -> Ordered:
     batch, *dims = step.output.shape
     if batch != step.inputs[0].shape[0] or math.prod(dims) != x.places.size:
         raise step.refuse(f"its output has the shape {[batch, *dims]}", "flatten all but the batch")
     return x.reshaped(dims, identifier(step.name))
 
 
-def _add(builder: OrderedBuilder, step: Step, a: Ordered, b: Ordered, answer: Answer) -> Ordered:
-    grid = _grid(step)
-    return builder.add(
-        identifier(step.name),
-        a,
-        b,
-        Output(grid, _rescale(step, answer), _clamp(grid, step.function == "add_relu")),
-    )
+def _add(builder: OrderedBuilder, step: Step, a: Ordered, b: Ordered, rescale: Policy) -> Ordered:
+    output = _output(step, rescale, step.function == "add_relu")
+    return builder.add(identifier(step.name), a, b, output)
 
 
 def _functional(builder: OrderedBuilder, step: Step, *rest: Any) -> Ordered:
-    *inputs, answer = rest
+    *inputs, rescale = rest
     if step.function == "cat":
-        return cat(builder, step, inputs, _grid(step), _rescale(step, answer))
+        return cat(builder, step, inputs, _grid(step), rescale)
     if step.function not in ("add", "add_relu"):
         reason = f"{step.function} of a FloatFunctional is not supported"
         raise step.refuse(reason, "use add or cat")
     a, b = inputs
-    return _add(builder, step, a, b, answer)
+    return _add(builder, step, a, b, rescale)
 
 
 OPERATORS: dict[type[nn.Module], Callable[..., Ordered]] = {
@@ -250,4 +237,4 @@ def add_step(builder: OrderedBuilder, step: Step, inputs: list[Ordered], answer:
             "Flatten, Unflatten, Dropout and FloatFunctional's add and cat, batch norm fused by "
             "fuse_modules",
         )
-    return OPERATORS[kind](builder, step, *inputs, answer)
+    return OPERATORS[kind](builder, step, *inputs, partial(answer, step))
