@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -132,19 +133,21 @@ class Concat(Joining):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class MaxPool(Node):
-    """The greatest value of each window."""
+class Pool(Node):
+    """A value for each window of a channel."""
 
     kernel: tuple[int, int]
     window: Window
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class AvgPool(Node):
-    """The mean of each window; positions outside the map count as 0."""
+class MaxPool(Pool):
+    """The greatest value of each window."""
 
-    kernel: tuple[int, int]
-    window: Window
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AvgPool(Pool):
+    """The mean of each window; positions outside the map count as 0."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -206,6 +209,16 @@ class Graph:
         """The tensor of class scores."""
         return self.nodes[-1].name
 
+    @cached_property
+    def by_name(self) -> dict[str, Node]:
+        """The nodes by name."""
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def readers(self) -> Counter[str]:
+        """How many inputs of nodes each tensor is."""
+        return Counter(name for node in self.nodes for name in node.inputs)
+
     def _shapes(self) -> Iterator[tuple[str, Shape]]:
         known = {IMAGE: self.shape}
         yield IMAGE, self.shape
@@ -233,7 +246,7 @@ def shape_after(node: Node, inputs: list[Shape]) -> Shape:
         wanted = per_group * node.groups
         need(channels == wanted, f"input must have {wanted} channels")
         return _slide(node, out, x, (kernel[0], kernel[1]), node.window)
-    if isinstance(node, MaxPool | AvgPool):
+    if isinstance(node, Pool):
         return _slide(node, channels, x, node.kernel, node.window)
     if isinstance(node, Linear):
         wanted = node.weight.shape[1]
@@ -270,7 +283,7 @@ def fuse(graph: Graph) -> Graph:
     Raises NetworkError for a normalization that does not follow a convolution or linear layer, or
     whose input has other readers.
     """
-    nodes = _attached(graph.nodes)
+    nodes = _attached(graph)
     for node in nodes:
         if isinstance(node, Norm):
             raise NetworkError(
@@ -281,13 +294,12 @@ def fuse(graph: Graph) -> Graph:
     return Graph(graph.name, graph.shape, tuple(nodes))
 
 
-def _attached(nodes: tuple[Node, ...]) -> list[Node]:
+def _attached(graph: Graph) -> list[Node]:
     """The nodes, with normalizations and clips attached to the nodes that they follow."""
-    readers = Counter(name for node in nodes for name in node.inputs)
     kept: dict[str, Node] = {}
     now: dict[str, str] = {}  # from a tensor's old name to its new one
-    for node in nodes:
-        alone = readers[node.inputs[0]] == 1
+    for node in graph.nodes:
+        alone = graph.readers[node.inputs[0]] == 1
         renamed = replace(node, inputs=tuple(now.get(name, name) for name in node.inputs))
         before = kept.get(renamed.inputs[0])
         merged = _merged(before, renamed) if before is not None and alone else None
@@ -310,12 +322,17 @@ def _merged(before: Node, node: Node) -> Node | None:
     return None
 
 
-def fold(graph: Graph) -> Graph:
-    """Merge the batch normalizations of a fused graph into the weights."""
+def fold(
+    graph: Graph, numbers: Callable[[Weighted], tuple[Floats, Floats]] = Weighted.folded
+) -> Graph:
+    """Merge the batch normalizations of a fused graph into the weights.
+
+    numbers : gives the merged weight and bias of a layer
+    """
     nodes = []
     for node in graph.nodes:
         if isinstance(node, Weighted):
-            weight, bias = node.folded()
+            weight, bias = numbers(node)
             node = replace(node, weight=weight, bias=bias, norm=None)
         nodes.append(node)
     return Graph(graph.name, graph.shape, tuple(nodes))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 
 from ...builder import Grid, Output, Policy
@@ -26,9 +25,8 @@ def has_grid(node: Node) -> bool:
 
 def source_of(graph: Graph, tensor: str) -> str:
     """The tensor whose grid ``tensor`` has: itself, or the source of pools, clips and moves."""
-    nodes = {node.name: node for node in graph.nodes}
-    while tensor in nodes and not has_grid(nodes[tensor]):
-        (tensor,) = nodes[tensor].inputs
+    while tensor in graph.by_name and not has_grid(graph.by_name[tensor]):
+        (tensor,) = graph.by_name[tensor].inputs
     return tensor
 
 
@@ -70,7 +68,6 @@ class _Lowering:
         self.graph, self.grids, self.weights, self.rescale = graph, grids, weights, rescale
         self.builder = OrderedBuilder(graph.name)
         self.tensors = {g.IMAGE: self.builder.input(graph.shape, grids[g.IMAGE])}
-        self.readers = Counter(name for node in graph.nodes for name in node.inputs)
 
     def network(self) -> QNetwork:
         for node in self.graph.nodes:
@@ -83,17 +80,13 @@ class _Lowering:
         x = inputs[0]
         if isinstance(node, g.Weighted):
             return self._weighted(node, x)
-        if isinstance(node, g.Joining):
-            grid = self.grids[node.name]
-            clamp = clamp_of(node.clip, grid)
-            if isinstance(node, g.Concat):
-                return self.builder.concat(node.name, inputs, Output(grid, self.rescale, clamp))
-            return self.builder.add(node.name, x, inputs[1], Output(grid, self.rescale, clamp))
+        if isinstance(node, g.Concat):
+            return self.builder.concat(node.name, inputs, self._output(node))
+        if isinstance(node, g.Add):
+            return self.builder.add(node.name, x, inputs[1], self._output(node))
         if isinstance(node, g.AvgPool):
-            grid = self.grids[node.name]
-            return self.builder.avg_pool2d(
-                node.name, x, node.kernel, node.window, Output(grid, self.rescale)
-            )
+            output = self._output(node)
+            return self.builder.avg_pool2d(node.name, x, node.kernel, node.window, output)
         if isinstance(node, g.MaxPool):
             return self.builder.max_pool2d(node.name, x, node.kernel, node.window)
         if isinstance(node, g.Activation):
@@ -101,27 +94,23 @@ class _Lowering:
         if isinstance(node, g.Pointwise):
             grid = self.grids[node.name]
             values = tabulate(node.function, x.grid, grid)
-            alone = self.readers[node.inputs[0]] == 1
+            alone = self.graph.readers[node.inputs[0]] == 1
             return self.builder.table(node.name, x, values, grid, alone=alone)
         if isinstance(node, g.Upsample):
             return self.builder.upsample(node.name, x, node.factor)
         assert isinstance(node, g.View)
         return x.seen(x.places.ravel()[node.places], node.name)
 
+    def _output(self, node: Node) -> Output:
+        grid = self.grids[node.name]
+        clip = node.clip if isinstance(node, g.Clipped) else g.NO_CLIP
+        return Output(grid, self.rescale, clamp_of(clip, grid))
+
     def _weighted(self, node: g.Weighted, x: Ordered) -> Ordered:
-        grid, weights = self.grids[node.name], self.weights[node.name]
+        name, weights, output = node.name, self.weights[node.name], self._output(node)
         bias = quantize_bias(node.bias, x.grid, weights)
-        clamp = clamp_of(node.clip, grid)
         if isinstance(node, g.Conv):
-            return self.builder.conv2d(
-                node.name,
-                x,
-                weights,
-                bias,
-                Output(grid, self.rescale, clamp),
-                window=node.window,
-                groups=node.groups,
-            )
-        flat = x.reshaped((-1,), x.flat)
-        y = self.builder.linear(node.name, flat, weights, bias, Output(grid, self.rescale, clamp))
-        return y.reshaped((-1, 1, 1), node.name)
+            window, groups = node.window, node.groups
+            return self.builder.conv2d(name, x, weights, bias, output, window=window, groups=groups)
+        y = self.builder.linear(name, x.reshaped((-1,), x.flat), weights, bias, output)
+        return y.reshaped((-1, 1, 1), name)

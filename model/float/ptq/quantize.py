@@ -14,7 +14,6 @@ float64; the same arguments give the same network on any machine.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -164,8 +163,7 @@ def share_grids(graph: Graph, grids: dict[str, Grid]) -> None:
     Their values are then rounded once instead of twice, and the concatenation only reorders. Pools
     and clips in between keep the grid.
     """
-    nodes = {node.name: node for node in graph.nodes}
-    readers = Counter(name for node in graph.nodes for name in node.inputs)
+    nodes, readers = graph.by_name, graph.readers
     for node in reversed(graph.nodes):  # backwards, so that a grid passes to earlier concatenations
         for name in node.inputs if isinstance(node, g.Concat) else ():
             while name in nodes and readers[name] == 1 and not has_grid(nodes[name]):

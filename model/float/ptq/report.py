@@ -56,9 +56,8 @@ def layer_facts(
                 tensor = network.tensors[name]
                 real = (integers.astype(np.float64) - tensor.zero_point) * tensor.scale
                 seen[name].update(floats[outputs[name]], real)
-    nodes = {node.name: node for node in graph.nodes}
     return [
-        _facts(network, layer, nodes[layer.name], seen[layer.output])
+        _facts(network, layer, graph.by_name[layer.name], seen[layer.output])
         for layer in network.layers
         if isinstance(layer, Requantizing | Lookup)
     ]

@@ -9,7 +9,6 @@ integer network.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -88,7 +87,6 @@ def qat_net_of(
 
 def _without_placed(graph: g.Graph) -> tuple[g.Graph, dict[str, str]]:
     """The graph without ``_Placed`` nodes, and their paths by the node that they quantize."""
-    readers = Counter(name for node in graph.nodes for name in node.inputs)
     kept: dict[str, g.Node] = {}
     paths: dict[str, str] = {}
     now: dict[str, str] = {}  # from a tensor's old name to its new one
@@ -103,7 +101,7 @@ def _without_placed(graph: g.Graph) -> tuple[g.Graph, dict[str, str]]:
                 f"Layer {node.name!r}: what {before!r} gives is on a grid already; remove this "
                 "FakeQuantize"
             )
-        if readers[before] > 1:
+        if graph.readers[before] > 1:
             raise NetworkError(
                 f"Layer {node.name!r}: something else reads {before!r} without it; let all of them "
                 "read its output"

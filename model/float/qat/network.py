@@ -15,7 +15,6 @@ tie.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -160,13 +159,7 @@ class QatNet(nn.Module):
 
     def folded(self) -> Graph:
         """The trained float network: real weights, with batch norm folded in."""
-        nodes: list[Node] = []
-        for node in self.graph.nodes:
-            if isinstance(node, g.Weighted):
-                weight, bias = self._layers[node.name].numbers()
-                node = replace(node, weight=weight, bias=bias, norm=None)
-            nodes.append(node)
-        return Graph(self.graph.name, self.graph.shape, tuple(nodes))
+        return g.fold(self.graph, lambda node: self._layers[node.name].numbers())
 
     def lower(self) -> QNetwork:
         """The integer network, with the multipliers of ``rescale.py`` made the narrowest.

@@ -78,9 +78,9 @@ class Node:
             raise self.refuse(f"{name} must be {wanted}, not {values}", "use a 2-d operator")
         return tuple(values)
 
-    def require(self, name: str, value: object, *, otherwise: object, way_out: str) -> None:
-        """Refuse an attribute unless it is ``value``; ``otherwise`` is its default."""
-        found = self.attributes.get(name, otherwise)
+    def require(self, name: str, value: object, way_out: str) -> None:
+        """Refuse an attribute unless it is ``value``, its default."""
+        found = self.attributes.get(name, value)
         if found != value:
             raise self.refuse(f"{name} must be {value}, not {found}", way_out)
 

@@ -50,7 +50,7 @@ class OnnxLayers:
         weights = w.per_channel(node, 0, w.values.transpose(0, 2, 3, 1))
         _require_types(node, x, weights, y.grid)
         kernel = (w.values.shape[2], w.values.shape[3])
-        node.require("kernel_shape", list(kernel), otherwise=list(kernel), way_out="export again")
+        node.require("kernel_shape", list(kernel), "export again")
         return self.builder.conv2d(
             y.name,
             x,
@@ -97,7 +97,7 @@ class OnnxLayers:
 
     def global_average_pool(self, node: Node, x: Ordered, y: Result) -> Ordered:
         """The average of each channel, with an integer sum."""
-        node.require("channels_last", 0, otherwise=0, way_out="export it channels first")
+        node.require("channels_last", 0, "export it channels first")
         return self.builder.avg_pool2d(y.name, x, whole(node, x), Window(), y.by(averaged))
 
     def reduce_mean(self, node: Node, x: Ordered, axes: Sequence[int], y: Result) -> Ordered:
@@ -121,9 +121,9 @@ class OnnxLayers:
 
 def require_plain(node: Node) -> None:
     """Refuse a Gemm that scales, or that transposes its input."""
-    node.require("alpha", 1.0, otherwise=1.0, way_out="fold it into the weights")
-    node.require("beta", 1.0, otherwise=1.0, way_out="fold it into the bias")
-    node.require("transA", 0, otherwise=0, way_out="transpose the weights instead")
+    node.require("alpha", 1.0, "fold it into the weights")
+    node.require("beta", 1.0, "fold it into the bias")
+    node.require("transA", 0, "transpose the weights instead")
 
 
 def _require_types(node: Node, x: Ordered, weights: Weights, grid: Grid) -> None:
@@ -171,8 +171,8 @@ def whole(node: Node, x: Ordered | Seen) -> tuple[int, int]:
 
 def pool_kernel(node: Node) -> tuple[int, int]:
     """Rows and columns of a pool; unusual attributes are refused."""
-    node.require("dilations", [1, 1], otherwise=[1, 1], way_out="use a pool without dilation")
-    node.require("storage_order", 0, otherwise=0, way_out="leave it out")
+    node.require("dilations", [1, 1], "use a pool without dilation")
+    node.require("storage_order", 0, "leave it out")
     if len(node.outputs) > 1:
         raise node.refuse("indices of the maximum are not supported", "leave the output out")
     height, width = node.integers("kernel_shape", (0, 0))

@@ -37,7 +37,7 @@ CODES = {0: None, 2: np.uint8, 3: np.int8}  # ONNX's types of a QuantizeLinear w
 
 def _quantize(reader: Reader, node: Node) -> None:
     graph, x = reader.graph, node.input(0)
-    node.require("block_size", 0, otherwise=0, way_out="quantize per tensor or per channel")
+    node.require("block_size", 0, "quantize per tensor or per channel")
     if x in graph.tensors:
         constant = quantized_constant(graph, node)
         reader.reals[f"integers of {node.outputs[0]}"] = constant
@@ -104,7 +104,7 @@ def _image(reader: Reader, node: Node, grid: Grid) -> Ordered:
 
 def _dequantize(reader: Reader, node: Node) -> None:
     graph, x, out = reader.graph, node.input(0), node.outputs[0]
-    node.require("block_size", 0, otherwise=0, way_out="quantize per tensor or per channel")
+    node.require("block_size", 0, "quantize per tensor or per channel")
     constant = reader.reals.get(f"integers of {x}")
     if isinstance(constant, Constant):
         reader.reals[out] = constant

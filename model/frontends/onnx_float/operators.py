@@ -44,7 +44,7 @@ def _conv(reader: FloatReader, node: Node) -> None:
         raise node.refuse(f"weights have {weight.ndim} axes", "use a 2-d convolution")
     source = reader.as_map(seen, node)
     kernel = (weight.shape[2], weight.shape[3])
-    node.require("kernel_shape", list(kernel), otherwise=list(kernel), way_out="export again")
+    node.require("kernel_shape", list(kernel), "export again")
     bias = reader.constant(node, 2) if node.input(2) else np.zeros(len(weight))
     frame = _more(window(node, seen, kernel), pads)
     made = g.Conv(
