@@ -189,12 +189,6 @@ class WindowGeometry:
         return int((self.lowest - self.needed).max()) + self.capacity
 
     @property
-    def reach_elements(self) -> int:
-        """Elements of the stream from a window's first to its last, both included."""
-        height, width = self.reach
-        return ((height - 1) * self.width + width) * self.pixel_elements
-
-    @property
     def read_elements(self) -> int:
         """Elements of the stream from the first to the last that the first tap reads in a window.
 

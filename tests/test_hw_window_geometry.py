@@ -32,7 +32,9 @@ def check(g):
         assert 1 <= needed[place] <= g.elements
     if all(windows):
         assert lowest == sorted(lowest)
-        assert g.capacity <= g.reach_elements + g.stride[1] * g.pixel_elements
+        height, width = g.reach
+        reached = ((height - 1) * g.width + width) * g.pixel_elements
+        assert g.capacity <= reached + g.stride[1] * g.pixel_elements
     assert g.releases.sum() == g.needs.sum() == g.elements  # from image to image
     # one table for all rows, another for row ends, which is what the hardware has
     assert (g.needs[:, :-1] == g.needs[:1, :-1]).all()

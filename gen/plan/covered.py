@@ -20,7 +20,11 @@ def layers_to_build(network: QNetwork) -> tuple[list[Layer], Argmax | None]:
     built: list[Layer] = []
     for layer in network.layers:
         if isinstance(layer, Argmax):
-            _require_last(network, layer)
+            require(
+                layer is network.layers[-1],
+                f"Layer {layer.name!r}: an argmax must be the last layer in hardware; move it "
+                "there",
+            )
         elif not layer.changes_nothing(network):
             built.append(layer)
         if isinstance(layer, Requantizing):
@@ -33,13 +37,6 @@ def layers_to_build(network: QNetwork) -> tuple[list[Layer], Argmax | None]:
     )
     last = network.layers[-1]
     return built, last if isinstance(last, Argmax) else None
-
-
-def _require_last(network: QNetwork, layer: Argmax) -> None:
-    if layer is not network.layers[-1]:
-        raise NetworkError(
-            f"Layer {layer.name!r}: an argmax must be the last layer in hardware; move it there"
-        )
 
 
 def _require_halves(network: QNetwork, layer: Requantizing) -> None:

@@ -125,8 +125,6 @@ class Links:
         source = link.source or "frame_in"
         if len(self.readers[link.source]) == 1:
             return source
-        port = f"_{link.port}" if self._twice(link) else ""
+        alike = [other for other in self.readers[link.source] if other.target == link.target]
+        port = f"_{link.port}" if len(alike) > 1 else ""
         return f"{source}_to_{link.target or 'frame_out'}{port}"
-
-    def _twice(self, link: Link) -> bool:
-        return sum(other.target == link.target for other in self.readers[link.source]) > 1

@@ -7,17 +7,16 @@ Simulation measures the same numbers, cycle for cycle.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import replace
 
 from ...model.layers import NetworkError
 from ...model.network import QNetwork
 from ..parts.kinds import part_of
-from ..parts.part import Part
 from .covered import layers_to_build
 from .forms import Forms
 from .goals import Goal, InputGoal, as_goal
-from .links import Link, Links
+from .links import Links
 from .plan import LayerPlan, Plan
 from .schedule import schedule
 
@@ -57,6 +56,9 @@ def _planned(network: QNetwork, goal: Goal, forms: Forms, row_aligned: bool) -> 
     row_lanes = chosen.input_lanes
     lanes = row_lanes if row_aligned else chosen.whole_lanes
     times = schedule(parts, links, argmax, row_lanes, taken=lanes)
+    depths = Counter[str]()  # of all queues after a layer, beats
+    for link, depth in times.fifo_depths.items():
+        depths[link.source] += depth
     return Plan(
         network=network,
         goal=goal.facts(),
@@ -69,7 +71,7 @@ def _planned(network: QNetwork, goal: Goal, forms: Forms, row_aligned: bool) -> 
             LayerPlan(
                 form.part,
                 form.cycles_alone,
-                _behind(form.part, times.fifo_depths),
+                depths[form.part.name],
                 times.spans[form.part.name],
             )
             for form in chosen.forms
@@ -89,8 +91,3 @@ def forms_of(network: QNetwork) -> Forms:
     layers, _ = layers_to_build(network)
     parts = {layer.name: part_of(network, layer) for layer in layers}
     return Forms(network, Links.of(network), parts)
-
-
-def _behind(part: Part, depths: Mapping[Link, int]) -> int:
-    """Total depth in beats of all queues after a layer."""
-    return sum(depth for link, depth in depths.items() if link.source == part.name)

@@ -78,7 +78,7 @@ class _Core:
         whole = t.topology(parts, links, argmax, parts[0].x, (taken or lanes, lanes), depths)
         for node in whole.nodes:
             self.processes += self._processes(node)
-        self._bits = {link: stream.bits for link, stream in whole.ways.items()}
+        self.bits = {link: stream.bits for link, stream in whole.ways.items()}
         self.ways = {link: self._by_stream[stream] for link, stream in whole.ways.items()}
         self.processes += self.verdicts.processes()
         run(self.processes)
@@ -154,10 +154,6 @@ class _Core:
                 cycle = max(known, (yield from i.get()))
                 i.take(cycle)
             self.verdicts.o.take(cycle)
-
-    def is_slow(self, link: Link, depth: int) -> bool:
-        """Whether a queue of ``depth`` beats in this link is in block RAM."""
-        return QueueSpec(depth, self._bits[link]).in_blocks
 
     def repeats(self, images: int = MEMORY) -> bool:
         """Whether all beats of the last ``images`` came one common period after the image before.
@@ -271,7 +267,11 @@ def _unbounded(
 
 def _deep(free: _Core, depths: Mapping[Link, int]) -> set[Link]:
     """The links whose queues are in block RAM."""
-    return {link for link, depth in depths.items() if depth and free.is_slow(link, depth)}
+    return {
+        link
+        for link, depth in depths.items()
+        if depth and QueueSpec(depth, free.bits[link]).in_blocks
+    }
 
 
 def _memory(fed: _Core, memory: int) -> int:

@@ -87,12 +87,11 @@ def _cells(measured: Mapping[str, Measured], targets: Sequence[str]) -> str:
     sections = []
     for target in targets:
         rows = (
-            [f"`{network}`", *(_counts(found[target], kind) for kind in kinds.values())]
+            [
+                f"`{network}`",
+                *(", ".join(str(found[target][f][kind]) for f in FORMS) for kind in kinds.values()),
+            ]
             for network, found in measured.items()
         )
         sections.append(f"### {target}\n\n{table(columns, rows)}")
     return "\n".join(sections)
-
-
-def _counts(found: Mapping[str, Facts], kind: str) -> str:
-    return ", ".join(str(found[form][kind]) for form in FORMS)

@@ -69,20 +69,19 @@ def from_json(document: object) -> QNetwork:
     return network
 
 
-def _write_tensor(tensor: Tensor) -> str:
-    return json.dumps(
-        {
-            "shape": list(tensor.shape),
-            "type": str(tensor.dtype),
-            "scale": tensor.scale,
-            "zero_point": tensor.zero_point,
-        }
-    )
-
-
 def dumps(network: QNetwork) -> str:
     """The text of a network's file; the same network gives the same bytes."""
-    tensors = {name: _write_tensor(tensor) for name, tensor in network.tensors.items()}
+    tensors = {
+        name: json.dumps(
+            {
+                "shape": list(x.shape),
+                "type": str(x.dtype),
+                "scale": x.scale,
+                "zero_point": x.zero_point,
+            }
+        )
+        for name, x in network.tensors.items()
+    }
     layers = ",\n".join(write_layer(layer, "    ") for layer in network.layers)
     fields = {
         "format": json.dumps(FORMAT),

@@ -177,13 +177,6 @@ class _Step:
     done: tuple[str, ...] = ()
 
 
-def _every_layer(network: Runnable) -> list[_Step]:
-    return [
-        _Step(layer.reads, layer.output, FAST[layer.kind](network, layer))
-        for layer in network.layers
-    ]
-
-
 def _to_the_output(network: Runnable) -> list[_Step]:
     """The steps for the output: a convolution and its max pool as one, used tensors dropped."""
     readers: dict[str, list[Layer]] = {name: [] for name in network.tensors}
@@ -198,17 +191,12 @@ def _to_the_output(network: Runnable) -> list[_Step]:
         run, last = FAST[layer.kind](network, layer), layer
         if isinstance(layer, Conv2d) and layer.output != network.output:
             match readers[layer.output]:
-                case [MaxPool2d() as pool] if _tiles(pool):
+                case [MaxPool2d() as pool] if pool.kernel == pool.stride and not any(pool.padding):
                     run, last = _conv2d(network, layer, pool.kernel), pool
         written |= {layer.output, last.output}
         done = tuple({name for name in layer.reads if readers[name][-1] is layer})
         steps.append(_Step(layer.reads, last.output, run, done))
     return steps
-
-
-def _tiles(pool: MaxPool2d) -> bool:
-    """Whether the pool's windows tile the map."""
-    return pool.kernel == pool.stride and not any(pool.padding)
 
 
 def _run(network: Runnable, steps: list[_Step], images: Array) -> dict[str, Array]:
@@ -236,7 +224,10 @@ def _batches(network: Runnable, images: Array) -> Iterator[Array]:
 
 def trace(network: Runnable, images: Array) -> dict[str, Array]:
     """Every tensor by name, (N, H, W, C), for checked images (N, H, W, C)."""
-    steps = _every_layer(network)
+    steps = [
+        _Step(layer.reads, layer.output, FAST[layer.kind](network, layer))
+        for layer in network.layers
+    ]
     parts = [_run(network, steps, batch) for batch in _batches(network, images)]
     return {name: _joined(part[name] for part in parts) for name in parts[0]}
 

@@ -15,7 +15,7 @@ If the reference has biases, an offset is searched for too, see ``offsets.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, pairwise
@@ -72,15 +72,6 @@ def _steps(target: Target, channel: int) -> list[list[Demand]]:
     return steps
 
 
-def _constraints(
-    demands: Iterable[Demand], rule: Rounding
-) -> Iterator[tuple[int, Fraction, bool, bool]]:
-    """Inequalities (acc, bound, inclusive, at_least) on acc * M / 2**n that express the demands."""
-    for acc, y, at_least in demands:
-        bound, inclusive = reaches(y if at_least else y + 1, rule)
-        yield acc, bound, inclusive == at_least, at_least
-
-
 @dataclass
 class _Interval:
     """The real factors M / 2**n that meet a channel's constraints; ``high`` None if unlimited."""
@@ -112,13 +103,12 @@ class _Interval:
 def _interval(demands: Iterable[Demand], rule: Rounding) -> _Interval:
     """Solve acc * f {>=, >, <=, <} bound for the factor f > 0, over all demands."""
     interval = _Interval()
-    for acc, bound, inclusive, at_least in _constraints(demands, rule):
+    for acc, y, at_least in demands:
+        bound, inclusive = reaches(y if at_least else y + 1, rule)
         if acc == 0:
             continue  # round(0) is 0 by every rule and reference: every f meets the demand
-        if (acc > 0) == at_least:
-            interval.at_least(bound / acc, inclusive)
-        else:
-            interval.at_most(bound / acc, inclusive)
+        limit = interval.at_least if (acc > 0) == at_least else interval.at_most
+        limit(bound / acc, inclusive == at_least)
     return interval
 
 

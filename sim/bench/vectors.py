@@ -150,26 +150,19 @@ def read_vectors(path: Path) -> Vectors:
     with np.load(path.parent / "vectors.npz", allow_pickle=False) as arrays:
         values = {
             name: arrays[f"tensor_{index}"].astype(np.int64)
-            for index, name in enumerate(settings["tensors"])
+            for index, name in enumerate(settings.pop("tensors"))
         }
+    for name in ("input", "output", "classes"):
+        settings[name] = settings[name] and _read_port(settings[name])
     return Vectors(
-        seed=settings["seed"],
-        cycles_per_image=settings["cycles_per_image"],
-        first_cycles=tuple(settings["first_cycles"]),
-        latency_cycles=settings["latency_cycles"],
-        input=_read_port(settings["input"]),
-        output=_read_port(settings["output"]),
-        classes=_read_port(settings["classes"]) if settings["classes"] else None,
-        streams=tuple(
-            InnerStream(
-                port=_read_port(stream["port"]),
-                scope=stream["scope"],
-                valid=stream["valid"],
-                ready=stream["ready"],
-                payload=stream["payload"],
-            )
-            for stream in settings["streams"]
-        ),
+        **settings
+        | {
+            "first_cycles": tuple(settings["first_cycles"]),
+            "streams": tuple(
+                InnerStream(**stream | {"port": _read_port(stream["port"])})
+                for stream in settings["streams"]
+            ),
+        },
         values={name: array.reshape(len(array), -1) for name, array in values.items()},
         facts=path.parent / "facts.jsonl",
         progress=path.parent / "progress",

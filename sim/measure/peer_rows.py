@@ -6,13 +6,12 @@ import shutil
 from pathlib import Path
 
 from ...gen.flow.synth import TARGETS
-from ...gen.studies.cells import cells_of
 from ...model import load
 from ...model.data import digits_for_simulation, fit_to
 from ...model.studies.rows import Facts, Store, fingerprint, sources
 from .peers.run import run_peer, version_of
 
-__all__ = ["PEER_TARGETS", "peer_cells", "peer_facts"]
+__all__ = ["PEER_TARGETS", "peer_facts"]
 
 NET = "plain"
 IMAGES = 20  # digits in the simulation of a peer's Verilog
@@ -40,8 +39,3 @@ def _run(peer: str, version: str, folder: Path) -> Facts:
     del facts["scores"]
     lines = (folder / "core.v").read_text(encoding="utf-8").count("\n")
     return {**facts, "version": version, "digits": digits.source, "verilog_lines": lines}
-
-
-def peer_cells(facts: Facts, peer: str, target: str, store: Store) -> Facts:
-    """The cells and the clock of a peer's core."""
-    return cells_of(store.folder / "peers" / peer / "core.v", facts["top"], target, store)

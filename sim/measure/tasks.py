@@ -11,7 +11,7 @@ from ...gen.studies.cells import cells_of
 from ...model.errors import UserError
 from ...model.studies.rows import Facts, NotMeasuredError, Store
 from .emission import core_facts
-from .peer_rows import NET, PEER_TARGETS, peer_cells, peer_facts
+from .peer_rows import NET, PEER_TARGETS, peer_facts
 from .peers.run import PEERS
 from .plans import NETS, PLANS
 from .speed import SIMULATED, golden_facts, simulation_facts
@@ -94,11 +94,11 @@ def _peer(peer: str) -> list[Task]:
 
 
 def _peer_cells(peer: str, target: str) -> Task:
-    return Task(
-        ("peers", peer, target),
-        lambda core, store: peer_cells(core, peer, target, store),
-        after=("peers", peer),
-    )
+    def run(core: Facts, store: Store) -> Facts:
+        verilog = store.folder / "peers" / peer / "core.v"
+        return cells_of(verilog, core["top"], target, store)
+
+    return Task(("peers", peer, target), run, after=("peers", peer))
 
 
 def measure(task: Task, rows: Rows, store: Store) -> Facts:

@@ -87,7 +87,9 @@ def compile_verilog(
     there = compiled.program.is_file() and stamp.is_file()
     if there and stamp.read_text(encoding="utf-8") == wanted:
         return compiled
-    commands = _icarus(top) if simulator == "icarus" else _verilator(top, make_options)
+    commands = [["iverilog", "-o", "sim.vvp", "-s", top, "-g2012", "-f", "options", f"{top}.v"]]
+    if simulator == "verilator":
+        commands = _verilator(top, make_options)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with linked() as links:
@@ -104,11 +106,6 @@ def compile_verilog(
     except OSError as error:
         raise SimulatorError(f"The folder {folder} cannot be written: {error.strerror}") from None
     return compiled
-
-
-def _icarus(top: str) -> list[list[str]]:
-    """The command of Icarus, for the build's folder."""
-    return [["iverilog", "-o", "sim.vvp", "-s", top, "-g2012", "-f", "options", f"{top}.v"]]
 
 
 def _verilator(top: str, make_options: Sequence[str]) -> list[list[str]]:

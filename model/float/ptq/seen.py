@@ -136,7 +136,8 @@ class GraphReader:
     def held(self, seen: Seen) -> str:
         """The graph's tensor with the values in the order of ``seen``; a new View if needed."""
         shape = _as_map(seen.dims)
-        if self.shapes[seen.tensor] == shape and _is_in_order(seen.places):
+        in_place = np.array_equal(seen.places.ravel(), np.arange(seen.places.size))
+        if self.shapes[seen.tensor] == shape and in_place:
             return seen.tensor
         if seen not in self._views:
             assert seen.moved_by is not None
@@ -231,10 +232,6 @@ def _as_map(dims: tuple[int, ...]) -> Shape:
     """The graph's shape of a map (C, H, W) or of a vector (K,)."""
     channels, height, width = (*dims, 1, 1)[:3]
     return channels, height, width
-
-
-def _is_in_order(places: Places) -> bool:
-    return bool(np.array_equal(places.ravel(), np.arange(places.size)))
 
 
 def _needed(nodes: Iterable[g.Node], last: str) -> tuple[g.Node, ...]:
