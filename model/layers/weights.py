@@ -9,7 +9,7 @@ import numpy as np
 
 from ..dtypes import Array, Integers, IntType
 
-__all__ = ["Weights", "frozen_integers", "with_axes"]
+__all__ = ["Weights", "channels_last", "frozen_integers", "with_axes"]
 
 
 def frozen_integers(what: str, values: Integers) -> Integers:
@@ -25,6 +25,11 @@ def with_axes(values: Array) -> Array:
     """Weights of a fully connected layer, (OC, IC), as those of a 1x1 convolution; others
     unchanged."""
     return values[:, np.newaxis, np.newaxis] if values.ndim == 2 else values
+
+
+def channels_last(values: Array) -> Array:
+    """Weights (OC, IC, KH, KW) or (OC, IC) as (OC, KH, KW, IC)."""
+    return with_axes(values) if values.ndim == 2 else values.transpose(0, 2, 3, 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ...builder import Grid, Output, Policy
+from ...dtypes import Integers
 from ...layers import in_layer
 from ...layers.weights import Weights
 from ...network import QNetwork
@@ -15,7 +16,15 @@ from .functions import tabulate
 from .graph import Graph, Node
 from .weights import quantize_bias
 
-__all__ = ["clamp_of", "has_grid", "lower", "source_of"]
+__all__ = [
+    "add_joined",
+    "add_moved",
+    "add_weighted",
+    "clamp_of",
+    "has_grid",
+    "lower",
+    "source_of",
+]
 
 
 def has_grid(node: Node) -> bool:
@@ -78,39 +87,58 @@ class _Lowering:
 
     def _add(self, node: Node, inputs: list[Ordered]) -> Ordered:
         x = inputs[0]
-        if isinstance(node, g.Weighted):
-            return self._weighted(node, x)
-        if isinstance(node, g.Concat):
-            return self.builder.concat(node.name, inputs, self._output(node))
-        if isinstance(node, g.Add):
-            return self.builder.add(node.name, x, inputs[1], self._output(node))
-        if isinstance(node, g.AvgPool):
-            output = self._output(node)
-            return self.builder.avg_pool2d(node.name, x, node.kernel, node.window, output)
-        if isinstance(node, g.MaxPool):
-            return self.builder.max_pool2d(node.name, x, node.kernel, node.window)
         if isinstance(node, g.Activation):
             return self.builder.relu(node.name, x, *clamp_of(node.clip, x.grid))
+        if not has_grid(node):
+            return add_moved(self.builder, node, x)
+        grid = self.grids[node.name]
         if isinstance(node, g.Pointwise):
-            grid = self.grids[node.name]
             values = tabulate(node.function, x.grid, grid)
             alone = self.graph.readers[node.inputs[0]] == 1
             return self.builder.table(node.name, x, values, grid, alone=alone)
-        if isinstance(node, g.Upsample):
-            return self.builder.upsample(node.name, x, node.factor)
-        assert isinstance(node, g.View)
-        return x.seen(x.places.ravel()[node.places], node.name)
-
-    def _output(self, node: Node) -> Output:
-        grid = self.grids[node.name]
         clip = node.clip if isinstance(node, g.Clipped) else g.NO_CLIP
-        return Output(grid, self.rescale, clamp_of(clip, grid))
-
-    def _weighted(self, node: g.Weighted, x: Ordered) -> Ordered:
-        name, weights, output = node.name, self.weights[node.name], self._output(node)
+        output = Output(grid, self.rescale, clamp_of(clip, grid))
+        if not isinstance(node, g.Weighted):
+            return add_joined(self.builder, node, inputs, output)
+        weights = self.weights[node.name]
         bias = quantize_bias(node.bias, x.grid, weights)
-        if isinstance(node, g.Conv):
-            window, groups = node.window, node.groups
-            return self.builder.conv2d(name, x, weights, bias, output, window=window, groups=groups)
-        y = self.builder.linear(name, x.reshaped((-1,), x.flat), weights, bias, output)
-        return y.reshaped((-1, 1, 1), name)
+        return add_weighted(self.builder, node, x, weights, bias, output)
+
+
+def add_weighted(
+    builder: OrderedBuilder,
+    node: g.Weighted,
+    x: Ordered,
+    weights: Weights,
+    bias: Integers,
+    output: Output,
+) -> Ordered:
+    """Add a convolution or linear layer."""
+    name = node.name
+    if isinstance(node, g.Conv):
+        window, groups = node.window, node.groups
+        return builder.conv2d(name, x, weights, bias, output, window=window, groups=groups)
+    y = builder.linear(name, x.reshaped((-1,), x.flat), weights, bias, output)
+    return y.reshaped((-1, 1, 1), name)
+
+
+def add_joined(
+    builder: OrderedBuilder, node: Node, inputs: Sequence[Ordered], output: Output
+) -> Ordered:
+    """Add a concatenation, an addition or an average pool."""
+    if isinstance(node, g.Concat):
+        return builder.concat(node.name, inputs, output)
+    if isinstance(node, g.Add):
+        return builder.add(node.name, inputs[0], inputs[1], output)
+    assert isinstance(node, g.AvgPool)
+    return builder.avg_pool2d(node.name, inputs[0], node.kernel, node.window, output)
+
+
+def add_moved(builder: OrderedBuilder, node: Node, x: Ordered) -> Ordered:
+    """Add a layer whose values are those of its input, or record a View."""
+    if isinstance(node, g.MaxPool):
+        return builder.max_pool2d(node.name, x, node.kernel, node.window)
+    if isinstance(node, g.Upsample):
+        return builder.upsample(node.name, x, node.factor)
+    assert isinstance(node, g.View)
+    return x.seen(x.places.ravel()[node.places], node.name)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ...builder import Grid
 from ...dtypes import Integers
 from ...layers import NetworkError
-from ...layers.weights import Weights, with_axes
+from ...layers.weights import Weights, channels_last
 from .observers import extremes_of
 from .schemes import Scheme
 
@@ -35,8 +35,7 @@ def quantize_weights(
     """
     if scheme.bits > 8:
         raise NetworkError(f"weights must have 2 to 8 bits, not {scheme.bits}")
-    exact = with_axes(values.astype(np.float64))
-    exact = exact if values.ndim == 2 else exact.transpose(0, 2, 3, 1)
+    exact = channels_last(values.astype(np.float64))
     if not exact.any():
         raise NetworkError("its weights are all 0; train the network again")
     channels = exact.reshape(len(exact) if scheme.per_channel else 1, -1)
@@ -79,8 +78,7 @@ def weights_on(
     values: npt.NDArray[np.floating], scales: Floats, zero_points: Integers, scheme: Scheme
 ) -> Weights:
     """Round weights, in the axes of :func:`quantize_weights`, to one grid or one per channel."""
-    exact = with_axes(values.astype(np.float64))
-    exact = exact if values.ndim == 2 else exact.transpose(0, 2, 3, 1)
+    exact = channels_last(values.astype(np.float64))
     steps, offsets = (array.reshape(-1, 1, 1, 1) for array in (scales, zero_points))
     return Weights(
         values=np.clip(np.rint(exact / steps) + offsets, *scheme.ends).astype(np.int64),

@@ -18,6 +18,7 @@ from ...builder import Grid, Output
 from ...dtypes import INT32, Integers
 from ...float.ptq import graph as g
 from ...float.ptq.functions import tabulate
+from ...float.ptq.lower import add_joined, add_moved, add_weighted
 from ...layers import NetworkError
 from ...names import free_name
 from ...ordered import Ordered, OrderedBuilder
@@ -93,7 +94,7 @@ class Pt2eLayers:
             return _Real(x.source, (*x.steps, node)) if isinstance(x, _Real) else _Real(x, (node,))
         if isinstance(node, g.MaxPool | g.Upsample | g.View):
             if isinstance(x, Ordered):
-                return self._step(node, x)
+                return add_moved(self.builder, node, x)
             return _Real(x.source, (*x.steps, node))
         for name in node.inputs:
             self._require_integers(node, name)
@@ -168,57 +169,21 @@ class Pt2eLayers:
                 ends = (quantize.rounded(step.clip[0]), quantize.rounded(step.clip[1]))
                 x = self.builder.relu(step.name, x, *ends)
             else:
-                x = self._step(step, x)
+                x = add_moved(self.builder, step, x)
         return x
 
-    def _step(self, node: g.Node, x: Ordered) -> Ordered:
-        """A maximum pool, an upsampling or a reordering of integers."""
-        if isinstance(node, g.MaxPool):
-            return self.builder.max_pool2d(node.name, x, node.kernel, node.window)
-        if isinstance(node, g.Upsample):
-            return self.builder.upsample(node.name, x, node.factor)
-        assert isinstance(node, g.View)
-        return x.seen(x.places.ravel()[node.places], node.name)
-
     def _sum(self, node: g.Node, grid: Grid, clamp: tuple[int, int]) -> Ordered:
-        """A layer that rounds a sum, or a function of one value."""
+        """The layer of a node whose inputs are integers."""
         inputs = [x for name in node.inputs if isinstance(x := self.values[name], Ordered)]
-        x = inputs[0]
-        if isinstance(node, g.Concat):
-            return self.builder.concat(node.name, inputs, Output(grid, exactly(), clamp))
-        if isinstance(node, g.Add):
-            return self.builder.add(node.name, x, inputs[1], Output(grid, exactly(), clamp))
-        if isinstance(node, g.AvgPool):
-            return self.builder.avg_pool2d(
-                node.name, x, node.kernel, node.window, Output(grid, exactly(), clamp)
-            )
         if isinstance(node, g.Pointwise):
-            values = tabulate(node.function, x.grid, grid).clip(*clamp)
-            return self.builder.table(node.name, x, values, grid)
-        assert isinstance(node, g.Weighted)
-        return self._weighted(node, x, grid, clamp)
-
-    def _weighted(
-        self, node: g.Weighted, x: Ordered, grid: Grid, clamp: tuple[int, int]
-    ) -> Ordered:
-        """A convolution or a linear layer."""
+            values = tabulate(node.function, inputs[0].grid, grid).clip(*clamp)
+            return self.builder.table(node.name, inputs[0], values, grid)
+        if not isinstance(node, g.Weighted):
+            return add_joined(self.builder, node, inputs, Output(grid, exactly(), clamp))
         parameters = self.parameters[node.name]
-        bias, rests = _split_bias(node, parameters, x.grid)
-        values = parameters.weights.values
-        if isinstance(node, g.Conv):
-            return self.builder.conv2d(
-                node.name,
-                x,
-                parameters.laid_out(values.transpose(0, 2, 3, 1)),
-                bias,
-                Output(grid, exactly(rests), clamp),
-                window=node.window,
-                groups=node.groups,
-            )
-        flat = x.reshaped((-1,), x.flat)
-        weights = parameters.laid_out(values[:, None, None])
-        y = self.builder.linear(node.name, flat, weights, bias, Output(grid, exactly(rests), clamp))
-        return y.reshaped((-1, 1, 1), node.name)
+        bias, rests = _split_bias(node, parameters, inputs[0].grid)
+        output = Output(grid, exactly(rests), clamp)
+        return add_weighted(self.builder, node, inputs[0], parameters.laid_out(), bias, output)
 
 
 def _clamped(quantize: Quantize, steps: tuple[g.Node, ...]) -> tuple[int, int, tuple[g.Node, ...]]:

@@ -18,7 +18,7 @@ from ...float.ptq import graph as g
 from ...float.torch_export.arguments import Operator, arguments
 from ...float.torch_export.program import Reader, ends
 from ...layers import NetworkError
-from ...layers.weights import Weights
+from ...layers.weights import Weights, channels_last
 
 __all__ = ["Parameters", "ProgramReader", "Quantize", "QuantizedArray"]
 
@@ -77,10 +77,10 @@ class Parameters:
     weights: QuantizedArray
     bias: list[Fraction]
 
-    def laid_out(self, values: Integers) -> Weights:
-        """The weights of a layer; ``values`` are the integers as (OC, KH, KW, IC / groups)."""
+    def laid_out(self) -> Weights:
+        """The weights of a layer."""
         w = self.weights
-        return Weights(values=values, dtype=w.dtype, scales=w.scales, zero_points=w.zero_points)
+        return Weights(channels_last(w.values), w.dtype, w.scales, w.zero_points)
 
 
 class ProgramReader(Reader):

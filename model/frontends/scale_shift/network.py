@@ -28,7 +28,7 @@ from ...layers import NetworkError, require
 from ...layers.conv import Conv2d
 from ...layers.linear import Linear
 from ...layers.pool import AvgPool2d
-from ...layers.weights import Weights
+from ...layers.weights import Weights, channels_last
 from ...network import QNetwork
 from ...requant import MAX_MULTIPLIER, MAX_SHIFT, Requant, Rounding
 from .widths import WIDE, Widths
@@ -149,9 +149,8 @@ def _weights(layer: str, values: Array, triple: Triple) -> Weights:
         f"Layer {layer!r}: weights must lie in [0, 255], but reach "
         f"[{values.min():.0f}, {values.max():.0f}]; store them with their zero point added",
     )
-    integers = values.astype(np.int64)
-    nhwc = integers.transpose(0, 2, 3, 1) if values.ndim == 4 else integers[:, None, None]
-    return Weights(nhwc, UINT8, (m / 2.0**n,), (zero_point,))
+    integers = channels_last(values.astype(np.int64))
+    return Weights(integers, UINT8, (m / 2.0**n,), (zero_point,))
 
 
 def _bias(layer: str, values: Array, gain: float, triple: Triple) -> Array:

@@ -27,7 +27,7 @@ from torch.ao.nn.intrinsic import quantized as nniq
 from ...builder import Grid, Output, Policy, Window
 from ...dtypes import INT8, UINT8, Bounds
 from ...layers import Layer, Tensor
-from ...layers.weights import Weights
+from ...layers.weights import Weights, channels_last
 from ...names import identifier
 from ...ordered import Ordered, OrderedBuilder
 from ...requant import Requant
@@ -80,7 +80,7 @@ def _weights(step: Step) -> Weights:
         scales, zero_points = [weight.q_scale()], [weight.q_zero_point()]
     values = weight.int_repr().numpy()
     return Weights(
-        values=values[:, None, None] if values.ndim == 2 else values.transpose(0, 2, 3, 1),
+        values=channels_last(values),
         dtype=INT8,
         scales=tuple(_float32(step, scale) for scale in scales),
         zero_points=tuple(zero_points),
