@@ -15,7 +15,7 @@ from ...model.network import QNetwork
 from ...model.summary import html_table
 from ..parts.part import Part
 from .links import Link, Links
-from .topology import Node, QueueNode, topology
+from .topology import Node, QueueNode, Topology
 
 __all__ = ["LayerPlan", "Plan"]
 
@@ -125,7 +125,8 @@ class Plan:
         """Every component between the ports; each comes after the components that it reads from."""
         parts, x = [layer.part for layer in self.layers], self.network.tensors[self.network.input]
         lanes = self.input_lanes, self.row_lanes
-        return topology(parts, self.links, self.argmax, x, lanes, self.fifo_depths).nodes
+        whole = Topology(parts, self.links, self.argmax, x, lanes, self.fifo_depths)
+        return tuple(whole.nodes)
 
     @property
     def queues(self) -> dict[str, QueueSpec]:

@@ -75,7 +75,7 @@ class _Core:
         self._of_layers: dict[str, tuple[list[Channel], Channel]] = {}  # inputs and output
         self.verdicts = Fifo(self._channel(), self._channel(), images, verdict_depth)
         self._by_stream: dict[t.Stream, Channel] = {}
-        whole = t.topology(parts, links, argmax, parts[0].x, (taken or lanes, lanes), depths)
+        whole = t.Topology(parts, links, argmax, parts[0].x, (taken or lanes, lanes), depths)
         for node in whole.nodes:
             self.processes += self._processes(node)
         self.bits = {link: stream.bits for link, stream in whole.ways.items()}

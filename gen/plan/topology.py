@@ -30,7 +30,6 @@ __all__ = [
     "RowsNode",
     "Stream",
     "Topology",
-    "topology",
 ]
 
 
@@ -159,27 +158,8 @@ class LayerNode(Node):
         return dict(zip(self.part.ports, self.inputs, strict=True))
 
 
-@dataclass(frozen=True)
 class Topology:
     """All nodes and links of a core.
-
-    nodes : each comes after the nodes that it reads from
-    ways : the stream of each link, after its queue and before converters
-    """
-
-    nodes: tuple[Node, ...]
-    ways: Mapping[Link, Stream]
-
-
-def topology(
-    parts: Sequence[Part],
-    links: Links,
-    argmax: Argmax | None,
-    x: Tensor,
-    lanes: tuple[int, int],
-    depths: Mapping[Link, int] | None = None,
-) -> Topology:
-    """The topology of a core.
 
     Parameters
     ----------
@@ -187,48 +167,48 @@ def topology(
     x : the network's input
     lanes : values in a beat of the core's input, and of the first layers' input
     depths : beats of the queue in each link, 0 for a wire; None for unbounded queues
+
+    ``nodes`` has each node after those that it reads from; ``ways`` has the stream of each link,
+    after its queue and before converters.
     """
-    return _Builder(links, depths, {part.name: part.input_lanes for part in parts}).build(
-        parts, argmax, x, lanes
-    )
 
-
-class _Builder:
     def __init__(
-        self, links: Links, depths: Mapping[Link, int] | None, wanted: Mapping[str, int]
+        self,
+        parts: Sequence[Part],
+        links: Links,
+        argmax: Argmax | None,
+        x: Tensor,
+        lanes: tuple[int, int],
+        depths: Mapping[Link, int] | None = None,
     ) -> None:
-        self._links, self._depths, self._wanted = links, depths, wanted
-        self._nodes: list[Node] = []
-        self._ways: dict[Link, Stream] = {}
+        self._links, self._depths = links, depths
+        self._wanted = {part.name: part.input_lanes for part in parts}
+        self.nodes: list[Node] = []
+        self.ways: dict[Link, Stream] = {}
         self._streams: dict[Link, Stream] = {}  # after converters, as the readers take them
-
-    def build(
-        self, parts: Sequence[Part], argmax: Argmax | None, x: Tensor, lanes: tuple[int, int]
-    ) -> Topology:
         taken, row_lanes = lanes
         height, width, channels = x.shape
         row = RowGeometry(width * channels, taken, row_lanes)
         beats = height * (row.beats if taken != row_lanes else row.results)
         stream = Stream("frame_in", "o", x.dtype, taken, beats)
-        self._nodes.append(FrameInNode("frame_in", stream))
+        self.nodes.append(FrameInNode("frame_in", stream))
         if taken != row_lanes:
             rows = Stream("rows", "o", x.dtype, row_lanes, height * row.results)
-            self._nodes.append(RowsNode("rows", stream, rows, row))
+            self.nodes.append(RowsNode("rows", stream, rows, row))
             stream = rows
         self._spread("", stream)
         for part in parts:
             name = self._links.name(part.name)
             inputs = tuple(self._streams[link] for link in self._links.into(part.layer))
             o = Stream(name, "o", part.y.dtype, part.output_lanes, part.results)
-            self._nodes.append(LayerNode(name, part, inputs, o))
+            self.nodes.append(LayerNode(name, part, inputs, o))
             self._spread(part.name, o)
         result = self._streams[self._links.out]
         if argmax is not None:
             name = self._links.name(argmax.name)
             scores, result = result, Stream(name, "o", result.dtype, 1, result.beats)
-            self._nodes.append(ArgmaxNode(name, scores, result))
-        self._nodes.append(FrameOutNode("frame_out", result))
-        return Topology(tuple(self._nodes), self._ways)
+            self.nodes.append(ArgmaxNode(name, scores, result))
+        self.nodes.append(FrameOutNode("frame_out", result))
 
     def _spread(self, source: str, stream: Stream) -> None:
         """Connect a stream to its readers.
@@ -245,10 +225,10 @@ class _Builder:
                     replace(stream, writer=name, port="o_a"),
                     replace(stream, writer=name, port="o_b"),
                 )
-                self._nodes.append(ForkNode(name, stream, way, rest))
+                self.nodes.append(ForkNode(name, stream, way, rest))
                 stream = rest
-            self._ways[link] = self._queued(link, way)
-            self._streams[link] = self._converted(link, self._ways[link])
+            self.ways[link] = self._queued(link, way)
+            self._streams[link] = self._converted(link, self.ways[link])
 
     def _queued(self, link: Link, stream: Stream) -> Stream:
         depth = None if self._depths is None else self._depths.get(link, 0)
@@ -256,7 +236,7 @@ class _Builder:
             return stream
         name = self._links.name(link, "fifo")
         o = replace(stream, writer=name, port="o")
-        self._nodes.append(QueueNode(name, stream, o, link, depth))
+        self.nodes.append(QueueNode(name, stream, o, link, depth))
         return o
 
     def _converted(self, link: Link, stream: Stream) -> Stream:
@@ -265,6 +245,6 @@ class _Builder:
             name = self._links.name(link, kind)
             beats = stream.beats * stream.lanes // width
             o = Stream(name, "o", stream.dtype, width, beats)
-            self._nodes.append(ConverterNode(name, stream, o))
+            self.nodes.append(ConverterNode(name, stream, o))
             stream = o
         return stream

@@ -63,46 +63,33 @@ def lower(
 
     Raises NetworkError, which names the layer, if something does not fit.
     """
-    return _Lowering(graph, grids, weights, rescale).network()
+    builder = OrderedBuilder(graph.name)
+    tensors = {g.IMAGE: builder.input(graph.shape, grids[g.IMAGE])}
 
-
-class _Lowering:
-    def __init__(
-        self,
-        graph: Graph,
-        grids: Mapping[str, Grid],
-        weights: Mapping[str, Weights],
-        rescale: Policy,
-    ) -> None:
-        self.graph, self.grids, self.weights, self.rescale = graph, grids, weights, rescale
-        self.builder = OrderedBuilder(graph.name)
-        self.tensors = {g.IMAGE: self.builder.input(graph.shape, grids[g.IMAGE])}
-
-    def network(self) -> QNetwork:
-        for node in self.graph.nodes:
-            inputs = [self.tensors[name] for name in node.inputs]
-            with in_layer(node.name):
-                self.tensors[node.name] = self._add(node, inputs)
-        return self.builder.network(self.tensors[self.graph.output])
-
-    def _add(self, node: Node, inputs: list[Ordered]) -> Ordered:
+    def added(node: Node, inputs: list[Ordered]) -> Ordered:
         x = inputs[0]
         if isinstance(node, g.Activation):
-            return self.builder.relu(node.name, x, *clamp_of(node.clip, x.grid))
+            return builder.relu(node.name, x, *clamp_of(node.clip, x.grid))
         if not has_grid(node):
-            return add_moved(self.builder, node, x)
-        grid = self.grids[node.name]
+            return add_moved(builder, node, x)
+        grid = grids[node.name]
         if isinstance(node, g.Pointwise):
-            values = tabulate(node.function, x.grid, grid)
-            alone = self.graph.readers[node.inputs[0]] == 1
-            return self.builder.table(node.name, x, values, grid, alone=alone)
+            values, alone = (
+                tabulate(node.function, x.grid, grid),
+                graph.readers[node.inputs[0]] == 1,
+            )
+            return builder.table(node.name, x, values, grid, alone=alone)
         clip = node.clip if isinstance(node, g.Clipped) else g.NO_CLIP
-        output = Output(grid, self.rescale, clamp_of(clip, grid))
+        output = Output(grid, rescale, clamp_of(clip, grid))
         if not isinstance(node, g.Weighted):
-            return add_joined(self.builder, node, inputs, output)
-        weights = self.weights[node.name]
-        bias = quantize_bias(node.bias, x.grid, weights)
-        return add_weighted(self.builder, node, x, weights, bias, output)
+            return add_joined(builder, node, inputs, output)
+        bias = quantize_bias(node.bias, x.grid, weights[node.name])
+        return add_weighted(builder, node, x, weights[node.name], bias, output)
+
+    for node in graph.nodes:
+        with in_layer(node.name):
+            tensors[node.name] = added(node, [tensors[name] for name in node.inputs])
+    return builder.network(tensors[graph.output])
 
 
 def add_weighted(
