@@ -73,11 +73,6 @@ class Rom(wiring.Component):
         )
 
     @property
-    def layout(self) -> data.Layout:
-        """Layout of a row."""
-        return self._layout
-
-    @property
     def storage(self) -> Storage:
         """Rows, bits and kind of the memory."""
         return rows_storage(self._rows, self._layout.size, self._beside)

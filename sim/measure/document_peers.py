@@ -19,10 +19,21 @@ def peers_sections(rows: Rows, peers: Iterable[str]) -> dict[str, str]:
     """Cells and clocks of each peer's core of `plain`, beside our cores at every plan; by name."""
     names = list(peers)
     ours = [
-        (f"tercet, {plan.title}", _own(rows, key), _own_cells(rows, key))
+        (
+            f"tercet, {plan.title}",
+            rows["emission", NET, key],
+            {target: rows["cells", NET, key, target] for target in PEER_TARGETS},
+        )
         for key, plan in PLANS.items()
     ]
-    others = [(_title(peer, rows), rows["peers", peer], _peer_cells(rows, peer)) for peer in names]
+    others = [
+        (
+            _title(peer, rows),
+            rows["peers", peer],
+            {target: rows["peers", peer, target] for target in PEER_TARGETS},
+        )
+        for peer in names
+    ]
     every = ours + others
     columns = ["core", "cycles per image", "ROM bits", "target", "LUTs", "FFs", "DSPs"]
     columns += ["block RAMs", "LUT RAMs", "Fmax, MHz", "images/s", "images/s per LUT"]
@@ -36,18 +47,6 @@ def peers_sections(rows: Rows, peers: Iterable[str]) -> dict[str, str]:
         "peers": table(columns, lines) + reasons(_missing(every)),
         "peers_emission": _emission(every),
     }
-
-
-def _own(rows: Rows, plan: str) -> Facts:
-    return rows["emission", NET, plan]
-
-
-def _own_cells(rows: Rows, plan: str) -> dict[str, Facts]:
-    return {target: rows["cells", NET, plan, target] for target in PEER_TARGETS}
-
-
-def _peer_cells(rows: Rows, peer: str) -> dict[str, Facts]:
-    return {target: rows["peers", peer, target] for target in PEER_TARGETS}
 
 
 def _title(peer: str, rows: Rows) -> str:

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -41,13 +41,18 @@ class Function:
 
     def __call__(self, x: Fraction) -> Number:
         """The value at ``x``."""
-        return FUNCTIONS[self.name][0](x, *self.parameters)
+        return FUNCTIONS[self.name](x, *self.parameters)
 
     def of_tensor(self, x: torch.Tensor) -> torch.Tensor:
         """The values of a tensor, by PyTorch, with a gradient."""
         from torch.nn import functional
 
-        y: torch.Tensor = FUNCTIONS[self.name][1](functional)(x, *self.parameters)
+        if self.name == "line":
+            slope, offset = self.parameters
+            return (x * slope + offset).clamp(0, 1)
+        if self.name == "gelu_tanh":
+            return functional.gelu(x, approximate="tanh")
+        y: torch.Tensor = getattr(functional, self.name)(x, *self.parameters)
         return y
 
 
@@ -104,18 +109,15 @@ def _elu(x: Fraction, alpha: float) -> Number:
     return x if x >= 0 else alpha * math.expm1(x)
 
 
-Definition = Callable[..., Number]
-Torch = Callable[[Any], Callable[..., Any]]  # (torch.nn.functional) -> its function
-
-FUNCTIONS: dict[str, tuple[Definition, Torch]] = {
-    "leaky_relu": (_leaky_relu, lambda functional: functional.leaky_relu),
-    "hardsigmoid": (_hardsigmoid, lambda functional: functional.hardsigmoid),
-    "line": (_line, lambda _: lambda x, slope, offset: (x * slope + offset).clamp(0, 1)),
-    "hardswish": (_hardswish, lambda functional: functional.hardswish),
-    "sigmoid": (_sigmoid, lambda functional: functional.sigmoid),
-    "tanh": (_tanh, lambda functional: functional.tanh),
-    "silu": (_silu, lambda functional: functional.silu),
-    "gelu": (_gelu, lambda functional: functional.gelu),
-    "gelu_tanh": (_gelu_tanh, lambda functional: lambda x: functional.gelu(x, approximate="tanh")),
-    "elu": (_elu, lambda functional: functional.elu),
+FUNCTIONS: dict[str, Callable[..., Number]] = {
+    "leaky_relu": _leaky_relu,
+    "hardsigmoid": _hardsigmoid,
+    "line": _line,
+    "hardswish": _hardswish,
+    "sigmoid": _sigmoid,
+    "tanh": _tanh,
+    "silu": _silu,
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+    "elu": _elu,
 }

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ...dtypes import Integers
 from ...layers import NetworkError
-from .schemes import OBSERVERS, Scheme
+from .schemes import Scheme
 
 __all__ = ["Observer", "extremes_of", "observer_of"]
 
@@ -87,36 +87,26 @@ class _Histogram:
         middles = ((np.arange(BINS, dtype=np.float64) + 0.5) / (BINS / 2) - 1) * self.reach
         return middles[self.counts > 0], self.counts[self.counts > 0]
 
-
-class _Percentile(_Histogram):
     def range(self, scheme: Scheme) -> Range:
-        return _percentile(*self.filled, scheme)
+        return HISTOGRAMS[scheme.observer](*self.filled, scheme)
 
 
-class _LeastSquares(_Histogram):
-    def range(self, scheme: Scheme) -> Range:
-        return _least_squares(*self.filled, scheme)
-
-
-Observer = _MinMax | _Percentile | _LeastSquares
-KINDS: dict[str, type[Observer]] = dict(
-    zip(OBSERVERS, (_MinMax, _Moving, _Percentile, _LeastSquares), strict=True)
-)
+Observer = _MinMax | _Histogram
 
 
 def observer_of(scheme: Scheme) -> Observer:
     """A new observer for an activation."""
-    return KINDS[scheme.observer]()
+    if scheme.observer in HISTOGRAMS:
+        return _Histogram()
+    return {"minmax": _MinMax, "moving": _Moving}[scheme.observer]()
 
 
 def extremes_of(values: Floats, scheme: Scheme) -> Range:
     """The range of an array that is completely known, such as weights; no histogram is needed."""
     flat = np.sort(values, axis=None)
     ones = np.ones(len(flat), dtype=np.int64)
-    if scheme.observer == "percentile":
-        return _percentile(flat, ones, scheme)
-    if scheme.observer == "mse":
-        return _least_squares(flat, ones, scheme)
+    if scheme.observer in HISTOGRAMS:
+        return HISTOGRAMS[scheme.observer](flat, ones, scheme)
     return float(flat[0]), float(flat[-1])
 
 
@@ -156,3 +146,6 @@ def _squared_error(values: Floats, counts: Integers, lo: float, hi: float, schem
     grid = scheme.grid(lo, hi)
     q = np.clip(np.rint(values / grid.scale) + grid.zero_point, grid.dtype.qmin, grid.dtype.qmax)
     return float((counts * (values - (q - grid.zero_point) * grid.scale) ** 2).sum())
+
+
+HISTOGRAMS = {"percentile": _percentile, "mse": _least_squares}  # observers of a distribution

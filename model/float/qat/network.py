@@ -173,12 +173,8 @@ class QatNet(nn.Module):
                 weights[name] = layer.integers()
         return lower(self.folded(), self.grids(), weights, narrowing(half_even()))
 
-    def source_of(self, tensor: str) -> str:
-        """The tensor whose grid ``tensor`` has: itself, or the source of pools and clips."""
-        return source_of(self.graph, tensor)
-
     def _grid_of(self, tensor: str, grids: Mapping[str, Grid]) -> Grid:
-        return grids[self.source_of(tensor)]
+        return grids[source_of(self.graph, tensor)]
 
     def _pixels(self, images: torch.Tensor) -> torch.Tensor:
         """Pixels / 255 as integers, with the zero point subtracted. Raises NetworkError."""
@@ -205,7 +201,7 @@ class QatNet(nn.Module):
         if has_grid(node):
             y: torch.Tensor = self._quantizers[node.name](x)
             return y
-        before = self._quantizers.get(self.source_of(node.name))
+        before = self._quantizers.get(source_of(self.graph, node.name))
         if isinstance(node, g.Activation) and before is not None and not before.passes:
             return before.quantized(x)  # rounds the clip's ends to the grid
         return x
