@@ -35,7 +35,7 @@ def core(net: str, name: str, options: list[str]) -> list[str]:
         done = subprocess.run(
             [*TERCET, "verilog", net, *options, "-o", folder], capture_output=True, text=True
         )
-        if done.returncode:  # a refusal is an output too
+        if not Path(folder, "manifest.json").exists():  # a refusal is an output too
             return [f"{sha256(done.stderr.encode())}  {name} refused"]
         (verilog,) = Path(folder, "rtl").iterdir()
         facts = json.loads(Path(folder, "manifest.json").read_text())

@@ -29,6 +29,7 @@ COMMANDS = [
     ["synth", NET, "--target", "ice40", "--pnr", "-o", f"{OUT}/v;1"],
     ["sim", NET, "--simulator", "icarus", "-n", "2", "-o", f"{OUT}/v;1"],
     ["sim", NET, "--simulator", "verilator", "-n", "2", "-o", f"{OUT}/v;1"],
+    ["build", NET, "--simulator", "icarus", "-n", "1", "-o", f"{OUT}/v;2"],
     ["fuzz", "-n", "2", "--simulator", "icarus", "-o", f"{OUT}/f;1"],
     ["requantizers", "--nets", NET, "--targets", "ice40", *PAGE],
     ["bench", "separable", "--part", "emission", "-o", f"{OUT}/b.md", "--work", f"{OUT}/b;1"],

@@ -11,11 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..float.nets.nets import load
-from ..float.ptq.execute import batches
 from ..float.ptq.graph import Graph
 from ..float.ptq.normalize import NAME as NORMALIZE
 from ..float.ptq.quantize import Options, prepare, quantize
-from ..float.ptq.report import layer_facts
 from ..layers import NetworkError
 from ..names import identifier
 from ..network import QNetwork
@@ -127,6 +125,9 @@ def measured(
     network: QNetwork, graph: Graph, calibration: Samples, others: Samples, options: Options
 ) -> Own:
     """An integer network and the float graph that it was made of, on samples."""
+    from ..float.ptq.execute import batches  # these need PyTorch, and an integer network does not
+    from ..float.ptq.report import layer_facts
+
     folded, image = prepare(graph, options)
     layers = layer_facts(network, folded, calibration.images[:MEASURED])
     floats = np.zeros(len(others), np.int64)

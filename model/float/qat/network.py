@@ -25,8 +25,8 @@ import torch
 from torch import nn
 
 from ...builder import Grid
-from ...layers import NetworkError, in_layer
 from ...dtypes import Integers
+from ...layers import NetworkError, in_layer
 from ...network import QNetwork
 from ...search.narrowest import narrowing
 from ..ptq import graph as g
