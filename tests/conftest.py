@@ -7,12 +7,13 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import keptfacts
 import pytest
 
 MISSING = {  # by marker
@@ -51,7 +52,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--all-networks",
         action="store_true",
         help="also simulate the large networks and those of few bits, for an hour, and synthesize "
-        "each of the seven",
+        "each of the seven; compute all of tests/data/kept.json again, and run the long forms of "
+        "tests that have a short one",
+    )
+    parser.addoption(
+        "--keep",
+        action="store_true",
+        help="write what slow tools gave to tests/data/kept.json, where it is out of date",
     )
     parser.addoption(
         "--quick",
@@ -149,6 +156,29 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of this run that all xdist workers share."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def long_form(pytestconfig: pytest.Config) -> bool:
+    """Whether tests that have a short form run in their long one."""
+    return bool(pytestconfig.getoption("--all-networks"))
+
+
+@pytest.fixture
+def kept(request: pytest.FixtureRequest, shared: Path, long_form: bool) -> Callable[..., Any]:
+    """What ``make`` returns, from tests/data/kept.json if the hash is that of what decides it.
+
+    Called with ``make`` and with what decides the facts beside Yosys and the test's file. With
+    ``anew`` they are computed in any case, and must be the kept ones.
+    """
+    keep = shared / "kept" if request.config.getoption("--keep") else None
+
+    def facts(make: Callable[[], Any], *parts: str | bytes, anew: bool = long_form) -> Any:
+        name = f"{request.path.stem}::{request.node.name}"
+        key = keptfacts.key_of(request.path, *parts)
+        return keptfacts.facts_of(name, key, make, keep=keep, anew=anew)
+
+    return facts
 
 
 @pytest.fixture(scope="session", autouse=True)

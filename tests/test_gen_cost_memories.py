@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from synthesized import kept_resources
 from tercet.gen.flow.synth import LUT_RAM, synthesize
 from tercet.gen.plan import make_plan
 from tercet.gen.verilog.build import write_core
@@ -65,19 +66,15 @@ def blocks_of(facts):
     return {path for path, kind in kinds_of(facts).items() if kind == "block"}
 
 
-def check(network, folder, targets):
-    """Synthesize, and compare with what the manifest says of each memory."""
-    facts = write_core(network, folder)
-    verilog = folder / facts["verilog"]
+def check(facts, target, resources):
+    """Compare what synthesis gave with what the manifest says of each memory."""
     blocks = blocks_of(facts)
-    for target in targets:
-        resources = synthesize(verilog, facts["top"], target)
-        assert misplaced(facts, resources.in_blocks, lut_ram=target in LUT_RAM) == []
-        assert resources.rom_bits == stored_rom_bits(facts)
-        if target in LUT_RAM:
-            assert resources.in_blocks == blocks
-        assert resources.block_rams >= len(blocks)
-        assert (resources.block_rams == 0) == (resources.in_blocks == frozenset())
+    assert misplaced(facts, resources.in_blocks, lut_ram=target in LUT_RAM) == []
+    assert resources.rom_bits == stored_rom_bits(facts)
+    if target in LUT_RAM:
+        assert resources.in_blocks == blocks
+    assert resources.block_rams >= len(blocks)
+    assert (resources.block_rams == 0) == (resources.in_blocks == frozenset())
 
 
 def test_the_manifest_states_every_memory(seed):
@@ -140,14 +137,22 @@ def test_says_what_is_elsewhere(seed):
 @pytest.mark.yosys
 @pytest.mark.slow
 @pytest.mark.parametrize("target", sorted(LUT_RAM))
-def test_synthesis_puts_memories_where_the_manifest_says(target, tmp_path, seed):
-    check(lenet_like(seed), tmp_path, [target])
+def test_synthesis_puts_memories_where_the_manifest_says(target, tmp_path, kept, seed):
+    facts = write_core(lenet_like(seed), tmp_path)
+    verilog = tmp_path / facts["verilog"]
+    check(
+        facts,
+        target,
+        kept_resources(kept, verilog, lambda: synthesize(verilog, facts["top"], target)),
+    )
 
 
 @pytest.mark.yosys
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
-def test_synthesis_of_the_shipped_networks(name, tmp_path, pytestconfig):
-    if not pytestconfig.getoption("--all-networks"):
+def test_synthesis_of_the_shipped_networks(name, tmp_path, long_form):
+    if not long_form:
         pytest.skip("synthesizes for minutes: --all-networks")
-    check(load(name), tmp_path, sorted(LUT_RAM))
+    facts = write_core(load(name), tmp_path)
+    for target in sorted(LUT_RAM):
+        check(facts, target, synthesize(tmp_path / facts["verilog"], facts["top"], target))

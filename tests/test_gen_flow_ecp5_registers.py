@@ -20,11 +20,14 @@ from tercet.hw.rom import Rom
 from tercet.hw.storage import folded_rows
 from tercet.model import load
 from tercet.model.data import digits_for_simulation, fit_to
+from tercet.model.studies.rows import sources
 
 pytestmark = [pytest.mark.yosys, pytest.mark.slow]
 
 
 DATA = Path(__file__).parent / "data"
+GATES = (DATA / "ecp5_blocks.v").read_bytes()
+COUNTS = "mismatches", "values_compared"  # facts of a simulation
 MOVED = ("REG_INPUTA_CLK", "REG_INPUTB_CLK", "REG_OUTPUT_CLK")
 
 
@@ -71,40 +74,65 @@ def as_verilog(netlist, top, path, name=None):
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory, shared, seed):
-    """The packed netlist of plain as Verilog: its core, and its cells."""
+def plain(tmp_path_factory, seed):
+    """The core of plain."""
     folder = tmp_path_factory.mktemp("packed")
     network = load("plain")
-    facts = write_core(network, folder)
-    _, netlist = synthesized(shared, folder / "rtl" / "plain.v", "plain", "ecp5")
-    cells = json.loads(netlist.read_text())["modules"]["plain"]["cells"]
-    as_verilog(netlist, "plain", folder / "rtl" / "plain.v")
-    return Core(network, {**facts, "streams": []}, folder, seed), cells
+    return Core(network, write_core(network, folder), folder, seed)
 
 
-def test_the_multipliers_and_block_rams_of_plain_have_their_registers_inside(plain):
-    _, cells = plain
-    multipliers = {name: cell for name, cell in cells.items() if cell["type"] == "MULT18X18D"}
+def packed_plain(plain, shared):
+    """The packed netlist of plain, and its cells."""
+    _, netlist = synthesized(shared, plain.verilog, "plain", "ecp5")
+    return netlist, json.loads(netlist.read_text())["modules"]["plain"]["cells"]
+
+
+def test_the_multipliers_and_block_rams_of_plain_have_their_registers_inside(plain, shared, kept):
+    def blocks():
+        _, cells = packed_plain(plain, shared)
+        return {
+            name: {key: cell["parameters"].get(key) for key in (*MOVED, "REGMODE_A")}
+            | {"RST0": cell["connections"].get("RST0")}
+            for name, cell in cells.items()
+            if cell["type"] in ("MULT18X18D", "DP16KD")
+        }
+
+    cells = kept(blocks, plain.verilog.read_bytes())
+    memories = [cell for cell in cells.values() if cell["REGMODE_A"] is not None]
+    assert [cell["REGMODE_A"] for cell in memories] == ["OUTREG"] * 2
+    multipliers = {name: cell for name, cell in cells.items() if cell["REGMODE_A"] is None}
     assert len(multipliers) == 8
     for name, cell in multipliers.items():
         # an accumulator is clamped by its flip-flops' reset, so that they stay outside
         inside = MOVED[2:] if ".requantizer." in name else MOVED
-        assert [key for key in MOVED if cell["parameters"].get(key) == "CLK0"] == list(inside)
-        assert cell["connections"]["RST0"] == ["0"]
-    memories = [cell for cell in cells.values() if cell["type"] == "DP16KD"]
-    assert [cell["parameters"]["REGMODE_A"] for cell in memories] == ["OUTREG"] * 2
+        assert [key for key in MOVED if cell[key] == "CLK0"] == list(inside)
+        assert cell["RST0"] == ["0"]
 
 
 @pytest.mark.icarus
 @pytest.mark.mnist
-def test_the_packed_netlist_of_plain_equals_the_golden_model(plain):
-    core, _ = plain
-    shape = core.network.tensors[core.network.input].shape
+def test_the_packed_netlist_of_plain_equals_the_golden_model(plain, shared, tmp_path, kept, seed):
+    tests = [FRAMES, OUTPUT, RESETS]
+    shape = plain.network.tensors[plain.network.input].shape
     images = fit_to(digits_for_simulation(3).images, shape)
-    for outcome in core.outcomes(core.compiled("icarus"), [FRAMES, OUTPUT, RESETS], images):
-        assert outcome.failure is None, outcome.test
-        assert outcome.facts["mismatches"] == 0
-        assert outcome.facts["values_compared"] > 0
+
+    def outcomes():
+        core = Core(plain.network, {**plain.manifest, "streams": []}, tmp_path, seed)
+        core.verilog.parent.mkdir()
+        as_verilog(packed_plain(plain, shared)[0], "plain", core.verilog)
+        return [
+            [outcome.test, outcome.failure, *map(outcome.facts.get, COUNTS)]
+            for outcome in core.outcomes(core.compiled("icarus"), tests, images)
+        ]
+
+    golden = json.dumps(plain.network(images).tolist())
+    bench = sources("sim/bench/*.py", "sim/run/*.py")
+    found = kept(outcomes, plain.verilog.read_bytes(), GATES, golden, bench)
+    assert [test for test, *_ in found] == tests
+    for test, failure, mismatches, values_compared in found:
+        assert failure is None, test
+        assert mismatches == 0
+        assert values_compared > 0
 
 
 BENCH = """
@@ -150,42 +178,60 @@ def simulate(folder, original, netlist, seed, steps):
 
 
 @pytest.mark.icarus
-def test_blocks_of_every_shape_compute_the_same(tmp_path, seed):
+def test_blocks_of_every_shape_compute_the_same(tmp_path, kept, seed):
     original = DATA / "ecp5_memories.v"
-    cells, netlist = packed(original, "ecp5_memories", tmp_path)
-    assert registers(cells) == {
+
+    def found():
+        cells, netlist = packed(original, "ecp5_memories", tmp_path)
+        right = simulate(tmp_path, original, netlist, seed, 20000)
+        wrong = json.loads(netlist.read_text())
+        for cell in wrong["modules"]["ecp5_memories"]["cells"].values():
+            if cell["parameters"].get("REGMODE_A") == "OUTREG":
+                cell["connections"]["OCEA"] = ["1"]
+        netlist.write_text(json.dumps(wrong))
+        return (
+            registers(cells),
+            registers(cells, "DP16KD", ("REGMODE_A", "REGMODE_B")),
+            right,
+            simulate(tmp_path, original, netlist, seed, 20000),
+        )
+
+    multipliers, memories, differ, mutant_differs = kept(
+        found, original.read_bytes(), GATES, f"{seed}"
+    )
+    assert {name: tuple(used) for name, used in multipliers.items()} == {
         **dict.fromkeys(("ab", "ac", "scaled"), (True, True, True)),
         "cleared": (False, False, False),  # it has a reset
     }
-    memories = registers(cells, "DP16KD", ("REGMODE_A", "REGMODE_B"))
-    assert memories == {
+    assert {name: tuple(used) for name, used in memories.items()} == {
         "wide": (True, True),
         "narrow": (False, True),
         **dict.fromkeys(("rom", "deep"), (True, False)),
     }
-    assert simulate(tmp_path, original, netlist, seed, 20000) == 0
-    wrong = json.loads(netlist.read_text())
-    for cell in wrong["modules"]["ecp5_memories"]["cells"].values():
-        if cell["parameters"].get("REGMODE_A") == "OUTREG":
-            cell["connections"]["OCEA"] = ["1"]
-    netlist.write_text(json.dumps(wrong))
-    assert simulate(tmp_path, original, netlist, seed, 20000) > 0
+    assert differ == 0
+    assert mutant_differs > 0
 
 
 @pytest.mark.icarus
 @pytest.mark.parametrize("name", CASES)
-def test_only_what_stays_the_same_moves(name, tmp_path, seed):
+def test_only_what_stays_the_same_moves(name, tmp_path, kept, seed):
     body, multipliers, memories = CASES[name]
     original = tmp_path / "t.v"
     original.write_text(MODULE.replace("BODY", body))
-    cells, netlist = packed(original, "t", tmp_path)
-    found = [cell for cell in cells.values() if cell["type"] == "MULT18X18D"]
-    inside = [tuple(cell["parameters"].get(key) == "CLK0" for key in MOVED) for cell in found]
-    assert sorted(inside) == sorted(multipliers)
-    found = [cell["parameters"] for cell in cells.values() if cell["type"] == "DP16KD"]
-    modes = [tuple(each[f"REGMODE_{side}"] == "OUTREG" for side in "AB") for each in found]
-    assert modes == memories
-    assert simulate(tmp_path, original, netlist, seed, 6000) == 0
+
+    def moved():
+        cells, netlist = packed(original, "t", tmp_path)
+        found = [cell for cell in cells.values() if cell["type"] == "MULT18X18D"]
+        inside = [[cell["parameters"].get(key) == "CLK0" for key in MOVED] for cell in found]
+        found = [cell["parameters"] for cell in cells.values() if cell["type"] == "DP16KD"]
+        modes = [[each[f"REGMODE_{side}"] == "OUTREG" for side in "AB"] for each in found]
+        return inside, modes, simulate(tmp_path, original, netlist, seed, 6000)
+
+    once = {"anew": True} if name == "all" else {}  # a kept fact compared with Yosys in each run
+    inside, modes, wrong = kept(moved, GATES, f"{seed}", **once)
+    assert sorted(map(tuple, inside)) == sorted(multipliers)
+    assert [tuple(mode) for mode in modes] == memories
+    assert wrong == 0
 
 
 @pytest.mark.parametrize(
@@ -199,11 +245,18 @@ def test_only_what_stays_the_same_moves(name, tmp_path, seed):
         (48_000, 8, 22),
     ],
 )
-def test_a_rom_of_any_depth_has_its_register_in_its_blocks(rows, bits, blocks, tmp_path, seed):
+def test_a_rom_of_any_depth_has_its_register_in_its_blocks(
+    rows, bits, blocks, tmp_path, kept, seed
+):
     values = np.random.default_rng(seed).integers(-128, 128, (rows, bits // 4)) >> 4
     rom = Rom(rows=values, layout=data.ArrayLayout(signed(4), bits // 4))
     assert rom.read_cycles == 2 + (folded_rows(rom.storage) < rows)
-    (tmp_path / "rom.v").write_text(to_verilog(rom, "rom", "A ROM."))
-    cells, _ = packed(tmp_path / "rom.v", "rom", tmp_path)
-    modes = [cell["parameters"]["REGMODE_A"] for cell in cells.values() if cell["type"] == "DP16KD"]
-    assert modes == ["OUTREG"] * blocks
+    verilog = tmp_path / "rom.v"
+    verilog.write_text(to_verilog(rom, "rom", "A ROM."))
+
+    def modes():
+        cells, _ = packed(verilog, "rom", tmp_path)
+        found = [cell["parameters"] for cell in cells.values() if cell["type"] == "DP16KD"]
+        return [parameters["REGMODE_A"] for parameters in found]
+
+    assert kept(modes, verilog.read_bytes()) == ["OUTREG"] * blocks

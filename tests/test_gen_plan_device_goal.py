@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ CASES = [("plain", None), ("plain", 112), ("separable", None)]
 @pytest.mark.yosys
 @pytest.mark.parametrize("family", [ECP5, SERIES_7, ICE40], ids=lambda family: family.target)
 @pytest.mark.parametrize(("name", "goal"), CASES)
-def test_costs_are_what_a_core_takes(name, goal, family, shared, tmp_path):
+def test_costs_are_what_a_core_takes(name, goal, family, shared, tmp_path, kept):
     """DSP blocks and block RAMs exactly as Yosys counts them, LUTs about as nextpnr packs them. Of
     many multipliers on iCE40 some have narrow weights only, and Yosys makes LUTs of those."""
     if family is not SERIES_7:
@@ -109,14 +110,19 @@ def test_costs_are_what_a_core_takes(name, goal, family, shared, tmp_path):
     plan = make_plan(network, goal)
     facts = write_core(network, tmp_path, goal)
     verilog, top = tmp_path / facts["verilog"], facts["top"]
-    found, netlist = synthesized(shared, verilog, top, family.target)
-    luts = occupied_luts(found, netlist, top, family.target)
+
+    def occupied():
+        found, netlist = synthesized(shared, verilog, top, family.target)
+        return {**found.facts(), "luts": occupied_luts(found, netlist, top, family.target)}
+
+    pnr = "" if family is SERIES_7 else metadata.version(f"yowasp-nextpnr-{family.target}")
+    there = kept(occupied, verilog.read_bytes(), pnr)
     cost = cost_of_core(plan, family)
     narrow = 10 if (family, goal) == (ICE40, 112) else 0
-    assert found.dsps <= cost.dsps <= found.dsps + narrow
+    assert there["dsps"] <= cost.dsps <= there["dsps"] + narrow
     wide = 2 if family is SERIES_7 else 1  # one of 36 kbit counts as one there and as two here
-    assert found.block_rams <= cost.block_rams <= wide * found.block_rams
-    assert abs(cost.luts / luts - 1) < LUT_ERROR
+    assert there["block_rams"] <= cost.block_rams <= wide * there["block_rams"]
+    assert abs(cost.luts / there["luts"] - 1) < LUT_ERROR
 
 
 def test_devices_by_name_are_goals():

@@ -14,7 +14,18 @@ def synthesized(folder, verilog, top, target):
     netlist, cells = kept / "netlist.json", kept / "cells.json"
     with alone(kept):
         if not cells.is_file():
-            facts = asdict(synthesize(verilog, top, target, netlist))
-            cells.write_text(json.dumps({**facts, "in_blocks": sorted(facts["in_blocks"])}))
-        facts = json.loads(cells.read_text())
-    return Resources(**{**facts, "in_blocks": frozenset(facts["in_blocks"])}), netlist
+            cells.write_text(json.dumps(to_json(synthesize(verilog, top, target, netlist))))
+        return of_json(json.loads(cells.read_text())), netlist
+
+
+def kept_resources(kept, verilog, make):
+    """The resources that ``make`` returns, by the fixture ``kept``."""
+    return of_json(kept(lambda: to_json(make()), verilog.read_bytes()))
+
+
+def to_json(resources):
+    return {**asdict(resources), "in_blocks": sorted(resources.in_blocks)}
+
+
+def of_json(facts):
+    return Resources(**{**facts, "in_blocks": frozenset(facts["in_blocks"])})
