@@ -47,7 +47,7 @@ AT_ONCE = {
 def test_equals_golden_accumulators(name, pauses, seed):
     rng = np.random.default_rng([seed, *name.encode()])
     engine, conv, x = build(rng, *(SHAPES | AT_ONCE)[name])
-    check(engine, conv, x, random_images(rng, x, 3), pauses, seed)
+    check(engine, conv, x, random_images(rng, x, 2), pauses, seed)
 
 
 @pytest.mark.parametrize(("pauses", "credits"), [("both", 1), ("output", 3)])
@@ -55,7 +55,7 @@ def test_equals_golden_accumulators(name, pauses, seed):
 def test_equals_golden_accumulators_with_credits(name, pauses, credits, seed):
     rng = np.random.default_rng([seed, credits, *name.encode()])
     engine, conv, x = build(rng, *(SHAPES | AT_ONCE)[name], credits=credits)
-    check(engine, conv, x, random_images(rng, x, 3), pauses, seed)
+    check(engine, conv, x, random_images(rng, x, 2), pauses, seed)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint4", "int3", "uint12", "int16"])
