@@ -13,7 +13,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import keptfacts
 import pytest
 
 MISSING = {  # by marker
@@ -43,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--seed", type=int, default=20250, metavar="N", help="seed of all that is random in tests"
     )
     parser.addoption(
-        "--graphs", type=int, default=30, metavar="N", help="random modules for the front ends"
+        "--graphs", type=int, default=15, metavar="N", help="random modules for the front ends"
     )
     parser.addoption(
         "--all-images", action="store_true", help="also compare on all test images, for minutes"
@@ -68,7 +67,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With --quick, packages that the set-up for it does not have are not there."""
+    """One thread for numpy and PyTorch, which are not imported yet: xdist's workers fill the cores,
+    and threads that wait for others of a busy core take several times the time. With --quick,
+    packages that the set-up for it does not have are not there."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     if config.getoption("--quick"):
         sys.meta_path.insert(0, Hidden())
 
@@ -171,6 +174,8 @@ def kept(request: pytest.FixtureRequest, shared: Path, long_form: bool) -> Calla
     Called with ``make`` and with what decides the facts beside Yosys and the test's file. With
     ``anew`` they are computed in any case, and must be the kept ones.
     """
+    import keptfacts  # and numpy with it, after pytest_configure
+
     keep = shared / "kept" if request.config.getoption("--keep") else None
 
     def facts(make: Callable[[], Any], *parts: str | bytes, anew: bool = long_form) -> Any:

@@ -1,7 +1,7 @@
 """Random PyTorch modules through every front end, against their source on every element.
 
 The float graph equals the module in float64; QatNet's integers, a PT2E program's and ONNX Runtime's
-equal the integer network on every element. `--graphs N` draws N modules instead of 30. What a front
+equal the integer network on every element. `--graphs N` draws N modules instead of 15. What a front
 end refuses it must refuse by a NetworkError; how many were read is checked, so that the comparison
 cannot become empty.
 """

@@ -161,7 +161,8 @@ FIGURES = {
     "network",
     [pytest.param(name, marks=[pytest.mark.slow] * (name == "mobilenet")) for name in FIGURES],
 )
-def test_the_shipped_networks_reach_their_figures(network):
+def test_the_shipped_networks_reach_their_figures(network, long_form):
+    """In the short form, mobilenet's accuracy is measured where it is quantized again."""
     try:
         digits = mnist("test")
     except MissingError as error:
@@ -169,6 +170,8 @@ def test_the_shipped_networks_reach_their_figures(network):
     check, (figure, target) = load(network), FIGURES[network]
     assert check.facts["recipe"] == vars(RECIPES[network])
     assert check.facts["test_accuracy"] == figure >= target
+    if network == "mobilenet" and not long_form:
+        return
     # Another CPU's order of summation may turn a near tie.
     assert accuracy_of(check, digits) == pytest.approx(figure, abs=2e-4)
 
