@@ -171,7 +171,7 @@ def long_form(pytestconfig: pytest.Config) -> bool:
 def kept(request: pytest.FixtureRequest, shared: Path, long_form: bool) -> Callable[..., Any]:
     """What ``make`` returns, from tests/data/kept.json if the hash is that of what decides it.
 
-    Called with ``make`` and with what decides the facts beside Yosys and the test's file. With
+    Called with ``make`` and with what decides the facts beside Yosys and the test. With
     ``anew`` they are computed in any case, and must be the kept ones.
     """
     import keptfacts  # and numpy with it, after pytest_configure
@@ -180,7 +180,7 @@ def kept(request: pytest.FixtureRequest, shared: Path, long_form: bool) -> Calla
 
     def facts(make: Callable[[], Any], *parts: str | bytes, anew: bool = long_form) -> Any:
         name = f"{request.path.stem}::{request.node.name}"
-        key = keptfacts.key_of(request.path, *parts)
+        key = keptfacts.key_of(request.path, request.function.__name__, *parts)
         return keptfacts.facts_of(name, key, make, keep=keep, anew=anew)
 
     return facts

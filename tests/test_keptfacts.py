@@ -4,7 +4,7 @@ import json
 
 import keptfacts
 import pytest
-from keptfacts import facts_of, key_of
+from keptfacts import code_of, facts_of, key_of
 
 
 class Tool:
@@ -64,17 +64,24 @@ def test_facts_computed_anew_must_be_the_kept_ones(file):
 
 def test_the_key_tells_sources_tools_and_inputs_apart(tmp_path, monkeypatch):
     test = tmp_path / "test_x.py"
-    test.write_text("1")
-    keys = [key_of(test), key_of(test, "input"), key_of(test, b"other")]
-    test.write_text("2")
-    keys.append(key_of(test))
+    test.write_text("def test_a():\n    one\n")
+    keys = [key_of(test, "test_a"), key_of(test, "test_a", "input"), key_of(test, "test_a", b"x")]
+    test.write_text("def test_a():\n    two\n")
+    keys.append(key_of(test, "test_a"))
     monkeypatch.setattr(keptfacts, "SOURCES", ("gen/flow/*.py", "model/files.py"))
-    keys.append(key_of(test))
+    keys.append(key_of(test, "test_a"))
     monkeypatch.setattr(keptfacts, "HELPERS", ("pages.py",))
-    keys.append(key_of(test))
+    keys.append(key_of(test, "test_a"))
     monkeypatch.setattr("importlib.metadata.version", lambda _: "0")
-    keys.append(key_of(test))
+    keys.append(key_of(test, "test_a"))
     assert len({*keys}) == len(keys)
+
+
+def test_other_tests_and_imports_decide_no_fact():
+    own = "A = 1\n@mark\ndef test_a():\n    A\ndef helper():\n    A"
+    more = f'"""Doc."""\nimport x\n{own}\n@mark\ndef test_b():\n    pass\n'
+    assert code_of(more, "test_a") == code_of(own, "test_a") == own
+    assert code_of(own.replace("1", "2"), "test_a") != own
 
 
 def test_kept_facts_belong_to_tests():

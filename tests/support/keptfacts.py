@@ -4,6 +4,7 @@ A test asks the fixture ``kept`` for its facts. They come from the file if its h
 not, they are computed, and a warning names the command that writes them to the file.
 """
 
+import ast
 import json
 import warnings
 from importlib import metadata
@@ -21,11 +22,23 @@ SOURCES = ("gen/flow/*.py", "model/processes.py")
 HELPERS = ("ecp5cases.py", "keptfacts.py", "occupied.py", "synthesized.py")
 
 
-def key_of(test_file, *parts):
-    """The hash of what decides facts: Yosys, its callers, the test's file, and ``parts``."""
+def key_of(test_file, test, *parts):
+    """The hash of what decides facts: Yosys, its callers, the test, and ``parts``."""
     helpers = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in HELPERS]
-    test = test_file.read_text(encoding="utf-8")
-    return fingerprint(sources(*SOURCES), *helpers, metadata.version("pyosys"), test, *parts)
+    code = code_of(test_file.read_text(encoding="utf-8"), test)
+    return fingerprint(sources(*SOURCES), *helpers, metadata.version("pyosys"), code, *parts)
+
+
+def code_of(text, test):
+    """The text of a test function, and of what its file has beside imports and other tests."""
+    lines, kept = text.splitlines(), []
+    for node in ast.parse(text).body:
+        name = getattr(node, "name", "")
+        other = name.startswith("test_") and name != test
+        if not (other or isinstance(node, (ast.Import, ast.ImportFrom, ast.Expr))):
+            first = min(each.lineno for each in (node, *getattr(node, "decorator_list", ())))
+            kept += lines[first - 1 : node.end_lineno]
+    return "\n".join(kept)
 
 
 def facts_of(name, key, make, *, file=FILE, keep=None, anew=False):
