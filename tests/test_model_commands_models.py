@@ -98,7 +98,7 @@ def test_names_and_missing_files_are_networks(tmp_path):
         (lambda: saved(lambda torch: torch.nn.Linear(2, 3)), "a pickle that names torch.nn."),
         (
             lambda: b"\x80\x04K\x01.",
-            "a pickle, which runs code when it is loaded; in Python",
+            "a pickle, which runs code when it is loaded; export the mod",
         ),
         (lambda: archive(**{"m/code/a.py": "", "m/data.pkl": ""}), "a TorchScript program, which"),
         (lambda: b"\x1c\0\0\0TFL3" + bytes(20), "a TensorFlow Lite model, which is not read"),

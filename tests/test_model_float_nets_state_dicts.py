@@ -42,8 +42,10 @@ def test_quantizing_it_gives_the_shipped_network(tmp_path, capsys):
     with pytest.raises(NetworkError) as caught:
         command_quantize.run(parser.parse_args([str(path)]))
     assert str(caught.value) == (
-        f"The checkpoint {path} does not state its network; "
-        f"add --net, one of {', '.join(nets.NETS)}"
+        f"The checkpoint {path} has weights without their network; of a network of your own, "
+        "export the module itself, in Python: torch.export.save(torch.export.export(module.eval(), "
+        '(torch.zeros(2, C, H, W),)), "mine.pt2"); of a shipped one, add --net, one of '
+        f"{', '.join(nets.NETS)}"
     )
 
 

@@ -20,7 +20,7 @@ from ..layers import NetworkError
 from ..names import identifier
 from ..network import QNetwork
 
-__all__ = ["FLOAT", "FORMATS", "INTEGER", "content_of", "format_of", "network_of"]
+__all__ = ["EXPORT", "FLOAT", "FORMATS", "INTEGER", "content_of", "format_of", "network_of"]
 
 INTEGER = {  # formats of integer networks, and what messages call such a file
     "network": "an integer network",
@@ -39,10 +39,11 @@ FOREIGN = {  # by the bytes that begin such a file, after some that vary: what i
     (4, b"TFL3"): "a TensorFlow Lite model",
     (0, b"\x89HDF"): "a Keras model (HDF5)",
 }
-RUNS_CODE = (
-    "which runs code when it is loaded; in Python, export the module itself: torch.export.save("
-    'torch.export.export(module.eval(), (torch.zeros(2, C, H, W),)), "mine.pt2")'
+EXPORT = (
+    "export the module itself, in Python: torch.export.save(torch.export.export(module.eval(), "
+    '(torch.zeros(2, C, H, W),)), "mine.pt2")'
 )
+RUNS_CODE = f"which runs code when it is loaded; {EXPORT}"
 # All that the pickle in a state dict names: containers, and the rebuilding of tensors.
 OF_STATE_DICTS = ("collections OrderedDict", "torch._utils _rebuild_", "torch ", "torch.storage ")
 

@@ -19,7 +19,7 @@ from ..names import identifier
 from ..network import QNetwork
 from ..samples import Samples
 from ..terminal import progress
-from .models import format_of
+from .models import EXPORT, format_of
 from .options import CALIBRATING
 
 __all__ = [
@@ -96,8 +96,8 @@ def graph_of(model: str, form: str | None = None, name: str | None = None) -> Gr
         graph = load(model).graph()
         return replace(graph, name=name or graph.name)
     raise NetworkError(
-        f"The model {model} does not state its network; quantize it by tercet quantize "
-        f"{shlex.quote(model)} --net NET -o NET.json"
+        f"The model {model} has weights without their network; of a network of your own, {EXPORT}; "
+        f"of a shipped one, call tercet quantize {shlex.quote(model)} --net NET -o NET.json"
     )
 
 

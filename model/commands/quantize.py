@@ -30,7 +30,7 @@ from ..layers import NetworkError
 from ..network import QNetwork
 from ..samples import Samples, read_samples
 from ..terminal import console, print_table
-from .models import INTEGER, format_of
+from .models import EXPORT, INTEGER, format_of
 from .options import CALIBRATING, add_quantization, options_of
 from .own import (
     MEASURED,
@@ -172,7 +172,8 @@ def checkpoint_of(args: argparse.Namespace) -> Checkpoint:
     if args.checkpoint.endswith(SUFFIXES):
         if args.net is None:
             raise NetworkError(
-                f"The checkpoint {args.checkpoint} does not state its network; add --net, one of "
+                f"The checkpoint {args.checkpoint} has weights without their network; of a network "
+                f"of your own, {EXPORT}; of a shipped one, add --net, one of "
                 f"{', '.join(NETS)}"
             )
         from ..float.nets.state_dicts import load_state_dict
