@@ -256,9 +256,11 @@ def _laid_out(images: Array, shape: Shape, layout: str | None, where: str) -> Ar
     if first and (layout == "nchw" or (layout is None and not last)):
         return images.transpose(0, 2, 3, 1)
     if not last or layout == "nchw":
+        maps = f"(N, {height}, {width}, {channels}) or (N, {channels}, {height}, {width})"
+        wanted = f"vectors (N, {channels})" if (height, width) == (1, 1) else maps
         raise DataError(
-            f"{where}: images must be (N, {height}, {width}, {channels}) or (N, {channels}, "
-            f"{height}, {width}), not {list(images.shape)}; resize them to what the network takes"
+            f"{where}: images must be {wanted}, not {list(images.shape)}; resize them to what the "
+            "network takes"
         )
     return images
 

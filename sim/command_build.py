@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "shipped network",
     )
     add("--format", choices=FORMATS, help="the model's format (default: told from its content)")
-    add("--name", type=identifier, help="the network's name (default: from the model)")
+    add("--name", type=_name, help="the network's name (default: from the model)")
     add(
         "-o",
         "--output",
@@ -47,6 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also synthesize for this family with Yosys; may be repeated",
     )
     add_goal(parser, clock_alone=True)
+
+
+def _name(text: str) -> str:
+    """A network's name, for ``add_argument(type=...)``."""
+    if text != identifier(text):
+        raise argparse.ArgumentTypeError(
+            f"must be letters, digits and underscores, not {text!r}; try {identifier(text)}"
+        )
+    return text
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:

@@ -125,6 +125,13 @@ def test_integers_are_taken_as_they_are(build, tmp_path, seed):
     assert facts["simulation"]["predictions"] == expected[[0, 2, 4]].tolist()
 
 
+def test_a_name_is_an_identifier(capsys):
+    assert main(["build", "plain", "--name", "3x"]) == 2
+    assert capsys.readouterr().err.endswith(
+        "argument --name: must be letters, digits and underscores, not '3x'; try layer_3x\n"
+    )
+
+
 @pytest.mark.yosys
 def test_families_are_synthesized_on_request(build):
     code, facts, shown = build("plain", "-n", "1", "--target", "ice40", "--target", "ecp5")
@@ -165,5 +172,12 @@ def test_a_float_model_without_images_names_the_option(mine, build, tmp_path):
         "tercet build: error: Network 'mine' is quantized on images; give them by --data DATA: an "
         ".npz with images (N, 8, 8, 1) and labels, or a folder of PNG and JPEG with a sub-folder "
         "for each class\n"
+    )
+    assert not (tmp_path / "out").exists()
+    code, message, _ = build(mine / "mine.onnx", "--data", mine / "missing.npz")
+    assert (code, message) == (
+        1,
+        f"tercet build: error: The data {mine / 'missing.npz'} cannot be read: No such file or "
+        "directory\n",
     )
     assert not (tmp_path / "out").exists()

@@ -24,7 +24,7 @@ from ...gen.verilog.build import core_facts
 from ...model import QNetwork, load, save, shipped
 from ...model.commands.models import FLOAT, INTEGER, content_of, format_of, network_of
 from ...model.commands.options import options_of
-from ...model.data import fit_to, mnist, training_digits
+from ...model.data import DataError, fit_to, mnist, training_digits
 from ...model.files import output_folder, write_whole
 from ...model.layers import NetworkError, Shape
 from ...model.samples import MODES, Samples, data_uri, read_samples
@@ -239,7 +239,10 @@ class Build:
         args = self.args
         form = self.source.form
         model = b"" if args.model in shipped() else content_of(args.model, form)
-        data = "" if args.data is None else hash_of(args.data)
+        try:
+            data = "" if args.data is None else hash_of(args.data)
+        except OSError as error:
+            raise DataError(f"The data {args.data} cannot be read: {error.strerror}") from None
         key = [form, self.source.name, args.model, model, data, str(args.layout), *parts]
         facts = self.steps.run(name, key, outputs, make)
         self._report(name, facts["summary"])
