@@ -9,7 +9,7 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 SECTIONS = ("network", "accuracy", "plan", "memories", "verified", "ports", "repeat")
 
 pytestmark = [
-    pytest.mark.verilator,
+    pytest.mark.icarus,
     pytest.mark.mnist,
     pytest.mark.skipif(not BROWSER, reason="Chromium is not installed; make browser"),
 ]
@@ -24,6 +24,7 @@ def page(tmp_path_factory):
     folder, digits = tmp_path_factory.mktemp("report"), mnist("test").first(300)
     np.savez(folder / "digits.npz", images=digits.images, labels=digits.labels)
     words = ["build", "plain", "--data", str(folder / "digits.npz"), "-n", "3"]
+    words += ["--simulator", "icarus"]
     assert main([*words, "-o", str(folder / "out")]) == 0
     return folder / "out" / "report.html"
 

@@ -11,7 +11,7 @@ from tercet.gen.verilog import build as verilog
 from tercet.model import load
 from tercet.model.formats.json_file import dumps
 
-pytestmark = pytest.mark.verilator
+pytestmark = pytest.mark.icarus
 SHAPE = (8, 8, 1)
 COUNT = 60
 
@@ -45,7 +45,8 @@ def build(tmp_path, capsys):
     def run(*words):
         facts = tmp_path / "facts.json"
         facts.unlink(missing_ok=True)
-        code = main(["build", *map(str, words), "-o", str(tmp_path / "out"), "--json", str(facts)])
+        files = ["-o", str(tmp_path / "out"), "--json", str(facts), "--simulator", "icarus"]
+        code = main(["build", *map(str, words), *files])
         shown = capsys.readouterr()
         return code, json.loads(facts.read_text()) if facts.exists() else shown.err, shown.out
 
