@@ -13,6 +13,7 @@
 #: make accuracy                           docs/accuracy.md: what each width costs each network
 #: make requantizers                       docs/requantizers.md: how wide requantizers must be
 #: make fingerprints                       whether files are still those on record, byte for byte
+#: make docs                               the documentation as a site, build/site/index.html
 #: make lint                               ruff and mypy
 #: make build MODEL=mine.onnx DATA=imgs     tercet build: RTL, checks, report; in build/NAME
 #: make browser                            Chromium, by apt: for the test of the report
@@ -41,7 +42,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --no-compile --constraint constraints.txt
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib 2>/dev/null || true
 
-.PHONY: help setup sim test quick verilog plan synth pnr fuzz bench accuracy requantizers lint newcomer check clean
+.PHONY: help setup sim test quick verilog plan synth pnr fuzz bench accuracy requantizers docs lint newcomer check clean
 .PHONY: icarus verilator libpython fuzz-modules fingerprints build browser
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -88,6 +89,10 @@ requantizers: .venv/.sim
 
 fingerprints: .venv/.sim
 	@$(BIN)/python .ci/fingerprints.py
+
+docs: .venv/.docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "The documentation is in build/site/index.html."
 
 lint: .venv/.lint
 	@$(BIN)/python -m ruff check .
@@ -144,6 +149,12 @@ $(BIN)/pip:
 .venv/.lint: .venv/.sim
 	@echo "Setting up .venv: ruff, mypy and pytest; seconds, once."
 	@$(INSTALL) --no-build-isolation --editable '.[sim,test,lint]'
+	@$(COMPILE)
+	@touch $@
+
+.venv/.docs: .venv/.sim
+	@echo "Setting up .venv: MkDocs; seconds, once."
+	@$(INSTALL) --no-build-isolation --editable '.[sim,docs]'
 	@$(COMPILE)
 	@touch $@
 

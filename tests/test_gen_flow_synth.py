@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import synthesized as once
 from measuredrows import RESOURCES
-from pages import code, sections, tables
+from pages import code, tables
 from synthesized import kept_resources, synthesized
 from tercet.gen.flow.synth import LUT_RAM, TARGETS, synthesize
 from tercet.gen.flow.yosys import FlowError, run_yosys
@@ -16,8 +16,8 @@ from tercet.hw.storage import ram_storage
 from tercet.model import load
 from veriloglint import lint
 
-README = Path(__file__).parent.parent / "README.md"
-COLUMNS = {"ecp5": 5, "xilinx": 6}  # of the README's table of cores: LUTs, flip-flops, DSP blocks
+PAGE = Path(__file__).parent.parent / "docs" / "core.md"
+COLUMNS = {"ecp5": 5, "xilinx": 6}  # of the page's table of cores: LUTs, flip-flops, DSP blocks
 
 
 @pytest.fixture(scope="module", params=["plain", "separable"])
@@ -41,7 +41,7 @@ def test_synthesizes_and_agrees_on_rom_bits(core, target, shared, kept):
     # every multiplier is a DSP block, and the requantizers' too (two where one is too narrow)
     assert resources.dsps >= facts["multipliers"]
     if target in COLUMNS:
-        rows = tables(sections(README.read_text())["The core"])[1]
+        rows = tables(PAGE.read_text())[1]
         (cells,) = [row[COLUMNS[target]] for row in rows if name in code(row[0])]
         assert cells == f"{resources.luts}, {resources.flip_flops}, {resources.dsps}"
 

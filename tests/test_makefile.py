@@ -20,7 +20,7 @@ REQUIREMENTS = [
 TARGETS = [
     *("setup", "sim", "test", "quick", "verilog", "plan", "synth", "pnr", "fuzz", "fingerprints"),
     *("bench", "fuzz-modules", "accuracy", "requantizers", "lint", "newcomer", "check", "clean"),
-    *("build", "browser"),
+    *("build", "browser", "docs"),
 ]
 
 

@@ -1,4 +1,6 @@
-"""The facts of the plans that the README states, kept with a hash of everything that decides them.
+"""The facts of the plans that docs/core.md and docs/plans.md state.
+
+They are kept with a hash of everything that decides them.
 
 python tests/support/keptplans.py makes them anew, in half a minute.
 """

@@ -1,6 +1,6 @@
-"""The figures of the networks that ship, which the README gives and tests make again."""
+"""The figures of the networks that ship, which docs/networks.md gives and tests make again."""
 
-# The figures of the shipped networks, as the README gives them, and what the float network must
+# The figures of the shipped networks, as the page gives them, and what the float network must
 # reach: test images, float, int8, target. All of mobilenet's images take a minute and a half: its
 # figures there are 0.9922 and 0.9914.
 SHIPPED = {
