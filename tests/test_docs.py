@@ -60,6 +60,37 @@ def test_the_python_runs_as_it_stands(tmp_path, monkeypatch, seed):
     assert (tmp_path / "mine.json").is_file()
 
 
+def shown():
+    """[(page, command, output)] of the commands that need the network ``plain`` alone."""
+    found = []
+    for path in sorted(DOCS.rglob("*.md")):
+        blocks = re.findall(
+            r"(?:^    .*\n|^\n(?=    ))+", path.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        for block in blocks:
+            first, *lines = (line[4:] for line in block.strip("\n").splitlines())
+            if re.match(r"\$ tercet (show|plan|verilog|export) plain", first):
+                name = path.relative_to(DOCS).as_posix()
+                found.append((name, first.removeprefix("$ tercet "), lines))
+    return found
+
+
+@pytest.mark.parametrize(("name", "words", "output"), shown())
+def test_a_command_prints_what_the_page_shows(name, words, output, tmp_path, monkeypatch, capsys):
+    foldings = dict(re.findall(r'^```json title="(.*?)"\n(.*?)^```', page(name), re.M | re.S))
+    monkeypatch.chdir(tmp_path)
+    if "--folding wrong.json" in words:
+        foldings["wrong.json"] = foldings["folding.json"].replace('"S": 3', '"S": 2')
+    for file, text in foldings.items():
+        Path(file).write_text(text)
+    if "p112/manifest.json" in words:
+        assert main(["verilog", "plain", "--cycles", "112", "-o", "p112"]) == 0
+        capsys.readouterr()
+    main(words.split())
+    printed = "".join(capsys.readouterr()).splitlines()
+    assert [line.rstrip() for line in printed if line.strip()] == list(filter(None, output))
+
+
 @pytest.mark.slow
 @pytest.mark.torch
 def test_the_script_of_the_quickstart_makes_what_it_says(tmp_path, monkeypatch):
