@@ -57,6 +57,10 @@ def test_a_folding_by_hand_is_as_fast_as_it_can_be(planned):
     ("change", "message"),
     [
         ({"conv1": {"P": 4, "S": 1, "R": 1}}, "Layer 'conv1': P must be one of 1, 2, 3, not 4"),
+        (  # of all widths of the input
+            {"conv1": {"P": 3, "S": 2, "R": 3}},
+            "Layer 'conv1': S must be one of 1, 3, 9, 27 with P = 3, not 2",
+        ),
         ({"conv2": {"P": 2, "S": 5, "R": 1}}, "Layer 'conv2': S must be one of "),
         ({"conv2": {"P": 2, "S": 1, "R": 7}}, "Layer 'conv2': R must be one of "),
         ({"conv9": ONES}, "Layer 'conv9' has no hardware; give P, S and R of conv1, conv2, conv3"),

@@ -23,6 +23,35 @@ __all__ = ["Choice", "Folding", "Form", "Forms", "Options"]
 Folding = Mapping[str, int]  # P, S and R of a layer
 
 
+class _IllegalError(Exception):
+    """A value of a folding that a layer cannot have, at one width of the core's input.
+
+    place : of the layer and of the value; the values before it are legal
+    legal : the values that the layer can have at this width
+    """
+
+    def __init__(
+        self, layer: str, wanted: Folding, name: str, place: tuple[int, int], legal: set[int]
+    ) -> None:
+        super().__init__(layer, name)
+        self.layer, self.wanted, self.name = layer, wanted, name
+        self.place, self.legal = place, legal
+
+
+def _refusal(errors: Sequence[_IllegalError]) -> NetworkError:
+    """The error for a folding that is legal at no width: what is wrong at those that get farthest.
+
+    The layer can have the values that it has at any of these widths.
+    """
+    last = max(errors, key=lambda error: error.place)
+    legal = set().union(*(error.legal for error in errors if error.place == last.place))
+    given = "".join(f" with {n} = {last.wanted[n]}" for n in ("P", "S")[: last.place[1] - 1])
+    return NetworkError(
+        f"Layer {last.layer!r}: {last.name} must be one of "
+        f"{', '.join(map(str, sorted(legal)))}{given}, not {last.wanted[last.name]}"
+    )
+
+
 @dataclass(frozen=True)
 class Form:
     """A part that can be chosen for a layer.
@@ -201,18 +230,17 @@ class Forms:
         Raises NetworkError, with the legal values, for a value that a layer cannot have.
         """
         self._require_layers(folding)
-        refusal: NetworkError | None = None
+        refusals: list[_IllegalError] = []
         found: list[Choice] = []
         for lanes in self._input_widths():
             try:
                 fastest = self._folded(folding, lanes, 0).cycles
                 budget = cycles or max(fastest, self._beats(lanes))
                 found.append(self._folded(folding, lanes, budget))
-            except NetworkError as error:
-                refusal = error
+            except _IllegalError as error:
+                refusals.append(error)
         if not found:
-            assert refusal is not None
-            raise refusal
+            raise _refusal(refusals)
         if input_lanes is not None:
             found = [each for each in found if input_lanes in (each.input_lanes, each.whole_lanes)]
         if not found:
@@ -237,18 +265,16 @@ class Forms:
     def _folded(self, folding: Mapping[str, Folding], lanes: int, cycles: int) -> Choice:
         """The forms with P, S and R by hand: the cheapest within ``cycles``, else the fastest."""
 
+        places = {name: place for place, name in enumerate(self._parts)}
+
         def pick(part: Part, read: int) -> Form:
-            wanted = folding[part.name]
+            wanted, place = folding[part.name], places[part.name]
             forms: Sequence[Form] = self._forms(part, read, 1).forms
             for at, name in enumerate(("P", "S", "R"), 1):
                 fitting = [form for form in forms if form.part.form[name] == wanted[name]]
                 if not fitting:
-                    legal = sorted({form.part.form[name] for form in forms})
-                    given = "".join(f" with {n} = {wanted[n]}" for n in ("P", "S")[: at - 1])
-                    raise NetworkError(
-                        f"Layer {part.name!r}: {name} must be one of "
-                        f"{', '.join(map(str, legal))}{given}, not {wanted[name]}"
-                    )
+                    legal = {form.part.form[name] for form in forms}
+                    raise _IllegalError(part.name, wanted, name, (place, at), legal)
                 forms = fitting
             cheap = Options(forms).cheapest(cycles)
             return cheap or min(forms, key=lambda form: form.cycles)
