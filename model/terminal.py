@@ -25,13 +25,21 @@ ASCII = dict(zip("█▒░●│└─…µ→", "#+.*|+-~u>", strict=True))
 def console(*, stderr: bool = False) -> Console:
     """A console as wide as the terminal; for a file or a pipe, ``PIPED_WIDTH`` columns.
 
-    Text is printed unchanged, even if a name or path has brackets or colons.
+    Text is printed unchanged, even if a name or path has brackets or colons; in a notebook too.
     """
     from rich.console import Console
 
     piped = not (sys.stderr if stderr else sys.stdout).isatty()
     wide = PIPED_WIDTH if piped else None
-    return Console(stderr=stderr, width=wide, highlight=False, markup=False, emoji=False)
+    return Console(
+        stderr=stderr,
+        width=wide,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        force_jupyter=False,  # else each line is HTML, and progress bars need ipywidgets
+        force_terminal=False if piped else None,  # even with FORCE_COLOR, which notebooks set
+    )
 
 
 @contextmanager

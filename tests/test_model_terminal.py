@@ -97,3 +97,13 @@ def test_a_table_that_fits_is_whole_and_a_wide_cell_is_not_cut():
     assert len(table_lines(80, ["a", "b>"], [["x", 1]])) == 4  # title, heading, rule, row
     lines = table_lines(20, ["a", "b"], [["name", "y" * 40]])
     assert any("y" * 40 in line for line in lines)
+
+
+def test_a_notebook_gets_plain_lines(monkeypatch):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(sys, "stdout", Output("utf-8"))
+    out = console()
+    with out.status("working"):  # without ipywidgets rich would warn
+        out.print("a line", style="green", soft_wrap=True)
+    assert sys.stdout.text() == "a line\n"
