@@ -136,7 +136,7 @@ $(BIN)/pip:
 
 .venv/.test: .venv/.sim
 	@echo "Setting up .venv: PyTorch, ONNX and pytest; a minute or two, once."
-	@$(INSTALL) --no-build-isolation --editable '.[sim,pnr,train,onnx,pt2e,peers,test]'
+	@$(INSTALL) --no-build-isolation --editable '.[sim,pnr,train,onnx,pt2e,plots,peers,test]'
 	@$(COMPILE)
 	@touch $@
 
