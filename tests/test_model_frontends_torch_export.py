@@ -179,6 +179,13 @@ class Lambda(nn.Module):
             "of one value and nearest-neighbour upsampling",
         ),
         (
+            lambda net, x: x / 255,
+            "Layer 'div': the operator aten.div.Tensor is not supported; leave a normalization out "
+            "of the module, and give its mean and std to the quantization; if it is none, replace "
+            "it by convolutions, linear layers, pools, additions, concatenations, activation "
+            "functions of one value and nearest-neighbour upsampling",
+        ),
+        (
             lambda net, x: net.norm(torch.relu(x)),
             "Layer 'norm': a batch normalization folds into the convolution or linear layer right "
             "before it, and 'conv' is none that nothing else reads; move it there",

@@ -22,6 +22,13 @@ __all__ = ["Reader", "ends"]
 LEAVES = ("torch.nn.modules.", "tercet.model.float.qat.layers.")  # their modules name layers
 
 
+SCALING = ("aten.div.Tensor", "aten.sub.Tensor", "aten.mul.Tensor", "aten.rsub.Scalar")
+NORMALIZE = (
+    "leave a normalization out of the module, and give its mean and std to the quantization; "
+    "if it is none, "
+)
+
+
 class Reader(GraphReader):
     """Reads one exported program, node by node.
 
@@ -81,7 +88,8 @@ class Reader(GraphReader):
             raise self.refuse(
                 node,
                 f"the operator {node.target} is not supported",
-                "replace it by convolutions, linear layers, pools, additions, concatenations, "
+                (NORMALIZE if str(node.target) in SCALING else "")
+                + "replace it by convolutions, linear layers, pools, additions, concatenations, "
                 "activation functions of one value and nearest-neighbour upsampling",
             )
         found(self, node)
