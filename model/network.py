@@ -118,6 +118,11 @@ class QNetwork:
         last = self.layers[-1]
         return last.input if isinstance(last, Argmax) else last.output
 
+    @property
+    def classes(self) -> int:
+        """The number of class scores."""
+        return math.prod(self.tensors[self.output].shape)
+
     def requantized(self, choose: Callable[[Requantizing], Requant]) -> QNetwork:
         """The same network with other requantizations."""
         layers = [

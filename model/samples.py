@@ -70,6 +70,14 @@ class Samples:
             self, images=self.images[chosen], labels=labels, numbers=self.numbers[chosen]
         )
 
+    def require_labels_below(self, classes: int, network: str) -> None:
+        """Raise DataError for a label that a network of so many scores cannot give."""
+        if self.labels is not None and self.labels.max(initial=0) >= classes:
+            raise DataError(
+                f"Network {network!r} has {classes} scores, and the images of {self.source} "
+                f"have the label {self.labels.max()}; give labels from 0 to {classes - 1}"
+            )
+
     def spread(self, count: int) -> Samples:
         """``count`` samples, or all if there are fewer, evenly spaced over all classes."""
         count = min(count, len(self))
@@ -141,6 +149,11 @@ def _arrays(path: Path, where: str) -> tuple[Array, Array | None]:
     if content[:2] == b"PK":
         with np.load(BytesIO(content), allow_pickle=False) as file:
             if "images" not in file:
+                if any(name.endswith("/data.pkl") for name in file.files):
+                    raise DataError(
+                        f"{where} is a file of PyTorch; save its tensors with numpy.savez(file, "
+                        "images=images.numpy(), labels=labels.numpy())"
+                    )
                 found = ", ".join(file.files) or "nothing"
                 raise DataError(
                     f"{where} must have an array 'images', and it has {found}; save it with "
@@ -175,12 +188,13 @@ def _pictures(folder: Path, shape: Shape) -> Samples:
     """The PNG and JPEG pictures of a folder.
 
     The sub-folders are the classes, in the order of their names (of their numbers if all names are
-    numbers). The pictures of a folder without sub-folders have no labels. A network of one channel
-    gets the luma of a colour picture (ITU-R 601, as in Pillow and torchvision).
+    numbers); hidden ones, such as .ipynb_checkpoints, are none. The pictures of a folder without
+    sub-folders have no labels. A network of one channel gets the luma of a colour picture (ITU-R
+    601, as in Pillow and torchvision).
     """
     where = f"The folder {folder}"
     try:
-        names = [each.name for each in folder.iterdir() if each.is_dir()]
+        names = _folders_in(folder)
         numbers = all(name.isdecimal() for name in names)
         names.sort(key=lambda name: (int(name), name) if numbers else (0, name))
         paths = [_pictures_in(folder / name) for name in names] or [_pictures_in(folder)]
@@ -188,10 +202,25 @@ def _pictures(folder: Path, shape: Shape) -> Samples:
         raise DataError(f"{where} cannot be read: {error.strerror}") from None
     flat = [path for each in paths for path in each]
     if not flat:
-        raise DataError(f"{where} has no {', '.join(PICTURES)} files; give a folder of pictures")
+        raise DataError(f"{where} has no {', '.join(PICTURES)} files; {_way_to_pictures(folder)}")
     images = np.stack([_picture(path, shape) for path in flat])
     labels = np.repeat(np.arange(len(paths)), [len(each) for each in paths]) if names else None
     return Samples.of(images, labels, folder.name, tuple(names))
+
+
+def _folders_in(folder: Path) -> list[str]:
+    """The names of the sub-folders that are not hidden."""
+    return [
+        each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")
+    ]
+
+
+def _way_to_pictures(folder: Path) -> str:
+    """The advice for a folder without pictures, whose sub-folders may have folders of classes."""
+    for name in sorted(_folders_in(folder)):
+        if any(_pictures_in(folder / name / inner) for inner in _folders_in(folder / name)):
+            return f"give {folder / name}, which has the folders of the classes"
+    return "give a folder of pictures"
 
 
 def _pictures_in(folder: Path) -> list[Path]:
@@ -259,10 +288,23 @@ def _laid_out(images: Array, shape: Shape, layout: str | None, where: str) -> Ar
         maps = f"(N, {height}, {width}, {channels}) or (N, {channels}, {height}, {width})"
         wanted = f"vectors (N, {channels})" if (height, width) == (1, 1) else maps
         raise DataError(
-            f"{where}: images must be {wanted}, not {list(images.shape)}; resize them to what the "
-            "network takes"
+            f"{where}: images must be {wanted}, not {list(images.shape)}; "
+            f"{_way_to_shape(images, shape, layout)}"
         )
     return images
+
+
+def _way_to_shape(images: Array, shape: Shape, layout: str | None) -> str:
+    """The advice for images of another shape than the network takes."""
+    height, width, channels = shape
+    found = images.shape[1:]
+    if found in (shape, (channels, height, width)):
+        return f"leave out --layout {layout}"
+    if found == (height * width * channels,):
+        return "reshape them"
+    if (height, width) in (found[:2], found[1:]):
+        return f"give images with the network's number of channels, {channels}"
+    return "resize them to what the network takes"
 
 
 def _pixels(images: Array, where: str) -> npt.NDArray[np.uint8]:
@@ -276,8 +318,8 @@ def _pixels(images: Array, where: str) -> npt.NDArray[np.uint8]:
     if images.dtype.kind == "f":
         if not (least >= 0 and greatest <= 1):
             raise DataError(
-                f"{where}: float images must be pixels / 255, 0 to 1, not {span}; give pixels as "
-                "uint8, and a normalization by --mean and --std"
+                f"{where}: float images must be pixels / 255, 0 to 1, not {span}; "
+                f"{_way_to_range(least, greatest)}"
             )
         images = np.rint(images * 255)
     elif not (least >= 0 and greatest <= 255):
@@ -291,12 +333,30 @@ def _pixels(images: Array, where: str) -> npt.NDArray[np.uint8]:
     return pixels
 
 
+def _way_to_range(least: float, greatest: float) -> str:
+    """The advice for float images that are not pixels / 255."""
+    if least >= 0 and greatest <= 255:
+        return "give images / 255, or pixels as uint8"
+    if least >= -1 and greatest <= 1:
+        return "of images scaled to -1..1 give (images + 1) / 2, and --mean 0.5 --std 0.5"
+    return "give pixels as uint8, and a normalization by --mean and --std"
+
+
 def _labels(labels: Array, count: int, where: str) -> npt.NDArray[np.int64]:
     """The labels as int64 (N,)."""
     flat = labels.reshape(-1)
     if labels.dtype.kind not in "ui" or len(flat) != count or (flat < 0).any():
         raise DataError(
             f"{where}: labels must be {count} class numbers from 0 on, not {labels.dtype} of "
-            f"{list(labels.shape)}; give the index of the class of each image"
+            f"{list(labels.shape)}; {_way_to_labels(labels, count)}"
         )
     return flat.astype(np.int64)
+
+
+def _way_to_labels(labels: Array, count: int) -> str:
+    """The advice for labels that are no class numbers."""
+    if labels.ndim == 2 and len(labels) == count and labels.shape[1] > 1:
+        return "of one-hot labels give labels.argmax(axis=1)"
+    if labels.dtype.kind == "f" and labels.size == count and (labels == np.rint(labels)).all():
+        return "give labels.astype(int)"
+    return "give the index of the class of each image"

@@ -117,7 +117,9 @@ def images_of(
                 f"Network {network.name!r} takes {tensor.dtype}, and --data has pixels; leave it "
                 "out, and random images are simulated"
             )
-        samples = read_samples(args.data, tensor.shape, args.layout).spread(args.images)
+        read = read_samples(args.data, tensor.shape, args.layout)
+        read.require_labels_below(network.classes, network.name)
+        samples = read.spread(args.images)
         labels = None if samples.labels is None else samples.labels.tolist()
         return samples.images, labels, f"images of {args.data}", None
     digits = _digits(network, args.images)

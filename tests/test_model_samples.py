@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 from tercet.model.data import DataError
-from tercet.model.samples import read_samples
+from tercet.model.samples import Samples, read_samples
 
 SHAPE = (3, 4, 2)
 COUNT = 5
@@ -125,6 +125,25 @@ ZEROS = np.zeros((COUNT, *SHAPE), np.uint8)
             "the network takes",
         ),
         (
+            ZEROS.reshape(COUNT, -1) + 9,
+            "images must be (N, 3, 4, 2) or (N, 2, 3, 4), not [5, 24]; reshape them",
+        ),
+        (
+            ZEROS[..., :1] + 9,
+            "images must be (N, 3, 4, 2) or (N, 2, 3, 4), not [5, 3, 4, 1]; give images with the "
+            "network's number of channels, 2",
+        ),
+        (
+            ZEROS + 255.0,
+            "float images must be pixels / 255, 0 to 1, not 255 to 255; give images / 255, or "
+            "pixels as uint8",
+        ),
+        (
+            np.linspace(-1, 1, 120).reshape(ZEROS.shape),
+            "float images must be pixels / 255, 0 to 1, not -1 to 1; of images scaled to -1..1 "
+            "give (images + 1) / 2, and --mean 0.5 --std 0.5",
+        ),
+        (
             np.linspace(-2, 2.5, 120).reshape(ZEROS.shape),
             "float images must be pixels / 255, 0 to 1, not -2 to 2.5; give pixels as uint8, and a "
             "normalization by --mean and --std",
@@ -171,6 +190,16 @@ def test_what_is_no_image_is_refused_with_its_numbers(array, message, tmp_path):
             "class of each image",
         ),
         (
+            lambda path: np.savez(path, images=ZEROS + 9, labels=LABELS * 1.0),
+            ": labels must be 5 class numbers from 0 on, not float64 of [5]; give "
+            "labels.astype(int)",
+        ),
+        (
+            lambda path: np.savez(path, images=ZEROS + 9, labels=np.eye(10)[LABELS]),
+            ": labels must be 5 class numbers from 0 on, not float64 of [5, 10]; of one-hot labels "
+            "give labels.argmax(axis=1)",
+        ),
+        (
             lambda path: np.savez(path, images=np.array([{}], dtype=object)),
             "holds no numbers that can be read (Object arrays cannot be loaded when "
             "allow_pickle=False); save it with numpy.savez(file, images=images, labels=labels)",
@@ -200,6 +229,37 @@ def test_a_file_that_cannot_be_read_is_refused(write, message, tmp_path):
     assert str(error.value).removeprefix(f"The file {path}").lstrip() == message
 
 
+def test_a_layout_that_the_shape_contradicts_is_refused(images, tmp_path):
+    np.save(tmp_path / "x.npy", images)
+    with pytest.raises(DataError, match=r"not \[5, 3, 4, 2\]; leave out --layout nchw$"):
+        read_samples(tmp_path / "x.npy", SHAPE, "nchw")
+
+
+@pytest.mark.torch
+def test_tensors_of_pytorch_are_refused_with_the_way_out(tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    torch.save((torch.zeros(2), torch.zeros(2)), tmp_path / "x.pt")
+    with pytest.raises(DataError) as error:
+        read_samples(tmp_path / "x.pt", SHAPE)
+    assert str(error.value) == (
+        f"The file {tmp_path / 'x.pt'} is a file of PyTorch; save its tensors with "
+        "numpy.savez(file, images=images.numpy(), labels=labels.numpy())"
+    )
+
+
+def test_a_label_without_a_score_is_refused(images):
+    samples = Samples.of(images, LABELS, "x.npz")
+    samples.require_labels_below(10, "net")
+    samples.at(slice(0)).require_labels_below(1, "net")
+    Samples.of(images, None, "x.npz").require_labels_below(1, "net")
+    with pytest.raises(DataError) as error:
+        samples.require_labels_below(9, "net")
+    assert str(error.value) == (
+        "Network 'net' has 9 scores, and the images of x.npz have the label 9; give labels from 0 "
+        "to 8"
+    )
+
+
 @pytest.fixture
 def picture(tmp_path):
     """A function that writes a picture (H, W) or (H, W, 3) below a folder; returns the folder."""
@@ -226,6 +286,22 @@ def test_sub_folders_are_the_classes(picture):
     assert np.array_equal(found.images[..., 0], grey[[3, 1, 2, 0]])
     picture("cat/c.png", grey[0])
     assert read_samples(folder, (3, 4, 1)).classes == ("10", "9", "cat")  # not all are numbers
+
+
+def test_hidden_folders_are_no_classes(picture):
+    folder = picture("cat/a.png", np.zeros((3, 4), np.uint8))
+    (folder / ".ipynb_checkpoints").mkdir()
+    assert read_samples(folder, (3, 4, 1)).classes == ("cat",)
+
+
+def test_a_folder_above_the_classes_names_one(picture):
+    folder = picture("test/cat/a.png", np.zeros((3, 4), np.uint8))
+    with pytest.raises(DataError) as error:
+        read_samples(folder, (3, 4, 1))
+    assert str(error.value) == (
+        f"The folder {folder} has no .png, .jpg, .jpeg files; give {folder / 'test'}, which has "
+        "the folders of the classes"
+    )
 
 
 def test_a_folder_without_sub_folders_has_no_labels(picture):

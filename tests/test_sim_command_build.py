@@ -182,3 +182,24 @@ def test_a_float_model_without_images_names_the_option(mine, build, tmp_path):
         "directory\n",
     )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.torch
+def test_images_that_do_not_fit_the_training_are_told(mine, build, tmp_path):
+    with np.load(mine / "mine.npz") as file:
+        images, labels = file["images"], file["labels"]
+    np.savez(tmp_path / "shifted.npz", images=images, labels=labels + 1)
+    code, message, _ = build(mine / "mine.onnx", "--data", tmp_path / "shifted.npz")
+    assert code == 1
+    assert message == (
+        "tercet build: error: Network 'mine' has 4 scores, and the images of shifted.npz have the "
+        "label 4; give labels from 0 to 3\n"
+    )
+    np.savez(tmp_path / "turned.npz", images=images, labels=(labels + 1) % 4)
+    _, facts, shown = build(mine / "mine.onnx", "--data", tmp_path / "turned.npz", "-n", "2")
+    assert facts["quantization"]["float_accuracy"] == 0
+    assert (
+        "The float network recognizes 0.0 % of the images. If it was better in training, these "
+        "images differ from those of the training: compare the range of the pixels (0 to 255), the "
+        "normalization (--mean, --std) and the order of the classes\n"
+    ) in shown

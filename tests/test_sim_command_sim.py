@@ -162,11 +162,12 @@ def test_own_images_are_simulated(tiny, tmp_path, capsys):
     shape = network.tensors[network.input].shape
     images = np.random.default_rng(5).integers(0, 256, (4, *shape), dtype=np.uint8)
     classes = network(images).reshape(4, -1).argmax(axis=1)
-    np.savez(tmp_path / "own.npz", images=images, labels=[*classes[:2], 99, 99])
+    wrong = (classes[2:] + 1) % 3
+    np.savez(tmp_path / "own.npz", images=images, labels=[*classes[:2], *wrong])
     facts, lines = simulate(
         tiny, "--data", tmp_path / "own.npz", "-n", 3, capsys=capsys, folder=tmp_path
     )
     assert facts["predictions"] == classes[:3].tolist()
-    assert facts["labels"] == [*classes[:2].tolist(), 99]
+    assert facts["labels"] == [*classes[:2].tolist(), wrong[0]]
     assert facts["source"] == f"images of {tmp_path / 'own.npz'}"
     assert (facts["images"], facts["mismatches"], lines[-2]) == (3, 0, "2 of 3 recognized")

@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 
+LOW = 0.7  # of the accuracy: a float network below it gets advice
 MUCH = 0.02  # of the accuracy: a greater loss gets advice
 MEASURED = 200  # calibration images on which signal-to-noise ratios are measured
 BATCH = 256  # images
@@ -165,12 +166,19 @@ def classes_of(network: QNetwork, images: npt.NDArray[Any]) -> Classes:
 def remarks_of(
     network: QNetwork, layers: list[dict[str, Any]], figures: dict[str, Any]
 ) -> list[str]:
-    """What a user should know of a quantization: a layer that was added, a loss of accuracy."""
+    """What a user should know of a quantization: an added layer, a low accuracy, a loss."""
     remarks = []
     if any(layer.name == NORMALIZE for layer in network.layers):
         remarks.append(
             f"Layer {NORMALIZE!r} was added: it normalizes the pixels, since no convolution after "
             "it can do so exactly"
+        )
+    if figures.get("float_accuracy", 1) < LOW:
+        remarks.append(
+            f"The float network recognizes {100 * figures['float_accuracy']:.1f} % of the images. "
+            "If it was better in training, these images differ from those of the training: compare "
+            "the range of the pixels (0 to 255), the normalization (--mean, --std) and the order "
+            "of the classes"
         )
     if figures.get("float_accuracy", 0) - figures.get("int_accuracy", 0) > MUCH:
         remarks.append(_advice(layers))

@@ -122,7 +122,9 @@ def samples_of(args: argparse.Namespace, graph: Graph) -> Samples:
             f"Network {graph.name!r} needs images to calibrate on; give them by --data DATA, an "
             f".npz with images (N, {height}, {width}, {channels}) and labels"
         )
-    return read_samples(args.data, (height, width, channels), args.layout)
+    samples = read_samples(args.data, (height, width, channels), args.layout)
+    samples.require_labels_below(graph.classes, graph.name)
+    return samples
 
 
 def require_seed(seed: int) -> None:

@@ -84,6 +84,13 @@ class Source:
         channels, height, width = self.graph.shape
         return height, width, channels
 
+    @property
+    def classes(self) -> int:
+        """The number of class scores."""
+        found = self.network or self.graph
+        assert found is not None
+        return found.classes
+
 
 class Build:
     """A build of one model in one folder.
@@ -200,7 +207,9 @@ class Build:
                 f"Network {self.source.name!r} takes {tensor.dtype}, and --data has pixels; leave "
                 "it out, and random images are simulated"
             )
-        return read_samples(self.args.data, self.source.shape, self.args.layout)
+        samples = read_samples(self.args.data, self.source.shape, self.args.layout)
+        samples.require_labels_below(self.source.classes, self.source.name)
+        return samples
 
     @cached_property
     def _split(self) -> tuple[Samples, Samples]:

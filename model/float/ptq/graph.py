@@ -209,6 +209,11 @@ class Graph:
         """The tensor of class scores."""
         return self.nodes[-1].name
 
+    @property
+    def classes(self) -> int:
+        """The number of class scores."""
+        return math.prod(self.shapes[self.output])
+
     @cached_property
     def by_name(self) -> dict[str, Node]:
         """The nodes by name."""

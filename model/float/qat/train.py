@@ -68,7 +68,7 @@ class Task:
     def of_samples(cls, graph: Graph, samples: Samples, options: Options, seed: int) -> Task:
         """A network of one's own; every sixth of the samples, in random order, chooses.
 
-        Raises NetworkError if the samples have no labels, or a label that no score has.
+        Raises NetworkError if the samples have no labels, DataError if a label has no score.
         """
         folded, grid = prepare(graph, options)
         if samples.labels is None:
@@ -76,12 +76,7 @@ class Task:
                 f"The images of {samples.source} have no labels, and training needs them; give an "
                 ".npz with labels, or a folder with a sub-folder for each class"
             )
-        classes = int(np.prod(folded.shapes[folded.output]))
-        if samples.labels.max() >= classes:
-            raise NetworkError(
-                f"Network {graph.name!r} has {classes} scores, and the images of {samples.source} "
-                f"have the label {samples.labels.max()}; give labels from 0 to {classes - 1}"
-            )
+        samples.require_labels_below(graph.classes, graph.name)
 
         def teacher(images: torch.Tensor) -> torch.Tensor:
             levels = torch.round(images * 255) - grid.zero_point
