@@ -9,7 +9,7 @@ import pytest
 from smallnet import network
 from tercet.gen.cli import main
 from tercet.model import NetworkError, load
-from tercet.model.commands.models import FLOAT, INTEGER, format_of, network_of
+from tercet.model.commands.models import EXPORT, FLOAT, INTEGER, format_of, network_of
 from tercet.model.float.nets import nets
 from tercet.model.formats import json_file, text_file
 
@@ -174,4 +174,26 @@ def test_commands_read_every_integer_format(model, tmp_path, capsys):
     assert capsys.readouterr().err == (
         f"tercet quantize: error: {path} is an integer network, and so quantized already; write "
         f"its Verilog by tercet verilog {shlex.quote(path)}\n"
+    )
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("command", ["quantize", "qat", "build"])
+def test_weights_without_their_network_are_refused_with_the_way_out(command, model, capsys):
+    path = model(saved(lambda torch: {"weight": torch.zeros(2)}))
+    assert main([command, path, "--data", "x.npz"]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith(
+        f"tercet {command}: error: The model {path} has weights without their network; "
+    )
+    assert EXPORT in message
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("command", ["quantize", "qat"])
+def test_a_missing_model_is_said_to_be_missing(command, capsys, tmp_path):
+    path = tmp_path / "mine.onnx"
+    assert main([command, str(path), "--data", "x.npz"]) == 1
+    assert capsys.readouterr().err == (
+        f"tercet {command}: error: The model {path} cannot be read: No such file or directory\n"
     )

@@ -29,6 +29,7 @@ from .quantize import (
     checkpoint_of,
     images_of,
     own_format_of,
+    require_checkpoint,
     require_seed,
     samples_of,
     written,
@@ -134,6 +135,7 @@ def _shipped(args: argparse.Namespace, options: Options) -> _Work:
     from ..float.qat.train import Task
 
     if args.data is not None or options.normalizes:
+        require_checkpoint(args.checkpoint)
         raise NetworkError(
             f"--data, --mean and --std are for a model of one's own, and {args.checkpoint} is a "
             "checkpoint that takes MNIST as it is; leave them out"

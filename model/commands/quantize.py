@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     if own_format_of(args.checkpoint) is not None:
         return _own(args, options), True
     if args.data is not None:
+        require_checkpoint(args.checkpoint)
         raise NetworkError(
             f"--data is for a model of one's own, and {args.checkpoint} is a checkpoint that takes "
             "MNIST; leave --data out, or give a float ONNX model"
@@ -103,6 +104,16 @@ def own_format_of(model: str) -> str | None:
             f"verilog {shlex.quote(model)}"
         )
     return form if form in ("float-onnx", "pt2") else None
+
+
+def require_checkpoint(model: str) -> None:
+    """Refuse files that do not exist, and weights without their network."""
+    if model in shipped():
+        return
+    if not Path(model).exists():
+        raise NetworkError(f"The model {model} cannot be read: No such file or directory")
+    if format_of(model) == "state-dict":
+        raise NetworkError(f"The model {model} has weights without their network; {EXPORT}")
 
 
 def _own(args: argparse.Namespace, options: Options) -> dict[str, Any]:
