@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import base64
 import gzip
+import math
 import struct
 import zipfile
 import zlib
@@ -73,6 +74,11 @@ class Samples:
     def require_labels_below(self, classes: int, network: str) -> None:
         """Raise DataError for a label that a network of so many scores cannot give."""
         if self.labels is not None and self.labels.max(initial=0) >= classes:
+            if classes == 1:
+                raise DataError(
+                    f"Network {network!r} has one score, which states no class, and the images of "
+                    f"{self.source} have labels; leave the labels out"
+                )
             raise DataError(
                 f"Network {network!r} has {classes} scores, and the images of {self.source} "
                 f"have the label {self.labels.max()}; give labels from 0 to {classes - 1}"
@@ -300,7 +306,8 @@ def _way_to_shape(images: Array, shape: Shape, layout: str | None) -> str:
     found = images.shape[1:]
     if found in (shape, (channels, height, width)):
         return f"leave out --layout {layout}"
-    if found == (height * width * channels,):
+    vectors = len(found) == 1 or (height, width) == (1, 1)
+    if vectors and math.prod(found) == math.prod(shape):
         return "reshape them"
     if (height, width) in (found[:2], found[1:]):
         return f"give images with the network's number of channels, {channels}"

@@ -109,6 +109,10 @@ REFUSED = {
         lambda model: setattr(model.opset_import[0], "version", 7),
         "The model's operator set must be 10 to 28, not 7; export it with one of these",
     ),
+    "input of halves": (
+        lambda model: setattr(model.graph.input[0].type.tensor_type, "elem_type", 10),
+        "The input 'x' must be float32; export module.float()",
+    ),
     "input of integers": (
         lambda model: setattr(model.graph.input[0].type.tensor_type, "elem_type", 2),
         "The input 'x' must be float32; let a QuantizeLinear make integers of it",

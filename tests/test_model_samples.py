@@ -235,6 +235,12 @@ def test_a_layout_that_the_shape_contradicts_is_refused(images, tmp_path):
         read_samples(tmp_path / "x.npy", SHAPE, "nchw")
 
 
+def test_maps_for_a_network_of_vectors_are_to_be_reshaped(images, tmp_path):
+    np.save(tmp_path / "x.npy", images)
+    with pytest.raises(DataError, match=r"be vectors \(N, 24\), not \[5, 3, 4, 2\]; reshape them$"):
+        read_samples(tmp_path / "x.npy", (1, 1, 24))
+
+
 @pytest.mark.torch
 def test_tensors_of_pytorch_are_refused_with_the_way_out(tmp_path):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -257,6 +263,12 @@ def test_a_label_without_a_score_is_refused(images):
     assert str(error.value) == (
         "Network 'net' has 9 scores, and the images of x.npz have the label 9; give labels from 0 "
         "to 8"
+    )
+    with pytest.raises(DataError) as error:
+        samples.require_labels_below(1, "net")
+    assert str(error.value) == (
+        "Network 'net' has one score, which states no class, and the images of x.npz have labels; "
+        "leave the labels out"
     )
 
 

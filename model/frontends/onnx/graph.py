@@ -313,7 +313,10 @@ def _check_order(nodes: Sequence[Node], known: set[str]) -> None:
 def _shape(value: ValueInfoProto) -> tuple[int, ...]:
     """The input's extents without the batch."""
     where = f"The input {value.name!r}"
-    if value.type.tensor_type.elem_type != TensorProto.FLOAT:
+    found = value.type.tensor_type.elem_type
+    if found in (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE):
+        raise NetworkError(f"{where} must be float32; export module.float()")
+    if found != TensorProto.FLOAT:
         raise NetworkError(f"{where} must be float32; let a QuantizeLinear make integers of it")
     extents = value.type.tensor_type.shape.dim[1:]
     shape = tuple(dim.dim_value for dim in extents)
