@@ -149,6 +149,12 @@ def test_behind_padding_half_a_grey_level_is_left(seed):
     ("mean", "std", "message"),
     [
         ((0.1, 0.2), (1.0,), "mean must be one number or 3, one per channel, not 2"),
+        (
+            (127.5,),
+            (127.5,),
+            "mean and std are of pixels 0..1, at most 8, not (127.5,) and (127.5,); divide those "
+            "of pixels 0..255 by 255",
+        ),
         ((0.1,), (0.0,), "mean and std must be finite and std positive, not (0.1,) and (0.0,)"),
         (
             (math.nan,),

@@ -50,8 +50,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_data_arguments(
         parser,
-        "images for a model of one's own: .npz (images, labels), .npy, IDX, or a folder of PNG and "
-        "JPEG with a sub-folder for each class; pixels 0..255, or floats 0..1; see --split",
+        "images for a model of one's own, which have not trained it: .npz (images, labels), .npy, "
+        "IDX, or a folder of PNG and JPEG with a sub-folder for each class; pixels 0..255, or "
+        "floats 0..1; see --split",
     )
     numbers: dict[str, Any] = {"type": float, "nargs": "+", "metavar": "X"}
     add("--mean", default=[0.0], help="mean that the network subtracts, pixels 0..1", **numbers)

@@ -28,6 +28,7 @@ from .schemes import PIXELS
 
 __all__ = ["NAME", "normalized"]
 
+LARGEST = 8  # mean and std of pixels 0..1 are far below, of pixels 0..255 above
 NAME = "normalize"  # of the layer that normalizes, if there is one
 
 
@@ -44,6 +45,11 @@ def normalized(graph: g.Graph, mean: Sequence[float], std: Sequence[float]) -> t
     means, stds = (_per_channel(graph, what, v) for what, v in (("mean", mean), ("std", std)))
     if not (np.isfinite(means).all() and np.isfinite(stds).all() and (stds > 0).all()):
         raise NetworkError(f"mean and std must be finite and std positive, not {mean} and {std}")
+    if max(np.abs(means).max(), stds.max()) > LARGEST:
+        raise NetworkError(
+            f"mean and std are of pixels 0..1, at most {LARGEST}, not {mean} and {std}; divide "
+            "those of pixels 0..255 by 255"
+        )
     scale = 1 / (255 * stds.min())
     levels = 255 * means
     zero_point = min(max(round(float(levels.mean())), 0), 255)
