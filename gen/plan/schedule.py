@@ -236,8 +236,10 @@ def schedule(
         if len(set(later)) == 1 or images > MOST_IMAGES:
             break
         images *= 2
-    first = _before(fed.periods, max(later))
-    return Schedule(max(later), first, fed.latency, depths, verdicts, fed.spans)
+    # a run whose last images repeat may have slower ones in its later half
+    settled = fed.periods[-1] if fed.repeats(_memory(fed, memory)) else max(later)
+    first = _before(fed.periods, settled)
+    return Schedule(settled, first, fed.latency, depths, verdicts, fed.spans)
 
 
 def _unbounded(
