@@ -124,7 +124,7 @@ class QNetwork:
         return math.prod(self.tensors[self.output].shape)
 
     def requantized(self, choose: Callable[[Requantizing], Requant]) -> QNetwork:
-        """The same network with other requantizations."""
+        """A copy of the network with other requantizations."""
         layers = [
             replace(layer, requant=choose(layer)) if isinstance(layer, Requantizing) else layer
             for layer in self.layers

@@ -52,7 +52,7 @@ def text_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
 
 
 def html_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """The same table in HTML, for ``_repr_html_``."""
+    """A table in HTML, for ``_repr_html_``; the headings are as in ``text_table``."""
     styles = [
         ' style="text-align: right"' if column.endswith(">") else ' style="text-align: left"'
         for column in columns

@@ -107,6 +107,18 @@ def test_a_second_run_repeats_what_has_changed(mine, build, tmp_path):
     assert changed == ["quantize", "verilog", "simulate"]
 
 
+def test_labels_and_places_are_those_of_the_present_data(build, tmp_path):
+    images = np.random.default_rng(1).integers(0, 256, (4, 28, 28), dtype=np.uint8)
+    data = tmp_path / "data.npz"
+    found = []
+    for chosen in (images[:2], images[[0, 2, 1, 3]]):  # of both, images 0 and 1 are simulated
+        np.savez(data, images=chosen, labels=np.arange(len(chosen)))
+        found.append(build("plain", "--data", data, "-n", "2")[1])
+    assert [each["simulation"]["numbers"] for each in found] == [[0, 1], [0, 2]]
+    assert [each["simulation"]["labels"] for each in found] == [[0, 1], [0, 2]]
+    assert found[1]["repeated"] == ["read"]
+
+
 def test_integers_are_taken_as_they_are(build, tmp_path, seed):
     code, facts, shown = build("plain", "-n", "3", "--clock", "50", "--name", "mine")
     assert code == 0

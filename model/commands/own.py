@@ -118,19 +118,26 @@ def quantize_own(graph: Graph, calibration: Samples, others: Samples, options: O
 
     Raises NetworkError as ``quantize`` does.
     """
+    from ..float.ptq.report import layer_facts  # needs PyTorch, and an integer network does not
+
     network = quantized(graph, calibration.images, options)
-    return measured(network, graph, calibration, others, options)
+    folded, _ = prepare(graph, options)
+    layers = layer_facts(network, folded, calibration.images[:MEASURED])
+    return measured(network, graph, len(calibration), layers, others, options)
 
 
 def measured(
-    network: QNetwork, graph: Graph, calibration: Samples, others: Samples, options: Options
+    network: QNetwork,
+    graph: Graph,
+    calibrating: int,
+    layers: list[dict[str, Any]],
+    others: Samples,
+    options: Options,
 ) -> Own:
-    """An integer network and the float graph that it was made of, on samples."""
-    from ..float.ptq.execute import batches  # these need PyTorch, and an integer network does not
-    from ..float.ptq.report import layer_facts
+    """An integer network and the float graph that it was made of, on samples; see ``Own``."""
+    from ..float.ptq.execute import batches
 
     folded, image = prepare(graph, options)
-    layers = layer_facts(network, folded, calibration.images[:MEASURED])
     floats = np.zeros(len(others), np.int64)
     with progress("measuring, float", len(others)) as report:
         done = 0
@@ -140,7 +147,7 @@ def measured(
             done += len(part)
             report(done)
     integers = classes_of(network, others.images)
-    return Own(network, len(calibration), layers, others, floats, integers)
+    return Own(network, calibrating, layers, others, floats, integers)
 
 
 def quantized(graph: Graph, images: npt.NDArray[np.uint8], options: Options) -> QNetwork:

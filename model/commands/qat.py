@@ -18,7 +18,6 @@ from ..float.ptq.report import layer_facts
 from ..float.training.recipe import QatRecipe, Training
 from ..layers import NetworkError, Requantizing
 from ..network import QNetwork
-from ..samples import Samples
 from ..terminal import console
 from .options import CALIBRATING, add_data, add_scheme_arguments, chosen_schemes
 from .own import MEASURED, graph_of, measured
@@ -162,11 +161,10 @@ def _own(args: argparse.Namespace, options: Options, form: str) -> _Work:
     training, others = samples.split(max(len(samples) - measuring, 1), measuring, args.seed)
     count = calibrating or min(CALIBRATING, len(training))
     images = calibration_images(training.images, count, args.seed)
-    calibration = Samples.of(images, None, training.source)
 
     def measure(network: QNetwork, folded: Graph) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        own = measured(network, graph, calibration, others, options)
-        return layer_facts(network, folded, images[:MEASURED]), own.figures()
+        layers = layer_facts(network, folded, images[:MEASURED])
+        return layers, measured(network, graph, count, layers, others, options).figures()
 
     return _Work(Task.of_samples(graph, training, options, args.seed), images, measure)
 

